@@ -1,0 +1,265 @@
+"""What a trial says while it runs: events, one JSON document a line, and how they are written and read.
+
+Invariant: an event is written once, whole, and never changed. All that is shown, analysed or reported about a trial
+is derived from its events and the study's storage. Times named `t_s` are seconds of one host's monotonic clock; only
+their differences mean anything.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnergySource(StrEnum):
+    """How an energy was obtained, best first."""
+
+    NVML_COUNTER = "nvml_counter"
+    NVML_POWER = "nvml_power"
+    RAPL = "rapl"
+    ESTIMATE = "estimate"
+    NVIDIA_SMI_SNAPSHOT = "nvidia_smi_snapshot"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a sensor stands behind it."""
+        return self is not EnergySource.ESTIMATE
+
+
+class EnergyReading(_Record):
+    """The energy one device drew between two instants.
+
+    Attributes:
+        energy_wh: gross energy in Wh; None where it was not measured, and then `reason` says why. Never 0 for that.
+        source: how `energy_wh` was obtained; None exactly where `energy_wh` is.
+        seconds: length of the window in s.
+        uncertainty_wh: half-width in Wh of the interval that holds the true energy as far as resolution, sampling and
+            gaps go; the sensor's own calibration (about 5 % between boards) is not in it.
+        coverage: share of the window, 0..1, that readings span without a gap.
+        counter_wh: the driver's energy counter over the window, in Wh, where there is one.
+        integral_wh: the integral of sampled power over the window, in Wh, where there is one.
+        net_wh: `energy_wh` less idle power x time, at least 0; None without an idle baseline.
+        flags: words about what may be wrong, such as `gap`, `reset`, `shared_gpu`, `partial`, `disagreement`.
+        reason: why nothing was measured.
+    """
+
+    energy_wh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    source: EnergySource | None
+    seconds: Annotated[float, Field(ge=0)]
+    uncertainty_wh: Annotated[float, Field(ge=0)] | None = None
+    coverage: Annotated[float, Field(ge=0, le=1)] = 0.0
+    counter_wh: float | None = None
+    integral_wh: float | None = None
+    net_wh: float | None = None
+    flags: tuple[str, ...] = ()
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _missing_has_a_reason(self) -> Self:
+        if (self.energy_wh is None) != (self.source is None) or (self.energy_wh is None) != (self.reason is not None):
+            raise ValueError("an energy has a source, a missing one a reason")
+        return self
+
+    @classmethod
+    def missing(cls, reason: str, seconds: float = 0.0) -> Self:
+        """A reading that says why there is none."""
+        return cls(energy_wh=None, source=None, seconds=seconds, reason=reason)
+
+    def flagged(self, *flags: str) -> Self:
+        """The same reading with more flags."""
+        return self.model_copy(update={"flags": tuple(dict.fromkeys((*self.flags, *flags)))})
+
+    @property
+    def average_power_w(self) -> float | None:
+        """Mean power in W."""
+        return self.energy_wh * 3600 / self.seconds if self.energy_wh is not None and self.seconds > 0 else None
+
+
+class Phase(StrEnum):
+    """The parts of a trial, in their order."""
+
+    IMPORT = "import"
+    DATA = "data"
+    BUILD = "build"
+    COMPILE = "compile"
+    TRAIN = "train"
+    QUANTIZE = "quantize"
+    TEST = "test"
+
+
+SETUP_PHASES = (Phase.IMPORT, Phase.DATA, Phase.BUILD, Phase.COMPILE)
+
+
+class TrialStarted(_Record):
+    """The trial's process is up."""
+
+    kind: Literal["trial_started"] = "trial_started"
+    t_s: float
+    utc: str
+    trial: int
+    pid: int
+    host: str
+    gpu_uuid: str | None = None
+    gpu_name: str | None = None
+    driver: str | None = None
+
+
+class TrialPrepared(_Record):
+    """Everything is built and compiled; the first epoch is next.
+
+    Attributes:
+        inert: parameters that have no effect in this setting, with the reason.
+        facts: what was really built, for the record: versions, shapes, counts, optimizer and policy names.
+    """
+
+    kind: Literal["trial_prepared"] = "trial_prepared"
+    t_s: float
+    steps_per_epoch: int
+    inert: dict[str, str] = {}
+    facts: dict[str, str | int | float | bool | None] = {}
+
+
+class PhaseEnded(_Record):
+    """A phase is over; phases follow one another without gaps."""
+
+    kind: Literal["phase_ended"] = "phase_ended"
+    t_s: float
+    phase: Phase
+    energy: EnergyReading
+
+
+class StepsDone(_Record):
+    """Progress inside an epoch, at most about one a second."""
+
+    kind: Literal["steps_done"] = "steps_done"
+    t_s: float
+    epoch: int
+    step: int
+    steps: int
+
+
+class PowerSampled(_Record):
+    """The device now, about one a second.
+
+    Attributes:
+        power_w: power in W.
+        energy_wh: energy since the trial's process began metering, in Wh; what survives a sudden death.
+    """
+
+    kind: Literal["power_sampled"] = "power_sampled"
+    t_s: float
+    power_w: float | None = None
+    energy_wh: float | None = None
+    source: EnergySource | None = None
+    temperature_c: float | None = None
+    utilisation: float | None = None
+    memory_bytes: int | None = None
+
+
+class EpochEnded(_Record):
+    """An epoch with its validation is over. Epochs count from 1; accuracies are fractions 0..1."""
+
+    kind: Literal["epoch_ended"] = "epoch_ended"
+    t_s: float
+    epoch: int
+    epochs: int
+    seconds: float
+    loss: float | None
+    accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    lr: float
+    energy: EnergyReading
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+class FailReason(StrEnum):
+    """Why a trial failed."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASH = "crash"
+    KILLED = "killed"
+    INTERRUPTED = "interrupted"
+    TIMEOUT = "timeout"
+    DATA_MISSING = "data_missing"
+    WRONG_SETTING = "wrong_setting"
+    DUPLICATE = "duplicate"
+
+    @property
+    def is_worth_a_retry(self) -> bool:
+        """Whether the same setting may succeed in another attempt."""
+        return self in (FailReason.KILLED, FailReason.INTERRUPTED)
+
+
+class TrialEnded(_Record):
+    """The last event of a trial that could still speak.
+
+    Attributes:
+        accuracy: validation accuracy after the last epoch, of the model as it would be used.
+        test_accuracy: the same on the test part.
+        unquantized_accuracy: validation accuracy before post-training quantization, where that was done.
+        energy: training and post-training quantization, see DESIGN of `energy_wh`.
+        total: from the start of metering to here.
+        reason: a `FailReason`, or what made it stop early (`diverged`).
+        message: one line for the user.
+    """
+
+    kind: Literal["trial_ended"] = "trial_ended"
+    t_s: float
+    outcome: Outcome
+    accuracy: float | None = None
+    test_accuracy: float | None = None
+    unquantized_accuracy: float | None = None
+    energy: EnergyReading | None = None
+    total: EnergyReading | None = None
+    reason: str | None = None
+    message: str = ""
+
+
+Event: TypeAlias = TrialStarted | TrialPrepared | PhaseEnded | StepsDone | PowerSampled | EpochEnded | TrialEnded
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def encode(event: Event) -> bytes:
+    """An event as one line of JSON, newline included."""
+    return event.model_dump_json(exclude_defaults=False).encode() + b"\n"
+
+
+def decode(line: bytes | str) -> Event:
+    """The event of one line.
+
+    Raises:
+        ValueError: the line is not an event.
+    """
+    return _EVENT.validate_json(line)
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of a file, in order; a last line without its newline is being written and is left out.
+
+    A line that is not an event is passed over: a disk that filled up must not hide the lines around it.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decode(line)
+            except ValidationError:
+                continue

@@ -1,0 +1,68 @@
+"""What a study is: the ten hyperparameters, the search space, the study file, the specification of a trial."""
+
+from greenopt.spec.file import describe, load_study
+from greenopt.spec.inert import inert_parameters
+from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.setting import (
+    PARAMETERS,
+    Augmentation,
+    Internal,
+    LrSchedule,
+    Optimizer,
+    Precision,
+    Preprocessing,
+    Setting,
+    Shares,
+)
+from greenopt.spec.space import Choice, Distribution, Range, SearchSpace
+from greenopt.spec.study import (
+    NAME_PATTERN,
+    REFERENCE_PATTERN,
+    DataSet,
+    DataSpec,
+    Direction,
+    EnergySpec,
+    ImageMeaning,
+    Metric,
+    OnDuplicate,
+    SamplerSpec,
+    Seeds,
+    StudySpec,
+    TrainingSpec,
+    TrialSpec,
+)
+
+__all__ = [
+    "MINIMUM_SIDE",
+    "MODEL_NAMES",
+    "NAME_PATTERN",
+    "PARAMETERS",
+    "REFERENCE_PATTERN",
+    "Augmentation",
+    "Choice",
+    "DataSet",
+    "DataSpec",
+    "Direction",
+    "Distribution",
+    "EnergySpec",
+    "ImageMeaning",
+    "Internal",
+    "LrSchedule",
+    "Metric",
+    "OnDuplicate",
+    "Optimizer",
+    "Precision",
+    "Preprocessing",
+    "Range",
+    "SamplerSpec",
+    "SearchSpace",
+    "Seeds",
+    "Setting",
+    "Shares",
+    "StudySpec",
+    "TrainingSpec",
+    "TrialSpec",
+    "describe",
+    "inert_parameters",
+    "load_study",
+]

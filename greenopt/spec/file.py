@@ -1,0 +1,86 @@
+"""Study files: TOML in, one clear line for whatever is wrong in it."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from greenopt.errors import UsageError
+from greenopt.spec.study import StudySpec
+
+
+def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec:
+    """Read and validate a study file.
+
+    Args:
+        path: a TOML file; its stem names the study unless the file does.
+        overrides: values by dotted key (`study.trials`) that replace those of the file.
+
+    Raises:
+        UsageError: one line with file, key, value and what would be right.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; give the path of a study file such as studies/quickstart.toml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    for key, value in (overrides or {}).items():
+        table, _, field = key.partition(".")
+        if isinstance(raw.setdefault(table, {}), dict):
+            raw[table][field] = value
+    if isinstance(raw.get("study"), dict):
+        raw["study"].setdefault("name", path.stem)
+    try:
+        return StudySpec.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """The first error of a validation as `key: value what is wrong`, and how many more there are."""
+    details = error.errors()
+    first = _describe_one(details[0])
+    return first if len(details) == 1 else f"{first} (and {len(details) - 1} more)"
+
+
+def _describe_one(detail: ErrorDetails) -> str:
+    location = [part for part in detail["loc"] if part not in ("int", "constrained-int", "literal['total']")]
+    key = _dotted(location)
+    message = detail["msg"].removeprefix("Value error, ")
+    match detail["type"]:
+        case "missing":
+            return f"{key}: is missing"
+        case "extra_forbidden":
+            return f"{key}: unknown key{_known_keys(location)}"
+        case "string_pattern_mismatch":
+            message = "may hold letters, digits, '.', '_' and '-' only"
+    value = detail["input"]
+    if isinstance(value, dict) or not key:
+        return f"{key}: {message}" if key else message
+    return f"{key}: {value!r}: {message[:1].lower() + message[1:]}"
+
+
+def _dotted(location: list[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _known_keys(location: list[int | str]) -> str:
+    """What keys the table at this place has, the likeliest first."""
+    model: type[BaseModel] = StudySpec
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        model = annotation
+    known = list(model.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"

@@ -1,0 +1,63 @@
+"""Which parameters of a setting cannot have an effect, and why.
+
+One function decides, before anything runs, for the coordinator, the trial, the analysis and the reader alike.
+"""
+
+from greenopt.spec.setting import Augmentation, LrSchedule, Precision, Preprocessing, Setting
+from greenopt.spec.study import ImageMeaning, TrainingSpec
+
+
+def inert_parameters(setting: Setting, training: TrainingSpec, total_steps: int | None = None) -> dict[str, str]:
+    """Parameters whose value leaves this setting's training as it would be without it.
+
+    Args:
+        setting: the ten values.
+        training: what the study fixes; it decides what precision and momentum mean.
+        total_steps: optimizer steps of the whole training, where known.
+
+    Returns:
+        Parameter name to the reason, in words for the user; empty where every value has its effect.
+    """
+    reasons = {}
+    if (reason := _momentum(setting, training)) is not None:
+        reasons["optimizer_momentum"] = reason
+    if (reason := _precision(setting, training)) is not None:
+        reasons["precision"] = reason
+    if (reason := _schedule(setting, training, total_steps)) is not None:
+        reasons["lr_schedule"] = reason
+    return reasons
+
+
+def _momentum(setting: Setting, training: TrainingSpec) -> str | None:
+    if setting.optimizer.uses_momentum or training.momentum_as_beta_1:
+        return None
+    return f"{setting.optimizer} has no momentum argument"
+
+
+def _precision(setting: Setting, training: TrainingSpec) -> str | None:
+    if training.precision_applies_to is ImageMeaning.POLICY:
+        return None
+    if setting.precision is Precision.FLOAT64:
+        return "float64 images are cast back to float32 by the first layer"
+    whole_numbers = setting.preprocessing is Preprocessing.NONE and setting.augmentation in (
+        Augmentation.NONE,
+        Augmentation.CUTMIX,
+    )
+    if setting.precision is Precision.FLOAT16 and whole_numbers:
+        return "float16 holds the whole numbers 0..255 exactly"
+    return None
+
+
+def _schedule(setting: Setting, training: TrainingSpec, total_steps: int | None) -> str | None:
+    if setting.lr_schedule is LrSchedule.EXPONENTIAL and training.exponential_decay_rate == 1:
+        return "a decay rate of 1 keeps the learning rate"
+    if setting.lr_schedule is LrSchedule.POLYNOMIAL and setting.lr == training.polynomial_end_lr:
+        return "the learning rate starts at its end value"
+    if total_steps is None:
+        return None
+    late = training.decay_steps != "total" and training.decay_steps >= total_steps
+    if setting.lr_schedule is LrSchedule.EXPONENTIAL and late:
+        return f"the first of its steps down would come after step {training.decay_steps} of {total_steps}"
+    if setting.lr_schedule is LrSchedule.EXPONENTIAL and training.decay_steps == "total" and training.epochs == 1:
+        return "it steps down once an epoch, and there is one epoch"
+    return None

@@ -1,0 +1,173 @@
+"""The search space: for each hyperparameter a list of values, a range, or one fixed value.
+
+Invariant: every value that can be drawn from a space is valid for the parameter it belongs to.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from greenopt.spec.setting import PARAMETERS, Setting
+
+Value: TypeAlias = str | int | float
+
+_RANGED = {"batch_size": int, "lr": float, "optimizer_momentum": float}
+
+
+class Choice(BaseModel):
+    """A categorical parameter: any of these values, the first being the baseline's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    values: tuple[Value, ...] = Field(min_length=1)
+
+    @property
+    def first(self) -> Value:
+        """The baseline's value."""
+        return self.values[0]
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return len(self.values)
+
+
+class Range(BaseModel):
+    """A numeric parameter between two bounds, both included.
+
+    `step` and `log` exclude each other; an integer range without either has step 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: int | float
+    high: int | float
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise PydanticCustomError("range_order", "low must be below high")
+        if self.log and self.step is not None:
+            raise PydanticCustomError("range_step", "give log = true or a step, not both")
+        if self.log and self.low <= 0:
+            raise PydanticCustomError("range_log", "low must be above 0 when log = true")
+        return self
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return all(isinstance(bound, int) for bound in (self.low, self.high, self.step or 0))
+
+    @property
+    def first(self) -> Value:
+        """The baseline's value: the lower bound."""
+        return self.low
+
+    @property
+    def size(self) -> float:
+        """How many values there are; infinite where they are not countable."""
+        if self.is_integer:
+            return (self.high - self.low) // (self.step or 1) + 1
+        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+
+Distribution: TypeAlias = Choice | Range
+
+
+def _check_value(parameter: str, value: Value, location: tuple[str | int, ...]) -> Value:
+    """Return the value as `Setting` holds it, or raise with the location in the study file."""
+    try:
+        checked = getattr(Setting(**{parameter: value}), parameter)
+    except ValidationError as error:
+        first = error.errors()[0]
+        detail = InitErrorDetails(
+            type=PydanticCustomError("value", "{message}", {"message": first["msg"]}), loc=location, input=value
+        )
+        raise ValidationError.from_exception_data("space", [detail]) from None
+    return str(checked) if isinstance(checked, str) else checked  # type: ignore[no-any-return]
+
+
+def _fail(message: str, value: object, location: tuple[str | int, ...]) -> ValidationError:
+    custom = PydanticCustomError("space", "{message}", {"message": message})
+    return ValidationError.from_exception_data("space", [InitErrorDetails(type=custom, loc=location, input=value)])
+
+
+def _parse_list(parameter: str, raw: list[Any]) -> Choice:
+    values = tuple(_check_value(parameter, value, (parameter, index)) for index, value in enumerate(raw))
+    if not values:
+        raise _fail("a list of values needs at least one", raw, (parameter,))
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise _fail("is in the list twice", value, (parameter, index))
+    return Choice(values=values)
+
+
+def _parse_range(parameter: str, raw: dict[str, Any]) -> Range:
+    if parameter not in _RANGED:
+        raise _fail(f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,))
+    try:
+        parsed = Range(**raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+    if _RANGED[parameter] is int and not parsed.is_integer:
+        raise _fail("a range of whole numbers has whole bounds and a whole step", raw, (parameter,))
+    for bound in ("low", "high"):
+        _check_value(parameter, getattr(parsed, bound), (parameter, bound))
+    if _RANGED[parameter] is float:
+        parsed = parsed.model_copy(update={"low": float(parsed.low), "high": float(parsed.high)})
+    return parsed
+
+
+class SearchSpace(BaseModel):
+    """Distributions by parameter name; a parameter that is left out keeps the default of `Setting`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distributions: Mapping[str, Distribution]
+
+    @field_validator("distributions")
+    @classmethod
+    def _complete(cls, given: Mapping[str, Distribution]) -> Mapping[str, Distribution]:
+        defaults = Setting().model_dump(mode="json")
+        return {name: given.get(name) or Choice(values=(defaults[name],)) for name in PARAMETERS}
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
+        """Read the `[space]` table of a study file.
+
+        Args:
+            raw: parameter name to a list of values, one value, or a table with `low`, `high` and `step` or `log`.
+
+        Raises:
+            ValidationError: with the location inside the table.
+        """
+        parsed: dict[str, Distribution] = {}
+        for name, value in raw.items():
+            if name not in PARAMETERS:
+                raise _fail(f"unknown parameter; the ten are {', '.join(PARAMETERS)}", value, (name,))
+            if isinstance(value, dict):
+                parsed[name] = _parse_range(name, value)
+            else:
+                parsed[name] = _parse_list(name, value if isinstance(value, list) else [value])
+        return cls(distributions=parsed)
+
+    @property
+    def free(self) -> dict[str, Distribution]:
+        """The parameters with more than one value."""
+        return {name: d for name, d in self.distributions.items() if d.size > 1}
+
+    @property
+    def size(self) -> float:
+        """How many different settings there are; infinite with a continuous range."""
+        return math.prod(d.size for d in self.distributions.values())
+
+    @property
+    def baseline(self) -> Setting:
+        """The first value of each parameter."""
+        return Setting(**{name: d.first for name, d in self.distributions.items()})  # type: ignore[arg-type]

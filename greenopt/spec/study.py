@@ -1,0 +1,237 @@
+"""A study as its file describes it, and the specification of one trial that follows from it.
+
+Invariant: every literal that changes accuracy or energy is a field here, so a study's file says all that was done.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.setting import PositiveFloat, PositiveInt, Setting
+from greenopt.spec.space import SearchSpace
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    """A table of a study file: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSet(StrEnum):
+    """Where images come from."""
+
+    CIFAR100 = "cifar100"
+    CIFAR10 = "cifar10"
+    DIGITS = "digits"
+    SYNTHETIC = "synthetic"
+    NPZ = "npz"
+
+
+class DataSpec(_Table):
+    """The images of a study, before they are split.
+
+    `images` limits real data sets (a stratified, seeded sample) and sets the size of the synthetic one.
+    """
+
+    name: DataSet
+    path: str | None = None
+    images: PositiveInt | None = None
+    classes: Annotated[int, Field(ge=2, strict=True)] | None = None
+    image_size: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _fits_the_data_set(self) -> Self:
+        if self.name is DataSet.NPZ and self.path is None:
+            raise PydanticCustomError("data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)")
+        if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
+            raise PydanticCustomError("data", "path is for npz, cifar10 and cifar100")
+        if self.name is not DataSet.SYNTHETIC and self.classes is not None:
+            raise PydanticCustomError("data", "classes can be chosen for name = 'synthetic' only")
+        return self
+
+
+class ImageMeaning(StrEnum):
+    """What float16, float32 and float64 apply to."""
+
+    IMAGES = "images"
+    POLICY = "policy"
+
+
+class TrainingSpec(_Table):
+    """Everything about a training that is the same for all trials of a study."""
+
+    epochs: PositiveInt
+    model: str = "ResNet50"
+    batchnorm_momentum: Fraction | None = None
+    decay_steps: PositiveInt | Literal["total"] = "total"
+    exponential_decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.96
+    polynomial_end_lr: PositiveFloat = 1e-4
+    polynomial_power: PositiveFloat = 1.0
+    cosine_alpha: Fraction = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+    momentum_as_beta_1: bool = False
+    precision_applies_to: ImageMeaning = ImageMeaning.IMAGES
+    mixup_alpha: PositiveFloat = 0.2
+    cutmix_alpha: PositiveFloat = 1.0
+    random_layers: PositiveInt = 2
+    random_magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5
+    calibration_images: PositiveInt = 100
+    block_images: PositiveInt = 2560
+    evaluation_batch_size: PositiveInt = 128
+    time_limit_s: PositiveFloat | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        import re
+
+        if name in MODEL_NAMES or re.match(REFERENCE_PATTERN, name):
+            return name
+        import difflib
+
+        close = difflib.get_close_matches(name, MODEL_NAMES, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise PydanticCustomError(
+            "model", "is neither a model of keras.applications nor package.module:function{hint}", {"hint": hint}
+        )
+
+
+class EnergySpec(_Table):
+    """How energy is metered, and what is assumed where it cannot be."""
+
+    sample_hz: Annotated[float, Field(gt=0, le=100)] = 10.0
+    cpu_w_per_core: PositiveFloat = 10.0
+    idle_w: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class Metric(StrEnum):
+    """A figure of a trial that can be an objective; units as in README."""
+
+    ACCURACY = "accuracy"
+    ENERGY_WH = "energy_wh"
+    TOTAL_WH = "total_wh"
+    WH_PER_EPOCH = "wh_per_epoch"
+    EFFICIENCY = "efficiency"
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    MAXIMIZE = "maximize"
+    MINIMIZE = "minimize"
+
+
+class SamplerSpec(BaseModel):
+    """A sampler by name; every further key is an argument of that sampler."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = "random"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments for the sampler's constructor."""
+        return dict(self.model_extra or {})
+
+
+class OnDuplicate(StrEnum):
+    """What happens when the sampler proposes a setting that has already run."""
+
+    RUN = "run"
+    REPLICATE = "replicate"
+    SKIP = "skip"
+
+
+class Seeds(_Table):
+    """Seeds of the three random parts; `split` and `training` follow `study.seed` unless given."""
+
+    sampler: Seed
+    split: Seed
+    training: Seed
+
+
+class StudyTable(_Table):
+    """The `[study]` table: size and conduct of a study."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
+    description: str = ""
+    trials: PositiveInt
+    seed: Seed = 0
+    split_seed: Seed | None = None
+    training_seed: Seed | None = None
+    baseline: bool = False
+    on_duplicate: OnDuplicate = OnDuplicate.RUN
+    stop_after_equal_failures: PositiveInt = 5
+
+
+class StudySpec(_Table):
+    """A whole study file."""
+
+    study: StudyTable
+    objectives: dict[Metric, Direction] = Field(
+        default={Metric.ACCURACY: Direction.MAXIMIZE, Metric.ENERGY_WH: Direction.MINIMIZE}, min_length=1
+    )
+    sampler: SamplerSpec = SamplerSpec()
+    data: DataSpec
+    training: TrainingSpec
+    energy: EnergySpec = EnergySpec()
+    space: SearchSpace
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _parsed_space(cls, raw: object) -> object:
+        if isinstance(raw, dict) and set(raw) != {"distributions"}:
+            return SearchSpace.parse(raw)
+        return raw
+
+    @model_validator(mode="after")
+    def _images_fit_the_model(self) -> Self:
+        side, least = self.data.image_size or 32, MINIMUM_SIDE.get(self.training.model, 32)
+        if self.training.model in MODEL_NAMES and side < least and self.data.name is not DataSet.NPZ:
+            raise PydanticCustomError(
+                "model",
+                "training.model: {model} needs images of at least {least}x{least}; set data.image_size = {least}",
+                {"model": self.training.model, "least": least},
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The study's name; set when the file is read."""
+        assert self.study.name is not None
+        return self.study.name
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds in force."""
+        table = self.study
+        return Seeds(
+            sampler=table.seed,
+            split=table.seed if table.split_seed is None else table.split_seed,
+            training=table.seed if table.training_seed is None else table.training_seed,
+        )
+
+
+class TrialSpec(_Table):
+    """All that a trial's process needs to know, passed to it as JSON."""
+
+    study: str
+    trial: Annotated[int, Field(ge=0)]
+    setting: Setting
+    data: DataSpec
+    training: TrainingSpec
+    energy: EnergySpec
+    split_seed: Seed
+    training_seed: Seed
+    gpu_uuid: str | None = None
+    retry_of: int | None = None
+    replicate_of: int | None = None
