@@ -41,7 +41,7 @@ class EnergyReading(_Record):
         seconds: length of the window in s.
         uncertainty_wh: half-width in Wh of the interval that holds the true energy as far as resolution, sampling and
             gaps go; the sensor's own calibration (about 5 % between boards) is not in it.
-        coverage: share of the window, 0..1, that readings span without a gap.
+        coverage: share of the window, 0..1, that readings span without a gap; None where that is not known.
         counter_wh: the driver's energy counter over the window, in Wh, where there is one.
         integral_wh: the integral of sampled power over the window, in Wh, where there is one.
         net_wh: `energy_wh` less idle power x time, at least 0; None without an idle baseline.
@@ -53,7 +53,7 @@ class EnergyReading(_Record):
     source: EnergySource | None
     seconds: Annotated[float, Field(ge=0)]
     uncertainty_wh: Annotated[float, Field(ge=0)] | None = None
-    coverage: Annotated[float, Field(ge=0, le=1)] = 0.0
+    coverage: Annotated[float, Field(ge=0, le=1)] | None = None
     counter_wh: float | None = None
     integral_wh: float | None = None
     net_wh: float | None = None
@@ -196,6 +196,7 @@ class FailReason(StrEnum):
     TIMEOUT = "timeout"
     DATA_MISSING = "data_missing"
     WRONG_SETTING = "wrong_setting"
+    NOT_MEASURED = "not_measured"
     DUPLICATE = "duplicate"
 
     @property

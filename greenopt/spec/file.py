@@ -17,7 +17,7 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
 
     Args:
         path: a TOML file; its stem names the study unless the file does.
-        overrides: values by dotted key (`study.trials`) that replace those of the file.
+        overrides: values by dotted key (`study.trials`) or whole tables (`sampler`) that replace those of the file.
 
     Raises:
         UsageError: one line with file, key, value and what would be right.
@@ -25,14 +25,18 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; give the path of a study file such as studies/quickstart.toml") from None
+        raise UsageError(
+            f"{path}: no such file; give the path of a study file such as studies/quickstart.toml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     for key, value in (overrides or {}).items():
         table, _, field = key.partition(".")
-        if isinstance(raw.setdefault(table, {}), dict):
+        if not field:
+            raw[table] = value
+        elif isinstance(raw.setdefault(table, {}), dict):
             raw[table][field] = value
     if isinstance(raw.get("study"), dict):
         raw["study"].setdefault("name", path.stem)

@@ -89,7 +89,7 @@ def _check_value(parameter: str, value: Value, location: tuple[str | int, ...]) 
             type=PydanticCustomError("value", "{message}", {"message": first["msg"]}), loc=location, input=value
         )
         raise ValidationError.from_exception_data("space", [detail]) from None
-    return str(checked) if isinstance(checked, str) else checked  # type: ignore[no-any-return]
+    return str(checked) if isinstance(checked, str) else checked
 
 
 def _fail(message: str, value: object, location: tuple[str | int, ...]) -> ValidationError:
@@ -109,7 +109,9 @@ def _parse_list(parameter: str, raw: list[Any]) -> Choice:
 
 def _parse_range(parameter: str, raw: dict[str, Any]) -> Range:
     if parameter not in _RANGED:
-        raise _fail(f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,))
+        raise _fail(
+            f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,)
+        )
     try:
         parsed = Range(**raw)
     except ValidationError as error:
@@ -170,4 +172,4 @@ class SearchSpace(BaseModel):
     @property
     def baseline(self) -> Setting:
         """The first value of each parameter."""
-        return Setting(**{name: d.first for name, d in self.distributions.items()})  # type: ignore[arg-type]
+        return Setting(**{name: d.first for name, d in self.distributions.items()})

@@ -51,7 +51,9 @@ class DataSpec(_Table):
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
         if self.name is DataSet.NPZ and self.path is None:
-            raise PydanticCustomError("data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)")
+            raise PydanticCustomError(
+                "data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
+            )
         if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
             raise PydanticCustomError("data", "path is for npz, cifar10 and cifar100")
         if self.name is not DataSet.SYNTHETIC and self.classes is not None:

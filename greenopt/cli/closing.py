@@ -1,0 +1,59 @@
+"""What stands in the terminal when a study ends: its trials, why it ended, what to do next."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from greenopt.coordinator import StudyEnd
+from greenopt.events import FailReason
+from greenopt.runs import RunFolder
+from greenopt.search import StudySnapshot, read_study
+from greenopt.spec import PARAMETERS
+from greenopt.wording import MISSING, energy_words, fraction_words, seconds_words, significant
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+ROWS_SHOWN = 20
+
+
+def print_closing(
+    console: Console, folder: RunFolder, storage: "BaseStorage", end: StudyEnd, failure: FailReason | None
+) -> None:
+    """Print the table of trials, how the study ended and the next commands."""
+    snapshot = read_study(folder.name, storage)
+    console.print(trial_table(snapshot))
+    failed = snapshot.count("fail")
+    words = {
+        StudyEnd.DONE: "all trials are done",
+        StudyEnd.STOPPED: "stopped; the same command goes on with it",
+        StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
+        StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
+    }
+    counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
+    console.print(f"study {folder.name}: {words[end]} ({counts})", highlight=False, soft_wrap=True)
+    console.print(f"results: {folder.path}  ·  greenopt export {folder.name}", highlight=False, soft_wrap=True)
+
+
+def trial_table(snapshot: StudySnapshot) -> Table:
+    """The trials of a study, the most accurate first, those without a result last."""
+    ended = [row for row in snapshot.rows if row["state"] not in ("running", "waiting")]
+    ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
+    free = [name for name in PARAMETERS if name in snapshot.spec.space.free]
+    table = Table("trial", "state", "accuracy", "energy", "source", "time", "efficiency", *free)
+    for row in ended[:ROWS_SHOWN]:
+        reason = row.get("fail_reason") or row.get("stop_reason")
+        table.add_row(
+            str(row["trial"]),
+            f"{row['state']}: {reason}" if reason else row["state"],
+            fraction_words(row["accuracy"]),
+            energy_words(row["energy_wh"], row["energy_source"]),
+            row["energy_source"] or MISSING,
+            seconds_words(row["seconds"]),
+            f"{significant(row['efficiency'])} /Wh" if row["efficiency"] is not None else MISSING,
+            *(str(row[name]) for name in free),
+        )
+    if len(ended) > ROWS_SHOWN:
+        table.caption = f"and {len(ended) - ROWS_SHOWN} more"
+    return table

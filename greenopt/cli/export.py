@@ -1,0 +1,49 @@
+"""`greenopt export`: the trials as a table in a file."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+
+
+class Format(StrEnum):
+    """File formats of an export."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export)
+
+
+def export(
+    study: StudyName,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; NAME.csv or NAME.parquet here unless given.")
+    ] = None,
+    file_format: Annotated[Format | None, typer.Option("--format", help="From the file's ending unless given.")] = None,
+    storage: Storage = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Write a study's trials to a CSV or Parquet file: one row a trial, every figure a column."""
+    from greenopt.analysis.frame import trials_frame, write_frame
+    from greenopt.errors import UsageError
+    from greenopt.runs import RunFolder
+    from greenopt.search import open_storage, read_study
+
+    chosen = file_format or Format.CSV
+    if file_format is None and output is not None:
+        endings = {f".{known}": known for known in Format}
+        if output.suffix not in endings:
+            raise UsageError(f"{output}: the ending tells no format; name one with --format csv or --format parquet")
+        chosen = endings[output.suffix]
+    target = output or Path(f"{study}.{chosen}")
+    url = storage or RunFolder(runs.resolve() / study).storage()
+    frame = trials_frame(read_study(study, open_storage(url)).rows)
+    write_frame(frame, target, chosen)
+    print(f"{len(frame)} trials -> {target}")

@@ -1,0 +1,57 @@
+"""`greenopt list`: the studies there are."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs
+
+if TYPE_CHECKING:
+    from greenopt.runs import RunFolder
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(list_studies)
+
+
+def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
+    """List the studies with their state, trials and best results."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from greenopt.runs import run_folders
+
+    folders = run_folders(runs.resolve())
+    if not folders:
+        print(f"no studies in {runs}; `greenopt run studies/quickstart.toml` makes one")
+        return
+    table = Table("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
+    for folder in folders:
+        table.add_row(folder.name, *_row(folder))
+    Console().print(table)
+
+
+def _row(folder: "RunFolder") -> list[str]:
+    from greenopt.errors import UsageError
+    from greenopt.search import open_storage, read_study
+    from greenopt.wording import MISSING, energy_words, fraction_words
+
+    state = f"running ({holder})" if (holder := folder.holder()) else "not running"
+    try:
+        url = folder.storage()
+        snapshot = read_study(folder.name, open_storage(url))
+    except UsageError as error:
+        return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
+    complete = [row for row in snapshot.rows if row["state"] == "complete"]
+    measured = [row for row in complete if row["energy_wh"] is not None]
+    least = min(measured, key=lambda row: row["energy_wh"], default=None)
+    done = len(complete) + snapshot.count("pruned")
+    return [
+        state if holder or done < snapshot.spec.study.trials else "done",
+        f"{done}/{snapshot.spec.study.trials}",
+        str(snapshot.count("fail")),
+        fraction_words(max((row["accuracy"] for row in complete), default=None)),
+        energy_words(least["energy_wh"], least["energy_source"]) if least else MISSING,
+        "study.db" if url == folder.default_storage else url,
+    ]

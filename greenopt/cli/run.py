@@ -1,0 +1,124 @@
+"""`greenopt run`: a study from its file to its last trial."""
+
+import signal
+import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+from greenopt.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from greenopt.coordinator import Coordinator, Observer, StudyEnd
+    from greenopt.execution import Slot
+    from greenopt.progress import Forecast
+    from greenopt.spec import StudySpec
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="Study file, such as studies/quickstart.toml.", show_default=False)],
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials, in place of the file's.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name: random, tpe, nsga2, ...")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the file's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study, in place of the file's.")] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="all, none, or NVML indexes or UUIDs: 0,2. Default: all, or the CPU without any.")
+    ] = None,
+    share_gpus: Annotated[
+        bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")
+    ] = False,
+    storage: Storage = None,
+    runs: Runs = DEFAULT_RUNS,
+    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of bars.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
+) -> None:
+    """Run a study, or go on with it where it was left.
+
+    Ctrl-C lets the running trials end; a second one ends them too, and they run again when the study goes on.
+    Exit code 0: all trials are done; 3: stopped before; 2: something was wrong with the input.
+    """
+    from rich.console import Console
+
+    from greenopt.execution.gpus import choose_slots
+    from greenopt.preflight import check_study
+    from greenopt.spec import load_study
+
+    changes = {"study.trials": trials, "study.seed": seed, "study.name": name}
+    overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    if sampler is not None:
+        overrides["sampler"] = {"name": sampler}
+    spec = load_study(study, overrides)
+    check_study(spec, study)
+    slots = choose_slots(gpus, share=share_gpus)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if dry_run:
+        from greenopt.cli.plan import print_plan
+
+        print_plan(console, spec, slots)
+        return
+    end = _conduct(console, spec, slots, storage, runs, plain=plain)
+    raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
+
+
+def _conduct(
+    console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path, *, plain: bool
+) -> "StudyEnd":
+    """Take what the study needs, run it, say what came of it."""
+    from greenopt.cli.closing import print_closing
+    from greenopt.coordinator import Coordinator
+    from greenopt.execution import GpuLeases, LocalEngine
+    from greenopt.progress import Forecast
+    from greenopt.runs import RunFolder
+    from greenopt.search import Search, open_storage, without_password
+
+    folder = RunFolder(runs.resolve() / spec.name)
+    with ExitStack() as stack:
+        stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
+        opened = open_storage(storage) if storage else None
+        stack.enter_context(folder.claim())
+        search = Search(spec, opened or open_storage(folder.default_storage))
+        stack.callback(search.lease.release)
+        folder.write_study(spec.model_dump(mode="json"), without_password(storage or folder.default_storage))
+        engine = LocalEngine(slots)
+        stack.callback(engine.close)
+        observer = stack.enter_context(_observer(console, Forecast(spec.study.trials, len(slots)), plain=plain))
+        coordinator = Coordinator(spec, search, engine, folder, [observer])
+        _listen(coordinator, console)
+        end = coordinator.run()
+    print_closing(console, folder, opened or open_storage(folder.default_storage), end, coordinator.repeated_failure)
+    return end
+
+
+def _observer(console: "Console", forecast: "Forecast", *, plain: bool) -> AbstractContextManager["Observer"]:
+    from greenopt.progress import BarProgress, PlainProgress
+
+    if plain or not console.is_terminal:
+        return nullcontext(PlainProgress(console, forecast))
+    return BarProgress(console, forecast)
+
+
+def _listen(coordinator: "Coordinator", console: "Console") -> None:
+    """Ctrl-C stops gently, then at once; SIGTERM and a closed terminal stop at once."""
+
+    def gently(*_: object) -> None:
+        console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)
+        coordinator.stop()
+
+    def at_once(*_: object) -> None:
+        coordinator.stop_now()
+
+    signal.signal(signal.SIGINT, gently)
+    signal.signal(signal.SIGTERM, at_once)
+    signal.signal(signal.SIGHUP, at_once)

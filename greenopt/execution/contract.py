@@ -1,0 +1,77 @@
+"""Where trials run, as the coordinator sees it: slots that take one trial each, and messages that come back.
+
+An engine on a cluster implements `Engine`; nothing else of greenopt has to change for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from greenopt.events import Event
+from greenopt.spec import TrialSpec
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one trial: a whole GPU, or the CPU.
+
+    Attributes:
+        name: unique within the engine; what the user sees.
+        gpu_uuid: the GPU; None for the CPU.
+    """
+
+    name: str
+    gpu_uuid: str | None = None
+
+
+@dataclass(frozen=True)
+class EventArrived:
+    """A running trial said something."""
+
+    trial: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class ProcessEnded:
+    """A trial's process is gone; no message of that trial follows.
+
+    Attributes:
+        exit_code: None where a signal ended it.
+        signal: name such as `SIGKILL`; None where it ended by itself.
+        log_tail: the last lines that it printed.
+    """
+
+    trial: int
+    exit_code: int | None
+    signal: str | None
+    log_tail: str
+
+
+Message: TypeAlias = EventArrived | ProcessEnded
+
+
+class Engine(Protocol):
+    """Runs trials. Used by one thread."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """All slots, busy or not."""
+        ...
+
+    def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:
+        """Start a trial in a free slot; what it prints is appended to `log`."""
+        ...
+
+    def receive(self, timeout_s: float) -> list[Message]:
+        """Messages since the last call, in each trial's order; waits for the first at most `timeout_s`."""
+        ...
+
+    def end(self, trial: int) -> None:
+        """Ask a trial to end; it is killed if it has not a few seconds later. Returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Kill what still runs and give everything back."""
+        ...

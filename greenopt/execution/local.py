@@ -1,0 +1,174 @@
+"""Trials on this host: one fresh child process a trial, pinned to one whole GPU by UUID, or to the CPU.
+
+Invariants: a child holds a pipe whose other end is this process's, so that it ends when this process does, however
+that happens; it gets a process session of its own, so that Ctrl-C in a terminal reaches the coordinator alone.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from greenopt.events import decode
+from greenopt.execution.contract import EventArrived, Message, ProcessEnded, Slot
+from greenopt.spec import TrialSpec
+
+GRACE_S = 10.0
+LINGER_POLL_S = 0.05
+LOG_TAIL_LINES = 20
+TRIAL_COMMAND = (sys.executable, "-m", "greenopt.trial")
+
+
+@dataclass
+class _Child:
+    trial: int
+    process: subprocess.Popen[bytes]
+    events: BinaryIO
+    log: Path
+    unread: bytes = b""
+    kill_at_s: float | None = None
+    at_end: bool = False
+
+
+class LocalEngine:
+    """Child processes of this process; see `Engine`."""
+
+    def __init__(self, slots: Sequence[Slot], command: Sequence[str] = TRIAL_COMMAND) -> None:
+        """Prepare the engine; nothing runs yet.
+
+        Args:
+            slots: where trials may run.
+            command: program that takes a trial's specification file and `--events-fd N`.
+        """
+        self._slots = tuple(slots)
+        self._command = tuple(command)
+        self._children: dict[int, _Child] = {}
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """All slots, busy or not."""
+        return self._slots
+
+    def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:
+        """Start a trial; its specification is written beside its log."""
+        spec = spec.model_copy(update={"gpu_uuid": slot.gpu_uuid})
+        spec_file = log.with_name("spec.json")
+        spec_file.write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        read_end, write_end = os.pipe()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*self._command, str(spec_file), "--events-fd", str(write_end)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write_end],
+                env=child_environment(os.environ, slot),
+                start_new_session=True,
+            )
+        os.close(write_end)
+        os.set_blocking(read_end, False)
+        child = _Child(spec.trial, process, os.fdopen(read_end, "rb", buffering=0), log)
+        self._children[spec.trial] = child
+        self._selector.register(child.events, selectors.EVENT_READ, child)
+
+    def receive(self, timeout_s: float) -> list[Message]:
+        """Events of all children, and the ends of those that are gone."""
+        if not self._children:
+            return []
+        messages: list[Message] = []
+        lingering = any(child.at_end for child in self._children.values())
+        for key, _ in self._selector.select(min(timeout_s, LINGER_POLL_S) if lingering else timeout_s):
+            messages += self._read(key.data)
+        for child in list(self._children.values()):
+            if child.process.poll() is not None:
+                messages += self._reap(child)
+            elif child.kill_at_s is not None and time.monotonic() >= child.kill_at_s:
+                child.process.kill()
+        return messages
+
+    def end(self, trial: int) -> None:
+        """Send SIGTERM, and SIGKILL from `receive` after `GRACE_S`."""
+        child = self._children.get(trial)
+        if child is not None and child.kill_at_s is None:
+            child.kill_at_s = time.monotonic() + GRACE_S
+            child.process.terminate()
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for child in list(self._children.values()):
+            child.process.kill()
+            child.process.wait()
+            self._reap(child)
+        self._selector.close()
+
+    def _read(self, child: _Child) -> list[Message]:
+        """All whole lines that have arrived; marks the child when its pipe has closed."""
+        while True:
+            try:
+                chunk = child.events.read(65536)
+            except BlockingIOError:
+                break
+            if chunk is None:
+                break
+            if chunk == b"":
+                self._hang_up(child)
+                break
+            child.unread += chunk
+        *lines, child.unread = child.unread.split(b"\n")
+        messages: list[Message] = []
+        for line in lines:
+            try:
+                messages.append(EventArrived(child.trial, decode(line)))
+            except ValidationError:
+                continue
+        return messages
+
+    def _hang_up(self, child: _Child) -> None:
+        """A child closed its pipe: it has nothing more to say and `GRACE_S` to exit."""
+        if child.at_end:
+            return
+        child.at_end = True
+        self._selector.unregister(child.events)
+        child.kill_at_s = child.kill_at_s or time.monotonic() + GRACE_S
+
+    def _reap(self, child: _Child) -> list[Message]:
+        """Read what a process left that has exited, and forget it."""
+        messages = self._read(child)
+        self._hang_up(child)
+        code = child.process.returncode
+        child.events.close()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+        del self._children[child.trial]
+        name = signal.Signals(-code).name if code < 0 else None
+        messages.append(ProcessEnded(child.trial, None if code < 0 else code, name, log_tail(child.log)))
+        return messages
+
+
+def child_environment(environment: Mapping[str, str], slot: Slot) -> dict[str, str]:
+    """The environment of a trial: this one, with exactly the slot's GPU visible and none for the CPU."""
+    pinned = {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": slot.gpu_uuid or "-1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {"TF_CPP_MIN_LOG_LEVEL": "1", **environment, **pinned}
+
+
+def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log; empty where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16384))
+            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+    except OSError:
+        return ""

@@ -1,0 +1,147 @@
+"""From a trial's summary to what the storage is told: the verdict, the objectives' values, the flat figures."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from greenopt.events import EnergyReading, FailReason, Outcome
+from greenopt.execution import ProcessEnded
+from greenopt.spec import Metric, StudySpec, TrialSpec
+from greenopt.summary import TrialSummary
+
+_CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a trial ended, in the coordinator's judgement.
+
+    Attributes:
+        reason: a `FailReason`, or the word for an early stop; None for a completed trial.
+        message: one line for the user.
+        ran: False where the trial was never started.
+    """
+
+    outcome: Outcome
+    reason: FailReason | str | None = None
+    message: str = ""
+    ran: bool = True
+
+
+def judge(summary: TrialSummary, study: StudySpec, cause: FailReason | None, process: ProcessEnded | None) -> Verdict:
+    """Decide how a trial ended.
+
+    Args:
+        summary: what its events say.
+        study: its objectives must all have been measured.
+        cause: why the coordinator ended it, if it did.
+        process: how its process ended; None where that is not known.
+    """
+    ended = summary.ended
+    if ended is not None and ended.outcome is Outcome.COMPLETED:
+        missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+        if not missing:
+            return Verdict(Outcome.COMPLETED)
+        why = summary.energy.reason or summary.total.reason or "no reading"
+        return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
+    if ended is not None and ended.outcome is Outcome.DIVERGED:
+        return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
+    if cause is not None:
+        return Verdict(Outcome.FAILED, cause, _CAUSES[cause])
+    if ended is not None:
+        return Verdict(Outcome.FAILED, FailReason(ended.reason or FailReason.CRASH), ended.message)
+    return _judge_process(process)
+
+
+_CAUSES = {
+    FailReason.INTERRUPTED: "the study was stopped while this trial ran",
+    FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
+}
+
+
+def _judge_process(process: ProcessEnded | None) -> Verdict:
+    if process is None:
+        return Verdict(Outcome.FAILED, FailReason.INTERRUPTED, _CAUSES[FailReason.INTERRUPTED])
+    last = _last_line(process.log_tail)
+    if process.signal is None:
+        return Verdict(Outcome.FAILED, FailReason.CRASH, f"its process exited with {process.exit_code}: {last}")
+    if process.signal in _CRASH_SIGNALS:
+        return Verdict(Outcome.FAILED, FailReason.CRASH, f"{process.signal}: {last}")
+    hint = " (the kernel does so when memory runs out)" if process.signal == "SIGKILL" else ""
+    return Verdict(Outcome.FAILED, FailReason.KILLED, f"its process was killed by {process.signal}{hint}")
+
+
+def objective_values(summary: TrialSummary, study: StudySpec) -> list[float]:
+    """The objectives' values of a completed trial, in the order of the study file."""
+    values = [_value(summary, metric) for metric in study.objectives]
+    return [value for value in values if value is not None]
+
+
+def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
+    """Flat figures of a trial for the storage; None where there is none. Units are in the names or in README."""
+    started, prepared = summary.started, summary.prepared
+    return {
+        **_energies(summary),
+        "accuracy": summary.accuracy,
+        "test_accuracy": summary.ended.test_accuracy if summary.ended else None,
+        "unquantized_accuracy": summary.ended.unquantized_accuracy if summary.ended else None,
+        "train_accuracy": summary.epochs[-1].accuracy if summary.epochs else None,
+        "efficiency": summary.efficiency,
+        "epochs_done": len(summary.epochs) if verdict.ran else None,
+        "flags": " ".join(summary.flags) or None,
+        "gpu_uuid": started.gpu_uuid if started else None,
+        "gpu_name": started.gpu_name if started else None,
+        "host": started.host if started else None,
+        "inert": " ".join(prepared.inert) or None if prepared else None,
+        "training_seed": spec.training_seed if spec else None,
+        "replicate_of": spec.replicate_of if spec else None,
+        "stop_reason": str(verdict.reason) if verdict.outcome is Outcome.DIVERGED else None,
+        "fail_reason": str(verdict.reason) if verdict.outcome is Outcome.FAILED else None,
+        "message": verdict.message or None,
+    }
+
+
+def _energies(summary: TrialSummary) -> dict[str, Any]:
+    energy = summary.energy
+    return {
+        "energy_wh": energy.energy_wh,
+        "energy_source": str(energy.source) if energy.source else None,
+        "uncertainty_wh": energy.uncertainty_wh,
+        "coverage": energy.coverage,
+        "counter_wh": energy.counter_wh,
+        "integral_wh": energy.integral_wh,
+        "net_energy_wh": energy.net_wh,
+        "energy_missing": energy.reason,
+        "wh_per_epoch": summary.wh_per_epoch,
+        "avg_power_w": energy.average_power_w,
+        "seconds": _seconds(energy),
+        "setup_wh": summary.setup.energy_wh,
+        "setup_s": _seconds(summary.setup),
+        "compile_wh": summary.compile.energy_wh,
+        "compile_s": _seconds(summary.compile),
+        "total_wh": summary.total.energy_wh,
+        "total_source": str(summary.total.source) if summary.total.source else None,
+        "total_s": _seconds(summary.total),
+    }
+
+
+def _seconds(reading: EnergyReading) -> float | None:
+    return reading.seconds if reading.seconds > 0 else None
+
+
+def _value(summary: TrialSummary, metric: Metric) -> float | None:
+    match metric:
+        case Metric.ACCURACY:
+            return summary.ended.accuracy if summary.ended else None
+        case Metric.ENERGY_WH:
+            return summary.energy.energy_wh
+        case Metric.TOTAL_WH:
+            return summary.total.energy_wh
+        case Metric.WH_PER_EPOCH:
+            return summary.wh_per_epoch
+        case Metric.EFFICIENCY:
+            return summary.efficiency
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it printed nothing"

@@ -1,0 +1,126 @@
+"""The folder of one study's results, `RUNS/NAME/`: what lies where, and who may write to it.
+
+Invariant: whoever writes holds the folder's lock. A crash releases it.
+"""
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from greenopt.errors import UsageError
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a study's results; making one touches nothing."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.path.name
+
+    @property
+    def default_storage(self) -> str:
+        """URL of the SQLite file that is used unless another storage is named."""
+        return f"sqlite:///{self.path / 'study.db'}"
+
+    @property
+    def study_file(self) -> Path:
+        """JSON: the study as it was last run, and where its storage is."""
+        return self.path / "study.json"
+
+    def trial(self, number: int) -> Path:
+        """Folder of a trial."""
+        return self.path / "trials" / f"{number:04d}"
+
+    def events(self, number: int) -> Path:
+        """A trial's events, JSON lines."""
+        return self.trial(number) / "events.jsonl"
+
+    def log(self, number: int) -> Path:
+        """What a trial's process printed."""
+        return self.trial(number) / "log.txt"
+
+    def write_study(self, spec: dict[str, object], storage: str) -> None:
+        """Keep the study and its storage's URL (without a password) for later commands."""
+        document = json.dumps({"storage": storage, "spec": spec}, indent=1)
+        scratch = self.study_file.with_suffix(".tmp")
+        scratch.write_text(document + "\n", encoding="utf-8")
+        scratch.replace(self.study_file)
+
+    def storage(self) -> str:
+        """URL of the storage that the study was last run with.
+
+        Raises:
+            UsageError: there is no study here.
+        """
+        try:
+            return str(json.loads(self.study_file.read_text(encoding="utf-8"))["storage"])
+        except FileNotFoundError:
+            raise UsageError(f"{self.path}: no study here; `greenopt list` shows those there are") from None
+        except (json.JSONDecodeError, KeyError):
+            raise UsageError(f"{self.study_file}: is damaged; name the storage with --storage") from None
+
+    def holder(self) -> str | None:
+        """Who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except (filelock.Timeout, PermissionError):
+            return self._described_holder()
+        except OSError:
+            return None
+        lock.release()
+        return None
+
+    def claim(self) -> filelock.BaseFileLock:
+        """Make the folder and take its lock for this process, until it ends.
+
+        Raises:
+            UsageError: another process runs this study.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be made: {error.strerror}") from None
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise UsageError(f"study {self.name} is being run by {self._described_holder()}") from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname()}
+        self._holder_file.write_text(json.dumps(holder) + "\n", encoding="utf-8")
+        return lock
+
+    def holder_pid(self) -> int | None:
+        """Process number of the coordinator on this host, if one runs."""
+        if self.holder() is None:
+            return None
+        return int(json.loads(self._holder_file.read_text(encoding="utf-8"))["pid"])
+
+    @property
+    def _holder_file(self) -> Path:
+        return self.path / "coordinator.json"
+
+    def _lock(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.path / "coordinator.lock")
+
+    def _described_holder(self) -> str:
+        try:
+            holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
+            return f"pid {holder['pid']} on {holder['host']}"
+        except (OSError, json.JSONDecodeError, KeyError):
+            return "another process"
+
+
+def run_folders(runs: Path) -> list[RunFolder]:
+    """All studies under a folder, by name."""
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/study.json"))]

@@ -1,0 +1,67 @@
+"""Who may run a study, recorded in its storage: at most one coordinator, on whatever host.
+
+The lock of the run folder decides on one host; a storage that several hosts share needs this lease beside it. It is
+renewed while the coordinator runs and lapses `LAPSE_S` after the last renewal. Hosts' clocks must agree to within
+about a minute.
+"""
+
+import math
+import os
+import socket
+import time
+from typing import Any
+
+import optuna
+import psutil
+
+from greenopt.errors import UsageError
+
+ATTRIBUTE = "greenopt:coordinator"
+RENEW_S = 20.0
+LAPSE_S = 90.0
+
+
+class StudyLease:
+    """The right to run a study. One owner; `renew` is called from the coordinator's loop."""
+
+    def __init__(self, study: str, storage: optuna.storages.BaseStorage) -> None:
+        """Take the lease.
+
+        Raises:
+            UsageError: another coordinator holds it.
+        """
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(study)
+        self._renewed_at_s = -math.inf
+        holder = storage.get_study_user_attrs(self._study_id).get(ATTRIBUTE)
+        if holder is not None and _is_alive(holder):
+            raise UsageError(f"study {study} is being run by pid {holder['pid']} on {holder['host']}")
+        self.renew()
+
+    def renew(self) -> None:
+        """Say that this coordinator lives, at most every `RENEW_S`."""
+        now_s = time.monotonic()
+        if now_s - self._renewed_at_s < RENEW_S:
+            return
+        self._renewed_at_s = now_s
+        process = {"pid": os.getpid(), "started_s": psutil.Process().create_time()}
+        self._write({**process, "host": socket.gethostname(), "utc_s": time.time()})
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._write(None)
+
+    def _write(self, holder: dict[str, Any] | None) -> None:
+        self._storage.set_study_user_attr(self._study_id, ATTRIBUTE, holder)
+
+
+def _is_alive(holder: dict[str, Any]) -> bool:
+    if holder["host"] != socket.gethostname():
+        return time.time() - float(holder["utc_s"]) < LAPSE_S
+    if holder["pid"] == os.getpid():
+        return False
+    try:
+        # A process number is given out again; the start time tells the two apart.
+        return bool(psutil.Process(holder["pid"]).create_time() == holder["started_s"])
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,209 @@
+"""The study as Optuna keeps it: asking for settings, telling results, and what is left to do.
+
+Sole owner of optuna. Invariants: no intermediate values are ever written (TPE breaks on them in a multi-objective
+study); every trial that ended has its figures as flat user attributes; a setting that was interrupted is enqueued
+again at most `MAX_RETRIES` times, and exactly once for each interruption, however often this is repeated.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from greenopt.errors import UsageError
+from greenopt.events import FailReason, Outcome
+from greenopt.search.lease import StudyLease
+from greenopt.search.samplers import build_sampler, sampler_arguments
+from greenopt.spec import Choice, Distribution, Setting, StudySpec
+
+MAX_RETRIES = 2
+SPEC_ATTRIBUTE = "greenopt:spec"
+SAMPLER_ATTRIBUTE = "greenopt:sampler"
+
+_RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+_MAY_CHANGE = {
+    "study": ("description", "trials", "baseline", "on_duplicate", "stop_after_equal_failures"),
+    "training": ("time_limit_s",),
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial that Optuna knows as running and that has to be run or told.
+
+    Attributes:
+        trial: Optuna's trial number.
+        retry_of: the trial that it repeats because that one was interrupted.
+        same_as: earlier trials that finished or run with this very setting, oldest first.
+        out_of_memory_in: an earlier trial in which this setting ran out of memory.
+    """
+
+    trial: int
+    setting: Setting
+    retry_of: int | None = None
+    same_as: tuple[int, ...] = ()
+    out_of_memory_in: int | None = None
+
+
+class Search:
+    """One Optuna study. Not for use by two threads; the coordinator alone writes through it."""
+
+    def __init__(self, spec: StudySpec, storage: optuna.storages.BaseStorage | None) -> None:
+        """Create the study, or load it and check that it is the same study.
+
+        Args:
+            spec: what the study file says, overrides applied.
+            storage: None for a study in memory that is thrown away.
+
+        Raises:
+            UsageError: a study of this name exists and differs from the file in what its trials mean, or another
+                coordinator runs it.
+        """
+        build_sampler(spec, 0)
+        self._spec = spec
+        self._storage = storage or optuna.storages.InMemoryStorage()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        names = [str(metric) for metric in spec.objectives]
+        self._study = optuna.create_study(
+            study_name=spec.name,
+            storage=self._storage,
+            directions=[StudyDirection[direction.name] for direction in spec.objectives.values()],
+            load_if_exists=True,
+        )
+        self._check_same_study()
+        self.lease = StudyLease(spec.name, self._storage)
+        if self._study.metric_names != names:
+            self._study.set_metric_names(names)
+        self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
+        self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
+        self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
+
+    def enqueue_baseline(self) -> None:
+        """Put the first value of each parameter at the head of an empty study."""
+        if self._spec.study.baseline and not self._trials():
+            self._study.enqueue_trial(self._spec.space.baseline.model_dump(mode="json"), user_attrs={"baseline": True})
+
+    def ask(self) -> Proposal:
+        """The next setting to run; enqueued ones come first."""
+        history = self._trials()
+        self._study.sampler = build_sampler(self._spec, len(history))
+        trial = self._study.ask(self._distributions)
+        setting = Setting(**trial.params)
+        same = [other for other in history if other.params == trial.params]
+        return Proposal(
+            trial=trial.number,
+            setting=setting,
+            retry_of=trial.user_attrs.get("retry_of"),
+            same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
+            out_of_memory_in=next((t.number for t in same if _fail_reason(t) is FailReason.OUT_OF_MEMORY), None),
+        )
+
+    def tell(self, trial: int, outcome: Outcome, attributes: dict[str, Any], values: list[float] | None = None) -> None:
+        """Record how a trial ended; a trial that is already recorded stays as it is.
+
+        Args:
+            trial: its number.
+            outcome: completed ones need `values`, one for each objective.
+            attributes: flat figures; those that are None are left out.
+            values: the objectives' values, in the order of the study file.
+        """
+        frozen = self._trials()[trial]
+        if frozen.state.is_finished():
+            return
+        for name, value in attributes.items():
+            if value is not None:
+                self._storage.set_trial_user_attr(frozen._trial_id, name, value)
+        state = {
+            Outcome.COMPLETED: TrialState.COMPLETE,
+            Outcome.DIVERGED: TrialState.PRUNED,
+            Outcome.FAILED: TrialState.FAIL,
+        }
+        self._study.tell(trial, values, state=state[outcome], skip_if_finished=True)
+
+    def enqueue_retries(self) -> None:
+        """Enqueue every setting whose last attempt was interrupted and that has attempts left."""
+        trials = self._trials()
+        retried = {trial.user_attrs.get("retry_of") for trial in trials}
+        for trial in trials:
+            if self._is_to_retry(trial) and trial.number not in retried:
+                attempt = int(trial.user_attrs.get("attempt", 0)) + 1
+                self._study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number, "attempt": attempt})
+
+    def running(self) -> list[int]:
+        """Numbers of the trials that Optuna holds for running."""
+        return [trial.number for trial in self._trials() if trial.state is TrialState.RUNNING]
+
+    def setting_of(self, trial: int) -> Setting:
+        """The setting of a trial that was asked for."""
+        return Setting(**self._trials()[trial].params)
+
+    def settled(self) -> int:
+        """How many trials count towards the study's size: all that ended, but those to be repeated or skipped."""
+        return sum(1 for trial in self._trials() if trial.state.is_finished() and not self._is_void(trial))
+
+    def is_exhausted(self) -> bool:
+        """Whether every setting of the space has been asked for."""
+        return len({tuple(sorted(trial.params.items())) for trial in self._trials()}) >= self._spec.space.size
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _is_to_retry(self, trial: FrozenTrial) -> bool:
+        reason = _fail_reason(trial)
+        return reason is not None and reason.is_worth_a_retry and trial.user_attrs.get("attempt", 0) < MAX_RETRIES
+
+    def _is_void(self, trial: FrozenTrial) -> bool:
+        return self._is_to_retry(trial) or _fail_reason(trial) is FailReason.DUPLICATE
+
+    def _record(self, name: str, value: object) -> None:
+        if self._study.user_attrs.get(name) != value:
+            self._study.set_user_attr(name, value)
+
+    def _check_same_study(self) -> None:
+        kept = self._study.user_attrs.get(SPEC_ATTRIBUTE)
+        if kept is None:
+            return
+        before_now = StudySpec.model_validate(kept).model_dump(mode="json")
+        for key, (before, after) in _differences(before_now, self._spec.model_dump(mode="json")).items():
+            table, _, field = key.partition(".")
+            if table != "sampler" and field not in _MAY_CHANGE.get(table, ()):
+                raise UsageError(
+                    f"{key}: {json.dumps(after)}: study {self._spec.name} was begun with {json.dumps(before)}; "
+                    "put it back, or give the changed study another name with --name"
+                )
+
+
+def as_optuna(distribution: Distribution) -> BaseDistribution:
+    """A distribution of the search space as Optuna's."""
+    if isinstance(distribution, Choice):
+        return CategoricalDistribution(distribution.values)
+    if distribution.is_integer:
+        return IntDistribution(
+            int(distribution.low), int(distribution.high), log=distribution.log, step=int(distribution.step or 1)
+        )
+    return FloatDistribution(
+        float(distribution.low), float(distribution.high), log=distribution.log, step=distribution.step
+    )
+
+
+def _fail_reason(trial: FrozenTrial) -> FailReason | None:
+    if trial.state is not TrialState.FAIL:
+        return None
+    reason = trial.user_attrs.get("fail_reason")
+    return FailReason(reason) if reason is not None else FailReason.INTERRUPTED
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys two levels deep whose values differ, with both values."""
+    found = {}
+    for table in sorted(before.keys() | after.keys()):
+        old, new = before.get(table), after.get(table)
+        if isinstance(old, dict) and isinstance(new, dict) and table not in ("objectives", "space"):
+            found.update({f"{table}.{key}": pair for key, pair in _differences(old, new).items()})
+        elif old != new:
+            found[table] = (old, new)
+    return found

@@ -1,0 +1,42 @@
+"""Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
+
+import optuna
+import sqlalchemy.exc
+from sqlalchemy.engine import make_url
+
+from greenopt.errors import UsageError
+
+SQLITE_BUSY_TIMEOUT_S = 60
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Open a storage, creating its tables where there are none.
+
+    Args:
+        url: `sqlite:///FILE`, `postgresql+psycopg://USER@HOST/DATABASE`, or another URL that Optuna takes.
+
+    Raises:
+        UsageError: the URL cannot be read, its driver is not installed, or the database does not answer.
+    """
+    engine = (
+        {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    )
+    try:
+        make_url(url)
+        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=engine))
+    except ImportError as error:
+        hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
+        raise UsageError(f"storage {without_password(url)}: its driver is not installed ({error.name}){hint}") from None
+    except sqlalchemy.exc.ArgumentError:
+        raise UsageError(f"storage {url!r}: not a database URL; one is sqlite:///study.db") from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause}") from None
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown and kept."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url

@@ -1,0 +1,149 @@
+"""What a trial came to, derived from its events, whether or not it could end by itself."""
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from greenopt.events import (
+    SETUP_PHASES,
+    EnergyReading,
+    EpochEnded,
+    Event,
+    Phase,
+    PhaseEnded,
+    PowerSampled,
+    TrialEnded,
+    TrialPrepared,
+    TrialStarted,
+)
+
+
+class TrialSummary(BaseModel):
+    """The figures of one trial; a figure that was not measured or not reached is None.
+
+    Attributes:
+        ended: the trial's own last word; None if its process died before it.
+        energy: from the start of the first epoch to the end of the last, and post-training quantization.
+        setup: before the first epoch; `compile` is a part of it.
+        total: the whole process, as far as metered.
+        epochs: the epochs that were finished.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    started: TrialStarted | None = None
+    prepared: TrialPrepared | None = None
+    ended: TrialEnded | None = None
+    energy: EnergyReading
+    setup: EnergyReading
+    compile: EnergyReading
+    total: EnergyReading
+    epochs: tuple[EpochEnded, ...] = ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy 0..1 of the model as it would be used, or of the last epoch that was finished."""
+        if self.ended is not None and self.ended.accuracy is not None:
+            return self.ended.accuracy
+        return self.epochs[-1].val_accuracy if self.epochs else None
+
+    @property
+    def wh_per_epoch(self) -> float | None:
+        """Mean over epochs of the energy of that epoch, in Wh."""
+        energies = [epoch.energy.energy_wh for epoch in self.epochs]
+        measured = [energy for energy in energies if energy is not None]
+        return sum(measured) / len(measured) if measured and len(measured) == len(energies) else None
+
+    @property
+    def efficiency(self) -> float | None:
+        """The paper's efficiency quotient, accuracy / (Wh an epoch), in 1/Wh."""
+        if self.accuracy is None or not self.wh_per_epoch:
+            return None
+        return self.accuracy / self.wh_per_epoch
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of the training's energy and of every epoch's."""
+        readings = (self.energy, *(epoch.energy for epoch in self.epochs))
+        return tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags))
+
+
+def summarise(events: Iterable[Event]) -> TrialSummary:
+    """Derive a trial's figures from its events.
+
+    A trial that died without a last word keeps what its epochs and its last power sample say, flagged `partial`.
+    """
+    started = prepared = ended = sample = None
+    epochs: list[EpochEnded] = []
+    phases: dict[Phase, EnergyReading] = {}
+    for event in events:
+        match event:
+            case TrialStarted():
+                started = event
+            case TrialPrepared():
+                prepared = event
+            case EpochEnded():
+                epochs.append(event)
+            case PhaseEnded():
+                phases[event.phase] = event.energy
+            case PowerSampled() if event.energy_wh is not None:
+                sample = event
+            case TrialEnded():
+                ended = event
+            case _:
+                pass
+    partial = added([epoch.energy for epoch in epochs]).flagged("partial") if epochs else None
+    return TrialSummary(
+        started=started,
+        prepared=prepared,
+        ended=ended,
+        energy=(ended and ended.energy) or partial or EnergyReading.missing("the trial did not finish an epoch"),
+        setup=added([phases[phase] for phase in SETUP_PHASES if phase in phases]),
+        compile=phases.get(Phase.COMPILE) or EnergyReading.missing("nothing was compiled"),
+        total=(ended and ended.total) or _sampled(started, sample),
+        epochs=tuple(epochs),
+    )
+
+
+def added(readings: list[EnergyReading]) -> EnergyReading:
+    """The sum of readings of neighbouring windows; missing if one of them is.
+
+    Uncertainties are added, not squared: neighbouring windows share the reads at their boundary.
+    """
+    seconds = sum(reading.seconds for reading in readings)
+    flags = tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags))
+    missing = next((reading.reason for reading in readings if reading.reason is not None), None)
+    if not readings or missing is not None:
+        return EnergyReading.missing(missing or "no reading", seconds).flagged(*flags)
+    sources = [reading.source for reading in readings if reading.source is not None]
+    ranks = list(type(sources[0]))
+    return EnergyReading(
+        energy_wh=sum(reading.energy_wh or 0.0 for reading in readings),
+        source=max(sources, key=ranks.index),
+        seconds=seconds,
+        uncertainty_wh=_total([reading.uncertainty_wh for reading in readings]),
+        coverage=_weighted([(reading.coverage, reading.seconds) for reading in readings]),
+        counter_wh=_total([reading.counter_wh for reading in readings]),
+        integral_wh=_total([reading.integral_wh for reading in readings]),
+        net_wh=_total([reading.net_wh for reading in readings]),
+        flags=flags,
+    )
+
+
+def _total(values: list[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return sum(present) if len(present) == len(values) else None
+
+
+def _weighted(shares: list[tuple[float | None, float]]) -> float | None:
+    seconds = sum(weight for _, weight in shares)
+    known = [share * weight for share, weight in shares if share is not None]
+    return sum(known) / seconds if len(known) == len(shares) and seconds > 0 else None
+
+
+def _sampled(started: TrialStarted | None, sample: PowerSampled | None) -> EnergyReading:
+    if started is None or sample is None or sample.energy_wh is None or sample.source is None:
+        return EnergyReading.missing("the trial's process died before its first power sample")
+    seconds = max(0.0, sample.t_s - started.t_s)
+    reading = EnergyReading(energy_wh=sample.energy_wh, source=sample.source, seconds=seconds)
+    return reading.flagged("partial")
