@@ -1,0 +1,82 @@
+"""One NVIDIA GPU as a power source; what it can tell is found out by asking, not inferred from its model."""
+
+from collections.abc import Callable
+from typing import Any
+
+from greenopt.energy.gpus import foreign_pids
+from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import MIG_WHOLE_BOARD, SHARED_GPU, NotSupportedError, ReadError, Vitals
+from greenopt.events import EnergySource
+
+COUNTER_TICK_S = 0.1
+"""How often the energy counter changes on the boards measured so far; the meter corrects it by what it sees."""
+
+INSTANT_LAG_S = 0.125
+"""Field 186 changes every 100 ms and averages over 25 ms."""
+
+AVERAGE_LAG_S = 1.0
+"""`nvmlDeviceGetPowerUsage` averages over one second on boards after GA100."""
+
+
+class NvmlSource:
+    """The counter, the power sensor and the state of one GPU."""
+
+    def __init__(self, nvml: Nvml, uuid: str) -> None:
+        """Find the GPU and what it supports.
+
+        Raises:
+            ReadError: there is no GPU with this UUID.
+        """
+        self._nvml = nvml
+        self._handle: Any = nvml.handle(uuid)
+        self.name = f"{nvml.name(self._handle)} {uuid}"
+        self.power_limit_w = nvml.power_limit_w(self._handle)
+        self.counter_tick_s = COUNTER_TICK_S
+        self.has_counter = self._supports(nvml.counter_j)
+        self._power, self.power_lag_s = self._choose_power()
+        self.kind = EnergySource.NVML_COUNTER if self.has_counter else EnergySource.NVML_POWER
+
+    def energy_j(self) -> float | None:
+        """The board's energy counter in J; None where it has none (older than Volta, some vGPUs)."""
+        return self._nvml.counter_j(self._handle) if self.has_counter else None
+
+    def power_w(self) -> float | None:
+        """Instant power in W where the board tells it, else averaged power; None where it tells neither."""
+        return None if self._power is None else self._power(self._handle)
+
+    def vitals(self) -> Vitals:
+        """Temperature, utilisation and memory in use."""
+        return self._nvml.vitals(self._handle)
+
+    def flags(self) -> tuple[str, ...]:
+        """`shared_gpu` while another process computes here, `mig_whole_board` while the board is split."""
+        found = []
+        if self._nvml.is_mig(self._handle):
+            found.append(MIG_WHOLE_BOARD)
+        try:
+            if foreign_pids(pid for pid, _ in self._nvml.processes(self._handle)):
+                found.append(SHARED_GPU)
+        except ReadError:
+            pass
+        return tuple(found)
+
+    def close(self) -> None:
+        """Give NVML back."""
+        self._nvml.close()
+
+    def _choose_power(self) -> tuple[Callable[[Any], float] | None, float]:
+        if self._supports(self._nvml.instant_power_w):
+            return self._nvml.instant_power_w, INSTANT_LAG_S
+        if self._supports(self._nvml.average_power_w):
+            return self._nvml.average_power_w, AVERAGE_LAG_S
+        return None, INSTANT_LAG_S
+
+    def _supports(self, read: Callable[[Any], float]) -> bool:
+        """Whether the device has this reading at all; one that fails just now counts as had."""
+        try:
+            read(self._handle)
+        except NotSupportedError:
+            return False
+        except ReadError:
+            return True
+        return True

@@ -1,0 +1,224 @@
+"""One energy curve from two kinds of readings: a counter, exact but in steps, and power, smooth but drifting.
+
+A board's energy counter changes every 100 ms and says nothing in between; the integral of power is fine-grained and
+drifts by a percent. The ledger keeps two intervals (set-membership estimation, after Schweppe 1968):
+
+* `drift`: true energy less the integral. It starts as a point and widens by what the integral may be wrong.
+* `base`: what the counter would have shown at the start, had it not stepped. It is unknown by one tick at first.
+
+A counter value C read at an instant, which changed at most `lag` earlier, says that base + drift lies in
+[C - I, C - I + P x lag], I being the integral and P the power. Each such reading cuts both intervals. The energy is
+the integral plus the point of `drift` that is nearest to the previous correction. So a window shorter than a tick is
+measured by the integral between two instants, a long one by the counter, and none waits for a tick.
+
+Invariants: the curve never falls, never rises faster than 1.1 x the power limit, and has one value at each mark; what
+lies between two marks is the difference of these values, which are multiples of 2^-30 Wh. Parts therefore add up to
+the whole exactly, in floating point too. Where the counter breaks (reset, stuck) the integral carries the curve on.
+"""
+
+import math
+from dataclasses import dataclass
+
+from greenopt.energy.bounds import Bounds
+from greenopt.energy.trace import OVERSHOOT, Limits, PowerIntegral, Trace, doubt_j
+
+J_PER_WH = 3600.0
+_GRID_PER_WH = 2.0**30
+_STUCK_TICKS = 10
+
+
+def on_grid(energy_j: float) -> float:
+    """Energy in Wh as the nearest multiple of 2^-30 Wh (3.4 microjoules); sums and differences of these are exact."""
+    return round(energy_j / J_PER_WH * _GRID_PER_WH) / _GRID_PER_WH
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The state of metering at one instant; two marks bound a window.
+
+    Attributes:
+        t_s: the instant, in s of the meter's monotonic clock.
+        energy_wh: energy since metering began, in Wh, on the grid of `on_grid`.
+        integral_wh: the same by power alone.
+        counter_wh: the counter's own value in Wh; None where it was not read or not believed.
+        counted_s: time since metering began that lies between sound counter readings.
+        ticks: changes of the counter seen so far.
+        resets: counter resets and impossible jumps so far.
+        sticks: readings at which the counter did not move though it should have.
+        correction_j: energy less integral, in J.
+        doubt_j: half-width in J of the interval that holds the true energy since the counter's latest break.
+        broken_doubt_j: the sum of those half-widths at all breaks so far.
+        trace: the power trace.
+        flags: words that hold for every window that ends here or later.
+    """
+
+    t_s: float
+    energy_wh: float
+    integral_wh: float
+    counter_wh: float | None
+    counted_s: float
+    ticks: int
+    resets: int
+    sticks: int
+    correction_j: float
+    doubt_j: float
+    broken_doubt_j: float
+    trace: Trace
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _CounterRead:
+    began_s: float
+    t_s: float
+    value_j: float
+    first_seen_s: float
+    is_sound: bool = True
+
+
+class Ledger:
+    """Takes readings in the order of time and gives marks. Pure: no clock, no device, no thread."""
+
+    def __init__(self, limits: Limits, tick_s: float, start_s: float, *, may_rest: bool = False) -> None:
+        """Begin at an instant with energy 0.
+
+        Args:
+            limits: what is known of the device.
+            tick_s: time in s between two changes of the counter; a longer one that is seen replaces it.
+            start_s: the instant.
+            may_rest: the counter may stand still without being broken (CPU time of a process that waits).
+        """
+        self.limits, self.tick_s = limits, tick_s
+        self._may_rest = may_rest
+        self._integral = PowerIntegral(limits, start_s)
+        self._base: Bounds | None = None
+        self._drift, self._drift_s, self._drift_trace = Bounds(0.0, 0.0), start_s, self._integral.trace
+        self._correction_j = self._broken_doubt_j = 0.0
+        self._last: _CounterRead | None = None
+        self._rate_w = self._counted_s = 0.0
+        self._ticks = self._resets = self._sticks = 0
+        self._energy_j, self._energy_s = 0.0, start_s
+
+    @property
+    def changes(self) -> int:
+        """How often the counter was seen to change, resets included."""
+        return self._ticks + self._resets
+
+    def add_power(self, t_s: float, power_w: float | None) -> None:
+        """Add a power reading in W; None says that there was none at this instant."""
+        if power_w is None:
+            self._integral.hold(t_s)
+        else:
+            self._integral.add(t_s, power_w)
+
+    def add_counter(self, began_s: float, t_s: float, value_j: float) -> None:
+        """Add a counter reading; the power reading of the same instant comes first.
+
+        Args:
+            began_s: when the reading began.
+            t_s: when it ended.
+            value_j: the counter in J.
+        """
+        last = self._last
+        now = _CounterRead(began_s, t_s, value_j, first_seen_s=t_s)
+        if last is not None and value_j == last.value_j:
+            self._stand_still(last, now)
+            return
+        if last is None or not last.is_sound:
+            self._restart(now)
+        elif not self._is_possible(last, now):
+            self._resets += 1
+            self._restart(now)
+        else:
+            self._ticks += 1
+            self._counted_s += t_s - last.t_s
+            self._learn_tick(last.t_s - last.first_seen_s)
+            self._rate_w = (value_j - last.value_j) / max(t_s - last.first_seen_s, self.tick_s)
+            self._cut(now, min(self._longest_lag_s(now), t_s - last.began_s))
+        self._last = now
+
+    def mark(self, t_s: float, flags: tuple[str, ...] = ()) -> Mark:
+        """The state at an instant, after its readings were added; `flags` are words that hold from here on."""
+        drift, integral_j = self._drift_at(t_s), self._integral.trace.energy_j
+        self._advance(t_s, integral_j + self._correction_j)
+        correction_j = self._energy_j - integral_j
+        last = self._last
+        is_read = last is not None and last.is_sound and last.t_s == t_s
+        return Mark(
+            t_s=t_s,
+            energy_wh=on_grid(self._energy_j),
+            integral_wh=on_grid(integral_j),
+            counter_wh=on_grid(last.value_j) if last is not None and is_read else None,
+            counted_s=self._counted_s,
+            ticks=self._ticks,
+            resets=self._resets,
+            sticks=self._sticks,
+            correction_j=correction_j,
+            doubt_j=drift.farthest(correction_j),
+            broken_doubt_j=self._broken_doubt_j,
+            trace=self._integral.trace,
+            flags=flags,
+        )
+
+    def _restart(self, now: _CounterRead) -> None:
+        """Take the curve's value here as given and count from it; what it may be wrong by so far is put aside."""
+        self._broken_doubt_j += self._drift_at(now.t_s).farthest(self._correction_j)
+        self._set_drift(now.t_s, Bounds(self._correction_j, self._correction_j))
+        self._base = self._seen(now, self._longest_lag_s(now)).minus(self._drift)
+
+    def _cut(self, now: _CounterRead, lag_s: float) -> None:
+        """Cut both intervals with a counter value that is right to within the last `lag_s`."""
+        assert self._base is not None
+        seen = self._seen(now, lag_s)
+        drift = self._drift_at(now.t_s)
+        base = self._base.shared_with(seen.minus(drift))
+        # Where nothing agrees the integral has drifted by more than it should, and the counter is right.
+        self._base = base or self._base
+        possible = seen.minus(self._base)
+        self._set_drift(now.t_s, drift.shared_with(possible) or possible)
+        self._correction_j = self._drift.nearest(self._correction_j)
+
+    def _longest_lag_s(self, now: _CounterRead) -> float:
+        return self.tick_s + now.t_s - now.began_s
+
+    def _seen(self, now: _CounterRead, lag_s: float) -> Bounds:
+        trace = self._integral.trace
+        least_j = now.value_j - trace.energy_j
+        return Bounds(least_j, least_j + max(trace.peak_w, self._rate_w) * lag_s)
+
+    def _stand_still(self, last: _CounterRead, now: _CounterRead) -> None:
+        is_stuck = now.t_s - last.first_seen_s > _STUCK_TICKS * self.tick_s and not self._may_rest
+        if is_stuck:
+            self._sticks += 1
+        else:
+            self._counted_s += now.t_s - last.t_s
+        if not is_stuck and self._integral.trace.power_w is None:
+            self._cut(now, self._longest_lag_s(now))
+        self._last = _CounterRead(now.began_s, now.t_s, now.value_j, last.first_seen_s, is_sound=not is_stuck)
+
+    def _is_possible(self, last: _CounterRead, now: _CounterRead) -> bool:
+        limit_w = math.inf if self.limits.power_limit_w is None else self.limits.power_limit_w
+        most_j = OVERSHOOT * limit_w * (now.t_s - last.began_s + self.tick_s)
+        return 0 < now.value_j - last.value_j <= most_j
+
+    def _learn_tick(self, unchanged_s: float) -> None:
+        if self.tick_s < unchanged_s < _STUCK_TICKS * self.tick_s:
+            self.tick_s = unchanged_s
+
+    def _set_drift(self, t_s: float, drift: Bounds) -> None:
+        self._drift, self._drift_s, self._drift_trace = drift, t_s, self._integral.trace
+
+    def _drift_at(self, t_s: float) -> Bounds:
+        """The drift's interval now: as it was at the last counter reading, widened by the integral's error since."""
+        if self._integral.trace.power_w is not None:
+            return self._drift.widened(doubt_j(self._drift_trace, self._integral.trace, self.limits))
+        limit_w = math.inf if self.limits.power_limit_w is None else self.limits.power_limit_w
+        return self._drift.widened(limit_w * (t_s - self._drift_s) if t_s > self._drift_s else 0.0)
+
+    def _advance(self, t_s: float, energy_j: float) -> None:
+        if t_s <= self._energy_s:
+            return
+        limit_w = math.inf if self.limits.power_limit_w is None else OVERSHOOT * self.limits.power_limit_w
+        most_j = self._energy_j + limit_w * (t_s - self._energy_s)
+        self._energy_j = min(max(energy_j, self._energy_j), most_j)
+        self._energy_s = t_s

@@ -1,0 +1,40 @@
+"""Chooses what a trial's energy is read from."""
+
+from pathlib import Path
+
+from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.host import POWERCAP, CpuTimeEstimate, RaplDomains
+from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import PowerSource, ReadError, UnreadableSource
+from greenopt.spec import EnergySpec
+
+
+def open_source(
+    gpu_uuid: str | None, spec: EnergySpec, *, nvml: Nvml | None = None, rapl_root: Path = POWERCAP
+) -> PowerSource:
+    """The best power source for a trial.
+
+    Args:
+        gpu_uuid: the GPU that it trains on; None for the CPU.
+        spec: what to assume where nothing can be measured.
+        nvml: NVIDIA's library; the installed driver's unless given.
+        rapl_root: the powercap folder.
+
+    Returns:
+        The GPU; one that cannot be metered gives a source whose readings say why, never another device's. Without a
+        GPU: RAPL of the CPU packages where readable, else the estimate from CPU time.
+    """
+    if gpu_uuid is not None:
+        return _open_gpu(gpu_uuid, nvml)
+    return RaplDomains.find(rapl_root).cpu or CpuTimeEstimate(spec.cpu_w_per_core)
+
+
+def _open_gpu(uuid: str, nvml: Nvml | None) -> PowerSource:
+    library = nvml or Nvml.load()
+    if library is None:
+        return UnreadableSource(uuid, f"{uuid}: there is no NVIDIA driver")
+    try:
+        return NvmlSource(library, uuid)
+    except ReadError as error:
+        library.close()
+        return UnreadableSource(uuid, f"{uuid}: {error}")

@@ -1,0 +1,179 @@
+"""What a device drew between two marks: the reading, its uncertainty and what may be wrong with it.
+
+Invariant: an energy is never 0. Where nothing was measured the reading says why instead.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from greenopt.energy.ledger import J_PER_WH, Mark
+from greenopt.energy.trace import Limits, doubt_j
+from greenopt.events import EnergyReading, EnergySource
+
+LOW_COVERAGE = 0.95
+"""Below this share of the window spanned by readings, the reading is flagged."""
+
+DISAGREEMENT = 0.05
+"""Counter and integral differ by more than this share, beyond what a tick and gaps explain: flagged."""
+
+_MOSTLY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What turns marks into readings.
+
+    Attributes:
+        kind: what stands behind the counter.
+        limits: of the device.
+        tick_s: of the counter, in s.
+        idle_w: idle power of the device in W; None where unknown.
+    """
+
+    kind: EnergySource
+    limits: Limits
+    tick_s: float
+    idle_w: float | None = None
+
+
+def reading_between(start: Mark, end: Mark, scale: Scale, *, failure: str | None = None) -> EnergyReading:
+    """The energy between two marks of one meter.
+
+    Args:
+        start: opens the window.
+        end: closes it.
+        scale: of the device.
+        failure: the latest failed reading in words, for the reason where nothing was measured.
+
+    Returns:
+        Gross energy in Wh; the difference of the marks' energies, so that parts add up exactly to the whole.
+    """
+    seconds = end.t_s - start.t_s
+    if seconds <= 0:
+        return EnergyReading.missing("the window has no length")
+    source = _source(start, end, scale)
+    energy_wh = end.energy_wh - start.energy_wh
+    if source is None or energy_wh <= 0:
+        return EnergyReading.missing(_reason(start, end, scale, failure), seconds).flagged(*_flags(start, end, scale))
+    return EnergyReading(
+        energy_wh=energy_wh,
+        source=source,
+        seconds=seconds,
+        uncertainty_wh=_uncertainty_wh(start, end, scale),
+        coverage=_coverage(start, end),
+        counter_wh=None if source is EnergySource.ESTIMATE else _counter_wh(start, end),
+        integral_wh=_integral_wh(start, end),
+        net_wh=None if scale.idle_w is None else max(0.0, energy_wh - scale.idle_w * seconds / J_PER_WH),
+        flags=_flags(start, end, scale),
+    )
+
+
+def sum_of_devices(readings: Iterable[EnergyReading]) -> EnergyReading:
+    """The energy of several devices over the same window; missing as soon as one is.
+
+    Uncertainties add up, coverage and source are the worst of all.
+    """
+    parts = list(readings)
+    if not parts:
+        return EnergyReading.missing("no device was metered")
+    missing = next((part for part in parts if part.energy_wh is None), None)
+    if missing is not None:
+        return missing
+    worst = max((part.source for part in parts if part.source), key=list(EnergySource).index)
+    return EnergyReading(
+        energy_wh=math.fsum(part.energy_wh or 0.0 for part in parts),
+        source=worst,
+        seconds=max(part.seconds for part in parts),
+        uncertainty_wh=_total(part.uncertainty_wh for part in parts),
+        coverage=min(part.coverage or 0.0 for part in parts),
+        counter_wh=_total(part.counter_wh for part in parts),
+        integral_wh=_total(part.integral_wh for part in parts),
+        net_wh=_total(part.net_wh for part in parts),
+        flags=tuple(dict.fromkeys(flag for part in parts for flag in part.flags)),
+    )
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    return None if any(value is None for value in known) else math.fsum(value for value in known if value is not None)
+
+
+def _has_power(start: Mark, end: Mark) -> bool:
+    return end.trace.covered_s > start.trace.covered_s
+
+
+def _source(start: Mark, end: Mark, scale: Scale) -> EnergySource | None:
+    """The counter where it accounts for most of the window and moved in it, else power, else nothing."""
+    counted_share = (end.counted_s - start.counted_s) / (end.t_s - start.t_s)
+    if end.ticks > start.ticks and counted_share >= _MOSTLY:
+        return scale.kind
+    return EnergySource.NVML_POWER if _has_power(start, end) else None
+
+
+def _reason(start: Mark, end: Mark, scale: Scale, failure: str | None) -> str:
+    if failure is not None and end.counted_s == start.counted_s:
+        return failure
+    if end.sticks > start.sticks:
+        return "the energy counter did not move and there is no power reading"
+    if scale.kind is EnergySource.ESTIMATE:
+        return "no CPU time was used"
+    if end.t_s - start.t_s <= 2 * scale.tick_s:
+        return f"shorter than the energy counter's step of {scale.tick_s:g} s, and no power reading to fill it"
+    if end.counted_s > start.counted_s:
+        return "the energy counter did not move"
+    return f"no two power readings within {scale.limits.max_gap_s:g} s and no energy counter"
+
+
+def _coverage(start: Mark, end: Mark) -> float:
+    """Share spanned by power samples without a gap; by sound counter readings where power was never read."""
+    has_power = end.trace.power_w is not None
+    spanned_s = end.trace.covered_s - start.trace.covered_s if has_power else end.counted_s - start.counted_s
+    return min(1.0, max(0.0, spanned_s / (end.t_s - start.t_s)))
+
+
+def _uncertainty_wh(start: Mark, end: Mark, scale: Scale) -> float | None:
+    """The smaller of two bounds: what the energy at both edges may be wrong by, or what the integral in between may.
+
+    The first is at most a tick x power at each edge where there is a counter; the second is the better one for short
+    windows, and the only one without a counter.
+    """
+    edges_j = start.doubt_j + end.doubt_j + end.broken_doubt_j - start.broken_doubt_j
+    path_j = math.inf
+    if _has_power(start, end):
+        path_j = abs(end.correction_j - start.correction_j) + doubt_j(start.trace, end.trace, scale.limits)
+    half_width_j = min(edges_j, path_j)
+    return half_width_j / J_PER_WH if math.isfinite(half_width_j) else None
+
+
+def _counter_wh(start: Mark, end: Mark) -> float | None:
+    """The counter's own difference; None over a break, at an edge where it failed, and where it showed no change."""
+    if start.counter_wh is None or end.counter_wh is None or end.resets > start.resets or end.sticks > start.sticks:
+        return None
+    difference_wh = end.counter_wh - start.counter_wh
+    return difference_wh if difference_wh > 0 else None
+
+
+def _integral_wh(start: Mark, end: Mark) -> float | None:
+    return end.integral_wh - start.integral_wh if _has_power(start, end) else None
+
+
+def _flags(start: Mark, end: Mark, scale: Scale) -> tuple[str, ...]:
+    found = {
+        "gap": end.trace.gaps > start.trace.gaps,
+        "low_coverage": _coverage(start, end) < LOW_COVERAGE,
+        "reset": end.resets > start.resets,
+        "stuck_counter": end.sticks > start.sticks,
+        "disagreement": _disagrees(start, end, scale),
+        "short": _has_power(start, end) and end.t_s - start.t_s < scale.limits.lag_s,
+    }
+    return (*(word for word, holds in found.items() if holds), *end.flags)
+
+
+def _disagrees(start: Mark, end: Mark, scale: Scale) -> bool:
+    counter_wh, integral_wh = _counter_wh(start, end), _integral_wh(start, end)
+    if counter_wh is None or integral_wh is None:
+        return False
+    peak_w = max(start.trace.peak_w, end.trace.peak_w, counter_wh * J_PER_WH / (end.t_s - start.t_s))
+    explained_wh = (peak_w * scale.tick_s + end.trace.gap_j - start.trace.gap_j) / J_PER_WH
+    return abs(counter_wh - integral_wh) > DISAGREEMENT * counter_wh + explained_wh

@@ -1,0 +1,60 @@
+"""When the sampler reads what: power at a steady rate, the counter seldom and then until it changes.
+
+Invariant: due times lie on a fixed grid from the start, so lateness of one step does not move the next; steps that
+were missed are left out, not caught up.
+"""
+
+import math
+
+COUNTER_PERIOD_S = 5.0
+"""The counter's own reading costs 4 ms; the power integral carries the curve in between."""
+
+COUNTER_ONLY_PERIOD_S = 1.0
+"""Where there is no power reading the counter alone must show progress."""
+
+HUNT_STEP_S = 0.02
+"""Distance of counter readings while its next change is awaited: the change is then known this closely."""
+
+_HUNT_TICKS = 2
+
+
+class Schedule:
+    """Due times in s of a monotonic clock. Pure."""
+
+    def __init__(self, start_s: float, period_s: float) -> None:
+        self._start_s, self._period_s = start_s, period_s
+        self._power_s = start_s
+        self._counter_s = start_s
+        self._hunt_s: float | None = None
+
+    @property
+    def next_s(self) -> float:
+        """When the next step is due."""
+        return min(self._power_s, self._counter_s)
+
+    def is_counter_due(self, now_s: float) -> bool:
+        """Whether this step reads the counter too."""
+        return now_s >= self._counter_s
+
+    def advance(self, now_s: float, *, counter_read: bool, changed: bool, tick_s: float, has_power: bool) -> None:
+        """Set the next due times after a step.
+
+        Args:
+            now_s: when the step was taken.
+            counter_read: whether it read the counter.
+            changed: whether the counter had changed since it was last read.
+            tick_s: time between two changes of the counter, in s.
+            has_power: whether power is read too.
+        """
+        if now_s >= self._power_s:
+            self._power_s = self._start_s + self._period_s * (math.floor((now_s - self._start_s) / self._period_s) + 1)
+        if counter_read:
+            self._plan_counter(now_s, changed, tick_s, COUNTER_PERIOD_S if has_power else COUNTER_ONLY_PERIOD_S)
+
+    def _plan_counter(self, now_s: float, changed: bool, tick_s: float, period_s: float) -> None:
+        hunting = self._hunt_s is not None
+        if hunting and (changed or now_s - (self._hunt_s or 0.0) > _HUNT_TICKS * tick_s):
+            self._hunt_s, self._counter_s = None, now_s + period_s
+            return
+        self._hunt_s = self._hunt_s if hunting else now_s
+        self._counter_s = now_s + HUNT_STEP_S
