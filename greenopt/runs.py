@@ -71,6 +71,8 @@ class RunFolder:
 
     def holder(self) -> str | None:
         """Who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
+        if not self._holder_file.exists():
+            return None
         lock = self._lock()
         try:
             lock.acquire(blocking=False)

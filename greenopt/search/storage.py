@@ -1,5 +1,7 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
+import re
+
 import optuna
 import sqlalchemy.exc
 from sqlalchemy.engine import make_url
@@ -28,7 +30,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
         raise UsageError(f"storage {without_password(url)}: its driver is not installed ({error.name}){hint}") from None
     except sqlalchemy.exc.ArgumentError:
-        raise UsageError(f"storage {url!r}: not a database URL; one is sqlite:///study.db") from None
+        raise UsageError(f"storage {without_password(url)}: not a database URL; one is sqlite:///study.db") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause}") from None
@@ -39,4 +41,4 @@ def without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:
-        return url
+        return re.sub(r"://[^@/]*@", "://***@", url)

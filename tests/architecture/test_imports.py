@@ -1,0 +1,47 @@
+"""What a command may not import, asked of a clean interpreter."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "keras_cv",
+    "optuna",
+    "textual",
+    "statsmodels",
+    "pandas",
+    "numpy",
+    "pydantic",
+    "sklearn",
+)
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"import sys\n{statement}\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stderr.splitlines()}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    statement = """
+sys.argv = ["greenopt", "--help"]
+from greenopt.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    assert modules_after(statement).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["greenopt.coordinator", "greenopt.execution.gpus", "greenopt.preflight", "greenopt.progress", "greenopt.doctor"],
+)
+def test_the_coordinators_side_never_imports_tensorflow(module: str) -> None:
+    assert modules_after(f"import {module}").isdisjoint(
+        {"tensorflow", "keras", "keras_cv", "sklearn", "ai_edge_litert"}
+    )

@@ -1,0 +1,75 @@
+"""Choosing GPUs of a host that exists on paper only."""
+
+import pytest
+
+from greenopt.energy import Gpu, GpuProcess
+from greenopt.errors import UsageError
+from greenopt.execution.gpus import choose_slots
+
+
+def gpu(index: int, uuid: str) -> Gpu:
+    return Gpu(uuid=uuid, index=index, name="H100", memory_bytes=80 << 30, driver="580", mig=False)
+
+
+HOST = [gpu(0, "GPU-1111"), gpu(1, "GPU-2222"), gpu(2, "GPU-2333")]
+
+
+def chosen(
+    selection: str | None, *, visible: str | None = None, busy: str = "", share: bool = False
+) -> list[str | None]:
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+
+    def processes(uuid: str) -> list[GpuProcess]:
+        return [GpuProcess(pid=42, name="python", memory_bytes=1)] if uuid == busy else []
+
+    slots = choose_slots(selection, share=share, gpus=lambda: HOST, processes=processes, environment=environment)
+    return [slot.gpu_uuid for slot in slots]
+
+
+@pytest.mark.parametrize(
+    ("selection", "uuids"),
+    [
+        (None, ["GPU-1111", "GPU-2222", "GPU-2333"]),
+        ("all", ["GPU-1111", "GPU-2222", "GPU-2333"]),
+        ("0,2", ["GPU-1111", "GPU-2333"]),
+        ("2,0", ["GPU-2333", "GPU-1111"]),
+        ("GPU-2222", ["GPU-2222"]),
+        ("GPU-1", ["GPU-1111"]),
+        ("none", [None]),
+    ],
+)
+def test_a_selection_names_gpus(selection: str | None, uuids: list[str | None]) -> None:
+    assert chosen(selection) == uuids
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ("3", "no visible GPU is meant; there are 0 .GPU-1111"),
+        ("GPU-2", "more than one visible GPU"),
+        ("0,0", "names GPU-1111 twice"),
+        ("", "no visible GPU"),
+        ("MIG-1", "no visible GPU"),
+    ],
+)
+def test_a_wrong_selection_is_refused_with_what_there_is(selection: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chosen(selection)
+
+
+def test_the_environment_limits_the_choice() -> None:
+    assert chosen(None, visible="GPU-2222") == ["GPU-2222"]
+    assert chosen("all", visible="1,0") == ["GPU-2222", "GPU-1111"]
+    with pytest.raises(UsageError):
+        chosen("0", visible="1")
+
+
+def test_a_hidden_gpu_means_the_cpu() -> None:
+    assert chosen(None, visible="-1") == [None]
+
+
+def test_a_busy_gpu_is_refused_unless_told_otherwise() -> None:
+    with pytest.raises(UsageError, match=r"GPU 1 .* busy with python .pid 42."):
+        chosen("1", busy="GPU-2222")
+    assert chosen("1", busy="GPU-2222", share=True) == ["GPU-2222"]
+    assert chosen("0", busy="GPU-2222") == ["GPU-1111"]

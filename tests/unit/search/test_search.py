@@ -1,0 +1,123 @@
+"""The study in its storage: the same study again, a changed one, and one that somebody else runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+
+from greenopt.errors import UsageError
+from greenopt.search import Search, open_storage, read_study, without_password
+from greenopt.search.lease import ATTRIBUTE
+from greenopt.search.search import as_optuna
+from greenopt.spec import Choice, Range
+from tests.builders import study
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> optuna.storages.BaseStorage:
+    return open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+
+
+def begin(storage: optuna.storages.BaseStorage, **tables: object) -> Search:
+    search = Search(study(**tables), storage)
+    search.lease.release()
+    return search
+
+
+def test_metric_names_and_directions_are_kept_for_the_dashboard(storage: optuna.storages.BaseStorage) -> None:
+    begin(storage)
+    kept = optuna.load_study(study_name="tried", storage=storage)
+    assert kept.metric_names == ["accuracy", "energy_wh"]
+    assert [direction.name for direction in kept.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_another_sampler_or_more_trials_go_on_with_the_study(storage: optuna.storages.BaseStorage) -> None:
+    begin(storage)
+    begin(storage, study={"trials": 99}, sampler={"name": "tpe"})
+    assert read_study("tried", storage).spec.study.trials == 99
+
+
+@pytest.mark.parametrize(
+    ("tables", "key"),
+    [
+        ({"training": {"epochs": 3}}, "training.epochs: 3: study tried was begun with 2"),
+        ({"study": {"seed": 8}}, "study.seed: 8"),
+        ({"space": {"batch_size": [4]}}, "space"),
+        ({"data": {"classes": 5}}, "data.classes: 5"),
+        ({"objectives": {"accuracy": "maximize"}}, "objectives"),
+    ],
+)
+def test_a_changed_study_under_the_same_name_is_refused(
+    storage: optuna.storages.BaseStorage, tables: dict[str, object], key: str
+) -> None:
+    begin(storage)
+    with pytest.raises(UsageError) as caught:
+        Search(study(**tables), storage)
+    assert key in str(caught.value)
+    assert "--name" in str(caught.value)
+    assert read_study("tried", storage).spec == study()
+
+
+def test_a_study_that_a_living_process_runs_is_refused(storage: optuna.storages.BaseStorage) -> None:
+    begin(storage)
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    holder = {"pid": sleeper.pid, "started_s": psutil.Process(sleeper.pid).create_time(), "host": os.uname().nodename}
+    kept = optuna.load_study(study_name="tried", storage=storage)
+    kept.set_user_attr(ATTRIBUTE, {**holder, "utc_s": 0.0})
+    with pytest.raises(UsageError, match=f"being run by pid {sleeper.pid} on {holder['host']}"):
+        Search(study(), storage)
+    sleeper.kill()
+    sleeper.wait()
+    Search(study(), storage)
+
+
+@pytest.mark.parametrize(("age_s", "refused"), [(10.0, True), (1000.0, False)])
+def test_a_lease_of_another_host_lapses(storage: optuna.storages.BaseStorage, age_s: float, refused: bool) -> None:
+    import time
+
+    begin(storage)
+    holder = {"pid": 1, "started_s": 0.0, "host": "elsewhere", "utc_s": time.time() - age_s}
+    optuna.load_study(study_name="tried", storage=storage).set_user_attr(ATTRIBUTE, holder)
+    if refused:
+        with pytest.raises(UsageError, match="pid 1 on elsewhere"):
+            Search(study(), storage)
+    else:
+        Search(study(), storage)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "not a database URL"),
+        ("sqlite:////no/such/folder/x.db", "cannot be opened"),
+        ("mysql+nodriver://u:secret@h/d", "storage"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened(url: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        open_storage(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_passwords_are_never_shown() -> None:
+    assert without_password("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
+
+
+def test_distributions_are_optunas() -> None:
+    assert as_optuna(Choice(values=("a", "b"))) == optuna.distributions.CategoricalDistribution(("a", "b"))
+    assert as_optuna(Range(low=4, high=64, log=True)) == optuna.distributions.IntDistribution(4, 64, log=True)
+    assert as_optuna(Range(low=4, high=64, step=4)) == optuna.distributions.IntDistribution(4, 64, step=4)
+    assert as_optuna(Range(low=0.1, high=1.0)) == optuna.distributions.FloatDistribution(0.1, 1.0)
+    assert as_optuna(Range(low=0.1, high=1.0, step=0.1)) == optuna.distributions.FloatDistribution(0.1, 1.0, step=0.1)
+
+
+def test_reading_a_study_that_is_not_there_or_not_ours(storage: optuna.storages.BaseStorage) -> None:
+    with pytest.raises(UsageError, match="study other: not in this storage"):
+        read_study("other", storage)
+    optuna.create_study(study_name="foreign", storage=storage)
+    with pytest.raises(UsageError, match="was not made by greenopt"):
+        read_study("foreign", storage)

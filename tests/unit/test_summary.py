@@ -1,0 +1,64 @@
+"""What a trial came to, from whatever it could still say."""
+
+import pytest
+
+from greenopt.events import EnergyReading, EnergySource, Event, PowerSampled
+from greenopt.summary import added, summarise
+from tests.builders import ended, epoch, prepared_phases, reading, started
+
+
+def test_a_finished_trial_is_taken_at_its_own_word() -> None:
+    summary = summarise([started(0), *prepared_phases(), epoch(1), epoch(2), ended()])
+    assert summary.energy.energy_wh == 2.0
+    assert summary.total.energy_wh == 2.5
+    assert summary.setup.energy_wh == pytest.approx(0.2)
+    assert summary.compile.energy_wh == pytest.approx(0.1)
+    assert summary.accuracy == 0.6
+    assert summary.wh_per_epoch == 1.0
+    assert summary.efficiency == pytest.approx(0.6)
+
+
+def test_the_papers_final_run_gives_the_papers_efficiency() -> None:
+    run = [started(0), epoch(1, energy=reading(0.143583)), ended(accuracy=0.885045)]
+    assert summarise(run).efficiency == pytest.approx(6.164, abs=5e-4)
+
+
+def test_a_dead_trial_keeps_its_epochs_and_its_last_sample() -> None:
+    sample = PowerSampled(t_s=25.0, power_w=300.0, energy_wh=1.7, source=EnergySource.NVML_COUNTER)
+    summary = summarise([started(0, 5.0), epoch(1), sample])
+    assert summary.energy.energy_wh == 1.0
+    assert summary.total.energy_wh == 1.7
+    assert summary.total.seconds == 20.0
+    assert "partial" in summary.energy.flags
+    assert "partial" in summary.total.flags
+
+
+@pytest.mark.parametrize("events", [[], [started(0)], [started(0), PowerSampled(t_s=1.0)]])
+def test_what_was_not_measured_is_missing_with_a_reason_and_never_zero(events: list[Event]) -> None:
+    summary = summarise(events)
+    for missing in (summary.energy, summary.total, summary.setup, summary.compile):
+        assert missing.energy_wh is None
+        assert missing.reason
+    assert summary.accuracy is summary.wh_per_epoch is summary.efficiency is None
+
+
+def test_an_epoch_without_energy_leaves_the_mean_missing() -> None:
+    unmetered = epoch(2, energy=EnergyReading.missing("no reading", 10.0))
+    assert summarise([started(0), epoch(1), unmetered]).wh_per_epoch is None
+
+
+def test_a_sum_is_as_good_as_its_worst_part() -> None:
+    estimate = EnergyReading(energy_wh=1.0, source=EnergySource.ESTIMATE, seconds=10.0, coverage=0.5, flags=("gap",))
+    total = added([reading(2.0, 30.0, uncertainty_wh=0.1), estimate])
+    assert total.energy_wh == 3.0
+    assert total.source is EnergySource.ESTIMATE
+    assert total.coverage == pytest.approx((30.0 + 5.0) / 40.0)
+    assert total.uncertainty_wh is None
+    assert total.flags == ("gap",)
+
+
+def test_a_sum_with_a_missing_part_is_missing() -> None:
+    total = added([reading(2.0), EnergyReading.missing("sensor lost", 5.0)])
+    assert total.energy_wh is None
+    assert total.reason == "sensor lost"
+    assert total.seconds == 15.0
