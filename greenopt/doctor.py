@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from greenopt import __version__
 from greenopt.energy import Gpu, PowerSource, gpu_processes, list_gpus, open_source
 from greenopt.spec import DataSet, DataSpec, EnergySpec
 from greenopt.trial.data_files import check_data
@@ -62,7 +63,7 @@ def examine(runs: Path) -> Iterator[Finding]:
     Args:
         runs: folder for studies' results, whose disk is looked at.
     """
-    yield Finding("greenopt", Health.GOOD, f"{version('greenopt')}, Python {platform.python_version()}")
+    yield Finding("greenopt", Health.GOOD, f"{__version__}, Python {platform.python_version()}")
     gpus = list_gpus()
     yield from _gpus(gpus)
     yield _cpu_energy()

@@ -1,0 +1,5 @@
+"""`python -m greenopt`, the same as `greenopt`."""
+
+from greenopt.cli import main
+
+main()
