@@ -19,9 +19,9 @@ def doctor(
     runs: Runs = DEFAULT_RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at GPUs, energy readings, TensorFlow and data sets, and say what is missing and what to do about it.
+    """Say what this machine has and what is missing.
 
-    Exit code 1 where something keeps studies from running.
+    Looks at GPUs, energy readings, TensorFlow and data sets, and says what to do about what is missing. Exit code 1 where something keeps studies from running.
     """
     import json
     from dataclasses import asdict

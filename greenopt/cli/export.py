@@ -30,7 +30,10 @@ def export(
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
-    """Write a study's trials to a CSV or Parquet file: one row a trial, every figure a column."""
+    """Write a study's trials to a CSV or Parquet file.
+
+    One row a trial, one column a figure; what was not measured is empty.
+    """
     from greenopt.analysis.frame import trials_frame, write_frame
     from greenopt.errors import UsageError
     from greenopt.runs import RunFolder

@@ -30,11 +30,17 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None
 
 
 def _settings(spec: StudySpec) -> Table:
+    """The first settings, one a column: ten parameters fit a narrow terminal's height better than its width."""
     search = Search(spec, None)
     search.enqueue_baseline()
-    table = Table("trial", *PARAMETERS, "no effect", title="first settings", title_justify="left")
-    for _ in range(min(SETTINGS_SHOWN, spec.study.trials)):
-        proposal = search.ask()
-        values = [str(value) for value in proposal.setting.model_dump(mode="json").values()]
-        table.add_row(str(proposal.trial), *values, " ".join(inert_parameters(proposal.setting, spec.training)))
+    settings = [search.ask().setting for _ in range(min(SETTINGS_SHOWN, spec.study.trials))]
+    inert = [inert_parameters(setting, spec.training) for setting in settings]
+    table = Table("first settings", *(f"trial {number}" for number in range(len(settings))))
+    for name in PARAMETERS:
+        values = zip(settings, inert, strict=True)
+        shown = [
+            f"({getattr(setting, name)})" if name in idle else str(getattr(setting, name)) for setting, idle in values
+        ]
+        table.add_row(name, *shown)
+    table.caption = "(in brackets: has no effect in that setting)" if any(inert) else None
     return table

@@ -19,7 +19,7 @@ def stop(
     runs: Runs = DEFAULT_RUNS,
     now: Annotated[bool, typer.Option("--now", help="End the running trials too; they run again later.")] = False,
 ) -> None:
-    """Stop a running study: after its running trials, or at once with --now."""
+    """Stop a running study, after its running trials or at once."""
     from greenopt.errors import UsageError
     from greenopt.runs import RunFolder
 

@@ -6,6 +6,7 @@ again at most `MAX_RETRIES` times, and exactly once for each interruption, howev
 """
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,9 @@ class Search:
         self._check_same_study()
         self.lease = StudyLease(spec.name, self._storage)
         if self._study.metric_names != names:
-            self._study.set_metric_names(names)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names(names)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
