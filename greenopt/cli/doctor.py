@@ -21,7 +21,8 @@ def doctor(
 ) -> None:
     """Say what this machine has and what is missing.
 
-    Looks at GPUs, energy readings, TensorFlow and data sets, and says what to do about what is missing. Exit code 1 where something keeps studies from running.
+    Looks at GPUs, energy readings, TensorFlow and data sets, and says what to do about what is missing.
+    Exit code 1 where something keeps studies from running.
     """
     import json
     from dataclasses import asdict

@@ -10,7 +10,7 @@ from greenopt.execution import Slot
 from greenopt.search import Search, sampler_arguments
 from greenopt.spec import PARAMETERS, StudySpec, inert_parameters
 
-SETTINGS_SHOWN = 5
+SETTINGS_SHOWN = 3
 
 
 def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None:
