@@ -1,0 +1,110 @@
+"""Puts a trial's parts together from its specification: model, optimizer, augmentation, scaling, trainer."""
+
+import platform
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import keras
+import tensorflow as tf
+
+from greenopt.spec import Internal, TrialSpec
+from greenopt.trial.augment import build_augmentation
+from greenopt.trial.data import Images, Split
+from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
+from greenopt.trial.model import build_model, rescales_itself
+from greenopt.trial.optimizer import build_optimizer
+from greenopt.trial.precision import NumberFormats, dtype_policy, number_formats
+from greenopt.trial.preprocessing import fit_scaling
+from greenopt.trial.quantize import quantization_aware, quantized_layers
+
+Facts: TypeAlias = dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """A trial that is ready to be compiled and trained."""
+
+    model: keras.Model
+    trainer: Trainer
+    formats: NumberFormats
+    augmentation: keras.layers.Layer | None
+
+
+def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
+    """Build all parts; the same specification and images give the same initial weights and random numbers.
+
+    Raises:
+        WrongSettingError: the parts do not go together.
+    """
+    setting, training = spec.setting, spec.training
+    keras.utils.set_random_seed(spec.training_seed)
+    jit = setting.internal is Internal.JIT_COMPILATION
+    steps = steps_per_epoch(len(split.train), setting.batch_size)
+    formats = number_formats(setting.precision, training.precision_applies_to)
+    with dtype_policy("float32"):
+        augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
+    model = build_model(training, formats.policy, images.shape, images.classes)
+    if setting.internal is Internal.PRE_QUANTIZATION:
+        with dtype_policy(formats.policy):
+            model = quantization_aware(model)
+    model.compile(
+        optimizer=build_optimizer(setting, training, steps),
+        loss=keras.losses.CategoricalCrossentropy(),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=jit,
+    )
+    model.optimizer.build(model.trainable_variables)
+    recipe = Recipe(
+        batch_size=setting.batch_size,
+        jit=jit,
+        image_dtype=formats.images,
+        scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
+        augmentation=augmentation,
+        seed=spec.training_seed,
+    )
+    return Assembly(model, Trainer(model, images, split.train, training, recipe), formats, augmentation)
+
+
+def float32_copy(spec: TrialSpec, assembly: Assembly, images: Images) -> keras.Model:
+    """The trained model under the float32 policy, which conversion to int8 needs."""
+    if assembly.formats.policy == "float32":
+        return assembly.model
+    copy = build_model(spec.training, "float32", images.shape, images.classes)
+    copy.set_weights(assembly.model.get_weights())
+    return copy
+
+
+def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) -> Facts:
+    """What was really built, for the record."""
+    model, trainer = assembly.model, assembly.trainer
+    optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    height, width, channels = images.shape
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return {
+        "data": images.title,
+        "classes": images.classes,
+        "image_shape": f"{height}x{width}x{channels} {images.x.dtype}",
+        "train_images": len(split.train),
+        "validation_images": len(split.validation),
+        "test_images": len(split.test),
+        "model": spec.training.model,
+        "rescaling_left_out": rescales_itself(spec.training.model),
+        "weights": model.count_params(),
+        "policy": assembly.formats.policy,
+        "image_dtype": assembly.formats.images,
+        "optimizer": type(inner).__name__,
+        "loss_scaling": optimizer is not inner,
+        "augmentation": _class_of(assembly.augmentation),
+        "jit_compile": model.jit_compile,
+        "quantized_layers": len(quantized_layers(model)),
+        "steps_per_block": trainer.block_steps,
+        "device": devices[0].device_type,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _class_of(layer: keras.layers.Layer | None) -> str | None:
+    return f"{type(layer).__module__.split('.')[0]}.{type(layer).__name__}" if layer is not None else None

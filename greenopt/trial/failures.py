@@ -1,0 +1,65 @@
+"""Why a trial failed, in the words of `FailReason`, from the exception that ended it.
+
+Needs no TensorFlow: exceptions of libraries are known by the name of their class and by their text.
+"""
+
+from typing import NamedTuple
+
+from greenopt.errors import GreenoptError
+from greenopt.events import FailReason
+
+_OUT_OF_MEMORY_TEXTS = (
+    "out of memory",
+    "oom when allocating",
+    "failed to allocate memory",
+    "cuda_error_out_of_memory",
+    "status_alloc_failed",
+    "resource_exhausted",
+    "unable to allocate",
+)
+_MESSAGE_LENGTH = 300
+
+
+class DataMissingError(GreenoptError):
+    """The images of the study are not there; the text says where to put them."""
+
+
+class WrongSettingError(GreenoptError):
+    """The setting, the model or the data cannot be used together; the text says why."""
+
+
+class Failure(NamedTuple):
+    """A reason, and one line for the user."""
+
+    reason: FailReason
+    message: str
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The reason that stands behind an exception.
+
+    Returns:
+        The reason with the first line of the exception's text.
+    """
+    message = _first_line(error)
+    if isinstance(error, DataMissingError):
+        return Failure(FailReason.DATA_MISSING, message)
+    if isinstance(error, WrongSettingError):
+        return Failure(FailReason.WRONG_SETTING, message)
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(FailReason.INTERRUPTED, "interrupted")
+    name = type(error).__name__
+    if _is_out_of_memory(error):
+        return Failure(FailReason.OUT_OF_MEMORY, f"{name}: {message}")
+    return Failure(FailReason.CRASH, f"{name}: {message}")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).lower()
+    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or any(part in text for part in _OUT_OF_MEMORY_TEXTS)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:_MESSAGE_LENGTH] if lines else type(error).__name__

@@ -1,0 +1,209 @@
+"""What a trial says and what its energy is, from one set of marks.
+
+Invariants: phases follow one another without gaps, since each begins at the mark that ended the one before; the same
+holds for epochs inside of the training; the last word, `TrialEnded`, is said exactly once, whichever thread says it.
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from greenopt.energy import Mark, PowerSample
+from greenopt.events import (
+    EnergyReading,
+    EpochEnded,
+    Event,
+    FailReason,
+    Outcome,
+    Phase,
+    PhaseEnded,
+    PowerSampled,
+    StepsDone,
+    TrialEnded,
+    TrialPrepared,
+    encode,
+)
+from greenopt.trial.failures import Failure
+
+PARTIAL = "partial"
+
+
+class Meter(Protocol):
+    """What a journal asks of an energy meter; see `greenopt.energy.EnergyMeter`."""
+
+    def mark(self) -> Mark:
+        """A boundary, once the device has done all work that it was given."""
+        ...
+
+    def between(self, start: Mark, end: Mark) -> EnergyReading:
+        """The energy between two marks."""
+        ...
+
+    def so_far(self, start: Mark | None = None) -> EnergyReading:
+        """The energy since a mark, or since metering began; never waits for the device."""
+        ...
+
+
+class EventPipe:
+    """Writes events to a file descriptor, each as one whole line, from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Write one event.
+
+        Raises:
+            OSError: nobody reads any more.
+        """
+        line = encode(event)
+        with self._lock:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+
+    def emit_sample(self, sample: PowerSample) -> None:
+        """Write the state of the device."""
+        vitals = sample.vitals
+        self.emit(
+            PowerSampled(
+                t_s=sample.t_s,
+                power_w=sample.power_w,
+                energy_wh=sample.energy_wh,
+                source=sample.source,
+                temperature_c=vitals.temperature_c,
+                utilisation=vitals.utilisation,
+                memory_bytes=vitals.memory_bytes,
+            )
+        )
+
+
+class EpochFigures(Protocol):
+    """Loss and accuracy of a pass over images."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss."""
+        ...
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0..1."""
+        ...
+
+
+class Journal:
+    """The course of one trial. One thread works; `interrupt` may come from another."""
+
+    def __init__(self, meter: Meter, emit: Callable[[Event], None]) -> None:
+        """Take the first mark; the first phase begins here."""
+        self._meter, self._emit = meter, emit
+        self._first = self._last = meter.mark()
+        self._training: Mark | None = None
+        self._epoch_began: Mark | None = None
+        self._lock = threading.Lock()
+        self._has_ended = False
+
+    def end_phase(self, phase: Phase) -> None:
+        """The phase is over and the next one begins."""
+        self._end_phase_at(phase, self._meter.mark())
+
+    def begin_training(
+        self, steps_per_epoch: int, inert: dict[str, str], facts: dict[str, str | int | float | bool | None]
+    ) -> None:
+        """The phase that ended last was the last before the first epoch."""
+        self._training = self._epoch_began = self._last
+        self._emit(TrialPrepared(t_s=time.monotonic(), steps_per_epoch=steps_per_epoch, inert=inert, facts=facts))
+
+    def tell_steps(self, epoch: int, steps: int, step: int) -> None:
+        """Of the steps of an epoch, `step` are done."""
+        self._emit(StepsDone(t_s=time.monotonic(), epoch=epoch, step=step, steps=steps))
+
+    def end_epoch(self, epoch: int, epochs: int, train: EpochFigures, validation: EpochFigures, lr: float) -> None:
+        """An epoch and its validation are over."""
+        assert self._epoch_began is not None
+        began, ended = self._epoch_began, self._meter.mark()
+        self._epoch_began = ended
+        self._emit(
+            EpochEnded(
+                t_s=ended.t_s,
+                epoch=epoch,
+                epochs=epochs,
+                seconds=ended.t_s - began.t_s,
+                loss=_finite(train.loss),
+                accuracy=_finite(train.accuracy),
+                val_loss=_finite(validation.loss),
+                val_accuracy=_finite(validation.accuracy),
+                lr=lr,
+                energy=self._meter.between(began, ended),
+            )
+        )
+
+    def end_training(self) -> None:
+        """The training ended where its last epoch did."""
+        assert self._epoch_began is not None
+        self._end_phase_at(Phase.TRAIN, self._epoch_began)
+
+    def training_energy(self) -> EnergyReading:
+        """From the start of the first epoch to the end of the last phase."""
+        assert self._training is not None
+        return self._meter.between(self._training, self._last)
+
+    def complete(
+        self, accuracy: float, test_accuracy: float, unquantized_accuracy: float | None, energy: EnergyReading
+    ) -> None:
+        """The last word of a trial that went well."""
+        self._end(
+            TrialEnded(
+                t_s=time.monotonic(),
+                outcome=Outcome.COMPLETED,
+                accuracy=accuracy,
+                test_accuracy=test_accuracy,
+                unquantized_accuracy=unquantized_accuracy,
+                energy=energy,
+                total=self._meter.between(self._first, self._last),
+            )
+        )
+
+    def diverge(self, message: str) -> None:
+        """The last word of a trial whose training went out of bounds."""
+        self._break_off(Outcome.DIVERGED, "diverged", message, self._meter.mark())
+
+    def fail(self, failure: Failure) -> None:
+        """The last word of a trial that failed."""
+        self._break_off(Outcome.FAILED, str(failure.reason), failure.message, self._meter.mark())
+
+    def interrupt(self) -> None:
+        """The last word of a trial that was told to end; waits for nothing that is under way."""
+        self._break_off(Outcome.FAILED, str(FailReason.INTERRUPTED), "told to end while it ran", None)
+
+    def _break_off(self, outcome: Outcome, reason: str, message: str, mark: Mark | None) -> None:
+        if self._training is None:
+            energy = EnergyReading.missing("the trial ended before its first epoch")
+        else:
+            energy = self._since(self._training, mark).flagged(PARTIAL)
+        total = self._since(self._first, mark).flagged(PARTIAL)
+        ended = TrialEnded(
+            t_s=time.monotonic(), outcome=outcome, reason=reason, message=message, energy=energy, total=total
+        )
+        self._end(ended)
+
+    def _since(self, start: Mark, mark: Mark | None) -> EnergyReading:
+        return self._meter.so_far(start) if mark is None else self._meter.between(start, mark)
+
+    def _end(self, ended: TrialEnded) -> None:
+        with self._lock:
+            if not self._has_ended:
+                self._has_ended = True
+                self._emit(ended)
+
+    def _end_phase_at(self, phase: Phase, mark: Mark) -> None:
+        began, self._last = self._last, mark
+        self._emit(PhaseEnded(t_s=mark.t_s, phase=phase, energy=self._meter.between(began, mark)))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,113 @@
+"""The phases of a trial, from the data to the test, with the journal's marks between them."""
+
+import math
+from functools import partial
+
+import tensorflow as tf
+
+from greenopt.events import Phase
+from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
+from greenopt.trial.assembly import Assembly, assemble, facts_of, float32_copy
+from greenopt.trial.data import Ids, Images, Split, load_images, split_images
+from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.int8 import Int8Model, converted
+from greenopt.trial.journal import Journal
+from greenopt.trial.loop import Score, Trainer
+from greenopt.trial.optimizer import learning_rate
+
+
+def run_trial(spec: TrialSpec, journal: Journal) -> None:
+    """Train a setting and say all that happens; the last word is said unless an exception is raised.
+
+    Raises:
+        DataMissingError: the images are not there.
+        WrongSettingError: the setting cannot be trained.
+    """
+    choose_device(spec.gpu_uuid)
+    journal.end_phase(Phase.IMPORT)
+    images, split = load_split(spec)
+    journal.end_phase(Phase.DATA)
+    assembly = assemble(spec, images, split)
+    journal.end_phase(Phase.BUILD)
+    assembly.trainer.warm_up()
+    journal.end_phase(Phase.COMPILE)
+    steps = assembly.trainer.steps
+    inert = inert_parameters(spec.setting, spec.training, spec.training.epochs * steps)
+    journal.begin_training(steps, inert, facts_of(spec, assembly, images, split))
+    last = train(spec, assembly, split, journal)
+    if last is not None:
+        finish(spec, assembly, images, split, last, journal)
+
+
+def choose_device(gpu_uuid: str | None) -> None:
+    """Use the GPU that this process can see, growing its memory as needed, or the CPU alone.
+
+    Raises:
+        WrongSettingError: a GPU was given and TensorFlow sees none; the energy of an idle GPU would be recorded.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpu_uuid is None:
+        tf.config.set_visible_devices([], "GPU")
+        return
+    if not gpus:
+        raise WrongSettingError(
+            f"TensorFlow {tf.__version__} sees no GPU though this trial was given {gpu_uuid}; "
+            "install greenopt[cuda], or run with --gpus none"
+        )
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def load_split(spec: TrialSpec) -> tuple[Images, Split]:
+    """The images, and the split that the study's seed and the setting's partitioning give."""
+    images = load_images(spec.data)
+    limit = None if spec.data.name is DataSet.SYNTHETIC else spec.data.images
+    return images, split_images(images, spec.setting.shares, spec.split_seed, limit)
+
+
+def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -> Score | None:
+    """Train all epochs; returns the last validation, or None where the training diverged, which the journal knows."""
+    trainer, epochs = assembly.trainer, spec.training.epochs
+    validation = Score(math.nan, math.nan)
+    for epoch in range(1, epochs + 1):
+        figures = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
+        validation = trainer.evaluate(split.validation)
+        journal.end_epoch(epoch, epochs, figures, validation, learning_rate(assembly.model.optimizer))
+        if not math.isfinite(figures.loss):
+            journal.diverge(f"the training loss was not finite in epoch {epoch}")
+            return None
+    journal.end_training()
+    return validation
+
+
+def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, last: Score, journal: Journal) -> None:
+    """Quantize where the setting says so, test, and say the last word."""
+    trainer = assembly.trainer
+    if spec.setting.internal is not Internal.POST_QUANTIZATION:
+        energy = journal.training_energy()
+        test = trainer.evaluate(split.test)
+        journal.end_phase(Phase.TEST)
+        journal.complete(last.accuracy, test.accuracy, None, energy)
+        return
+    calibration = trainer.prepared(calibration_ids(split.train, spec.training.calibration_images))
+    content = converted(float32_copy(spec, assembly, images), calibration)
+    journal.end_phase(Phase.QUANTIZE)
+    energy = journal.training_energy()
+    batch_size = spec.training.evaluation_batch_size
+    model = Int8Model(content, batch_size)
+    accuracy = int8_accuracy(model, trainer, split.validation, batch_size)
+    test_accuracy = int8_accuracy(model, trainer, split.test, batch_size)
+    journal.end_phase(Phase.TEST)
+    journal.complete(accuracy, test_accuracy, last.accuracy, energy)
+
+
+def calibration_ids(train: Ids, count: int) -> Ids:
+    """So many ids, evenly spread over the training part."""
+    return train[:: max(1, len(train) // count)][:count]
+
+
+def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int) -> float:
+    """Share of right answers of a converted model, 0..1."""
+    batches = trainer.batches(ids, batch_size)
+    right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
+    return right / len(ids)
