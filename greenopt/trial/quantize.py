@@ -114,7 +114,11 @@ def quantization_aware(model: keras.Model) -> keras.Model:
 
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that compute as if in int8, inside of nested models too."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, tuple(_QUANTIZED.values()))]
+    return [layer for layer in model._flatten_layers() if _is_quantized(layer)]
+
+
+def _is_quantized(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, QuantizedConv2D | QuantizedDense)
 
 
 def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -126,10 +130,10 @@ def _copy_weights(model: keras.Model, copy: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        twin: Any = copy.get_layer(layer.name)
+        twin = copy.get_layer(layer.name)
         if isinstance(layer, keras.Model):
             _copy_weights(layer, twin)
-        elif isinstance(twin, tuple(_QUANTIZED.values())):
+        elif _is_quantized(twin):
             twin.kernel.assign(layer.kernel)
             if layer.bias is not None:
                 twin.bias.assign(layer.bias)
