@@ -1,7 +1,6 @@
 """Closed intervals of numbers, as far as the meter needs them."""
 
-import math
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 
 class Bounds(NamedTuple):
@@ -9,11 +8,6 @@ class Bounds(NamedTuple):
 
     low: float
     high: float
-
-    @classmethod
-    def anything(cls) -> Self:
-        """No bound at all."""
-        return cls(-math.inf, math.inf)
 
     def widened(self, by: float) -> "Bounds":
         """Both ends moved outwards."""
@@ -28,9 +22,14 @@ class Bounds(NamedTuple):
         low, high = max(self.low, other.low), min(self.high, other.high)
         return Bounds(low, high) if low <= high else None
 
-    def nearest(self, value: float) -> float:
-        """The number inside that is closest to a value."""
-        return min(max(value, self.low), self.high)
+    def has(self, value: float) -> bool:
+        """Whether a number lies inside."""
+        return self.low <= value <= self.high
+
+    @property
+    def middle(self) -> float:
+        """The number halfway between the ends."""
+        return (self.low + self.high) / 2
 
     def farthest(self, value: float) -> float:
         """Distance from a value to the farther end."""

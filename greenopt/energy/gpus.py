@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from greenopt.energy.nvml import Nvml
 from greenopt.energy.source import ReadError
@@ -49,22 +50,27 @@ def list_gpus(nvml: Nvml | None = None) -> list[Gpu]:
     if library is None:
         return []
     try:
-        return [
-            Gpu(
-                uuid=library.uuid(handle),
-                index=index,
-                name=library.name(handle),
-                memory_bytes=library.memory_bytes(handle),
-                driver=library.driver(),
-                mig=library.is_mig(handle),
-            )
-            for index, handle in enumerate(library.handles())
-        ]
+        return [gpu for index, handle in enumerate(library.handles()) if (gpu := _gpu(library, index, handle))]
     except ReadError:
         return []
     finally:
         if nvml is None:
             library.close()
+
+
+def _gpu(library: Nvml, index: int, handle: Any) -> Gpu | None:
+    """A board's facts; None where it has fallen off the bus."""
+    try:
+        return Gpu(
+            uuid=library.uuid(handle),
+            index=index,
+            name=library.name(handle),
+            memory_bytes=library.memory_bytes(handle),
+            driver=library.driver(),
+            mig=library.is_mig(handle),
+        )
+    except ReadError:
+        return None
 
 
 def gpu_processes(uuid: str, nvml: Nvml | None = None) -> list[GpuProcess]:

@@ -8,8 +8,8 @@ drifts by a percent. The ledger keeps two intervals (set-membership estimation, 
 
 A counter value C read at an instant, which changed at most `lag` earlier, says that base + drift lies in
 [C - I, C - I + P x lag], I being the integral and P the power. Each such reading cuts both intervals. The energy is
-the integral plus the point of `drift` that is nearest to the previous correction. So a window shorter than a tick is
-measured by the integral between two instants, a long one by the counter, and none waits for a tick.
+the integral plus the point of `drift` in use, which stays while it is possible and else becomes the middle. So a
+window shorter than a tick is measured by the integral, a long one by the counter, and none waits for a tick.
 
 Invariants: the curve never falls, never rises faster than 1.1 x the power limit, and has one value at each mark; what
 lies between two marks is the difference of these values, which are multiples of 2^-30 Wh. Parts therefore add up to
@@ -76,6 +76,21 @@ class _CounterRead:
     is_sound: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """What the latest counter reading that brought news has left known.
+
+    `base` and `drift` as in the module's text, in J; `correction_j` is the point of `drift` in use; `t_s` and `trace`
+    are those of that reading.
+    """
+
+    t_s: float
+    trace: Trace
+    drift: Bounds
+    correction_j: float
+    base: Bounds | None = None
+
+
 class Ledger:
     """Takes readings in the order of time and gives marks. Pure: no clock, no device, no thread."""
 
@@ -91,11 +106,9 @@ class Ledger:
         self.limits, self.tick_s = limits, tick_s
         self._may_rest = may_rest
         self._integral = PowerIntegral(limits, start_s)
-        self._base: Bounds | None = None
-        self._drift, self._drift_s, self._drift_trace = Bounds(0.0, 0.0), start_s, self._integral.trace
-        self._correction_j = self._broken_doubt_j = 0.0
+        self._estimate = self._previous = _Estimate(start_s, self._integral.trace, Bounds(0.0, 0.0), correction_j=0.0)
         self._last: _CounterRead | None = None
-        self._rate_w = self._counted_s = 0.0
+        self._rate_w = self._counted_s = self._broken_doubt_j = 0.0
         self._ticks = self._resets = self._sticks = 0
         self._energy_j, self._energy_s = 0.0, start_s
 
@@ -137,16 +150,25 @@ class Ledger:
             self._cut(now, min(self._longest_lag_s(now), t_s - last.began_s))
         self._last = now
 
-    def mark(self, t_s: float, flags: tuple[str, ...] = ()) -> Mark:
-        """The state at an instant, after its readings were added; `flags` are words that hold from here on."""
+    def mark(self, t_s: float, flags: tuple[str, ...] = (), *, is_boundary: bool = True) -> Mark:
+        """The state at an instant, after its readings were added.
+
+        Args:
+            t_s: the instant.
+            flags: words that hold from here on.
+            is_boundary: whether windows can begin or end here. The curve's value at a boundary is never revised; what
+                is learnt later moves the curve after it only.
+        """
         drift, integral_j = self._drift_at(t_s), self._integral.trace.energy_j
-        self._advance(t_s, integral_j + self._correction_j)
-        correction_j = self._energy_j - integral_j
+        energy_j = self._within_limit(t_s, integral_j + self._estimate.correction_j)
+        correction_j = energy_j - integral_j
+        if is_boundary:
+            self._energy_j, self._energy_s = energy_j, t_s
         last = self._last
         is_read = last is not None and last.is_sound and last.t_s == t_s
         return Mark(
             t_s=t_s,
-            energy_wh=on_grid(self._energy_j),
+            energy_wh=on_grid(energy_j),
             integral_wh=on_grid(integral_j),
             counter_wh=on_grid(last.value_j) if last is not None and is_read else None,
             counted_s=self._counted_s,
@@ -162,21 +184,22 @@ class Ledger:
 
     def _restart(self, now: _CounterRead) -> None:
         """Take the curve's value here as given and count from it; what it may be wrong by so far is put aside."""
-        self._broken_doubt_j += self._drift_at(now.t_s).farthest(self._correction_j)
-        self._set_drift(now.t_s, Bounds(self._correction_j, self._correction_j))
-        self._base = self._seen(now, self._longest_lag_s(now)).minus(self._drift)
+        correction_j = self._estimate.correction_j
+        self._broken_doubt_j += self._drift_at(now.t_s).farthest(correction_j)
+        drift = Bounds(correction_j, correction_j)
+        base = self._seen(now, self._longest_lag_s(now)).minus(drift)
+        self._estimate = self._previous = _Estimate(now.t_s, self._integral.trace, drift, correction_j, base)
 
     def _cut(self, now: _CounterRead, lag_s: float) -> None:
         """Cut both intervals with a counter value that is right to within the last `lag_s`."""
-        assert self._base is not None
-        seen = self._seen(now, lag_s)
-        drift = self._drift_at(now.t_s)
-        base = self._base.shared_with(seen.minus(drift))
+        before, seen, drift = self._estimate, self._seen(now, lag_s), self._drift_at(now.t_s)
+        assert before.base is not None
         # Where nothing agrees the integral has drifted by more than it should, and the counter is right.
-        self._base = base or self._base
-        possible = seen.minus(self._base)
-        self._set_drift(now.t_s, drift.shared_with(possible) or possible)
-        self._correction_j = self._drift.nearest(self._correction_j)
+        base = before.base.shared_with(seen.minus(drift)) or before.base
+        drift = drift.shared_with(seen.minus(base)) or seen.minus(base)
+        correction_j = before.correction_j if drift.has(before.correction_j) else drift.middle
+        self._previous = before
+        self._estimate = _Estimate(now.t_s, self._integral.trace, drift, correction_j, base)
 
     def _longest_lag_s(self, now: _CounterRead) -> float:
         return self.tick_s + now.t_s - now.began_s
@@ -187,13 +210,15 @@ class Ledger:
         return Bounds(least_j, least_j + max(trace.peak_w, self._rate_w) * lag_s)
 
     def _stand_still(self, last: _CounterRead, now: _CounterRead) -> None:
+        """Take a value that has not changed; one that stands still for too long was not right when it came either."""
         is_stuck = now.t_s - last.first_seen_s > _STUCK_TICKS * self.tick_s and not self._may_rest
         if is_stuck:
             self._sticks += 1
+            self._estimate = self._previous
         else:
             self._counted_s += now.t_s - last.t_s
-        if not is_stuck and self._integral.trace.power_w is None:
-            self._cut(now, self._longest_lag_s(now))
+            if self._integral.trace.power_w is None:
+                self._cut(now, self._longest_lag_s(now))
         self._last = _CounterRead(now.began_s, now.t_s, now.value_j, last.first_seen_s, is_sound=not is_stuck)
 
     def _is_possible(self, last: _CounterRead, now: _CounterRead) -> bool:
@@ -205,20 +230,17 @@ class Ledger:
         if self.tick_s < unchanged_s < _STUCK_TICKS * self.tick_s:
             self.tick_s = unchanged_s
 
-    def _set_drift(self, t_s: float, drift: Bounds) -> None:
-        self._drift, self._drift_s, self._drift_trace = drift, t_s, self._integral.trace
-
     def _drift_at(self, t_s: float) -> Bounds:
-        """The drift's interval now: as it was at the last counter reading, widened by the integral's error since."""
+        """The drift's interval now: as it was at the estimate, widened by the integral's error since."""
+        since = self._estimate
         if self._integral.trace.power_w is not None:
-            return self._drift.widened(doubt_j(self._drift_trace, self._integral.trace, self.limits))
+            return since.drift.widened(doubt_j(since.trace, self._integral.trace, self.limits))
         limit_w = math.inf if self.limits.power_limit_w is None else self.limits.power_limit_w
-        return self._drift.widened(limit_w * (t_s - self._drift_s) if t_s > self._drift_s else 0.0)
+        return since.drift.widened(limit_w * (t_s - since.t_s) if t_s > since.t_s else 0.0)
 
-    def _advance(self, t_s: float, energy_j: float) -> None:
+    def _within_limit(self, t_s: float, energy_j: float) -> float:
+        """The energy, cut to what is possible since the latest boundary."""
         if t_s <= self._energy_s:
-            return
+            return self._energy_j
         limit_w = math.inf if self.limits.power_limit_w is None else OVERSHOOT * self.limits.power_limit_w
-        most_j = self._energy_j + limit_w * (t_s - self._energy_s)
-        self._energy_j = min(max(energy_j, self._energy_j), most_j)
-        self._energy_s = t_s
+        return min(max(energy_j, self._energy_j), self._energy_j + limit_w * (t_s - self._energy_s))

@@ -4,6 +4,7 @@ Invariants: a meter never raises into the work that it meters, whatever the devi
 set of readings, so that nested and adjacent windows add up exactly; all times are the monotonic clock's.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,7 +186,7 @@ class EnergyMeter:
         schedule = self._schedule = self._schedule or Schedule(now_s, self._period_s)
         counter_due = schedule.is_counter_due(now_s)
         before = self._ledger.changes if self._ledger else 0
-        mark = self._read(with_counter=counter_due)
+        mark = self._read(with_counter=counter_due, is_boundary=False)
         assert self._ledger is not None
         schedule.advance(
             now_s,
@@ -202,7 +203,7 @@ class EnergyMeter:
         while not self._stop.wait(max(0.0, due_s - self._clock())):
             due_s = self.step()
 
-    def _read(self, *, with_counter: bool = True) -> Mark:
+    def _read(self, *, with_counter: bool = True, is_boundary: bool = True) -> Mark:
         """One set of readings at one instant, taken into the ledger."""
         with self._lock:
             began_s = self._clock()
@@ -215,16 +216,17 @@ class EnergyMeter:
             self._ledger.add_power(now_s, power_w)
             if energy_j is not None:
                 self._ledger.add_counter(began_s, now_s, energy_j)
-            self._latest = self._ledger.mark(now_s, self._flags)
+            self._latest = self._ledger.mark(now_s, self._flags, is_boundary=is_boundary)
             self._first = self._first or self._latest
             return self._latest
 
     def _ask(self, read: Callable[[], float | None]) -> float | None:
         try:
-            return read()
+            value = read()
         except Exception as error:
             self._failure = str(error)
             return None
+        return value if value is not None and math.isfinite(value) else None
 
     def _scale(self) -> Scale:
         tick_s = self._ledger.tick_s if self._ledger else self.source.counter_tick_s

@@ -133,17 +133,26 @@ def _coverage(start: Mark, end: Mark) -> float:
 
 
 def _uncertainty_wh(start: Mark, end: Mark, scale: Scale) -> float | None:
-    """The smaller of two bounds: what the energy at both edges may be wrong by, or what the integral in between may.
+    """The smallest of three bounds.
 
-    The first is at most a tick x power at each edge where there is a counter; the second is the better one for short
-    windows, and the only one without a counter.
+    What the curve may be wrong by at both edges; what the integral in between may be; and, where the counter was read
+    at both edges, its own difference, which may miss up to a tick x power at either.
     """
     edges_j = start.doubt_j + end.doubt_j + end.broken_doubt_j - start.broken_doubt_j
     path_j = math.inf
     if _has_power(start, end):
         path_j = abs(end.correction_j - start.correction_j) + doubt_j(start.trace, end.trace, scale.limits)
-    half_width_j = min(edges_j, path_j)
+    half_width_j = min(edges_j, path_j, _counter_doubt_j(start, end, scale))
     return half_width_j / J_PER_WH if math.isfinite(half_width_j) else None
+
+
+def _counter_doubt_j(start: Mark, end: Mark, scale: Scale) -> float:
+    counter_wh = _counter_wh(start, end)
+    if counter_wh is None or not _has_power(start, end):
+        return math.inf
+    excess_j = (end.energy_wh - start.energy_wh - counter_wh) * J_PER_WH
+    peak_w = max(start.trace.peak_w, end.trace.peak_w, counter_wh * J_PER_WH / (end.t_s - start.t_s))
+    return abs(excess_j) + peak_w * scale.tick_s
 
 
 def _counter_wh(start: Mark, end: Mark) -> float | None:
@@ -161,7 +170,7 @@ def _integral_wh(start: Mark, end: Mark) -> float | None:
 def _flags(start: Mark, end: Mark, scale: Scale) -> tuple[str, ...]:
     found = {
         "gap": end.trace.gaps > start.trace.gaps,
-        "low_coverage": _coverage(start, end) < LOW_COVERAGE,
+        "low_coverage": 0 < _coverage(start, end) < LOW_COVERAGE,
         "reset": end.resets > start.resets,
         "stuck_counter": end.sticks > start.sticks,
         "disagreement": _disagrees(start, end, scale),

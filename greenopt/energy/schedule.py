@@ -1,7 +1,8 @@
 """When the sampler reads what: power at a steady rate, the counter seldom and then until it changes.
 
-Invariant: due times lie on a fixed grid from the start, so lateness of one step does not move the next; steps that
-were missed are left out, not caught up.
+Invariants: due times are counted from the start, so lateness of one step does not move the next; steps that were
+missed are left out, not caught up. Within its period each power sample is shifted by a multiple of the golden ratio
+(two samples are then 0.62 or 1.62 periods apart), so that sampling never locks to the sensor's own period of 100 ms.
 """
 
 import math
@@ -17,6 +18,8 @@ HUNT_STEP_S = 0.02
 
 _HUNT_TICKS = 2
 
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
 
 class Schedule:
     """Due times in s of a monotonic clock. Pure."""
@@ -25,6 +28,7 @@ class Schedule:
         self._start_s, self._period_s = start_s, period_s
         self._power_s = start_s
         self._counter_s = start_s
+        self._count = 0
         self._hunt_s: float | None = None
 
     @property
@@ -47,14 +51,17 @@ class Schedule:
             has_power: whether power is read too.
         """
         if now_s >= self._power_s:
-            self._power_s = self._start_s + self._period_s * (math.floor((now_s - self._start_s) / self._period_s) + 1)
+            self._count = max(self._count + 1, math.floor((now_s - self._start_s) / self._period_s))
+            self._power_s = self._start_s + self._period_s * (self._count + self._count * _GOLDEN % 1)
         if counter_read:
             self._plan_counter(now_s, changed, tick_s, COUNTER_PERIOD_S if has_power else COUNTER_ONLY_PERIOD_S)
 
     def _plan_counter(self, now_s: float, changed: bool, tick_s: float, period_s: float) -> None:
         hunting = self._hunt_s is not None
         if hunting and (changed or now_s - (self._hunt_s or 0.0) > _HUNT_TICKS * tick_s):
-            self._hunt_s, self._counter_s = None, now_s + period_s
+            # The next hunt begins shortly before a change is due, so that few readings find it.
+            whole_ticks_s = math.floor(period_s / tick_s) * tick_s
+            self._hunt_s, self._counter_s = None, now_s + whole_ticks_s - 1.5 * HUNT_STEP_S
             return
         self._hunt_s = self._hunt_s if hunting else now_s
         self._counter_s = now_s + HUNT_STEP_S

@@ -1,6 +1,6 @@
 """Runs a meter over a fake board in virtual time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,5 +55,3 @@ class Bench:
 def window(board: Board, start_s: float, end_s: float, **options: Any) -> EnergyReading:
     """The reading of one window on a fresh bench."""
     return Bench(board, **options).reading(start_s, end_s)
-
-

@@ -62,6 +62,7 @@ class Board:
     stuck: Spans = field(default_factory=list)
     catches_up: bool = False
     power_factor: float = 1.0
+    utilisation_percent: int = 0
     mig: bool = False
     processes: list[tuple[int, int | None]] = field(default_factory=list)
     counter_reads: int = 0
@@ -148,7 +149,7 @@ class FakePynvml:
         return 41
 
     def nvmlDeviceGetUtilizationRates(self, board: Board) -> SimpleNamespace:  # noqa: N802
-        return SimpleNamespace(gpu=87, memory=20)
+        return SimpleNamespace(gpu=board.utilisation_percent, memory=20)
 
     def nvmlDeviceGetPowerManagementLimitConstraints(self, board: Board) -> list[int]:  # noqa: N802
         if board.limit_w is None:
