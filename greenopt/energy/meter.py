@@ -213,7 +213,8 @@ class EnergyMeter:
             if self._ledger is None:
                 may_rest = self.source.kind is EnergySource.ESTIMATE
                 self._ledger = Ledger(self._limits, self.source.counter_tick_s, now_s, may_rest=may_rest)
-            self._ledger.add_power(now_s, power_w)
+            if power_w is not None or energy_j is not None or is_boundary:
+                self._ledger.add_power(now_s, power_w)
             if energy_j is not None:
                 self._ledger.add_counter(began_s, now_s, energy_j)
             self._latest = self._ledger.mark(now_s, self._flags, is_boundary=is_boundary)

@@ -51,10 +51,15 @@ class Schedule:
             has_power: whether power is read too.
         """
         if now_s >= self._power_s:
-            self._count = max(self._count + 1, math.floor((now_s - self._start_s) / self._period_s))
-            self._power_s = self._start_s + self._period_s * (self._count + self._count * _GOLDEN % 1)
+            self._count += 1
+            if self._power_due_s() <= now_s:
+                self._count = math.floor((now_s - self._start_s) / self._period_s) + 1
+            self._power_s = self._power_due_s()
         if counter_read:
             self._plan_counter(now_s, changed, tick_s, COUNTER_PERIOD_S if has_power else COUNTER_ONLY_PERIOD_S)
+
+    def _power_due_s(self) -> float:
+        return self._start_s + self._period_s * (self._count + self._count * _GOLDEN % 1)
 
     def _plan_counter(self, now_s: float, changed: bool, tick_s: float, period_s: float) -> None:
         hunting = self._hunt_s is not None

@@ -6,7 +6,7 @@ once, as a trapezoid. All figures are running sums, so the memory does not grow 
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SENSOR_SHARE = 0.02
 """Assumed bound of what a board's power sensor and its energy counter differ by; up to 0.01 was measured on an H100."""
@@ -85,9 +85,17 @@ class PowerIntegral:
         self._sampled_s = t_s
 
     def hold(self, t_s: float) -> None:
-        """Carry the last power on to an instant at which power could not be read; before the first sample, wait."""
-        if self.trace.power_w is not None:
-            self._extend(t_s, self.trace.power_w)
+        """Carry the last power on to an instant at which power could not be read.
+
+        Before the first sample there is none to carry: the stretch up to here stays a gap, and is never filled in, so
+        that a window which ended here keeps its figures.
+        """
+        before = self.trace
+        if before.power_w is not None:
+            self._extend(t_s, before.power_w)
+        elif t_s > before.t_s:
+            most_j = (self._limits.power_limit_w or 0.0) * (t_s - before.t_s)
+            self.trace = replace(before, t_s=t_s, gap_j=before.gap_j + most_j, gaps=before.gaps + 1)
 
     def _extend(self, t_s: float, power_w: float) -> None:
         before, limits = self.trace, self._limits

@@ -1,0 +1,65 @@
+"""The idle baseline: only from a GPU that is idle, kept for each GPU."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from greenopt.energy import IdleBaseline, IdleStore, known_idle_w, measure_idle_w
+from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.nvml import Nvml
+from greenopt.spec import EnergySpec
+from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
+from tests.unit.energy.waveforms import Constant
+
+
+def measured(board: Board, **options: object) -> float | None:
+    clock = VirtualClock()
+    source = NvmlSource(Nvml(as_module(FakePynvml(clock, board))), board.uuid)
+    return measure_idle_w(source, 10.0, clock, clock.advance, **options)  # type: ignore[arg-type]
+
+
+def test_an_idle_board_is_measured() -> None:
+    assert measured(Board(waveform=Constant(71))) == pytest.approx(71, rel=0.01)
+
+
+def test_a_busy_board_is_not() -> None:
+    assert measured(Board(waveform=Constant(71), processes=[(1, 1)])) is None
+    assert measured(Board(waveform=Constant(71), utilisation_percent=30)) is None
+
+
+def test_a_board_that_becomes_busy_meanwhile_is_not() -> None:
+    answers = iter([False, True])
+    assert measured(Board(waveform=Constant(71)), is_busy=lambda: next(answers)) is None
+
+
+def test_a_board_that_tells_nothing_has_no_baseline() -> None:
+    assert measured(Board(has_counter=False, has_instant=False, has_usage=False)) is None
+
+
+def test_baselines_are_kept_by_gpu(tmp_path: Path) -> None:
+    store = IdleStore(tmp_path / "new" / "idle.json")
+    store.put("GPU-a", 71.5, date(2026, 11, 23))
+    store.put("GPU-b", 30.0, date(2026, 11, 24))
+    again = IdleStore(tmp_path / "new" / "idle.json")
+    assert again.get("GPU-a") == IdleBaseline(71.5, "2026-11-23")
+    assert again.get("GPU-c") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"GPU-a": 3}', '{"GPU-a": {"idle": 1}}'])
+def test_a_damaged_file_counts_as_empty_and_can_be_written_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "idle.json"
+    path.write_text(content)
+    store = IdleStore(path)
+    assert store.get("GPU-a") is None
+    store.put("GPU-a", 71.5, date(2026, 11, 23))
+    assert store.get("GPU-a") == IdleBaseline(71.5, "2026-11-23")
+
+
+def test_the_study_overrides_what_was_measured(tmp_path: Path) -> None:
+    store = IdleStore(tmp_path / "idle.json")
+    store.put("GPU-a", 71.5, date(2026, 11, 23))
+    assert known_idle_w("GPU-a", EnergySpec(), store) == 71.5
+    assert known_idle_w("GPU-a", EnergySpec(idle_w=0.0), store) == 0.0
+    assert known_idle_w("GPU-b", EnergySpec(), store) is None
+    assert known_idle_w(None, EnergySpec(), store) is None
