@@ -78,7 +78,7 @@ class Trainer:
         self._classes = images.classes
         self._x = tf.constant(images.x)
         self._y = tf.constant(images.y)
-        # XLA on a CPU runs the body of a loop on one core with slow convolutions: ResNet-50 takes 8 times as long there.
+        # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
         self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
         self._augment = as_function(recipe.augmentation) if recipe.augmentation is not None else None
         self._loss = keras.metrics.CategoricalCrossentropy()
@@ -202,15 +202,17 @@ class Trainer:
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
-            self._model.train_step((self._scaled(x[at]), y[at]))
+            # Not x[at], whose index XLA takes for a constant: it would compile anew for every number.
+            self._model.train_step((self._scaled(tf.gather(x, at)), tf.gather(y, at)))
 
         self._repeat(step, number)
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
-            answers = self._model(self._scaled(x[at]), training=False)
-            self._loss.update_state(y[at], answers, sample_weight=mask[at])
-            self._accuracy.update_state(y[at], answers, sample_weight=mask[at])
+            answers = self._model(self._scaled(tf.gather(x, at)), training=False)
+            right, counted = tf.gather(y, at), tf.gather(mask, at)
+            self._loss.update_state(right, answers, sample_weight=counted)
+            self._accuracy.update_state(right, answers, sample_weight=counted)
 
         self._repeat(step, number)
 
