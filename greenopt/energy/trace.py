@@ -120,7 +120,7 @@ class PowerIntegral:
 
 
 def doubt_j(start: Trace, end: Trace, limits: Limits) -> float:
-    """Half-width in J of the interval around the integral between two instants that holds the true energy.
+    """Half-width in J of an interval around the integral between two instants, made to hold the truth 19 times in 20.
 
     Four parts: the sensor against the counter; gaps, in which anything up to the limit may have been drawn; steps
     between samples, each as large as the step times half the sample distance plus the sensor's lag, added as
