@@ -101,7 +101,7 @@ class Trainer:
 
     def warm_up(self) -> None:
         """Compile and run every program once, then put every variable back."""
-        kept = [(variable, keras.ops.convert_to_numpy(variable.value)) for variable in self._variables()]
+        kept = [(variable, variable.numpy()) for variable in self._variables()]
         self._run_block(self._train_ids[: self._recipe.batch_size], steps=1)
         self.evaluate(self._train_ids[:1])
         for variable, value in kept:

@@ -107,7 +107,7 @@ def _resolve(reference: str) -> Builder:
 
 def _check_output(model: keras.Model, reference: str, shape: Shape, classes: int) -> None:
     try:
-        output = np.asarray(keras.ops.convert_to_numpy(model(np.zeros((2, *shape), np.float32), training=False)))
+        output = np.asarray(model(np.zeros((2, *shape), np.float32), training=False).numpy())
     except (ValueError, TypeError) as error:
         raise WrongSettingError(
             f"training.model: {reference} does not take images of shape {shape}: {error}"

@@ -62,4 +62,4 @@ def build_optimizer(setting: Setting, training: TrainingSpec, steps_per_epoch: i
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """The learning rate that the next step would have."""
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    return float(optimizer.learning_rate.numpy())

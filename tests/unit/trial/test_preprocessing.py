@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from greenopt.spec import Preprocessing
+from greenopt.trial.preprocessing import Scaling, fit_scaling
+from tests.unit.trial.workbench import prepared, trial_spec
+
+
+def images(dtype: str = "uint8", count: int = 50) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return (random.integers(0, 200, (count, 4, 5, 3)) // [1, 2, 3]).astype(dtype)
+
+
+def test_none_fits_nothing() -> None:
+    assert fit_scaling(Preprocessing.NONE, images()) is None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_each_kind_fits_its_own_statistics_of_each_channel(dtype: str) -> None:
+    x = images(dtype)
+    flat = x.reshape(-1, 3).astype(np.float64)
+
+    def fitted(kind: Preprocessing) -> Scaling:
+        scaling = fit_scaling(kind, x)
+        assert scaling is not None
+        return scaling
+
+    standard = fitted(Preprocessing.STANDARDIZATION)
+    np.testing.assert_allclose(standard.shift, flat.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(standard.scale, flat.std(axis=0), rtol=1e-12)
+    robust = fitted(Preprocessing.ROBUST_SCALING)
+    low, middle, high = np.quantile(flat, [0.25, 0.5, 0.75], axis=0)
+    np.testing.assert_allclose(robust.shift, middle)
+    np.testing.assert_allclose(robust.scale, high - low)
+    least = fitted(Preprocessing.MINMAX)
+    np.testing.assert_allclose(least.shift, flat.min(axis=0))
+    np.testing.assert_allclose(least.scale, flat.max(axis=0) - flat.min(axis=0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counted_quantiles_are_numpys(seed: int) -> None:
+    x = np.random.default_rng(seed).integers(0, 256, (3, 2, 3, 1)).astype(np.uint8)
+    scaling = fit_scaling(Preprocessing.ROBUST_SCALING, x)
+    assert scaling is not None
+    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
+    assert scaling.shift[0] == pytest.approx(middle)
+    assert scaling.scale[0] == pytest.approx(high - low)
+
+
+def test_a_channel_without_spread_is_shifted_and_not_scaled() -> None:
+    x = np.full((4, 2, 2, 3), 9, np.uint8)
+    for kind in (Preprocessing.STANDARDIZATION, Preprocessing.ROBUST_SCALING, Preprocessing.MINMAX):
+        scaling = fit_scaling(kind, x)
+        assert scaling == Scaling((9.0, 9.0, 9.0), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("none", lambda x: x.max() > 200 and np.array_equal(x, np.rint(x))),
+        (
+            "standardization",
+            lambda x: np.allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-3) and np.allclose(x.std((0, 1, 2)), 1, atol=1e-3),
+        ),
+        ("robust_scaling", lambda x: np.allclose(np.median(x, axis=(0, 1, 2)), 0, atol=1e-3)),
+        ("minmax", lambda x: x.min() == 0 and x.max() == 1),
+    ],
+)
+def test_the_model_gets_training_images_scaled_by_statistics_of_the_training_part_alone(
+    kind: str, check: object
+) -> None:
+    assembly, found, split = prepared(trial_spec(preprocessing=kind))
+    assert check(assembly.trainer.prepared(split.train).astype(np.float64))  # type: ignore[operator]
+    scaling = assembly.trainer._recipe.scaling
+    assert scaling == fit_scaling(Preprocessing(kind), found.x[split.train])
+    if kind == "standardization":
+        assert scaling != fit_scaling(Preprocessing(kind), found.x)

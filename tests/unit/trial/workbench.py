@@ -1,0 +1,85 @@
+"""Trials for tests: specifications with most parts filled in, a meter of a virtual device, a run in this process."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
+from greenopt.spec import TrialSpec
+from greenopt.trial.assembly import Assembly, assemble
+from greenopt.trial.data import Images, Split
+from greenopt.trial.failures import failure_of
+from greenopt.trial.journal import Journal
+from greenopt.trial.run import load_split, run_trial
+
+TINY = "tests.unit.trial.tiny:build"
+
+
+def trial_spec(
+    data: dict[str, Any] | None = None, training: dict[str, Any] | None = None, seed: int = 2, **setting: Any
+) -> TrialSpec:
+    return TrialSpec.model_validate(
+        {
+            "study": "tried",
+            "trial": 0,
+            "setting": setting,
+            "data": data or {"name": "synthetic", "images": 300, "classes": 4, "image_size": 16},
+            "training": {"epochs": 1, "model": TINY, "batchnorm_momentum": 0.8, "block_images": 96, **(training or {})},
+            "energy": {},
+            "split_seed": 1,
+            "training_seed": seed,
+        }
+    )
+
+
+class FakeMeter:
+    """A device that draws 1 Wh between any two marks, and whose marks are a second apart."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count()
+        self.marks = 0
+
+    def mark(self) -> Any:
+        self.marks += 1
+        return SimpleNamespace(t_s=float(next(self._ticks)))
+
+    def between(self, start: Any, end: Any) -> EnergyReading:
+        seconds = end.t_s - start.t_s
+        return EnergyReading(energy_wh=seconds, source=EnergySource.NVML_COUNTER, seconds=seconds)
+
+    def so_far(self, start: Any = None) -> EnergyReading:
+        return EnergyReading(energy_wh=0.5, source=EnergySource.NVML_COUNTER, seconds=0.5)
+
+
+def prepared(spec: TrialSpec) -> tuple[Assembly, Images, Split]:
+    """A trial up to the point where it would compile."""
+    images, split = load_split(spec)
+    return assemble(spec, images, split), images, split
+
+
+class Told:
+    """What a trial said, sorted."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.epochs = [event for event in events if isinstance(event, EpochEnded)]
+        self.phases: dict[Phase, PhaseEnded] = {event.phase: event for event in events if isinstance(event, PhaseEnded)}
+        self.facts = next((event.facts for event in events if isinstance(event, TrialPrepared)), {})
+        self.inert = next((event.inert for event in events if isinstance(event, TrialPrepared)), {})
+
+    @property
+    def ended(self) -> TrialEnded:
+        last = self.events[-1]
+        assert isinstance(last, TrialEnded)
+        return last
+
+
+def run(spec: TrialSpec) -> Told:
+    """Run a trial here, as its process would."""
+    events: list[Event] = []
+    journal = Journal(FakeMeter(), events.append)
+    try:
+        run_trial(spec, journal)
+    except Exception as error:
+        journal.fail(failure_of(error))
+    return Told(events)
