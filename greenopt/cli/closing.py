@@ -41,19 +41,21 @@ def trial_table(snapshot: StudySnapshot) -> Table:
     ended = [row for row in snapshot.rows if row["state"] not in ("running", "waiting")]
     ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
     free = [name for name in PARAMETERS if name in snapshot.spec.space.free]
-    table = Table("trial", "state", "accuracy", "energy", "source", "time", "efficiency", *free)
+    table = Table(*("trial", "state", "accuracy", "energy", "time", "1/Wh"), f"setting ({', '.join(free)})")
     for row in ended[:ROWS_SHOWN]:
-        reason = row.get("fail_reason") or row.get("stop_reason")
         table.add_row(
             str(row["trial"]),
-            f"{row['state']}: {reason}" if reason else row["state"],
+            row.get("fail_reason") or row.get("stop_reason") or row["state"],
             fraction_words(row["accuracy"]),
             energy_words(row["energy_wh"], row["energy_source"]),
-            row["energy_source"] or MISSING,
             seconds_words(row["seconds"]),
-            f"{significant(row['efficiency'])} /Wh" if row["efficiency"] is not None else MISSING,
-            *(str(row[name]) for name in free),
+            significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
+            " · ".join(str(row[name]) for name in free),
         )
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    sources = sorted({row["energy_source"] for row in ended if row["energy_source"]})
+    table.caption = f"energy from: {', '.join(sources)}" if sources else None
     if len(ended) > ROWS_SHOWN:
-        table.caption = f"and {len(ended) - ROWS_SHOWN} more"
+        table.caption = f"and {len(ended) - ROWS_SHOWN} more; {table.caption}"
     return table

@@ -61,7 +61,7 @@ def test_resnet50_learns_real_digits(bench: Bench) -> None:
     prepared = [
         event for event in read_events(bench.run_folder("quickstart").events(0)) if isinstance(event, TrialPrepared)
     ]
-    assert prepared[0].facts["parameters"] == 23_608_202
+    assert prepared[0].facts["weights"] == 23_608_202
 
 
 @pytest.mark.parametrize(
