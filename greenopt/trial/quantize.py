@@ -13,6 +13,7 @@ from keras import ops
 from greenopt.trial.failures import WrongSettingError
 
 BITS = 8
+LARGEST_INT8 = 127
 RANGE_MOMENTUM = 0.99
 _LEAST_LIMIT = 1e-8
 
@@ -83,12 +84,14 @@ def rounded(kernel: Any, axis: int | None = None) -> Any:
         kernel: weights of any shape.
         axis: the axis of which each index has its own limit; one limit for all where None.
     """
-    magnitude = ops.cast(ops.abs(ops.stop_gradient(ops.convert_to_tensor(kernel))), "float32")
+    # Not Keras's fake_quant_with_min_max_vars: for single channels TensorFlow runs one GPU kernel a channel, and a step
+    # of ResNet-50, with 26,500 channels, took 0.7 s on an H200. The limits hold every weight, so its gradient is this.
+    weights = ops.cast(ops.convert_to_tensor(kernel), "float32")
     others = None if axis is None else tuple(range(len(kernel.shape) - 1))
-    limit = ops.maximum(ops.max(magnitude, axis=others), _LEAST_LIMIT)
-    return keras.quantizers.fake_quant_with_min_max_vars(
-        kernel, -limit, limit, num_bits=BITS, narrow_range=True, axis=axis
-    )
+    limit = ops.max(ops.abs(ops.stop_gradient(weights)), axis=others, keepdims=axis is not None)
+    unit = ops.maximum(limit, _LEAST_LIMIT) / LARGEST_INT8
+    values = ops.round(weights / unit) * unit
+    return ops.cast(weights + ops.stop_gradient(values - weights), kernel.dtype)
 
 
 _QUANTIZED: dict[Any, Any] = {keras.layers.Conv2D: QuantizedConv2D, keras.layers.Dense: QuantizedDense}
