@@ -1,0 +1,88 @@
+import math
+from typing import Any
+
+import keras
+import pytest
+
+from greenopt.trial.optimizer import build_optimizer, build_schedule, learning_rate
+from tests.unit.trial.workbench import prepared, trial_spec
+
+
+def rates(steps: list[int], training: dict[str, Any], **setting: Any) -> list[float]:
+    """The learning rate at some steps, of a training with 50 steps an epoch."""
+    spec = trial_spec(training=training, **setting)
+    schedule = build_schedule(spec.setting, spec.training, 50)
+    return [schedule if isinstance(schedule, float) else float(schedule(step)) for step in steps]
+
+
+def test_constant_stays() -> None:
+    assert rates([0, 1, 499], {"epochs": 10}, lr=0.01, lr_schedule="constant") == [0.01] * 3
+
+
+def test_exponential_steps_down_once_an_epoch() -> None:
+    found = rates([0, 49, 50, 99, 100], {"epochs": 10, "decay_steps": "total"}, lr=0.01, lr_schedule="exponential")
+    assert found == pytest.approx([0.01, 0.01, 0.0096, 0.0096, 0.009216])
+
+
+def test_exponential_with_a_number_steps_down_every_so_many_steps() -> None:
+    training = {"epochs": 10, "decay_steps": 30, "exponential_decay_rate": 0.5}
+    assert rates([29, 30, 60], training, lr=0.01, lr_schedule="exponential") == pytest.approx([0.01, 0.005, 0.0025])
+
+
+def test_cosine_over_the_whole_training_ends_with_its_last_step() -> None:
+    found = rates([0, 250, 500], {"epochs": 10, "decay_steps": "total"}, lr=0.01, lr_schedule="cosine")
+    assert found == pytest.approx([0.01, 0.005, 0.0], abs=1e-9)
+
+
+def test_polynomial_over_the_whole_training_ends_at_the_end_rate() -> None:
+    training = {"epochs": 10, "decay_steps": "total", "polynomial_end_lr": 0.002, "polynomial_power": 2.0}
+    found = rates([0, 250, 500, 600], training, lr=0.01, lr_schedule="polynomial")
+    assert found == pytest.approx([0.01, 0.002 + 0.008 * 0.25, 0.002, 0.002])
+
+
+def test_the_papers_thousand_steps_leave_cosine_at_zero_and_polynomial_at_its_end_afterwards() -> None:
+    paper = {"epochs": 50, "decay_steps": 1000}
+    assert rates([1000, 2000], paper, lr=0.01, lr_schedule="cosine") == pytest.approx([0, 0], abs=1e-12)
+    assert rates([1000, 2000], paper, lr=0.01, lr_schedule="polynomial") == pytest.approx([1e-4, 1e-4])
+    assert rates([500], paper, lr=0.01, lr_schedule="cosine") == pytest.approx([0.005])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SGD", keras.optimizers.SGD),
+        ("RMSProp", keras.optimizers.RMSprop),
+        ("Adam", keras.optimizers.Adam),
+        ("AdamW", keras.optimizers.AdamW),
+    ],
+)
+@pytest.mark.parametrize("as_beta_1", [False, True])
+def test_each_optimizer_takes_momentum_where_it_has_it(name: str, kind: type, as_beta_1: bool) -> None:
+    spec = trial_spec(
+        optimizer=name, optimizer_momentum=0.5, training={"momentum_as_beta_1": as_beta_1, "weight_decay": 0.02}
+    )
+    optimizer = build_optimizer(spec.setting, spec.training, 50)
+    assert type(optimizer) is kind
+    if name in ("SGD", "RMSProp"):
+        assert optimizer.momentum == 0.5
+    else:
+        assert optimizer.beta_1 == (0.5 if as_beta_1 else 0.9)
+    assert optimizer.weight_decay == (0.02 if name == "AdamW" else None)
+
+
+@pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("global_policy_float16", True)])
+def test_only_the_mixed_policy_scales_its_loss(precision: str, scales: bool) -> None:
+    optimizer = prepared(trial_spec(precision=precision, optimizer="Adam"))[0].model.optimizer
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == scales
+
+
+@pytest.mark.parametrize("precision", ["float32", "global_policy_float16"])
+def test_the_rate_of_a_training_moves_with_its_steps(precision: str) -> None:
+    spec = trial_spec(lr_schedule="cosine", lr=0.01, precision=precision, training={"epochs": 2})
+    assembly, _, _ = prepared(spec)
+    optimizer = assembly.model.optimizer
+    assert learning_rate(optimizer) == pytest.approx(0.01)
+    assembly.trainer.train_epoch(1)
+    assert learning_rate(optimizer) == pytest.approx(0.01 * (1 + math.cos(math.pi / 2)) / 2, abs=1e-6)
+    assembly.trainer.train_epoch(2)
+    assert learning_rate(optimizer) == pytest.approx(0, abs=1e-8)
