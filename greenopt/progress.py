@@ -171,6 +171,7 @@ def ending_words(summary: TrialSummary, verdict: Verdict) -> str:
             f"done: accuracy {fraction_words(summary.accuracy)} (test {fraction_words(test)}), "
             f"{reading_words(summary.energy)}, {seconds_words(summary.energy.seconds)}"
         )
+    if not verdict.ran:
+        return f"skipped: {verdict.message}"
     word = "stopped" if verdict.outcome is Outcome.DIVERGED else "failed"
-    spent = f" ({reading_words(summary.total)} spent)" if verdict.ran else ""
-    return f"{word}: {verdict.reason}: {verdict.message}{spent}"
+    return f"{word}: {verdict.reason}: {verdict.message} ({reading_words(summary.total)} spent)"

@@ -24,7 +24,8 @@ def print_closing(
     """Print the table of trials, how the study ended and the next commands."""
     snapshot = read_study(folder.name, storage)
     console.print(trial_table(snapshot))
-    failed = snapshot.count("fail")
+    skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
+    failed = snapshot.count("fail") - skipped
     words = {
         StudyEnd.DONE: "all trials are done",
         StudyEnd.STOPPED: "stopped; the same command goes on with it",
@@ -32,13 +33,18 @@ def print_closing(
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
+    counts += f", {skipped} settings that had already run skipped" if skipped else ""
     console.print(f"study {folder.name}: {words[end]} ({counts})", highlight=False, soft_wrap=True)
     console.print(f"results: {folder.path}  ·  greenopt export {folder.name}", highlight=False, soft_wrap=True)
 
 
 def trial_table(snapshot: StudySnapshot) -> Table:
     """The trials of a study, the most accurate first, those without a result last."""
-    ended = [row for row in snapshot.rows if row["state"] not in ("running", "waiting")]
+    ended = [
+        row
+        for row in snapshot.rows
+        if row["state"] not in ("running", "waiting") and row.get("fail_reason") != FailReason.DUPLICATE
+    ]
     ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
     free = [name for name in PARAMETERS if name in snapshot.spec.space.free]
     table = Table(*("trial", "state", "accuracy", "energy", "time", "1/Wh"), f"setting ({', '.join(free)})")

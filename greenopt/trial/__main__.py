@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from greenopt.energy import EnergyMeter, list_gpus, open_source
+from greenopt.energy import EnergyMeter, known_idle_w, list_gpus, open_source
 from greenopt.events import TrialStarted
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import failure_of
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sample_hz=spec.energy.sample_hz,
         sync=sync_devices,
         on_sample=pipe.emit_sample,
-        idle_w=spec.energy.idle_w,
+        idle_w=known_idle_w(spec.gpu_uuid, spec.energy),
     ) as meter:
         journal = Journal(meter, pipe.emit)
         threading.Thread(target=_end_when_told, args=(journal,), name="stop", daemon=True).start()
