@@ -53,7 +53,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=jit,
     )
-    model.optimizer.build(model.trainable_variables)
+    _create_variables(model, images.classes)
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,
@@ -63,6 +63,14 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         seed=spec.training_seed,
     )
     return Assembly(model, Trainer(model, images, split.train, training, recipe), formats, augmentation)
+
+
+def _create_variables(model: keras.Model, classes: int) -> None:
+    """Create what Keras would create in the first step, so that a program finds all variables there."""
+    model.optimizer.build(model.trainable_variables)
+    answer = tf.one_hot([0], classes)
+    model.compute_metrics(None, answer, answer, None)
+    model.reset_metrics()
 
 
 def float32_copy(spec: TrialSpec, assembly: Assembly, images: Images) -> keras.Model:

@@ -29,7 +29,9 @@ def test_warming_up_puts_every_variable_back_and_changes_no_result(setting: dict
     warm, _, split = prepared(trial_spec(training=training, **setting))
     before = state(warm.trainer)
     warm.trainer.warm_up()
-    assert all(np.array_equal(a, b) for a, b in zip(before, state(warm.trainer), strict=True))
+    after = state(warm.trainer)
+    assert len(before) == len(after)
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     cold, _, _ = prepared(trial_spec(training=training, **setting))
     assert warm.trainer.train_epoch(1) == cold.trainer.train_epoch(1)
     assert warm.trainer.evaluate(split.validation) == cold.trainer.evaluate(split.validation)
@@ -94,18 +96,15 @@ def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
             assert program._jit_compile is False
 
 
-def test_xla_on_a_cpu_compiles_a_step_once() -> None:
-    assembly, _, _ = prepared(trial_spec(internal="jit_compilation", batch_size=16))
-    assembly.trainer.warm_up()
-    compiled = tf.config.list_logical_devices("CPU") and _compilations(assembly.trainer)
+def test_xla_on_a_cpu_compiles_a_step_once_whatever_its_number() -> None:
+    trainer = prepared(trial_spec(internal="jit_compilation", batch_size=16, training={"block_images": 10_000}))[
+        0
+    ].trainer
     started = time.monotonic()
-    assembly.trainer.train_epoch(1)
-    assert _compilations(assembly.trainer) == compiled
-    assert time.monotonic() - started < 1.0
-
-
-def _compilations(trainer: Trainer) -> int:
-    return int(trainer._train_block.experimental_get_tracing_count())
+    trainer.warm_up()
+    compiling_s, started = time.monotonic() - started, time.monotonic()
+    trainer.train_epoch(1)
+    assert time.monotonic() - started < compiling_s / 2, f"{trainer.steps} steps after {compiling_s:.1f} s of compiling"
 
 
 def test_the_same_seed_gives_the_same_training_and_another_another() -> None:
