@@ -29,9 +29,10 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one trial and end the process."""
     die_with_parent()
-    watch_lifeline()
-    # Blocked here and thereby in all threads, so that a thread of our own can wait for them during long calls into C.
+    # Blocked before the first thread and thereby in all of them: a thread of our own waits for them, which works during
+    # long calls into C too, and any thread that did not block them would be killed by them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    watch_lifeline()
     parser = argparse.ArgumentParser(prog="python -m greenopt.trial", description="Train one setting and meter it.")
     parser.add_argument("spec", type=Path, help="specification of the trial, JSON")
     parser.add_argument("--events-fd", type=int, required=True, help="file descriptor that events are written to")
