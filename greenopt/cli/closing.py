@@ -9,8 +9,7 @@ from greenopt.coordinator import StudyEnd
 from greenopt.events import FailReason
 from greenopt.runs import RunFolder
 from greenopt.search import StudySnapshot, read_study
-from greenopt.spec import PARAMETERS
-from greenopt.wording import MISSING, energy_words, fraction_words, seconds_words, significant
+from greenopt.wording import MISSING, energy_words, fraction_words, seconds_words, setting_words, significant
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -46,8 +45,8 @@ def trial_table(snapshot: StudySnapshot) -> Table:
         if row["state"] not in ("running", "waiting") and row.get("fail_reason") != FailReason.DUPLICATE
     ]
     ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
-    free = [name for name in PARAMETERS if name in snapshot.spec.space.free]
-    table = Table(*("trial", "state", "accuracy", "energy", "time", "1/Wh"), f"setting ({', '.join(free)})")
+    heads = ("trial", "state", "accuracy", "energy", "time", "1/Wh", "setting")
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0), caption_justify="left")
     for row in ended[:ROWS_SHOWN]:
         table.add_row(
             str(row["trial"]),
@@ -56,7 +55,7 @@ def trial_table(snapshot: StudySnapshot) -> Table:
             energy_words(row["energy_wh"], row["energy_source"]),
             seconds_words(row["seconds"]),
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
-            " · ".join(str(row[name]) for name in free),
+            setting_words(row),
         )
     for column in table.columns[:-1]:
         column.no_wrap = True

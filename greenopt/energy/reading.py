@@ -133,11 +133,13 @@ def _coverage(start: Mark, end: Mark) -> float:
 
 
 def _uncertainty_wh(start: Mark, end: Mark, scale: Scale) -> float | None:
-    """The smallest of three bounds.
+    """The smallest of three bounds; None for an estimate, whose error is that of an assumption and unknown.
 
     What the curve may be wrong by at both edges; what the integral in between may be; and, where the counter was read
     at both edges, its own difference, which may miss up to a tick x power at either.
     """
+    if scale.kind is EnergySource.ESTIMATE:
+        return None
     edges_j = start.doubt_j + end.doubt_j + end.broken_doubt_j - start.broken_doubt_j
     path_j = math.inf
     if _has_power(start, end):

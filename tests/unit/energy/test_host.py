@@ -145,6 +145,7 @@ def test_a_window_without_cpu_time_is_missing_and_never_zero() -> None:
     assert (meter.between(start, idle).energy_wh, meter.between(start, idle).reason) == (None, "no CPU time was used")
     worked = meter.between(idle, busy)
     assert (worked.source, worked.counter_wh) == (EnergySource.ESTIMATE, None)
+    assert worked.uncertainty_wh is None, "how wrong the assumed power a core is, nobody knows"
     assert (worked.energy_wh or 0) * 3600 == pytest.approx(20, rel=0.02)
     assert "stuck_counter" not in worked.flags
 
