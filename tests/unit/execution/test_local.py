@@ -120,6 +120,15 @@ def test_a_trial_that_ignores_the_request_is_killed(
     assert last(receive_until_end(engine)).signal == "SIGKILL"
 
 
+def test_ctrl_c_in_the_terminal_does_not_reach_a_child(engine: LocalEngine, tmp_path: Path) -> None:
+    """A terminal signals its whole session's foreground group; a child has a session of its own."""
+    engine.start(spec("hangs"), GPU_0, tmp_path / "log.txt")
+    message = engine.receive(30)[0]
+    assert isinstance(message, EventArrived)
+    assert isinstance(message.event, TrialStarted)
+    assert os.getsid(message.event.pid) == message.event.pid != os.getsid(0)
+
+
 def test_closing_the_engine_leaves_no_process(tmp_path: Path) -> None:
     engine = LocalEngine([GPU_0], CHILD)
     engine.start(spec("hangs"), GPU_0, tmp_path / "log.txt")

@@ -85,6 +85,13 @@ def test_quantized_layers_keep_the_policy_and_their_limits_in_float32(policy: st
     assert np.isfinite(copy(np.ones((2, *SHAPE), np.float32), training=True).numpy()).all()
 
 
+def test_the_softmax_of_a_mixed_policy_stays_in_float32() -> None:
+    model = prepared(trial_spec(internal="pre_quantization", precision="global_policy_float16"))[0].model
+    first, *_, last = quantized_layers(model)
+    assert (first.compute_dtype, last.compute_dtype) == ("float16", "float32")
+    assert model(np.zeros((1, *SHAPE), np.float32)).dtype == "float32"
+
+
 def test_training_moves_weights_and_limits_and_rounding_shows_in_the_answers() -> None:
     assembly, _, split = prepared(trial_spec(internal="pre_quantization"))
     before = [layer.kernel.numpy() for layer in quantized_layers(assembly.model)]
