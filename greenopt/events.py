@@ -110,6 +110,28 @@ class TrialStarted(_Record):
     driver: str | None = None
 
 
+class MeterOpened(_Record):
+    """What the trial's energy is read from.
+
+    Attributes:
+        device: the device in words.
+        source: how its energy is obtained.
+        idle_w: idle power of the device in W; None where not known.
+        idle_origin: where `idle_w` is from, or why there is none.
+        cpu: the counter of the host's CPU packages in words; None where none is readable.
+        dram: the same of its memory.
+    """
+
+    kind: Literal["meter_opened"] = "meter_opened"
+    t_s: float
+    device: str
+    source: EnergySource
+    idle_w: float | None = None
+    idle_origin: str
+    cpu: str | None = None
+    dram: str | None = None
+
+
 class TrialPrepared(_Record):
     """Everything is built and compiled; the first epoch is next.
 
@@ -126,12 +148,19 @@ class TrialPrepared(_Record):
 
 
 class PhaseEnded(_Record):
-    """A phase is over; phases follow one another without gaps."""
+    """A phase is over; phases follow one another without gaps.
+
+    Attributes:
+        cpu: energy of all CPU packages of the host, whatever ran on them; None where not readable.
+        dram: the same of the host's memory.
+    """
 
     kind: Literal["phase_ended"] = "phase_ended"
     t_s: float
     phase: Phase
     energy: EnergyReading
+    cpu: EnergyReading | None = None
+    dram: EnergyReading | None = None
 
 
 class StepsDone(_Record):
@@ -163,7 +192,10 @@ class PowerSampled(_Record):
 
 
 class EpochEnded(_Record):
-    """An epoch with its validation is over. Epochs count from 1; accuracies are fractions 0..1."""
+    """An epoch with its validation is over. Epochs count from 1; accuracies are fractions 0..1.
+
+    `cpu` and `dram` are the host's energies over the same window, as in `PhaseEnded`.
+    """
 
     kind: Literal["epoch_ended"] = "epoch_ended"
     t_s: float
@@ -174,8 +206,10 @@ class EpochEnded(_Record):
     accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
-    lr: float
+    lr: float | None
     energy: EnergyReading
+    cpu: EnergyReading | None = None
+    dram: EnergyReading | None = None
 
 
 class Outcome(StrEnum):
@@ -197,12 +231,13 @@ class FailReason(StrEnum):
     DATA_MISSING = "data_missing"
     WRONG_SETTING = "wrong_setting"
     NOT_MEASURED = "not_measured"
+    GPU_BUSY = "gpu_busy"
     DUPLICATE = "duplicate"
 
     @property
     def is_worth_a_retry(self) -> bool:
         """Whether the same setting may succeed in another attempt."""
-        return self in (FailReason.KILLED, FailReason.INTERRUPTED)
+        return self in (FailReason.KILLED, FailReason.INTERRUPTED, FailReason.GPU_BUSY)
 
 
 class TrialEnded(_Record):
@@ -212,7 +247,9 @@ class TrialEnded(_Record):
         accuracy: validation accuracy after the last epoch, of the model as it would be used.
         test_accuracy: the same on the test part.
         unquantized_accuracy: validation accuracy before post-training quantization, where that was done.
-        energy: training and post-training quantization, see DESIGN of `energy_wh`.
+        energy: training and post-training quantization, README's `energy_wh`.
+        cpu: energy of all CPU packages of the host over the window of `energy`; None where not readable.
+        dram: the same of the host's memory.
         total: from the start of metering to here.
         reason: a `FailReason`, or what made it stop early (`diverged`).
         message: one line for the user.
@@ -225,12 +262,16 @@ class TrialEnded(_Record):
     test_accuracy: float | None = None
     unquantized_accuracy: float | None = None
     energy: EnergyReading | None = None
+    cpu: EnergyReading | None = None
+    dram: EnergyReading | None = None
     total: EnergyReading | None = None
     reason: str | None = None
     message: str = ""
 
 
-Event: TypeAlias = TrialStarted | TrialPrepared | PhaseEnded | StepsDone | PowerSampled | EpochEnded | TrialEnded
+Event: TypeAlias = (
+    TrialStarted | MeterOpened | TrialPrepared | PhaseEnded | StepsDone | PowerSampled | EpochEnded | TrialEnded
+)
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from greenopt.errors import UsageError
+from greenopt.footprint import Footprint
 from greenopt.search import build_sampler
 from greenopt.spec import StudySpec
 from greenopt.trial.data_files import check_data
@@ -22,6 +23,10 @@ def check_study(spec: StudySpec, file: Path) -> None:
         build_sampler(spec, 0)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
+    try:
+        Footprint.of(spec.energy)
+    except UsageError as error:
+        raise UsageError(f"{file}: energy.{error}") from None
     problem = check_data(spec.data)
     if problem is not None:
         raise UsageError(f"{file}: data.name: {problem}")

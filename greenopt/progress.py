@@ -7,12 +7,20 @@ from datetime import datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from greenopt.events import EpochEnded, Event, Outcome, PowerSampled, StepsDone, TrialPrepared
+from greenopt.events import EpochEnded, Event, MeterOpened, Outcome, PowerSampled, StepsDone, TrialPrepared
 from greenopt.execution import Slot
 from greenopt.record import Verdict
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
-from greenopt.wording import MISSING, energy_words, fraction_words, reading_words, seconds_words, setting_words
+from greenopt.wording import (
+    MISSING,
+    energy_words,
+    flag_words,
+    fraction_words,
+    reading_words,
+    seconds_words,
+    setting_words,
+)
 
 
 class Forecast:
@@ -73,6 +81,12 @@ class PlainProgress:
     def event_arrived(self, trial: int, event: Event) -> None:
         """Say how epochs ended, and which parameters have no effect."""
         match event:
+            case MeterOpened():
+                idle = "" if event.idle_w is None else f", idle {event.idle_w:.0f} W ({event.idle_origin})"
+                beside = " and ".join(name for name in (event.cpu, event.dram) if name)
+                self._say(
+                    f"trial {trial} is metered on {event.device}{idle}{f'; beside it {beside}' if beside else ''}"
+                )
             case TrialPrepared():
                 for parameter, reason in event.inert.items():
                     self._say(f"trial {trial}: {parameter} has no effect: {reason}")
@@ -80,7 +94,7 @@ class PlainProgress:
                 self._say(
                     f"trial {trial} epoch {event.epoch}/{event.epochs}: loss {fraction_words(event.loss)}, "
                     f"validation accuracy {fraction_words(event.val_accuracy)}, {reading_words(event.energy)}, "
-                    f"{seconds_words(event.seconds)}"
+                    f"{seconds_words(event.seconds)}{flag_words(event.energy.flags)}"
                 )
             case _:
                 pass
@@ -170,6 +184,7 @@ def ending_words(summary: TrialSummary, verdict: Verdict) -> str:
         return (
             f"done: accuracy {fraction_words(summary.accuracy)} (test {fraction_words(test)}), "
             f"{reading_words(summary.energy)}, {seconds_words(summary.energy.seconds)}"
+            f"{flag_words(summary.energy.flags)}"
         )
     if not verdict.ran:
         return f"skipped: {verdict.message}"

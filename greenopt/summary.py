@@ -9,6 +9,7 @@ from greenopt.events import (
     EnergyReading,
     EpochEnded,
     Event,
+    MeterOpened,
     Phase,
     PhaseEnded,
     PowerSampled,
@@ -27,6 +28,9 @@ class TrialSummary(BaseModel):
         setup: before the first epoch; `compile` is a part of it.
         total: the whole process, as far as metered.
         epochs: the epochs that were finished.
+        meter: what the energy was read from; None if the trial died before it was opened.
+        cpu: energy of the host's CPU packages over the window of `energy`; None where not readable.
+        dram: the same of its memory.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +43,9 @@ class TrialSummary(BaseModel):
     compile: EnergyReading
     total: EnergyReading
     epochs: tuple[EpochEnded, ...] = ()
+    meter: MeterOpened | None = None
+    cpu: EnergyReading | None = None
+    dram: EnergyReading | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -73,13 +80,15 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
 
     A trial that died without a last word keeps what its epochs and its last power sample say, flagged `partial`.
     """
-    started = prepared = ended = sample = None
+    started = prepared = ended = sample = meter = None
     epochs: list[EpochEnded] = []
     phases: dict[Phase, EnergyReading] = {}
     for event in events:
         match event:
             case TrialStarted():
                 started = event
+            case MeterOpened():
+                meter = event
             case TrialPrepared():
                 prepared = event
             case EpochEnded():
@@ -102,7 +111,15 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
         compile=phases.get(Phase.COMPILE) or EnergyReading.missing("nothing was compiled"),
         total=(ended and ended.total) or _sampled(started, sample),
         epochs=tuple(epochs),
+        meter=meter,
+        cpu=ended.cpu if ended is not None else _partial([epoch.cpu for epoch in epochs]),
+        dram=ended.dram if ended is not None else _partial([epoch.dram for epoch in epochs]),
     )
+
+
+def _partial(readings: list[EnergyReading | None]) -> EnergyReading | None:
+    known = [reading for reading in readings if reading is not None]
+    return added(known).flagged("partial") if known else None
 
 
 def added(readings: list[EnergyReading]) -> EnergyReading:

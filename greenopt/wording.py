@@ -1,5 +1,7 @@
 """Quantities in words, the same everywhere: estimates are marked, what is missing is a dash."""
 
+from collections.abc import Iterable
+
 from greenopt.events import EnergyReading, EnergySource
 
 MISSING = "–"
@@ -16,6 +18,12 @@ def energy_words(energy_wh: float | None, source: str | None) -> str:
 def reading_words(reading: EnergyReading) -> str:
     """The energy of a reading with its unit."""
     return energy_words(reading.energy_wh, reading.source)
+
+
+def flag_words(flags: Iterable[str]) -> str:
+    """What may be wrong with an energy, to be put behind it: ` (shared_gpu, gap)`; empty where nothing is."""
+    words = ", ".join(flags)
+    return f" ({words})" if words else ""
 
 
 def fraction_words(fraction: float | None) -> str:

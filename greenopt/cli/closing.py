@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from greenopt.coordinator import StudyEnd
-from greenopt.events import FailReason
+from greenopt.events import EnergySource, FailReason
+from greenopt.footprint import Footprint
 from greenopt.runs import RunFolder
 from greenopt.search import StudySnapshot, read_study
 from greenopt.wording import MISSING, energy_words, fraction_words, seconds_words, setting_words, significant
@@ -34,7 +35,24 @@ def print_closing(
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
     counts += f", {skipped} settings that had already run skipped" if skipped else ""
     console.print(f"study {folder.name}: {words[end]} ({counts})", highlight=False, soft_wrap=True)
+    spent = _spent(snapshot)
+    if spent:
+        console.print(spent, highlight=False, soft_wrap=True)
     console.print(f"results: {folder.path}  ·  greenopt export {folder.name}", highlight=False, soft_wrap=True)
+
+
+def _spent(snapshot: StudySnapshot) -> str:
+    """Energy of all trials together, failed ones included, with carbon and cost; empty where none was measured."""
+    known = [row for row in snapshot.rows if row.get("total_wh") is not None]
+    if not known:
+        return ""
+    total_wh = sum(row["total_wh"] for row in known)
+    is_estimate = any(row.get("total_source") == EnergySource.ESTIMATE for row in known)
+    footprint = Footprint.of(snapshot.spec.energy)
+    words = f"all trials, set-up included: {energy_words(total_wh, EnergySource.ESTIMATE if is_estimate else None)}"
+    if not footprint.is_known:
+        return words
+    return f"{words}, {footprint.words(total_wh)}{f' ({footprint.origin})' if footprint.origin else ''}"
 
 
 def trial_table(snapshot: StudySnapshot) -> Table:

@@ -32,10 +32,12 @@ def export(
 ) -> None:
     """Write a study's trials to a CSV or Parquet file.
 
-    One row a trial, one column a figure; what was not measured is empty.
+    One row a trial, one column a figure; what was not measured is empty. Where the study names its electricity,
+    carbon_g and cost stand beside energy_wh.
     """
     from greenopt.analysis.frame import trials_frame, write_frame
     from greenopt.errors import UsageError
+    from greenopt.footprint import Footprint
     from greenopt.runs import RunFolder
     from greenopt.search import open_storage, read_study
 
@@ -47,6 +49,10 @@ def export(
         chosen = endings[output.suffix]
     target = output or Path(f"{study}.{chosen}")
     url = storage or RunFolder(runs.resolve() / study).storage()
-    frame = trials_frame(read_study(study, open_storage(url)).rows)
+    snapshot = read_study(study, open_storage(url))
+    footprint = Footprint.of(snapshot.spec.energy)
+    beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
+    rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
+    frame = trials_frame(rows)
     write_frame(frame, target, chosen)
     print(f"{len(frame)} trials -> {target}")

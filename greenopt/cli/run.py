@@ -39,6 +39,9 @@ def run(
     share_gpus: Annotated[
         bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")
     ] = False,
+    country: Annotated[
+        str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
+    ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of bars.")] = False,
@@ -55,7 +58,7 @@ def run(
     from greenopt.preflight import check_study
     from greenopt.spec import load_study
 
-    changes = {"study.trials": trials, "study.seed": seed, "study.name": name}
+    changes = {"study.trials": trials, "study.seed": seed, "study.name": name, "energy.country": country}
     overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if sampler is not None:
         overrides["sampler"] = {"name": sampler}

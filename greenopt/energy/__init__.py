@@ -3,35 +3,42 @@
 from greenopt.energy.carbon import carbon_g, cost, g_per_kwh
 from greenopt.energy.gpus import Gpu, GpuProcess, gpu_processes, list_gpus, visible_gpus
 from greenopt.energy.host import CpuTimeEstimate, RaplDomains, RaplSource
-from greenopt.energy.idle import IdleBaseline, IdleStore, known_idle_w, measure_idle_w
+from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measure_idle_w
+from greenopt.energy.keras_callback import EnergyCallback
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample, Window
 from greenopt.energy.opening import open_source
 from greenopt.energy.reading import sum_of_devices
 from greenopt.energy.source import NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
+from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
 
 __all__ = [
     "CpuTimeEstimate",
+    "EnergyCallback",
     "EnergyMeter",
     "Gpu",
     "GpuProcess",
+    "Idle",
     "IdleBaseline",
     "IdleStore",
     "Mark",
+    "Marks",
     "NotSupportedError",
     "PowerSample",
     "PowerSource",
     "RaplDomains",
     "RaplSource",
     "ReadError",
+    "Readings",
+    "TrialMeter",
     "UnreadableSource",
     "Vitals",
     "Window",
     "carbon_g",
     "cost",
+    "find_idle",
     "g_per_kwh",
     "gpu_processes",
-    "known_idle_w",
     "list_gpus",
     "measure_idle_w",
     "open_source",

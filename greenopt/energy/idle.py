@@ -1,4 +1,4 @@
-"""What a GPU draws while nothing computes on it, measured once and kept for each GPU.
+"""What a GPU draws while nothing computes on it, measured once and kept for each GPU for a month.
 
 Invariant: a baseline is only ever taken from a GPU that was idle from beginning to end.
 """
@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from greenopt.energy.meter import EnergyMeter
 from greenopt.energy.source import SHARED_GPU, PowerSource
 from greenopt.spec import EnergySpec
+
+KEPT_FOR = timedelta(days=30)
+"""An older baseline is measured anew: drivers, cooling and neighbours change."""
 
 _BUSY_UTILISATION = 0.05
 
@@ -44,12 +47,16 @@ def measure_idle_w(
         seconds: how long to look.
         clock: seconds of a monotonic clock.
         sleep: waits that many seconds.
-        is_busy: whether something computes on it now; asks the source unless given.
+        is_busy: whether another process computes on it now; asks the source unless given.
 
     Returns:
         Power in W; None where the device was busy before or after, or could not be read.
     """
-    busy = is_busy or (lambda: _seems_busy(source))
+
+    def busy() -> bool:
+        computes = is_busy() if is_busy is not None else SHARED_GPU in source.flags()
+        return computes or (source.vitals().utilisation or 0.0) > _BUSY_UTILISATION
+
     if busy():
         return None
     meter = EnergyMeter(source, clock=clock)
@@ -58,10 +65,6 @@ def measure_idle_w(
         sleep(max(0.0, min(meter.step(), start.t_s + seconds) - clock()))
     reading = meter.between(start, meter.mark())
     return None if busy() else reading.average_power_w
-
-
-def _seems_busy(source: PowerSource) -> bool:
-    return SHARED_GPU in source.flags() or (source.vitals().utilisation or 0.0) > _BUSY_UTILISATION
 
 
 class IdleStore:
@@ -78,8 +81,10 @@ class IdleStore:
     def get(self, gpu_uuid: str) -> IdleBaseline | None:
         """The baseline of a GPU; None where none was measured."""
         try:
-            return IdleBaseline(**self._read()[gpu_uuid])
-        except (KeyError, TypeError):
+            kept = self._read()[gpu_uuid]
+            date.fromisoformat(kept["measured"])
+            return IdleBaseline(idle_w=float(kept["idle_w"]), measured=str(kept["measured"]))
+        except (KeyError, TypeError, ValueError):
             return None
 
     def put(self, gpu_uuid: str, idle_w: float, day: date) -> None:
@@ -99,9 +104,45 @@ class IdleStore:
         return content if isinstance(content, dict) else {}
 
 
-def known_idle_w(gpu_uuid: str | None, spec: EnergySpec, store: IdleStore | None = None) -> float | None:
-    """Idle power in W to reckon with: the study's `energy.idle_w`, else what was measured on this GPU, else None."""
-    if spec.idle_w is not None or gpu_uuid is None:
-        return spec.idle_w
-    baseline = (store or IdleStore()).get(gpu_uuid)
-    return None if baseline is None else baseline.idle_w
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The idle power to reckon with in W, and where it is from; None with the reason why there is none."""
+
+    idle_w: float | None
+    origin: str
+
+
+def find_idle(
+    source: PowerSource,
+    gpu_uuid: str | None,
+    spec: EnergySpec,
+    *,
+    store: IdleStore | None = None,
+    today: date | None = None,
+    measure: Callable[[PowerSource], float | None] = measure_idle_w,
+) -> Idle:
+    """The study's `energy.idle_w`, else the kept baseline of this GPU, else one that is measured now and kept.
+
+    Call it before the GPU is used.
+
+    Args:
+        source: the trial's device.
+        gpu_uuid: the GPU; None for the CPU, which has no baseline.
+        spec: holds the study's own figure.
+        store: the kept baselines; the user's unless given.
+        today: the day, in UTC.
+        measure: measures the device, in W; None where it is busy or tells nothing.
+    """
+    if spec.idle_w is not None:
+        return Idle(spec.idle_w, "energy.idle_w")
+    if gpu_uuid is None:
+        return Idle(None, "the CPU has no idle baseline")
+    kept, day = store or IdleStore(), today or datetime.now(UTC).date()
+    baseline = kept.get(gpu_uuid)
+    if baseline is not None and day - date.fromisoformat(baseline.measured) <= KEPT_FOR:
+        return Idle(baseline.idle_w, f"measured on {baseline.measured}")
+    idle_w = measure(source)
+    if idle_w is None:
+        return Idle(None, "the GPU was not idle, or cannot be read")
+    kept.put(gpu_uuid, idle_w, day)
+    return Idle(idle_w, "measured before this trial")

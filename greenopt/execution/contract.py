@@ -19,10 +19,12 @@ class Slot:
     Attributes:
         name: unique within the engine; what the user sees.
         gpu_uuid: the GPU; None for the CPU.
+        is_shared: whether other processes may compute on it meanwhile.
     """
 
     name: str
     gpu_uuid: str | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True)

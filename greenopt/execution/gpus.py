@@ -45,7 +45,7 @@ def choose_slots(
             raise UsageError(f"--gpus {selection}: names {gpu.uuid} twice")
         if not share:
             _refuse_busy(gpu, processes(gpu.uuid))
-    return [Slot(f"gpu {gpu.index}", gpu.uuid) for gpu in chosen] or [CPU]
+    return [Slot(f"gpu {gpu.index}", gpu.uuid, is_shared=share) for gpu in chosen] or [CPU]
 
 
 def _named(word: str, present: Sequence[Gpu]) -> Gpu:

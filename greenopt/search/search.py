@@ -29,6 +29,7 @@ _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _MAY_CHANGE = {
     "study": ("description", "trials", "baseline", "on_duplicate", "stop_after_equal_failures"),
     "training": ("time_limit_s",),
+    "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
 }
 
 

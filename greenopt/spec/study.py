@@ -108,11 +108,25 @@ class TrainingSpec(_Table):
 
 
 class EnergySpec(_Table):
-    """How energy is metered, and what is assumed where it cannot be."""
+    """How energy is metered, what is assumed where it cannot be, and what it means in carbon and money.
+
+    `country` is an ISO 3166-1 alpha-2 code; `carbon_g_per_kwh` takes its place where the grid is better known.
+    `price_per_kwh` is in `currency`.
+    """
 
     sample_hz: Annotated[float, Field(gt=0, le=100)] = 10.0
     cpu_w_per_core: PositiveFloat = 10.0
     idle_w: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    country: str | None = None
+    carbon_g_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    currency: Annotated[str, Field(max_length=10)] = ""
+
+    @model_validator(mode="after")
+    def _one_carbon_intensity(self) -> Self:
+        if self.country is not None and self.carbon_g_per_kwh is not None:
+            raise PydanticCustomError("carbon", "give country or carbon_g_per_kwh, not both")
+        return self
 
 
 class Metric(StrEnum):
@@ -235,5 +249,6 @@ class TrialSpec(_Table):
     split_seed: Seed
     training_seed: Seed
     gpu_uuid: str | None = None
+    share_gpu: bool = False
     retry_of: int | None = None
     replicate_of: int | None = None

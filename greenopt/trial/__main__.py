@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from greenopt.energy import EnergyMeter, known_idle_w, list_gpus, open_source
-from greenopt.events import TrialStarted
+from greenopt.energy import list_gpus
+from greenopt.events import EnergyReading, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.spec import TrialSpec
-from greenopt.trial.failures import failure_of
+from greenopt.trial.failures import Failure, GpuBusyError, failure_of
 from greenopt.trial.journal import EventPipe, Journal
 from greenopt.trial.lifeline import die_with_parent, watch_lifeline
+from greenopt.trial.metering import open_meters
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,32 +41,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = TrialSpec.model_validate_json(parsed.spec.read_text(encoding="utf-8"))
     pipe = EventPipe(parsed.events_fd)
     pipe.emit(_started(spec))
-    source = open_source(spec.gpu_uuid, spec.energy)
-    with EnergyMeter(
-        source,
-        sample_hz=spec.energy.sample_hz,
-        sync=sync_devices,
-        on_sample=pipe.emit_sample,
-        idle_w=known_idle_w(spec.gpu_uuid, spec.energy),
-    ) as meter:
-        journal = Journal(meter, pipe.emit)
-        threading.Thread(target=_end_when_told, args=(journal,), name="stop", daemon=True).start()
-        try:
-            # TensorFlow comes in here, metered.
-            from greenopt.trial.run import run_trial
-
-            run_trial(spec, journal)
-        except BaseException as error:
-            traceback.print_exc()
-            journal.fail(failure_of(error))
+    voice = _Voice(pipe)
+    threading.Thread(target=_end_when_told, args=(voice,), name="stop", daemon=True).start()
+    try:
+        with open_meters(spec, pipe.emit, pipe.emit_sample) as meter:
+            voice.journal = journal = Journal(meter, pipe.emit)
+            _run(spec, journal)
+    except GpuBusyError as error:
+        voice.fail(failure_of(error))
     _exit(0)
 
 
-def sync_devices() -> None:
-    """Wait until TensorFlow's devices have done their work; nothing to wait for before it is imported."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None:
-        tensorflow.test.experimental.sync_devices()
+def _run(spec: TrialSpec, journal: Journal) -> None:
+    try:
+        # TensorFlow comes in here, metered.
+        from greenopt.trial.run import run_trial
+
+        run_trial(spec, journal)
+    except BaseException as error:
+        traceback.print_exc()
+        journal.fail(failure_of(error))
+
+
+class _Voice:
+    """Says the last word of a trial that is broken off, whether or not it has a journal yet."""
+
+    def __init__(self, pipe: EventPipe) -> None:
+        self._pipe = pipe
+        self.journal: Journal | None = None
+
+    def interrupt(self) -> None:
+        if self.journal is not None:
+            self.journal.interrupt()
+        else:
+            self.fail(Failure(FailReason.INTERRUPTED, "told to end before it began"))
+
+    def fail(self, failure: Failure) -> None:
+        nothing = EnergyReading.missing("the trial ended before metering began")
+        self._pipe.emit(
+            TrialEnded(
+                t_s=time.monotonic(),
+                outcome=Outcome.FAILED,
+                reason=str(failure.reason),
+                message=failure.message,
+                energy=nothing,
+                total=nothing,
+            )
+        )
 
 
 def _started(spec: TrialSpec) -> TrialStarted:
@@ -82,9 +104,9 @@ def _started(spec: TrialSpec) -> TrialStarted:
     )
 
 
-def _end_when_told(journal: Journal) -> None:
+def _end_when_told(voice: _Voice) -> None:
     signal.sigwait(_STOPS)
-    journal.interrupt()
+    voice.interrupt()
     _exit(0)
 
 

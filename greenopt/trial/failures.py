@@ -28,6 +28,10 @@ class WrongSettingError(GreenoptError):
     """The setting, the model or the data cannot be used together; the text says why."""
 
 
+class GpuBusyError(GreenoptError):
+    """Another process computes on the trial's GPU; the text says which."""
+
+
 class Failure(NamedTuple):
     """A reason, and one line for the user."""
 
@@ -46,6 +50,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(FailReason.DATA_MISSING, message)
     if isinstance(error, WrongSettingError):
         return Failure(FailReason.WRONG_SETTING, message)
+    if isinstance(error, GpuBusyError):
+        return Failure(FailReason.GPU_BUSY, message)
     if isinstance(error, KeyboardInterrupt):
         return Failure(FailReason.INTERRUPTED, "interrupted")
     name = type(error).__name__

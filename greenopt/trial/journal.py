@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from greenopt.energy import Mark, PowerSample
+from greenopt.energy import Marks, PowerSample, Readings
 from greenopt.events import (
-    EnergyReading,
     EpochEnded,
     Event,
     FailReason,
@@ -32,17 +31,17 @@ PARTIAL = "partial"
 
 
 class Meter(Protocol):
-    """What a journal asks of an energy meter; see `greenopt.energy.EnergyMeter`."""
+    """What a journal asks of a trial's meters; see `greenopt.energy.TrialMeter`."""
 
-    def mark(self) -> Mark:
+    def mark(self) -> Marks:
         """A boundary, once the device has done all work that it was given."""
         ...
 
-    def between(self, start: Mark, end: Mark) -> EnergyReading:
+    def between(self, start: Marks, end: Marks) -> Readings:
         """The energy between two marks."""
         ...
 
-    def so_far(self, start: Mark | None = None) -> EnergyReading:
+    def so_far(self, start: Marks | None = None) -> Readings:
         """The energy since a mark, or since metering began; never waits for the device."""
         ...
 
@@ -102,8 +101,8 @@ class Journal:
         """Take the first mark; the first phase begins here."""
         self._meter, self._emit = meter, emit
         self._first = self._last = meter.mark()
-        self._training: Mark | None = None
-        self._epoch_began: Mark | None = None
+        self._training: Marks | None = None
+        self._epoch_began: Marks | None = None
         self._lock = threading.Lock()
         self._has_ended = False
 
@@ -127,6 +126,7 @@ class Journal:
         assert self._epoch_began is not None
         began, ended = self._epoch_began, self._meter.mark()
         self._epoch_began = ended
+        readings = self._meter.between(began, ended)
         self._emit(
             EpochEnded(
                 t_s=ended.t_s,
@@ -138,7 +138,9 @@ class Journal:
                 val_loss=_finite(validation.loss),
                 val_accuracy=_finite(validation.accuracy),
                 lr=lr,
-                energy=self._meter.between(began, ended),
+                energy=readings.device,
+                cpu=readings.cpu,
+                dram=readings.dram,
             )
         )
 
@@ -147,13 +149,13 @@ class Journal:
         assert self._epoch_began is not None
         self._end_phase_at(Phase.TRAIN, self._epoch_began)
 
-    def training_energy(self) -> EnergyReading:
+    def training_energy(self) -> Readings:
         """From the start of the first epoch to the end of the last phase."""
         assert self._training is not None
         return self._meter.between(self._training, self._last)
 
     def complete(
-        self, accuracy: float, test_accuracy: float, unquantized_accuracy: float | None, energy: EnergyReading
+        self, accuracy: float, test_accuracy: float | None, unquantized_accuracy: float | None, energy: Readings
     ) -> None:
         """The last word of a trial that went well."""
         self._end(
@@ -163,8 +165,10 @@ class Journal:
                 accuracy=accuracy,
                 test_accuracy=test_accuracy,
                 unquantized_accuracy=unquantized_accuracy,
-                energy=energy,
-                total=self._meter.between(self._first, self._last),
+                energy=energy.device,
+                cpu=energy.cpu,
+                dram=energy.dram,
+                total=self._meter.between(self._first, self._last).device,
             )
         )
 
@@ -180,18 +184,26 @@ class Journal:
         """The last word of a trial that was told to end; waits for nothing that is under way."""
         self._break_off(Outcome.FAILED, str(FailReason.INTERRUPTED), "told to end while it ran", None)
 
-    def _break_off(self, outcome: Outcome, reason: str, message: str, mark: Mark | None) -> None:
+    def _break_off(self, outcome: Outcome, reason: str, message: str, mark: Marks | None) -> None:
         if self._training is None:
-            energy = EnergyReading.missing("the trial ended before its first epoch")
+            energy = Readings.missing("the trial ended before its first epoch")
         else:
             energy = self._since(self._training, mark).flagged(PARTIAL)
         total = self._since(self._first, mark).flagged(PARTIAL)
-        ended = TrialEnded(
-            t_s=time.monotonic(), outcome=outcome, reason=reason, message=message, energy=energy, total=total
+        self._end(
+            TrialEnded(
+                t_s=time.monotonic(),
+                outcome=outcome,
+                reason=reason,
+                message=message,
+                energy=energy.device,
+                cpu=energy.cpu,
+                dram=energy.dram,
+                total=total.device,
+            )
         )
-        self._end(ended)
 
-    def _since(self, start: Mark, mark: Mark | None) -> EnergyReading:
+    def _since(self, start: Marks, mark: Marks | None) -> Readings:
         return self._meter.so_far(start) if mark is None else self._meter.between(start, mark)
 
     def _end(self, ended: TrialEnded) -> None:
@@ -200,9 +212,10 @@ class Journal:
                 self._has_ended = True
                 self._emit(ended)
 
-    def _end_phase_at(self, phase: Phase, mark: Mark) -> None:
+    def _end_phase_at(self, phase: Phase, mark: Marks) -> None:
         began, self._last = self._last, mark
-        self._emit(PhaseEnded(t_s=mark.t_s, phase=phase, energy=self._meter.between(began, mark)))
+        energy = self._meter.between(began, mark)
+        self._emit(PhaseEnded(t_s=mark.t_s, phase=phase, energy=energy.device, cpu=energy.cpu, dram=energy.dram))
 
 
 def _finite(value: float) -> float | None:

@@ -52,6 +52,16 @@ def test_a_study_from_its_file_to_its_exports(bench: Bench) -> None:
     assert len(bench.rows()) == 3
 
 
+def test_carbon_and_cost_are_shown_and_can_be_named_later(bench: Bench) -> None:
+    assert "CO2e" not in bench.run("run", "tiny.toml", "--plain", "--trials", "1").stdout
+    named = bench.run("run", "tiny.toml", "--plain", "--trials", "1", "--country", "fr")
+    assert named.returncode == 0, named.stderr
+    assert "g CO2e (FR 2023, Ember" in named.stdout
+    assert bench.run("export", "tiny", "-o", "out.csv").returncode == 0
+    frame = pd.read_csv(bench.folder / "out.csv")
+    assert frame["carbon_g"].tolist() == pytest.approx((frame["energy_wh"] * 56 / 1000).tolist())
+
+
 def test_resnet50_learns_real_digits(bench: Bench) -> None:
     """One trial of the quickstart, as its file has it."""
     done = bench.run("run", str(ROOT / "studies" / "quickstart.toml"), "--plain", "--trials", "1", timeout_s=600)
@@ -74,6 +84,7 @@ def test_resnet50_learns_real_digits(bench: Bench) -> None:
         (["run", "tiny.toml", "--storage", "nonsense"], "not a database URL"),
         (["run", "tiny.toml", "--name", "a/b"], "study.name: 'a/b'"),
         (["run", "tiny.toml", "--trials", "0"], "--trials"),
+        (["run", "tiny.toml", "--country", "QQ"], "tiny.toml: energy.country: QQ: not in the table of 2023"),
         (["run", "broken.toml"], "broken.toml: space.batch_size[0]: 0"),
         (["run", "lost.toml"], "lost.toml: data.name: "),
         (["export", "tiny"], "no study here"),

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from greenopt.coordinator import Coordinator, StudyEnd
-from greenopt.events import FailReason, Outcome, encode, read_events
-from greenopt.execution import Slot
+from greenopt.events import EnergySource, FailReason, MeterOpened, Outcome, encode, read_events
+from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
 from greenopt.search import Search, open_storage, read_study
-from greenopt.spec import StudySpec
-from tests.builders import ended, epoch, started, study
+from greenopt.spec import StudySpec, TrialSpec
+from tests.builders import ended, epoch, reading, started, study
 from tests.fakes import FakeEngine, Script, completes, dies, fails, hangs
 
 CONTINUOUS = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}
@@ -57,6 +57,21 @@ def test_runs_every_trial_and_records_its_objectives_and_figures(desk: Desk) -> 
         assert row["compile_wh"] == pytest.approx(0.1)
         assert row["total_wh"] == 2.5
         assert row["batch_size"] == spec.setting.batch_size
+
+
+def test_idle_power_and_the_hosts_energy_stand_beside_the_gpus(desk: Desk) -> None:
+    opened = MeterOpened(
+        t_s=0.5, device="GPU", source=EnergySource.NVML_COUNTER, idle_w=76.0, idle_origin="", cpu="package", dram=None
+    )
+    last = ended(cpu=reading(0.7))
+
+    def script(spec: TrialSpec) -> list[Any]:
+        return [started(spec.trial), opened, epoch(1), epoch(2), last, ProcessEnded(spec.trial, 0, None, "")]
+
+    desk.run(study(study={"trials": 1}), script)
+    (row,) = desk.rows
+    assert (row["idle_w"], row["cpu_wh"], row["energy_wh"]) == (76.0, 0.7, 2.0)
+    assert "dram_wh" not in row
 
 
 def test_what_a_trial_says_is_kept_in_its_events_file(desk: Desk) -> None:

@@ -33,6 +33,13 @@ def test_a_dead_trial_keeps_its_epochs_and_its_last_sample() -> None:
     assert "partial" in summary.total.flags
 
 
+def test_a_dead_trial_keeps_what_its_host_had_drawn() -> None:
+    told = epoch(1).model_copy(update={"cpu": reading(3.0)})
+    summary = summarise([started(0), told])
+    assert summary.cpu is not None
+    assert (summary.cpu.energy_wh, "partial" in summary.cpu.flags, summary.dram) == (3.0, True, None)
+
+
 @pytest.mark.parametrize("events", [[], [started(0)], [started(0), PowerSampled(t_s=1.0)]])
 def test_what_was_not_measured_is_missing_with_a_reason_and_never_zero(events: list[Event]) -> None:
     summary = summarise(events)

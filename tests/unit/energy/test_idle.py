@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.energy import IdleBaseline, IdleStore, known_idle_w, measure_idle_w
+from greenopt.energy import Idle, IdleBaseline, IdleStore, PowerSource, UnreadableSource, find_idle, measure_idle_w
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.spec import EnergySpec
@@ -56,10 +56,39 @@ def test_a_damaged_file_counts_as_empty_and_can_be_written_again(tmp_path: Path,
     assert store.get("GPU-a") == IdleBaseline(71.5, "2026-11-23")
 
 
+def found(store: IdleStore, day: date, measured_w: float | None = 80.0, **spec: float) -> tuple[Idle, int]:
+    """What is found for a GPU on a day, and how often it was measured for that."""
+    calls = []
+
+    def measure(source: PowerSource) -> float | None:
+        calls.append(source)
+        return measured_w
+
+    source = UnreadableSource("a GPU", "a test reads nothing")
+    return find_idle(source, "GPU-a", EnergySpec(**spec), store=store, today=day, measure=measure), len(calls)
+
+
+def test_a_baseline_is_measured_once_and_kept_for_a_month(tmp_path: Path) -> None:
+    store = IdleStore(tmp_path / "idle.json")
+    assert found(store, date(2026, 11, 1)) == (Idle(80.0, "measured before this trial"), 1)
+    assert found(store, date(2026, 12, 1), 90.0) == (Idle(80.0, "measured on 2026-11-01"), 0)
+    assert found(store, date(2026, 12, 2), 90.0) == (Idle(90.0, "measured before this trial"), 1)
+    assert store.get("GPU-a") == IdleBaseline(90.0, "2026-12-02")
+
+
 def test_the_study_overrides_what_was_measured(tmp_path: Path) -> None:
     store = IdleStore(tmp_path / "idle.json")
     store.put("GPU-a", 71.5, date(2026, 11, 23))
-    assert known_idle_w("GPU-a", EnergySpec(), store) == 71.5
-    assert known_idle_w("GPU-a", EnergySpec(idle_w=0.0), store) == 0.0
-    assert known_idle_w("GPU-b", EnergySpec(), store) is None
-    assert known_idle_w(None, EnergySpec(), store) is None
+    assert found(store, date(2026, 11, 24), idle_w=0.0) == (Idle(0.0, "energy.idle_w"), 0)
+
+
+def test_a_busy_gpu_has_no_baseline_and_none_is_kept(tmp_path: Path) -> None:
+    store = IdleStore(tmp_path / "idle.json")
+    idle, _ = found(store, date(2026, 11, 24), None)
+    assert (idle.idle_w, "not idle" in idle.origin) == (None, True)
+    assert store.get("GPU-a") is None
+
+
+def test_the_cpu_has_no_baseline(tmp_path: Path) -> None:
+    idle = find_idle(UnreadableSource("cpu", ""), None, EnergySpec(), store=IdleStore(tmp_path / "idle.json"))
+    assert idle.idle_w is None

@@ -78,6 +78,12 @@ def test_seeds_of_split_and_training_can_differ_from_the_samplers(tmp_path: Path
         ('"synthetic"', '"npz"', "data: name = 'npz' needs path"),
         ('"synthetic"', '"digits"\nclasses = 3', "data: classes can be chosen for name = 'synthetic' only"),
         ("[space]", '[objectives]\ntest_accuracy = "maximize"\n[space]', "objectives.test_accuracy"),
+        ("[space]", "[energy]\nprice_per_kwh = -1\n[space]", "energy.price_per_kwh: -1: input should be greater"),
+        (
+            "[space]",
+            '[energy]\ncountry = "DE"\ncarbon_g_per_kwh = 300\n[space]',
+            "energy: give country or carbon_g_per",
+        ),
         ("[study]", "[study", "not valid TOML"),
     ],
 )

@@ -4,6 +4,7 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+from greenopt.energy import Readings
 from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
 from greenopt.spec import TrialSpec
 from greenopt.trial.assembly import Assembly, assemble
@@ -43,12 +44,12 @@ class FakeMeter:
         self.marks += 1
         return SimpleNamespace(t_s=float(next(self._ticks)))
 
-    def between(self, start: Any, end: Any) -> EnergyReading:
+    def between(self, start: Any, end: Any) -> Readings:
         seconds = end.t_s - start.t_s
-        return EnergyReading(energy_wh=seconds, source=EnergySource.NVML_COUNTER, seconds=seconds)
+        return Readings(EnergyReading(energy_wh=seconds, source=EnergySource.NVML_COUNTER, seconds=seconds))
 
-    def so_far(self, start: Any = None) -> EnergyReading:
-        return EnergyReading(energy_wh=0.5, source=EnergySource.NVML_COUNTER, seconds=0.5)
+    def so_far(self, start: Any = None) -> Readings:
+        return Readings(EnergyReading(energy_wh=0.5, source=EnergySource.NVML_COUNTER, seconds=0.5))
 
 
 def prepared(spec: TrialSpec) -> tuple[Assembly, Images, Split]:

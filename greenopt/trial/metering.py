@@ -1,0 +1,92 @@
+"""Gets a trial's meters ready: waits for the GPU to be free, takes the idle baseline, opens what can be read."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from greenopt.energy import (
+    GpuProcess,
+    PowerSample,
+    RaplDomains,
+    TrialMeter,
+    find_idle,
+    gpu_processes,
+    measure_idle_w,
+    open_source,
+)
+from greenopt.events import Event, MeterOpened
+from greenopt.spec import TrialSpec
+from greenopt.trial.failures import GpuBusyError
+
+BUSY_WAIT_S = 20.0
+"""The process before may need a moment to let go of the GPU."""
+
+_POLL_S = 0.5
+
+
+def open_meters(spec: TrialSpec, emit: Callable[[Event], None], on_sample: Callable[[PowerSample], None]) -> TrialMeter:
+    """The meters of a trial, not yet running; says what they read.
+
+    Call it before anything uses the GPU. Takes ten seconds where the idle baseline of the GPU is not known.
+
+    Raises:
+        GpuBusyError: another process computes on the trial's GPU and `share_gpu` is not set.
+    """
+    busy = partial(_computing, spec.gpu_uuid)
+    if spec.gpu_uuid is not None and not spec.share_gpu:
+        await_free(busy)
+    source = open_source(spec.gpu_uuid, spec.energy)
+    idle = find_idle(source, spec.gpu_uuid, spec.energy, measure=partial(measure_idle_w, is_busy=lambda: bool(busy())))
+    host = RaplDomains.find()
+    emit(
+        MeterOpened(
+            t_s=time.monotonic(),
+            device=source.name,
+            source=source.kind,
+            idle_w=idle.idle_w,
+            idle_origin=idle.origin,
+            cpu=host.cpu and host.cpu.name,
+            dram=host.dram and host.dram.name,
+        )
+    )
+    return TrialMeter(
+        source,
+        host,
+        sample_hz=spec.energy.sample_hz,
+        idle_w=idle.idle_w,
+        sync=sync_devices,
+        on_sample=on_sample,
+    )
+
+
+def await_free(
+    processes: Callable[[], Sequence[GpuProcess]],
+    wait_s: float = BUSY_WAIT_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until no process computes on a GPU; this process must not have begun to.
+
+    Raises:
+        GpuBusyError: one still does after `wait_s` seconds.
+    """
+    until_s = clock() + wait_s
+    while found := processes():
+        if clock() >= until_s:
+            who = ", ".join(f"{process.name} (pid {process.pid})" for process in found[:3])
+            raise GpuBusyError(f"the GPU is in use by {who}; --share-gpus measures all the same, flagged")
+        sleep(_POLL_S)
+
+
+def sync_devices() -> None:
+    """Wait until the devices have done the work that TensorFlow or PyTorch gave them; neither is imported for it."""
+    tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
+    if tensorflow is not None:
+        tensorflow.test.experimental.sync_devices()
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def _computing(gpu_uuid: str | None) -> Sequence[GpuProcess]:
+    return gpu_processes(gpu_uuid) if gpu_uuid is not None else ()
