@@ -1,11 +1,16 @@
-"""`greenopt doctor`: what this machine has, and what to do about what is missing."""
+"""`greenopt doctor`: what this machine has, and what to do about what is missing; `--meter`: how well it meters."""
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs
 from greenopt.errors import ExitCode
+
+if TYPE_CHECKING:
+    from greenopt.meter_check import MeterCheck
 
 MARKS = {"good": "✔", "limited": "◐", "bad": "✖"}
 
@@ -17,13 +22,32 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     runs: Runs = DEFAULT_RUNS,
+    meter: Annotated[
+        bool, typer.Option("--meter", help="Put the GPU's energy meter to the test instead; two minutes of load.")
+    ] = False,
+    gpus: Annotated[
+        str | None, typer.Option(help="With --meter: the GPU, by NVML index or UUID; the first unless given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say what this machine has and what is missing.
 
     Looks at GPUs, energy readings, TensorFlow and data sets, and says what to do about what is missing.
-    Exit code 1 where something keeps studies from running.
+    With --meter: how often the GPU's readings change, whether counter and power agree when it is idle, under steady and
+    under changing load, what metering costs, how well a training repeats, and whether to trust all that.
+    Exit code 1 where something keeps studies from running, or where the meter should not be trusted.
     """
+    from greenopt.errors import UsageError
+
+    if meter:
+        _check_meter(gpus, as_json=as_json)
+    elif gpus is not None:
+        raise UsageError("--gpus: goes with --meter; without it doctor looks at all GPUs")
+    else:
+        _examine(runs, as_json=as_json)
+
+
+def _examine(runs: Path, *, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
@@ -40,3 +64,70 @@ def doctor(
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     if any(finding.health is Health.BAD for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _check_meter(selection: str | None, *, as_json: bool) -> None:
+    from greenopt.energy import open_source
+    from greenopt.errors import GreenoptError, UsageError
+    from greenopt.execution import GpuLeases, child_environment
+    from greenopt.execution.gpus import CPU, choose_slots
+    from greenopt.meter_check import Trust, check_meter, verdict
+    from greenopt.spec import EnergySpec
+
+    slots = choose_slots(selection)
+    if slots[0] == CPU:
+        kind = open_source(None, EnergySpec()).kind
+        raise GreenoptError(
+            "there is no NVIDIA GPU here to test the meter of; the energy of trials on this CPU is "
+            + ("measured by RAPL" if kind.is_measured else "an estimate, which no test can confirm")
+        )
+    if len(slots) > 1 and selection is not None:
+        raise UsageError(f"--gpus {selection}: --meter tests one GPU at a time")
+    slot = slots[0]
+    assert slot.gpu_uuid is not None
+    with GpuLeases([slot.gpu_uuid]):
+        source = open_source(slot.gpu_uuid, EnergySpec())
+        shown = _Shown(quiet=as_json)
+        try:
+            for check in check_meter(source, slot.gpu_uuid, environment=child_environment(os.environ, slot)):
+                shown.update(check)
+        finally:
+            source.close()
+    trust, sentences = verdict(check)
+    if as_json:
+        shown.print_json(check, trust, sentences)
+    else:
+        print("\n" + "\n".join(sentences))
+    if trust is Trust.NO:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+class _Shown:
+    """Prints each figure once, as soon as it is there."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._lines = 0
+
+    def update(self, check: "MeterCheck") -> None:
+        from greenopt.meter_check import agreement_words, census_words, overhead_words, repeats_words
+
+        lines = [f"metering {check.device}; about two minutes"]
+        if check.counter is not None and check.power is not None:
+            lines += [census_words("energy counter", check.counter), census_words("power", check.power)]
+        lines += [agreement_words(agreement) for agreement in check.agreements]
+        lines += [overhead_words(check.overhead)] if check.overhead is not None else []
+        lines += [repeats_words(check.repeats)] if check.repeats is not None else []
+        if not self._quiet:
+            for line in lines[self._lines :]:
+                print(line, flush=True)
+        self._lines = len(lines)
+
+    def print_json(self, check: "MeterCheck", trust: str, sentences: list[str]) -> None:
+        import json
+
+        def plain(value: object) -> object:
+            return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+
+        document = {**vars(check), "trust": trust, "verdict": sentences}
+        print(json.dumps(document, indent=1, default=plain))

@@ -171,7 +171,7 @@ def _integral_wh(start: Mark, end: Mark) -> float | None:
 
 def _flags(start: Mark, end: Mark, scale: Scale) -> tuple[str, ...]:
     found = {
-        "gap": end.trace.gaps > start.trace.gaps,
+        "gap": end.trace.power_w is not None and end.trace.gaps > start.trace.gaps,
         "low_coverage": 0 < _coverage(start, end) < LOW_COVERAGE,
         "reset": end.resets > start.resets,
         "stuck_counter": end.sticks > start.sticks,

@@ -1,5 +1,6 @@
 """RAPL over a fake tree, and the estimate over a fake process tree."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_a_child_that_ends_takes_no_energy_back() -> None:
     process.below, process.reaped_s = [], 4.0
     process.user_s = 1.0
     assert estimate.energy_j() == pytest.approx(50)
+
+
+def test_a_device_that_never_tells_power_has_no_gaps_in_it(powercap: dict[str, Path], tmp_path: Path) -> None:
+    source = RaplDomains.find(tmp_path).cpu
+    assert source is not None
+    meter = EnergyMeter(source)
+    start = meter.mark()
+    time.sleep(0.6)
+    powercap["package 0"].write_text("9000000\n")
+    assert "gap" not in meter.between(start, meter.mark()).flags
 
 
 def test_a_window_without_cpu_time_is_missing_and_never_zero() -> None:

@@ -1,0 +1,203 @@
+"""`greenopt doctor --meter`: whether this machine's GPU can be metered well, and how well, in plain words.
+
+What needs an idle GPU runs here, what needs a load in a process of its own (`greenopt.trial.meter_check`).
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from greenopt.energy import PowerSource
+from greenopt.energy.check import Agreement, Census, Overhead, Repeats, agree, take_census
+
+CENSUS_S = 3.0
+WINDOW_S = 15.0
+MOST_UNDER_LOAD = 0.02
+MOST_AT_IDLE = 0.05
+MOST_OVERHEAD = 0.005
+MOST_OF_A_CORE = 0.01
+MOST_VARIATION = 0.02
+LOAD_COMMAND = (sys.executable, "-m", "greenopt.trial.meter_check")
+IDLE = "idle"
+
+
+@dataclass
+class MeterCheck:
+    """All figures; those that were not reached are missing.
+
+    Attributes:
+        device: the GPU in words.
+        counter: of the energy counter.
+        power: of the power reading.
+        agreements: counter against integral, a load each.
+        overhead: of metering, on twenty steps of training.
+        repeats: of eighty steps of training.
+        failure: why the loads did not run to their end.
+    """
+
+    device: str
+    counter: Census | None = None
+    power: Census | None = None
+    agreements: list[Agreement] = field(default_factory=list)
+    overhead: Overhead | None = None
+    repeats: Repeats | None = None
+    failure: str | None = None
+
+
+def check_meter(
+    source: PowerSource,
+    gpu_uuid: str | None,
+    command: Sequence[str] = LOAD_COMMAND,
+    idle: Callable[[], object] = lambda: time.sleep(WINDOW_S),
+    census_s: float = CENSUS_S,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[MeterCheck]:
+    """Measure the meter; gives the figures so far after each part.
+
+    Args:
+        source: the GPU, on which nothing computes.
+        gpu_uuid: the GPU's UUID, for the loads' process.
+        command: program that runs the loads.
+        idle: waits while the idle GPU is looked at.
+        census_s: how long to look at each reading, in s.
+        environment: of the loads' process; this one's unless given.
+    """
+    check = MeterCheck(source.name)
+    check.counter = take_census(source.energy_j, census_s)
+    check.power = take_census(source.power_w, census_s)
+    yield check
+    check.agreements.append(agree(source, IDLE, idle, counts_core=True))
+    yield check
+    given = ["--gpu-uuid", gpu_uuid] if gpu_uuid is not None else []
+    # A file, because nobody reads a pipe's other end while TensorFlow logs.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen([*command, *given], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    _take(check, json.loads(line))
+                    yield check
+            if process.wait() != 0:
+                log.seek(0)
+                said = [text.strip() for text in log if text.strip()]
+                check.failure = said[-1] if said else f"exit code {process.returncode}"
+                yield check
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _take(check: MeterCheck, line: dict[str, object]) -> None:
+    ((name, figures),) = line.items()
+    match name:
+        case "agreement":
+            check.agreements.append(Agreement.model_validate(figures))
+        case "overhead":
+            check.overhead = Overhead.model_validate(figures)
+        case "repeats":
+            check.repeats = Repeats.model_validate(figures)
+
+
+class Trust(StrEnum):
+    """What a meter's figures are good for."""
+
+    YES = "yes"
+    LIMITED = "limited"
+    NO = "no"
+
+
+def census_words(name: str, census: Census) -> str:
+    """One reading in a line."""
+    if census.cost_s is None:
+        return f"{name}: this GPU does not tell it"
+    period = "did not change" if census.period_s is None else f"changes every {census.period_s * 1000:.0f} ms"
+    return f"{name}: {period}, a reading takes {_short(census.cost_s)}"
+
+
+def agreement_words(agreement: Agreement) -> str:
+    """Counter against integral in a line."""
+    reading = agreement.reading
+    if agreement.difference is None:
+        return f"{agreement.load}: {reading.reason or 'counter and power cannot be compared'}"
+    watts, energy_mwh = reading.average_power_w or 0.0, 1000 * (reading.energy_wh or 0.0)
+    doubt = "" if reading.uncertainty_wh is None else f" +-{reading.uncertainty_wh * 1000:.1f}"
+    return (
+        f"{agreement.load}: {watts:.0f} W for {reading.seconds:.0f} s, {energy_mwh:.1f}{doubt} mWh; "
+        f"integral {100 * agreement.difference:+.2f} % from the counter"
+    )
+
+
+def overhead_words(overhead: Overhead) -> str:
+    """Overhead in a line."""
+    return (
+        f"metering adds {100 * overhead.share:+.2f} +-{100 * overhead.noise:.2f} % to training steps "
+        f"({overhead.pairs} pairs of {overhead.work_s:.2f} s, with and without)"
+    )
+
+
+def repeats_words(repeats: Repeats) -> str:
+    """Repeatability in a line."""
+    if repeats.variation is None:
+        return "the same training again: not measured"
+    shown = ", ".join(f"{energy * 1000:.1f}" for energy in repeats.energies_wh)
+    return (
+        f"the same training {len(repeats.energies_wh)} times: {shown} mWh, varying by {100 * repeats.variation:.2f} %"
+    )
+
+
+def verdict(check: MeterCheck) -> tuple[Trust, list[str]]:
+    """Trust it or not, and why; the first line is the answer."""
+    reasons, trust = [], Trust.YES
+    if check.failure is not None:
+        return Trust.NO, [f"Not known: the loads did not run to their end: {check.failure}"]
+    for agreement in check.agreements:
+        most = MOST_AT_IDLE if agreement.load == IDLE else MOST_UNDER_LOAD
+        if agreement.reading.energy_wh is None:
+            return Trust.NO, [f"Do not trust it: {agreement.load}: not measured: {agreement.reading.reason}"]
+        if agreement.difference is None:
+            trust = Trust.LIMITED
+        elif abs(agreement.difference) > most:
+            reasons.append(
+                f"counter and power differ by {100 * abs(agreement.difference):.1f} % ({agreement.load}); "
+                f"up to {100 * most:.0f} % is usual"
+            )
+    if reasons:
+        return Trust.NO, ["Do not trust it: " + "; ".join(reasons) + ". One of the two sensors is wrong."]
+    if trust is Trust.LIMITED:
+        lines = ["Trust it with care: only one of energy counter and power can be read, so nothing confirms it."]
+    else:
+        worst = max(abs(agreement.difference or 0.0) for agreement in check.agreements)
+        lines = [
+            "Trust it: energy counter and integral of power, two ways to the same energy, "
+            f"agree to {100 * worst:.1f} % in every load."
+        ]
+    return trust, [*lines, *_cautions(check)]
+
+
+def _cautions(check: MeterCheck) -> Iterator[str]:
+    """What else a user should know, in sentences."""
+    core = next((agreement.core_share for agreement in check.agreements if agreement.core_share is not None), None)
+    if core is not None:
+        much = "" if core <= MOST_OF_A_CORE else ", more than it should"
+        yield f"The meter uses {100 * core:.1f} % of a CPU core{much}."
+    if check.overhead is not None and check.overhead.share - check.overhead.noise > MOST_OVERHEAD:
+        yield f"It slows training down by {100 * check.overhead.share:.1f} %, more than it should."
+    gap = check.repeats.distinguishable if check.repeats is not None else None
+    if gap is not None and check.repeats is not None:
+        yield (
+            f"Two trials whose energies differ by less than {100 * gap:.1f} % may be equal; "
+            'for smaller differences repeat them (on_duplicate = "replicate") and compare means.'
+        )
+        if (check.repeats.variation or 0.0) > MOST_VARIATION:
+            yield "That is a lot: look for other load on this machine, a shared power cap or heat."
+    yield "Boards differ by about 5 % from a wall meter: compare trials on one board, not joules between boards."
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"

@@ -1,0 +1,102 @@
+"""The loads of `greenopt doctor --meter`, on the device, in a process of its own: JSON lines on standard output.
+
+`python -m greenopt.trial.meter_check --gpu-uuid UUID`. Each line is `{"NAME": figures}` with the figures of
+`greenopt.energy.check`.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import tensorflow as tf
+from pydantic import BaseModel
+
+from greenopt.energy import PowerSource, open_source
+from greenopt.energy.check import agree, overhead, repeat
+from greenopt.spec import DataSpec, EnergySpec, Setting, TrainingSpec, TrialSpec
+from greenopt.trial.assembly import assemble
+from greenopt.trial.lifeline import die_with_parent
+from greenopt.trial.run import choose_device, load_split
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run every load and say what came of each."""
+    parser = argparse.ArgumentParser(prog="python -m greenopt.trial.meter_check", description="Put a meter under load.")
+    parser.add_argument("--gpu-uuid", help="the GPU; the CPU unless given")
+    parser.add_argument("--seconds", type=float, default=15.0, help="length of each window")
+    parser.add_argument("--model", default="ResNet50")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=20, help="steps of one piece of work")
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--matrix", type=int, default=8192, help="side of the matrices that are multiplied")
+    options = parser.parse_args(arguments)
+    die_with_parent()
+    choose_device(options.gpu_uuid)
+    source = open_source(options.gpu_uuid, EnergySpec())
+    try:
+        for name, figures in check(source, options):
+            print(f'{{"{name}": {figures.model_dump_json()}}}', flush=True)
+    finally:
+        source.close()
+
+
+def check(source: PowerSource, options: argparse.Namespace) -> Iterator[tuple[str, BaseModel]]:
+    """Each figure with its name, as soon as it is known."""
+    multiply = multiplication(options.matrix)
+    multiply()
+    seconds = options.seconds
+    yield "agreement", agree(source, "steady load", lambda: square(multiply, seconds, 1.0, 1.0))
+    yield "agreement", agree(source, "load on and off every half second", lambda: square(multiply, seconds, 1.0, 0.5))
+    work = training(options)
+    yield "overhead", overhead(source, work, options.pairs)
+    yield "repeats", repeat(source, lambda: [work() for _ in range(4)], options.repeats)
+
+
+def multiplication(side: int) -> Callable[[], None]:
+    """A burst of matrix products that keeps the device busy for a few milliseconds; returns when it is done."""
+    dtype = tf.float16 if tf.config.list_logical_devices("GPU") else tf.float32
+    matrix = tf.random.stateless_normal((side, side), (1, 2), dtype=dtype)
+
+    product = tf.function(lambda: tf.linalg.matmul(matrix, matrix)[0, 0], autograph=False)
+    return lambda: product().numpy()
+
+
+def square(burst: Callable[[], None], seconds: float, period_s: float, duty: float) -> None:
+    """Repeat bursts through the first share of each period, and rest for the other."""
+    began_s = time.monotonic()
+    while (elapsed_s := time.monotonic() - began_s) < seconds:
+        rest_s = period_s * (1 - (elapsed_s / period_s) % 1)
+        if elapsed_s / period_s % 1 < duty:
+            burst()
+        else:
+            time.sleep(rest_s)
+
+
+def training(options: argparse.Namespace) -> Callable[[], None]:
+    """So many steps of training as a trial does them, on generated images; returns when they are done."""
+    images = 2 * options.steps * options.batch_size
+    spec = TrialSpec(
+        study="meter-check",
+        trial=0,
+        setting=Setting(batch_size=options.batch_size, partitioning="50-25-25"),
+        data=DataSpec.model_validate({"name": "synthetic", "images": images, "classes": 10}),
+        training=TrainingSpec(epochs=1, model=options.model),
+        energy=EnergySpec(),
+        split_seed=0,
+        training_seed=0,
+        gpu_uuid=options.gpu_uuid,
+    )
+    data, split = load_split(spec)
+    trainer = assemble(spec, data, split).trainer
+    trainer.warm_up()
+
+    def work() -> None:
+        trainer.train_epoch(1, lambda step: None)
+        tf.test.experimental.sync_devices()
+
+    return work
+
+
+if __name__ == "__main__":
+    main()
