@@ -35,8 +35,8 @@ class MeterCheck:
         counter: of the energy counter.
         power: of the power reading.
         agreements: counter against integral, a load each.
-        overhead: of metering, on twenty steps of training.
-        repeats: of eighty steps of training.
+        overhead: of metering, on ten steps of training.
+        repeats: of forty steps of training.
         failure: why the loads did not run to their end.
     """
 
@@ -188,6 +188,8 @@ def _cautions(check: MeterCheck) -> Iterator[str]:
         yield f"The meter uses {100 * core:.1f} % of a CPU core{much}."
     if check.overhead is not None and check.overhead.share - check.overhead.noise > MOST_OVERHEAD:
         yield f"It slows training down by {100 * check.overhead.share:.1f} %, more than it should."
+    if check.overhead is not None and check.overhead.noise > MOST_OVERHEAD:
+        yield f"Steps vary so much here that a slowdown of less than {100 * check.overhead.noise:.1f} % cannot be seen."
     gap = check.repeats.distinguishable if check.repeats is not None else None
     if gap is not None and check.repeats is not None:
         yield (

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from greenopt.energy import PowerSource, open_source
 from greenopt.energy.check import agree, overhead, repeat
-from greenopt.spec import DataSpec, EnergySpec, Setting, TrainingSpec, TrialSpec
+from greenopt.spec import DataSpec, EnergySpec, Internal, Setting, TrainingSpec, TrialSpec
 from greenopt.trial.assembly import assemble
 from greenopt.trial.lifeline import die_with_parent
 from greenopt.trial.run import choose_device, load_split
@@ -25,9 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpu-uuid", help="the GPU; the CPU unless given")
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each window")
     parser.add_argument("--model", default="ResNet50")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=20, help="steps of one piece of work")
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument(
+        "--batch-size", type=int, default=1024, help="large, so that the GPU and not the CPU sets the pace"
+    )
+    parser.add_argument("--steps", type=int, default=10, help="steps of one piece of work")
+    parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--matrix", type=int, default=8192, help="side of the matrices that are multiplied")
     options = parser.parse_args(arguments)
@@ -48,7 +50,7 @@ def check(source: PowerSource, options: argparse.Namespace) -> Iterator[tuple[st
     seconds = options.seconds
     yield "agreement", agree(source, "steady load", lambda: square(multiply, seconds, 1.0, 1.0))
     yield "agreement", agree(source, "load on and off every half second", lambda: square(multiply, seconds, 1.0, 0.5))
-    work = training(options)
+    work = training(options.gpu_uuid, options.model, options.batch_size, options.steps)
     yield "overhead", overhead(source, work, options.pairs)
     yield "repeats", repeat(source, lambda: [work() for _ in range(4)], options.repeats)
 
@@ -73,19 +75,20 @@ def square(burst: Callable[[], None], seconds: float, period_s: float, duty: flo
             time.sleep(rest_s)
 
 
-def training(options: argparse.Namespace) -> Callable[[], None]:
+def training(
+    gpu_uuid: str | None, model: str, batch_size: int, steps: int, internal: Internal = Internal.NONE
+) -> Callable[[], None]:
     """So many steps of training as a trial does them, on generated images; returns when they are done."""
-    images = 2 * options.steps * options.batch_size
     spec = TrialSpec(
         study="meter-check",
         trial=0,
-        setting=Setting(batch_size=options.batch_size, partitioning="50-25-25"),
-        data=DataSpec.model_validate({"name": "synthetic", "images": images, "classes": 10}),
-        training=TrainingSpec(epochs=1, model=options.model),
+        setting=Setting(batch_size=batch_size, partitioning="50-25-25", internal=internal),
+        data=DataSpec.model_validate({"name": "synthetic", "images": 2 * steps * batch_size, "classes": 10}),
+        training=TrainingSpec(epochs=1, model=model),
         energy=EnergySpec(),
         split_seed=0,
         training_seed=0,
-        gpu_uuid=options.gpu_uuid,
+        gpu_uuid=gpu_uuid,
     )
     data, split = load_split(spec)
     trainer = assemble(spec, data, split).trainer

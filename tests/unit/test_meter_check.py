@@ -122,6 +122,13 @@ def test_a_wide_spread_is_pointed_out() -> None:
     assert any("That is a lot" in sentence for sentence in sentences)
 
 
+def test_a_machine_too_noisy_for_the_overhead_says_so() -> None:
+    check = check_of(agreement("idle", 1.0, 1.0))
+    check.overhead = Overhead(work_s=0.6, share=-0.03, noise=0.046, pairs=12)
+    _, sentences = verdict(check)
+    assert any("a slowdown of less than 4.6 % cannot be seen" in sentence for sentence in sentences)
+
+
 def test_figures_in_words() -> None:
     assert census_words("power", Census(cost_s=5e-6, period_s=0.1, reads=9)) == (
         "power: changes every 100 ms, a reading takes 5 us"
