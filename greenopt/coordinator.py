@@ -16,7 +16,7 @@ from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.record import Verdict, attributes, judge, objective_values
 from greenopt.runs import RunFolder
 from greenopt.search import Proposal, Search
-from greenopt.spec import OnDuplicate, StudySpec, TrialSpec
+from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
 
 RECEIVE_TIMEOUT_S = 0.5
@@ -220,7 +220,9 @@ def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
     return TrialSpec(
         study=study.name,
         trial=proposal.trial,
-        setting=proposal.setting,
+        objective=study.study.objective,
+        setting=None if study.space.own else Setting(**proposal.values),
+        parameters=proposal.values if study.space.own else {},
         data=study.data,
         training=study.training,
         energy=study.energy,

@@ -1,11 +1,17 @@
 """Everything that can be checked before a study starts, so that bad input costs nothing."""
 
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from greenopt.errors import UsageError
+from greenopt.events import Outcome
 from greenopt.footprint import Footprint
+from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
+from greenopt.search.rows import COLUMNS
 from greenopt.spec import StudySpec
+from greenopt.summary import summarise
 from greenopt.trial.data_files import check_data
 
 
@@ -27,6 +33,19 @@ def check_study(spec: StudySpec, file: Path) -> None:
         Footprint.of(spec.energy)
     except UsageError as error:
         raise UsageError(f"{file}: energy.{error}") from None
-    problem = check_data(spec.data)
+    if spec.study.objective is not None:
+        _check_objective(spec, file, spec.study.objective)
+    problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
         raise UsageError(f"{file}: data.name: {problem}")
+
+
+def _check_objective(spec: StudySpec, file: Path, reference: str) -> None:
+    """Check that the function's module can be found, without importing it, and that no parameter hides a figure."""
+    top = reference.partition(":")[0].partition(".")[0]
+    if PathFinder.find_spec(top, [str(Path.cwd()), *sys.path]) is None:
+        raise UsageError(f"{file}: study.objective: {reference}: there is no module {top} in {Path.cwd()} or installed")
+    figures = attributes(summarise(()), Verdict(Outcome.COMPLETED), None)
+    taken = {*COLUMNS, *figures, "began", "ended"} & set(spec.space.distributions)
+    if taken:
+        raise UsageError(f"{file}: space.{min(taken)}: is the name of a figure of every trial; choose another")

@@ -74,9 +74,7 @@ class PlainProgress:
         """Say which setting runs where."""
         self._forecast.began(spec.trial)
         again = f" (again, after trial {spec.retry_of})" if spec.retry_of is not None else ""
-        self._say(
-            f"trial {spec.trial} began on {slot.name}{again}: {setting_words(spec.setting.model_dump(mode='json'))}"
-        )
+        self._say(f"trial {spec.trial} began on {slot.name}{again}: {setting_words(spec.values)}")
 
     def event_arrived(self, trial: int, event: Event) -> None:
         """Say how epochs ended, and which parameters have no effect."""

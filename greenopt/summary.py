@@ -31,6 +31,7 @@ class TrialSummary(BaseModel):
         meter: what the energy was read from; None if the trial died before it was opened.
         cpu: energy of the host's CPU packages over the window of `energy`; None where not readable.
         dram: the same of its memory.
+        training: all epochs together; None where the training did not end.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class TrialSummary(BaseModel):
     meter: MeterOpened | None = None
     cpu: EnergyReading | None = None
     dram: EnergyReading | None = None
+    training: EnergyReading | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -56,7 +58,9 @@ class TrialSummary(BaseModel):
 
     @property
     def wh_per_epoch(self) -> float | None:
-        """Mean over epochs of the energy of that epoch, in Wh."""
+        """Mean over epochs of the energy of that epoch, in Wh; of all together where one was too short to measure."""
+        if self.epochs and self.training is not None and self.training.energy_wh is not None:
+            return self.training.energy_wh / len(self.epochs)
         energies = [epoch.energy.energy_wh for epoch in self.epochs]
         measured = [energy for energy in energies if energy is not None]
         return sum(measured) / len(measured) if measured and len(measured) == len(energies) else None
@@ -112,6 +116,7 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
         total=(ended and ended.total) or _sampled(started, sample),
         epochs=tuple(epochs),
         meter=meter,
+        training=phases.get(Phase.TRAIN),
         cpu=ended.cpu if ended is not None else _partial([epoch.cpu for epoch in epochs]),
         dram=ended.dram if ended is not None else _partial([epoch.dram for epoch in epochs]),
     )

@@ -1,8 +1,9 @@
 """Quantities in words, the same everywhere: estimates are marked, what is missing is a dash."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from greenopt.events import EnergyReading, EnergySource
+from greenopt.spec import PARAMETERS
 
 MISSING = "–"
 
@@ -56,8 +57,14 @@ def significant(number: float, digits: int = 3) -> str:
     )
 
 
-def setting_words(setting: dict[str, object]) -> str:
-    """A setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`."""
+def setting_words(setting: Mapping[str, object]) -> str:
+    """A setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
+
+    Args:
+        setting: values by parameter: the ten, or those of an objective function, which are written as they are.
+    """
+    if set(setting) != set(PARAMETERS):
+        return " · ".join(f"{name} {value}" for name, value in setting.items())
     momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""
     head = f"b{setting['batch_size']} {setting['optimizer']}{momentum} lr {setting['lr']} {setting['lr_schedule']}"
     plain = ("none", "float32")

@@ -73,7 +73,7 @@ def trial_table(snapshot: StudySnapshot) -> Table:
             energy_words(row["energy_wh"], row["energy_source"]),
             seconds_words(row["seconds"]),
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
-            setting_words(row),
+            setting_words({name: row[name] for name in snapshot.spec.space.distributions}),
         )
     for column in table.columns[:-1]:
         column.no_wrap = True

@@ -7,7 +7,7 @@ from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measu
 from greenopt.energy.keras_callback import EnergyCallback
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample, Window
-from greenopt.energy.opening import open_source
+from greenopt.energy.opening import open_device, open_source
 from greenopt.energy.reading import sum_of_devices
 from greenopt.energy.source import NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
 from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
@@ -41,6 +41,7 @@ __all__ = [
     "gpu_processes",
     "list_gpus",
     "measure_idle_w",
+    "open_device",
     "open_source",
     "sum_of_devices",
     "visible_gpus",

@@ -1,6 +1,6 @@
 """The meter as a callback of `model.fit`; works with Keras without importing it.
 
-    with EnergyMeter(open_source(gpu_uuid, EnergySpec()), sync=tf.test.experimental.sync_devices) as meter:
+    with EnergyMeter(open_device(), sync=tf.test.experimental.sync_devices) as meter:
         energy = EnergyCallback(meter)
         model.fit(x, y, epochs=10, callbacks=[energy])
     print(energy.total.energy_wh, [epoch.energy_wh for epoch in energy.epochs])

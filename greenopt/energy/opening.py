@@ -1,12 +1,35 @@
 """Chooses what a trial's energy is read from."""
 
+import os
 from pathlib import Path
 
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.gpus import list_gpus, visible_gpus
 from greenopt.energy.host import POWERCAP, CpuTimeEstimate, RaplDomains
 from greenopt.energy.nvml import Nvml
 from greenopt.energy.source import PowerSource, ReadError, UnreadableSource
 from greenopt.spec import EnergySpec
+
+
+def open_device(gpu: str | None = None, *, cpu_w_per_core: float = EnergySpec().cpu_w_per_core) -> PowerSource:
+    """The device that a program of one's own computes on, to be metered.
+
+    Args:
+        gpu: UUID or NVML index; the first GPU that CUDA shows to this process unless given, and the CPU without one.
+        cpu_w_per_core: what to assume where the CPU's energy cannot be read, in W a busy core.
+
+    Raises:
+        UsageError: there is no such GPU.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if gpu is None else gpu
+    present = visible_gpus(list_gpus(), visible, _device_order(gpu))
+    uuid = present[0].uuid if present else None
+    return open_source(uuid, EnergySpec(cpu_w_per_core=cpu_w_per_core))
+
+
+def _device_order(gpu: str | None) -> str:
+    """NVML's order for an index that was given; CUDA's own for those in the environment."""
+    return "PCI_BUS_ID" if gpu is not None else os.environ.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
 
 
 def open_source(

@@ -1,5 +1,6 @@
 """The trials of a study as flat rows, for whoever only reads."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
 from greenopt.search.search import SPEC_ATTRIBUTE
-from greenopt.spec import PARAMETERS, StudySpec
+from greenopt.spec import StudySpec
 
 COLUMNS = (
     *("trial", "state", "accuracy", "energy_wh", "energy_source", "uncertainty_wh", "coverage", "test_accuracy"),
-    *("wh_per_epoch", "efficiency", "avg_power_w", "seconds", "epochs_done", *PARAMETERS),
+    *("wh_per_epoch", "efficiency", "avg_power_w", "seconds", "epochs_done"),
 )
-"""Columns that every row has, in this order; others follow where a trial has them."""
+"""Columns that every row has, in this order; then the study's parameters, then others where a trial has them."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class StudySnapshot:
     """A study as its storage had it at one moment.
 
     Attributes:
-        rows: a trial each: `COLUMNS`, then every further figure; None where there is none.
+        rows: a trial each: `COLUMNS`, the parameters, then every further figure; None where there is none.
     """
 
     spec: StudySpec
@@ -47,15 +48,16 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
     kept = study.user_attrs.get(SPEC_ATTRIBUTE)
     if kept is None:
         raise UsageError(f"study {name}: was not made by greenopt")
-    rows = tuple(_row(trial) for trial in study.get_trials(deepcopy=False))
-    return StudySnapshot(StudySpec.model_validate(kept), rows)
+    spec = StudySpec.model_validate(kept)
+    columns = (*COLUMNS, *spec.space.distributions)
+    return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
     setting = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
-    row = {**dict.fromkeys(COLUMNS), **own, **setting, **times, **trial.user_attrs}
+    row = {**dict.fromkeys(columns), **own, **setting, **times, **trial.user_attrs}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None
     return row

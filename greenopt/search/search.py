@@ -19,7 +19,7 @@ from greenopt.errors import UsageError
 from greenopt.events import FailReason, Outcome
 from greenopt.search.lease import StudyLease
 from greenopt.search.samplers import build_sampler, sampler_arguments
-from greenopt.spec import Choice, Distribution, Setting, StudySpec
+from greenopt.spec import Choice, Distribution, StudySpec, Value
 
 MAX_RETRIES = 2
 SPEC_ATTRIBUTE = "greenopt:spec"
@@ -39,13 +39,14 @@ class Proposal:
 
     Attributes:
         trial: Optuna's trial number.
+        values: the setting, by parameter.
         retry_of: the trial that it repeats because that one was interrupted.
         same_as: earlier trials that finished or run with this very setting, oldest first.
         out_of_memory_in: an earlier trial in which this setting ran out of memory.
     """
 
     trial: int
-    setting: Setting
+    values: dict[str, Value]
     retry_of: int | None = None
     same_as: tuple[int, ...] = ()
     out_of_memory_in: int | None = None
@@ -89,18 +90,17 @@ class Search:
     def enqueue_baseline(self) -> None:
         """Put the first value of each parameter at the head of an empty study."""
         if self._spec.study.baseline and not self._trials():
-            self._study.enqueue_trial(self._spec.space.baseline.model_dump(mode="json"), user_attrs={"baseline": True})
+            self._study.enqueue_trial(self._spec.space.baseline, user_attrs={"baseline": True})
 
     def ask(self) -> Proposal:
         """The next setting to run; enqueued ones come first."""
         history = self._trials()
         self._study.sampler = build_sampler(self._spec, len(history))
         trial = self._study.ask(self._distributions)
-        setting = Setting(**trial.params)
         same = [other for other in history if other.params == trial.params]
         return Proposal(
             trial=trial.number,
-            setting=setting,
+            values=dict(trial.params),
             retry_of=trial.user_attrs.get("retry_of"),
             same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
             out_of_memory_in=next((t.number for t in same if _fail_reason(t) is FailReason.OUT_OF_MEMORY), None),
@@ -140,10 +140,6 @@ class Search:
     def running(self) -> list[int]:
         """Numbers of the trials that Optuna holds for running."""
         return [trial.number for trial in self._trials() if trial.state is TrialState.RUNNING]
-
-    def setting_of(self, trial: int) -> Setting:
-        """The setting of a trial that was asked for."""
-        return Setting(**self._trials()[trial].params)
 
     def settled(self) -> int:
         """How many trials count towards the study's size: all that ended, but those to be repeated or skipped."""

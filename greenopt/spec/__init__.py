@@ -14,7 +14,7 @@ from greenopt.spec.setting import (
     Setting,
     Shares,
 )
-from greenopt.spec.space import Choice, Distribution, Range, SearchSpace
+from greenopt.spec.space import Choice, Distribution, Range, SearchSpace, Value
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
@@ -62,6 +62,7 @@ __all__ = [
     "StudySpec",
     "TrainingSpec",
     "TrialSpec",
+    "Value",
     "describe",
     "inert_parameters",
     "load_study",

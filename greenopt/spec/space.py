@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from greenopt.spec.setting import PARAMETERS, Setting
 
-Value: TypeAlias = str | int | float
+Value: TypeAlias = str | bool | int | float
 
 _RANGED = {"batch_size": int, "lr": float, "optimizer_momentum": float}
 
@@ -79,6 +79,13 @@ class Range(BaseModel):
 Distribution: TypeAlias = Choice | Range
 
 
+def _check_own(parameter: str, value: object, location: tuple[str | int, ...]) -> Value:
+    """A value of an objective function's own parameter."""
+    if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise _fail("a value is a text, a number, true or false", value, location)
+
+
 def _check_value(parameter: str, value: Value, location: tuple[str | int, ...]) -> Value:
     """Return the value as `Setting` holds it, or raise with the location in the study file."""
     try:
@@ -97,8 +104,9 @@ def _fail(message: str, value: object, location: tuple[str | int, ...]) -> Valid
     return ValidationError.from_exception_data("space", [InitErrorDetails(type=custom, loc=location, input=value)])
 
 
-def _parse_list(parameter: str, raw: list[Any]) -> Choice:
-    values = tuple(_check_value(parameter, value, (parameter, index)) for index, value in enumerate(raw))
+def _parse_list(parameter: str, raw: list[Any], *, own: bool) -> Choice:
+    check = _check_own if own else _check_value
+    values = tuple(check(parameter, value, (parameter, index)) for index, value in enumerate(raw))
     if not values:
         raise _fail("a list of values needs at least one", raw, (parameter,))
     for index, value in enumerate(values):
@@ -107,8 +115,8 @@ def _parse_list(parameter: str, raw: list[Any]) -> Choice:
     return Choice(values=values)
 
 
-def _parse_range(parameter: str, raw: dict[str, Any]) -> Range:
-    if parameter not in _RANGED:
+def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
+    if not own and parameter not in _RANGED:
         raise _fail(
             f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,)
         )
@@ -117,6 +125,8 @@ def _parse_range(parameter: str, raw: dict[str, Any]) -> Range:
     except ValidationError as error:
         first = error.errors()[0]
         raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+    if own:
+        return parsed
     if _RANGED[parameter] is int and not parsed.is_integer:
         raise _fail("a range of whole numbers has whole bounds and a whole step", raw, (parameter,))
     for bound in ("low", "high"):
@@ -127,37 +137,46 @@ def _parse_range(parameter: str, raw: dict[str, Any]) -> Range:
 
 
 class SearchSpace(BaseModel):
-    """Distributions by parameter name; a parameter that is left out keeps the default of `Setting`."""
+    """Distributions by parameter name.
+
+    Attributes:
+        own: the parameters are those of the study's objective function, and not the ten.
+        distributions: of the ten, one that is left out keeps the default of `Setting`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    own: bool = False
     distributions: Mapping[str, Distribution]
 
     @field_validator("distributions")
     @classmethod
-    def _complete(cls, given: Mapping[str, Distribution]) -> Mapping[str, Distribution]:
+    def _complete(cls, given: Mapping[str, Distribution], info: ValidationInfo) -> Mapping[str, Distribution]:
+        if info.data.get("own"):
+            return given
         defaults = Setting().model_dump(mode="json")
         return {name: given.get(name) or Choice(values=(defaults[name],)) for name in PARAMETERS}
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Self:
+    def parse(cls, raw: Mapping[str, Any], *, own: bool = False) -> Self:
         """Read the `[space]` table of a study file.
 
         Args:
             raw: parameter name to a list of values, one value, or a table with `low`, `high` and `step` or `log`.
+            own: the names are those of an objective function's parameters.
 
         Raises:
             ValidationError: with the location inside the table.
         """
         parsed: dict[str, Distribution] = {}
         for name, value in raw.items():
-            if name not in PARAMETERS:
+            if not own and name not in PARAMETERS:
                 raise _fail(f"unknown parameter; the ten are {', '.join(PARAMETERS)}", value, (name,))
             if isinstance(value, dict):
-                parsed[name] = _parse_range(name, value)
+                parsed[name] = _parse_range(name, value, own=own)
             else:
-                parsed[name] = _parse_list(name, value if isinstance(value, list) else [value])
-        return cls(distributions=parsed)
+                parsed[name] = _parse_list(name, value if isinstance(value, list) else [value], own=own)
+        return cls(own=own, distributions=parsed)
 
     @property
     def free(self) -> dict[str, Distribution]:
@@ -170,6 +189,6 @@ class SearchSpace(BaseModel):
         return math.prod(d.size for d in self.distributions.values())
 
     @property
-    def baseline(self) -> Setting:
+    def baseline(self) -> dict[str, Value]:
         """The first value of each parameter."""
-        return Setting(**{name: d.first for name, d in self.distributions.items()})
+        return {name: d.first for name, d in self.distributions.items()}

@@ -6,12 +6,12 @@ Invariant: every literal that changes accuracy or energy is a field here, so a s
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import PositiveFloat, PositiveInt, Setting
-from greenopt.spec.space import SearchSpace
+from greenopt.spec.space import SearchSpace, Value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -176,10 +176,14 @@ class Seeds(_Table):
 
 
 class StudyTable(_Table):
-    """The `[study]` table: size and conduct of a study."""
+    """The `[study]` table: size and conduct of a study.
+
+    `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
+    """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
     description: str = ""
+    objective: str | None = None
     trials: PositiveInt
     seed: Seed = 0
     split_seed: Seed | None = None
@@ -187,6 +191,15 @@ class StudyTable(_Table):
     baseline: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.RUN
     stop_after_equal_failures: PositiveInt = 5
+
+    @field_validator("objective")
+    @classmethod
+    def _is_reference(cls, text: str | None) -> str | None:
+        import re
+
+        if text is not None and not re.match(REFERENCE_PATTERN, text):
+            raise PydanticCustomError("objective", "is not of the form package.module:function")
+        return text
 
 
 class StudySpec(_Table):
@@ -197,20 +210,47 @@ class StudySpec(_Table):
         default={Metric.ACCURACY: Direction.MAXIMIZE, Metric.ENERGY_WH: Direction.MINIMIZE}, min_length=1
     )
     sampler: SamplerSpec = SamplerSpec()
-    data: DataSpec
+    data: DataSpec | None = None
     training: TrainingSpec
     energy: EnergySpec = EnergySpec()
     space: SearchSpace
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_training(cls, raw: object) -> object:
+        """A function trains as it likes; one epoch unless the file says more."""
+        if isinstance(raw, dict) and isinstance(raw.get("study"), dict) and raw["study"].get("objective") is not None:
+            return {**raw, "training": {"epochs": 1, **raw["training"]} if "training" in raw else {"epochs": 1}}
+        return raw
+
     @field_validator("space", mode="before")
     @classmethod
-    def _parsed_space(cls, raw: object) -> object:
-        if isinstance(raw, dict) and set(raw) != {"distributions"}:
-            return SearchSpace.parse(raw)
+    def _parsed_space(cls, raw: object, info: ValidationInfo) -> object:
+        if isinstance(raw, dict) and "distributions" not in raw:
+            study = info.data.get("study")
+            return SearchSpace.parse(raw, own=study is not None and study.objective is not None)
         return raw
 
     @model_validator(mode="after")
+    def _says_what_is_trained(self) -> Self:
+        if self.study.objective is None:
+            if self.data is None:
+                raise PydanticCustomError("data", "data: is missing")
+            return self
+        if self.data is not None:
+            raise PydanticCustomError("data", "data: has no effect with study.objective; the function loads its own")
+        plain = TrainingSpec(epochs=self.training.epochs, time_limit_s=self.training.time_limit_s)
+        for key, value in self.training:
+            if value != getattr(plain, key):
+                raise PydanticCustomError(
+                    "training", "training.{key}: has no effect with study.objective", {"key": key}
+                )
+        return self
+
+    @model_validator(mode="after")
     def _images_fit_the_model(self) -> Self:
+        if self.data is None:
+            return self
         side, least = self.data.image_size or 32, MINIMUM_SIDE.get(self.training.model, 32)
         if self.training.model in MODEL_NAMES and side < least and self.data.name is not DataSet.NPZ:
             raise PydanticCustomError(
@@ -238,12 +278,17 @@ class StudySpec(_Table):
 
 
 class TrialSpec(_Table):
-    """All that a trial's process needs to know, passed to it as JSON."""
+    """All that a trial's process needs to know, passed to it as JSON.
+
+    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own.
+    """
 
     study: str
     trial: Annotated[int, Field(ge=0)]
-    setting: Setting
-    data: DataSpec
+    objective: str | None = None
+    setting: Setting | None = None
+    parameters: dict[str, Value] = {}
+    data: DataSpec | None = None
     training: TrainingSpec
     energy: EnergySpec
     split_seed: Seed
@@ -252,3 +297,21 @@ class TrialSpec(_Table):
     share_gpu: bool = False
     retry_of: int | None = None
     replicate_of: int | None = None
+
+    @model_validator(mode="after")
+    def _says_what_is_trained(self) -> Self:
+        if (self.objective is None) != (self.setting is not None and self.data is not None):
+            raise PydanticCustomError("trial", "a trial has a setting and data, or an objective function")
+        return self
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the sampler chose, by parameter."""
+        return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
+
+    @property
+    def images(self) -> tuple[Setting, DataSpec]:
+        """The ten values and the data, of a trial that greenopt trains itself."""
+        assert self.setting is not None
+        assert self.data is not None
+        return self.setting, self.data

@@ -54,10 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(spec: TrialSpec, journal: Journal) -> None:
     try:
-        # TensorFlow comes in here, metered.
-        from greenopt.trial.run import run_trial
+        # TensorFlow, or what a function needs, comes in here, metered.
+        if spec.objective is not None:
+            from greenopt.trial.objective import run_objective
 
-        run_trial(spec, journal)
+            run_objective(spec, journal)
+        else:
+            from greenopt.trial.run import run_trial
+
+            run_trial(spec, journal)
     except BaseException as error:
         traceback.print_exc()
         journal.fail(failure_of(error))

@@ -36,7 +36,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     Raises:
         WrongSettingError: the parts do not go together.
     """
-    setting, training = spec.setting, spec.training
+    (setting, _), training = spec.images, spec.training
     keras.utils.set_random_seed(spec.training_seed)
     jit = setting.internal is Internal.JIT_COMPILATION
     steps = steps_per_epoch(len(split.train), setting.batch_size)

@@ -121,7 +121,9 @@ class Journal:
         """Of the steps of an epoch, `step` are done."""
         self._emit(StepsDone(t_s=time.monotonic(), epoch=epoch, step=step, steps=steps))
 
-    def end_epoch(self, epoch: int, epochs: int, train: EpochFigures, validation: EpochFigures, lr: float) -> None:
+    def end_epoch(
+        self, epoch: int, epochs: int, train: EpochFigures, validation: EpochFigures, lr: float | None
+    ) -> None:
         """An epoch and its validation are over."""
         assert self._epoch_began is not None
         began, ended = self._epoch_began, self._meter.mark()

@@ -32,7 +32,8 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     assembly.trainer.warm_up()
     journal.end_phase(Phase.COMPILE)
     steps = assembly.trainer.steps
-    inert = inert_parameters(spec.setting, spec.training, spec.training.epochs * steps)
+    setting, _ = spec.images
+    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps)
     journal.begin_training(steps, inert, facts_of(spec, assembly, images, split))
     last = train(spec, assembly, split, journal)
     if last is not None:
@@ -60,9 +61,10 @@ def choose_device(gpu_uuid: str | None) -> None:
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:
     """The images, and the split that the study's seed and the setting's partitioning give."""
-    images = load_images(spec.data)
-    limit = None if spec.data.name is DataSet.SYNTHETIC else spec.data.images
-    return images, split_images(images, spec.setting.shares, spec.split_seed, limit)
+    setting, data = spec.images
+    images = load_images(data)
+    limit = None if data.name is DataSet.SYNTHETIC else data.images
+    return images, split_images(images, setting.shares, spec.split_seed, limit)
 
 
 def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -> Score | None:
@@ -83,7 +85,8 @@ def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -
 def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, last: Score, journal: Journal) -> None:
     """Quantize where the setting says so, test, and say the last word."""
     trainer = assembly.trainer
-    if spec.setting.internal is not Internal.POST_QUANTIZATION:
+    setting, _ = spec.images
+    if setting.internal is not Internal.POST_QUANTIZATION:
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)
         journal.end_phase(Phase.TEST)

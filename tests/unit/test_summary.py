@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenopt.events import EnergyReading, EnergySource, Event, PowerSampled
+from greenopt.events import EnergyReading, EnergySource, Event, Phase, PhaseEnded, PowerSampled
 from greenopt.summary import added, summarise
 from tests.builders import ended, epoch, prepared_phases, reading, started
 
@@ -52,6 +52,12 @@ def test_what_was_not_measured_is_missing_with_a_reason_and_never_zero(events: l
 def test_an_epoch_without_energy_leaves_the_mean_missing() -> None:
     unmetered = epoch(2, energy=EnergyReading.missing("no reading", 10.0))
     assert summarise([started(0), epoch(1), unmetered]).wh_per_epoch is None
+
+
+def test_an_epoch_too_short_to_measure_does_not_hide_the_mean() -> None:
+    trained = PhaseEnded(t_s=20.0, phase=Phase.TRAIN, energy=reading(3.0))
+    summary = summarise([epoch(1), epoch(2, energy=EnergyReading.missing("too short")), trained])
+    assert summary.wh_per_epoch == 1.5
 
 
 def test_a_sum_is_as_good_as_its_worst_part() -> None:

@@ -99,6 +99,49 @@ def test_wrong_input_gets_one_line_with_file_key_value_and_what_would_be_right(
     assert "\n" not in text
 
 
+OWN = """
+[study]
+trials = 3
+objective = "mine.digits:train"
+[space]
+alpha = { low = 1e-6, high = 1e-1, log = true }
+layers = { low = 1, high = 4 }
+solver = ["adam", "sgd"]
+early = [true, false]
+"""
+
+
+def test_an_objective_function_has_parameters_of_its_own(tmp_path: Path) -> None:
+    spec = load(tmp_path, OWN)
+    assert list(spec.space.distributions) == ["alpha", "layers", "solver", "early"]
+    assert spec.space.baseline == {"alpha": 1e-6, "layers": 1, "solver": "adam", "early": True}
+    assert (spec.training.epochs, spec.data) == (1, None)
+    assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mine.digits:train", "mine.digits", "study.objective: 'mine.digits': is not of the form package.module:func"),
+        ("[space]", '[data]\nname = "digits"\n[space]', "data: has no effect with study.objective"),
+        ("[space]", '[training]\nmodel = "VGG16"\n[space]', "training.model: has no effect with study.objective"),
+        ("[true, false]", "[[1], [2]]", "space.early[0]: [1]: a value is a text, a number, true or false"),
+        ("high = 4", "high = 0", "space.layers: low must be below high"),
+        ('objective = "mine.digits:train"', "", "training: is missing"),
+    ],
+)
+def test_wrong_input_around_an_objective_function(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in OWN
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, OWN.replace(old, new))
+    assert message in str(caught.value)
+
+
+def test_a_study_of_images_needs_data(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="data: is missing"):
+        load(tmp_path, "[study]\ntrials = 1\n[training]\nepochs = 1\n[space]\n")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere.toml: no such file"):
         load_study(tmp_path / "nowhere.toml")
