@@ -35,7 +35,7 @@ class MeterCheck:
         counter: of the energy counter.
         power: of the power reading.
         agreements: counter against integral, a load each.
-        overhead: of metering, on ten steps of training.
+        overhead: of metering, on steps of training.
         repeats: of forty steps of training.
         failure: why the loads did not run to their end.
     """

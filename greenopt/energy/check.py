@@ -174,24 +174,32 @@ def agree(source: PowerSource, load: str, work: Work, *, counts_core: bool = Fal
     return Agreement(load=load, reading=reading(), core_share=used if counts_core else None)
 
 
-def overhead(source: PowerSource, work: Work, pairs: int, clock: Clock = time.monotonic) -> Overhead:
+def overhead(
+    source: PowerSource, work: Work, pairs: int, least_s: float = 2.5, clock: Clock = time.monotonic
+) -> Overhead:
     """Time some work with and without the meter, in turns, each first as often as the other.
 
     Args:
         source: the device.
-        work: returns when the device has done it; run twice before anything counts.
+        work: returns when the device has done it; run three times before anything counts.
         pairs: how often.
+        least_s: the work is repeated until it takes about this long, in s: a meter reads more in its first moments, as
+            it looks for the counter's tick, than later on.
         clock: monotonic seconds.
     """
+    for _ in range(_WARM_UPS):
+        work()
+    began_s = clock()
+    work()
+    times = max(1, math.ceil(least_s / max(clock() - began_s, 1e-9)))
 
     def timed(with_meter: bool) -> float:
         with metered(source) if with_meter else nullcontext():
             began_s = clock()
-            work()
+            for _ in range(times):
+                work()
             return clock() - began_s
 
-    for _ in range(_WARM_UPS):
-        work()
     shares, plain_s = [], []
     for pair in range(pairs):
         times_s = {which: timed(which) for which in ((True, False) if pair % 2 else (False, True))}

@@ -4,7 +4,7 @@ Invariant: a GPU is known by its UUID; an index means something only together wi
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,25 @@ def visible_gpus(gpus: list[Gpu], cuda_visible_devices: str | None, device_order
             )
         chosen.append(gpu)
     return chosen
+
+
+def matching_gpus(gpus: Sequence[Gpu], name: str) -> list[Gpu]:
+    """The GPUs with this NVML index, or whose UUID begins so."""
+    if name.isdigit():
+        return [gpu for gpu in gpus if gpu.index == int(name)]
+    return [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
+
+
+def named_gpu(gpus: list[Gpu], name: str) -> Gpu:
+    """The one GPU with this NVML index, or whose UUID begins so.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    matches = matching_gpus(gpus, name)
+    if len(matches) != 1:
+        raise UsageError(f"gpu {name!r}: {'fits several GPUs' if matches else 'there is no such GPU'}; {_known(gpus)}")
+    return matches[0]
 
 
 def _is_negative(entry: str) -> bool:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from greenopt.energy import Gpu, GpuProcess, gpu_processes, list_gpus, visible_gpus
+from greenopt.energy import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, visible_gpus
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
 
@@ -49,10 +49,7 @@ def choose_slots(
 
 
 def _named(word: str, present: Sequence[Gpu]) -> Gpu:
-    if word.isdigit():
-        matches = [gpu for gpu in present if gpu.index == int(word)]
-    else:
-        matches = [gpu for gpu in present if word and gpu.uuid.startswith(word)]
+    matches = matching_gpus(present, word)
     if len(matches) == 1:
         return matches[0]
     there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in present) or "none"

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--batch-size", type=int, default=1024, help="large, so that the GPU and not the CPU sets the pace"
     )
     parser.add_argument("--steps", type=int, default=10, help="steps of one piece of work")
-    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pair-seconds", type=float, default=2.5, help="least length of either half of a pair")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--matrix", type=int, default=8192, help="side of the matrices that are multiplied")
     options = parser.parse_args(arguments)
@@ -51,7 +52,7 @@ def check(source: PowerSource, options: argparse.Namespace) -> Iterator[tuple[st
     yield "agreement", agree(source, "steady load", lambda: square(multiply, seconds, 1.0, 1.0))
     yield "agreement", agree(source, "load on and off every half second", lambda: square(multiply, seconds, 1.0, 0.5))
     work = training(options.gpu_uuid, options.model, options.batch_size, options.steps)
-    yield "overhead", overhead(source, work, options.pairs)
+    yield "overhead", overhead(source, work, options.pairs, options.pair_seconds)
     yield "repeats", repeat(source, lambda: [work() for _ in range(4)], options.repeats)
 
 

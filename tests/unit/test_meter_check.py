@@ -61,7 +61,7 @@ def test_the_real_loads_run_on_this_machine() -> None:
     """On the CPU and a tiny model; every kind of figure arrives."""
     command = [sys.executable, "-m", "greenopt.trial.meter_check", "--seconds", "1", "--matrix", "256"]
     command += ["--model", "tests.unit.trial.tiny:build", "--batch-size", "16", "--steps", "8"]
-    command += ["--pairs", "3", "--repeats", "3"]
+    command += ["--pairs", "3", "--pair-seconds", "0.2", "--repeats", "3"]
     source = CpuTimeEstimate(10.0)
     *_, check = check_meter(source, None, command, lambda: sum(range(3_000_000)), census_s=0.1)
     assert check.failure is None

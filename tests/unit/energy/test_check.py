@@ -84,10 +84,12 @@ def test_overhead_is_the_time_that_metering_adds(monkeypatch: pytest.MonkeyPatch
         clock.advance(2.2 if is_metered[0] else 2.0)
 
     monkeypatch.setattr("greenopt.energy.check.metered", metered)
-    found = overhead(source_of(Board(), clock), work, 4, clock)
-    assert order == [False, False, False, True, True, False, False, True, True, False]
+    found = overhead(source_of(Board(), clock), work, 4, 3.0, clock)
+    # Each half of a pair is repeated so that it takes at least three seconds.
+    assert order[:3] == [False] * 3
+    assert order[3::2] == order[4::2] == [False, True, True, False, False, True, True, False]
     assert found.share == pytest.approx(0.1)
-    assert (found.work_s, found.noise, found.pairs) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-9), 4)
+    assert (found.work_s, found.noise, found.pairs) == (pytest.approx(4.0), pytest.approx(0.0, abs=1e-9), 4)
 
 
 def test_repeats_tell_the_variation_and_what_it_hides() -> None:

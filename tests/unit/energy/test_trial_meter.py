@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from greenopt.energy import RaplDomains, TrialMeter, UnreadableSource, open_source
+from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.nvml import Nvml
 from greenopt.events import EnergySource
 from greenopt.spec import EnergySpec
+from tests.unit.energy.fake_nvml import Board, FakePynvml, as_module
+from tests.unit.energy.waveforms import Constant
 
 
 @contextmanager
@@ -86,6 +90,17 @@ def test_a_trial_on_the_cpu_is_metered_once(tmp_path: Path) -> None:
         readings = meter.between(start, meter.mark())
     assert readings.cpu == readings.device
     assert readings.device.average_power_w == pytest.approx(90, rel=0.1)
+
+
+def test_the_idle_baseline_gives_net_energy(tmp_path: Path) -> None:
+    board = Board(waveform=Constant(300))
+    source = NvmlSource(Nvml(as_module(FakePynvml(time.monotonic, board))), board.uuid)
+    with TrialMeter(source, RaplDomains.find(tmp_path), idle_w=80) as meter:
+        start = meter.mark()
+        time.sleep(0.5)
+        reading = meter.between(start, meter.mark()).device
+    assert reading.energy_wh is not None
+    assert reading.net_wh == pytest.approx(reading.energy_wh - 80 * reading.seconds / 3600)
 
 
 def test_flags_reach_every_reading(tmp_path: Path) -> None:

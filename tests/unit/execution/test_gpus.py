@@ -73,3 +73,9 @@ def test_a_busy_gpu_is_refused_unless_told_otherwise() -> None:
         chosen("1", busy="GPU-2222")
     assert chosen("1", busy="GPU-2222", share=True) == ["GPU-2222"]
     assert chosen("0", busy="GPU-2222") == ["GPU-1111"]
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_slot_says_whether_it_is_shared(share: bool) -> None:
+    slots = choose_slots("all", share=share, gpus=lambda: HOST, processes=lambda uuid: [], environment={})
+    assert [slot.is_shared for slot in slots] == [share] * 3

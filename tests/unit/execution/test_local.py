@@ -12,7 +12,7 @@ import pytest
 
 from greenopt.events import TrialStarted
 from greenopt.execution import EventArrived, LocalEngine, Message, ProcessEnded, Slot, child_environment, local
-from greenopt.spec import TrialSpec
+from greenopt.spec import Setting, TrialSpec
 from tests.builders import study
 
 CHILD = (sys.executable, str(Path(__file__).with_name("child.py")))
@@ -24,7 +24,7 @@ def spec(behaviour: str, trial: int = 0) -> TrialSpec:
     return TrialSpec(
         study=behaviour,
         trial=trial,
-        setting=whole.space.baseline,
+        setting=Setting(**whole.space.baseline),
         data=whole.data,
         training=whole.training,
         energy=whole.energy,
@@ -157,6 +157,15 @@ engine.receive(60)
     parent.kill()
     parent.wait()
     assert child.wait(timeout=5) is not None or not child.is_running()
+
+
+def test_a_trial_knows_whether_it_may_share_its_gpu(engine: LocalEngine, tmp_path: Path) -> None:
+    for name, slot in (("alone", GPU_0), ("shared", Slot("gpu 1", "GPU-bbbb", is_shared=True))):
+        (tmp_path / name).mkdir()
+        engine.start(spec("speaks"), slot, tmp_path / name / "log.txt")
+        receive_until_end(engine)
+        kept = TrialSpec.model_validate_json((tmp_path / name / "spec.json").read_text())
+        assert (kept.gpu_uuid, kept.share_gpu) == (slot.gpu_uuid, name == "shared")
 
 
 def test_the_specification_is_kept_beside_the_log(engine: LocalEngine, tmp_path: Path) -> None:
