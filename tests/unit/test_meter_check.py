@@ -76,6 +76,14 @@ def test_the_real_loads_run_on_this_machine() -> None:
     assert len(check.repeats.energies_wh) == 3
 
 
+def test_a_gpu_that_tensorflow_does_not_see_is_said_in_a_line() -> None:
+    command = [sys.executable, "-m", "greenopt.trial.meter_check"]
+    *_, check = check_meter(CpuTimeEstimate(10.0), "GPU-1234", command, lambda: None, census_s=0.1)
+    assert check.failure is not None
+    assert "sees no GPU though this trial was given GPU-1234" in check.failure
+    assert verdict(check)[0] is Trust.NO
+
+
 def agreement(load: str, counter_wh: float | None, integral_wh: float | None) -> Agreement:
     reading = EnergyReading(
         energy_wh=1.0, source=EnergySource.NVML_COUNTER, seconds=15.0, counter_wh=counter_wh, integral_wh=integral_wh
