@@ -29,8 +29,8 @@ from greenopt.spec.study import (
     Seeds,
     StudySpec,
     TrainingSpec,
-    TrialSpec,
 )
+from greenopt.spec.trial import TrialSpec
 
 __all__ = [
     "MINIMUM_SIDE",

@@ -1,4 +1,4 @@
-"""A study as its file describes it, and the specification of one trial that follows from it.
+"""A study as its file describes it.
 
 Invariant: every literal that changes accuracy or energy is a field here, so a study's file says all that was done.
 """
@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_core import PydanticCustomError
 
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
-from greenopt.spec.setting import PositiveFloat, PositiveInt, Setting
-from greenopt.spec.space import SearchSpace, Value
+from greenopt.spec.setting import PositiveFloat, PositiveInt
+from greenopt.spec.space import SearchSpace
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -20,7 +20,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
     """A table of a study file: immutable, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +36,7 @@ class DataSet(StrEnum):
     NPZ = "npz"
 
 
-class DataSpec(_Table):
+class DataSpec(Table):
     """The images of a study, before they are split.
 
     `images` limits real data sets (a stratified, seeded sample) and sets the size of the synthetic one.
@@ -68,7 +68,7 @@ class ImageMeaning(StrEnum):
     POLICY = "policy"
 
 
-class TrainingSpec(_Table):
+class TrainingSpec(Table):
     """Everything about a training that is the same for all trials of a study."""
 
     epochs: PositiveInt
@@ -107,7 +107,7 @@ class TrainingSpec(_Table):
         )
 
 
-class EnergySpec(_Table):
+class EnergySpec(Table):
     """How energy is metered, what is assumed where it cannot be, and what it means in carbon and money.
 
     `country` is an ISO 3166-1 alpha-2 code; `carbon_g_per_kwh` takes its place where the grid is better known.
@@ -167,7 +167,7 @@ class OnDuplicate(StrEnum):
     SKIP = "skip"
 
 
-class Seeds(_Table):
+class Seeds(Table):
     """Seeds of the three random parts; `split` and `training` follow `study.seed` unless given."""
 
     sampler: Seed
@@ -175,7 +175,7 @@ class Seeds(_Table):
     training: Seed
 
 
-class StudyTable(_Table):
+class StudyTable(Table):
     """The `[study]` table: size and conduct of a study.
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
@@ -202,7 +202,7 @@ class StudyTable(_Table):
         return text
 
 
-class StudySpec(_Table):
+class StudySpec(Table):
     """A whole study file."""
 
     study: StudyTable
@@ -275,43 +275,3 @@ class StudySpec(_Table):
             split=table.seed if table.split_seed is None else table.split_seed,
             training=table.seed if table.training_seed is None else table.training_seed,
         )
-
-
-class TrialSpec(_Table):
-    """All that a trial's process needs to know, passed to it as JSON.
-
-    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own.
-    """
-
-    study: str
-    trial: Annotated[int, Field(ge=0)]
-    objective: str | None = None
-    setting: Setting | None = None
-    parameters: dict[str, Value] = {}
-    data: DataSpec | None = None
-    training: TrainingSpec
-    energy: EnergySpec
-    split_seed: Seed
-    training_seed: Seed
-    gpu_uuid: str | None = None
-    share_gpu: bool = False
-    retry_of: int | None = None
-    replicate_of: int | None = None
-
-    @model_validator(mode="after")
-    def _says_what_is_trained(self) -> Self:
-        if (self.objective is None) != (self.setting is not None and self.data is not None):
-            raise PydanticCustomError("trial", "a trial has a setting and data, or an objective function")
-        return self
-
-    @property
-    def values(self) -> dict[str, Value]:
-        """What the sampler chose, by parameter."""
-        return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
-
-    @property
-    def images(self) -> tuple[Setting, DataSpec]:
-        """The ten values and the data, of a trial that greenopt trains itself."""
-        assert self.setting is not None
-        assert self.data is not None
-        return self.setting, self.data

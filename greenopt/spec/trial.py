@@ -1,0 +1,50 @@
+"""The specification of one trial, which follows from its study and from what the sampler chose."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from greenopt.spec.setting import Setting
+from greenopt.spec.space import Value
+from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
+
+
+class TrialSpec(Table):
+    """All that a trial's process needs to know, passed to it as JSON.
+
+    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own.
+    """
+
+    study: str
+    trial: Annotated[int, Field(ge=0)]
+    objective: str | None = None
+    setting: Setting | None = None
+    parameters: dict[str, Value] = Field(default_factory=dict)
+    data: DataSpec | None = None
+    training: TrainingSpec
+    energy: EnergySpec
+    split_seed: Seed
+    training_seed: Seed
+    gpu_uuid: str | None = None
+    share_gpu: bool = False
+    retry_of: int | None = None
+    replicate_of: int | None = None
+
+    @model_validator(mode="after")
+    def _says_what_is_trained(self) -> Self:
+        if (self.objective is None) != (self.setting is not None and self.data is not None):
+            raise PydanticCustomError("trial", "a trial has a setting and data, or an objective function")
+        return self
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the sampler chose, by parameter."""
+        return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
+
+    @property
+    def images(self) -> tuple[Setting, DataSpec]:
+        """The ten values and the data, of a trial that greenopt trains itself."""
+        assert self.setting is not None
+        assert self.data is not None
+        return self.setting, self.data
