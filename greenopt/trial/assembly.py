@@ -21,6 +21,9 @@ from greenopt.trial.quantize import quantization_aware, quantized_layers
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
 
+POINTWISE = False
+
+
 @dataclass(frozen=True)
 class LeanLayers:
     """How many layers compute by fewer operations than Keras's; see `lean_layers`."""
@@ -80,8 +83,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
 
 def _lean(model: keras.Model, jit: bool) -> LeanLayers:
     layers = all_layers(model)
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return LeanLayers(fuse_batchnorm(layers), multiply_pointwise(layers) if jit and on_gpu else 0)
+    return LeanLayers(fuse_batchnorm(layers), multiply_pointwise(layers) if jit and POINTWISE else 0)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:

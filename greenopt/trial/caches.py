@@ -22,6 +22,7 @@ IMAGES_BYTES = 10_000_000_000
 """What may be kept of each; the least recently used goes first."""
 
 _UNFINISHED_S = 86400.0
+_NAMES_STEP = 100_000
 
 _GRAPH_SIZE = "--xla_gpu_graph_min_graph_size=1"
 """XLA starts a sequence of kernels by one CUDA graph from this length on; it would wait for five."""
@@ -90,6 +91,18 @@ def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | N
     except OSError:
         return None
     return cache
+
+
+def name_functions_afresh() -> None:
+    """Have the next function that is traced get the name that it gets in every process that builds the same program.
+
+    TensorFlow ends the names of functions with a number that it counts up at every tensor and function of the process,
+    and XLA's programs are kept by name too: what came before, a scaling or an augmentation, would change it.
+    """
+    from tensorflow.python.framework import ops
+
+    while ops.uid() % _NAMES_STEP:
+        pass
 
 
 def prune(folder: Path, limit_bytes: int) -> None:

@@ -20,9 +20,10 @@ import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
 from greenopt.trial.augment import as_function
+from greenopt.trial.caches import name_functions_afresh
 from greenopt.trial.data import Array, Ids, Images
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.feed import feed_of
+from greenopt.trial.feed import Block, feed_of
 from greenopt.trial.optimizer import Rates
 from greenopt.trial.precision import dtype_policy
 from greenopt.trial.preprocessing import Scaling
@@ -113,15 +114,17 @@ class Trainer:
     def warm_up(self) -> None:
         """Compile and run every program once, then put every variable back."""
         kept = [(variable, tf.identity(variable.value)) for variable in self._variables()]
-        one_image = self._evaluation_block(self._train_ids[:1])
+        training = (*self._training_block(self._train_ids), tf.constant(int(self._loops)))
+        evaluation = (*self._evaluation_block(self._train_ids[:1]), tf.constant(int(self._loops)))
+        name_functions_afresh()
+        self._train_block.get_concrete_function(*training)
+        name_functions_afresh()
         with ThreadPoolExecutor(1) as tracing:
             # Tracing holds Python's lock and compiling does not: one program is traced while the other compiles.
-            trace = self._evaluate_block.get_concrete_function
-            traced = tracing.submit(lambda: trace(*one_image, tf.constant(1)))
-            for _ in self._train_on(self._train_ids[: self._recipe.batch_size]):
-                pass
+            traced = tracing.submit(lambda: self._evaluate_block.get_concrete_function(*evaluation))
+            self._train_block(*training)
             traced.result()
-        self._run(self._evaluate_block, 1, *one_image)
+        self._evaluate_block(*evaluation)
         for variable, value in kept:
             variable.assign(value)
 
@@ -180,11 +183,19 @@ class Trainer:
         parts = [np.resize(ids[start : start + size], size) for start in range(0, len(ids), size)]
         for number, block in enumerate(self._feed.blocks(parts)):
             steps = min(self._block_steps, total - number * self._block_steps)
-            # Keras's and keras_cv's augmentation breaks under another policy, in its first call, which traces it.
-            with dtype_policy("float32"):
-                x, y = self._augmented(*block)
-            self._run(self._train_block, steps, x, y)
+            self._run(self._train_block, steps, *self._augment_block(block))
             yield number * self._block_steps + steps
+
+    def _training_block(self, ids: Ids) -> Block:
+        """The first block of an epoch that trains on ids in their order."""
+        (block,) = self._feed.blocks([np.resize(ids, self._block_steps * self._recipe.batch_size)])
+        return self._augment_block(block)
+
+    def _augment_block(self, block: Block) -> Block:
+        # Keras's and keras_cv's augmentation breaks under another policy, in its first call, which traces it.
+        with dtype_policy("float32"):
+            x, y = self._augmented(*block)
+        return x, y
 
     def _evaluation_block(self, ids: Ids) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Images, labels and a mask of what counts, each (steps, batch, ...); ids are repeated to fill it up."""
