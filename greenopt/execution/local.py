@@ -24,6 +24,9 @@ GRACE_S = 10.0
 LINGER_POLL_S = 0.05
 LOG_TAIL_LINES = 20
 
+START_VARIABLE = "GREENOPT_START"
+"""Environment variable; `fresh` has every trial import for itself, should copies make trouble on some machine."""
+
 
 @dataclass
 class _Child:
@@ -49,7 +52,7 @@ class LocalEngine:
         """
         self._slots = tuple(slots)
         self._fresh = starter or FreshInterpreter()
-        self._warm = starter or WarmCopy()
+        self._warm = starter or (self._fresh if os.environ.get(START_VARIABLE) == "fresh" else WarmCopy())
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
 

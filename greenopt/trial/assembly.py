@@ -10,7 +10,7 @@ import tensorflow as tf
 from greenopt.spec import Internal, TrialSpec
 from greenopt.trial.augment import build_augmentation
 from greenopt.trial.data import Images, Split
-from greenopt.trial.lean_layers import fuse_batchnorm, multiply_pointwise
+from greenopt.trial.fused_batchnorm import fuse_batchnorm
 from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
 from greenopt.trial.model import all_layers, build_model, rescales_itself
 from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
@@ -21,26 +21,23 @@ from greenopt.trial.quantize import quantization_aware, quantized_layers
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
 
-POINTWISE = False
-
-
-@dataclass(frozen=True)
-class LeanLayers:
-    """How many layers compute by fewer operations than Keras's; see `lean_layers`."""
-
-    fused_batchnorm: int
-    multiplied_pointwise: int
-
-
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """A trial that is ready to be compiled and trained."""
+    """A trial that is ready to be compiled and trained.
+
+    Attributes:
+        model: under its policy, with its optimizer.
+        trainer: holds the images.
+        formats: of images and policy.
+        augmentation: a layer; None where there is none.
+        fused_batchnorm: how many layers train by the fused operation.
+    """
 
     model: keras.Model
     trainer: Trainer
     formats: NumberFormats
     augmentation: keras.layers.Layer | None
-    lean_layers: LeanLayers
+    fused_batchnorm: int
 
 
 def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
@@ -67,7 +64,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         jit_compile=jit,
     )
     _create_variables(model, images.classes)
-    lean_layers = _lean(model, jit)
+    fused = fuse_batchnorm(all_layers(model))
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,
@@ -78,12 +75,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, recipe)
-    return Assembly(model, trainer, formats, augmentation, lean_layers)
-
-
-def _lean(model: keras.Model, jit: bool) -> LeanLayers:
-    layers = all_layers(model)
-    return LeanLayers(fuse_batchnorm(layers), multiply_pointwise(layers) if jit and POINTWISE else 0)
+    return Assembly(model, trainer, formats, augmentation, fused)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -127,8 +119,7 @@ def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) 
         "augmentation": _class_of(assembly.augmentation),
         "jit_compile": model.jit_compile,
         "quantized_layers": len(quantized_layers(model)),
-        "fused_batchnorm": assembly.lean_layers.fused_batchnorm,
-        "multiplied_pointwise": assembly.lean_layers.multiplied_pointwise,
+        "fused_batchnorm": assembly.fused_batchnorm,
         "steps_per_block": trainer.block_steps,
         "images_on": trainer.feed_place,
         "device": devices[0].device_type,

@@ -145,3 +145,9 @@ def test_without_a_process_to_copy_trials_run_in_fresh_interpreters(
     engine = LocalEngine([CPU])
     assert begun(engine, trial_spec(training=LONG), tmp_path).pid
     engine.close()
+
+
+def test_the_user_can_have_fresh_interpreters_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(LocalEngine([CPU])._warm, WarmCopy)
+    monkeypatch.setenv("GREENOPT_START", "fresh")
+    assert isinstance(LocalEngine([CPU])._warm, FreshInterpreter)

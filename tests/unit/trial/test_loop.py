@@ -154,3 +154,15 @@ def test_progress_is_told_between_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     told: list[int] = []
     trainer.train_epoch(1, told.append)
     assert told == [4, 8, 11]
+
+
+def test_programs_have_the_same_names_whatever_is_no_part_of_them() -> None:
+    """XLA keeps programs by name too; the names end with a count, which starts anew every 100,000."""
+    names = set()
+    for setting in ({}, {"preprocessing": "minmax", "lr_schedule": "cosine", "lr": 0.001}, {"augmentation": "random"}):
+        trainer = prepared(trial_spec(**setting))[0].trainer
+        trainer.warm_up()
+        programs = (trainer._train_block, trainer._evaluate_block)
+        concrete = [program._list_all_concrete_functions()[0].name.decode() for program in programs]
+        names.add(tuple(name.rpartition("_")[0] + str(int(name.rpartition("_")[2]) % 100_000) for name in concrete))
+    assert len(names) == 1

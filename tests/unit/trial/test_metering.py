@@ -1,5 +1,7 @@
 """Getting ready to meter: a busy GPU is waited for and then refused; what is read is said."""
 
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -58,3 +60,17 @@ def test_pending_work_of_pytorch_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     sync_devices()
     assert waited == ["torch"]
+
+
+def test_waiting_for_devices_does_not_open_them_before_they_are_chosen() -> None:
+    """A copy of a warm process has TensorFlow imported when its first mark is set."""
+    program = """
+import tensorflow as tf
+from greenopt.trial.metering import sync_devices
+sync_devices()
+tf.config.set_visible_devices([], "CPU")  # is refused once they are open
+tf.config.set_visible_devices(tf.config.list_physical_devices("CPU"), "CPU")
+tf.zeros(1)
+sync_devices()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})

@@ -1,4 +1,4 @@
-"""Layers that compute by fewer operations, against the layers as Keras has them."""
+"""BatchNormalization by the fused operation, against the layer as Keras has it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from greenopt.trial.lean_layers import fuse_batchnorm, multiply_pointwise
+from greenopt.trial.fused_batchnorm import fuse_batchnorm
 from tests.unit.trial.workbench import prepared, trial_spec
 
 TOLERANCE = {"float32": 5e-6, "mixed_float16": 2e-3, "float16": 2e-3}
@@ -88,39 +88,12 @@ def test_what_the_fused_operation_cannot_express_stays_as_it_is(layer: keras.lay
     assert fuse_batchnorm([layer]) == 0
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("strides", [1, 2, (2, 1)])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_a_pointwise_convolution_is_a_product_of_matrices(strides: Any, use_bias: bool, jit: bool) -> None:
-    random = np.random.default_rng(4)
-    x = tf.constant(random.normal(size=(6, 7, 5, 3)), tf.float32)
-    plain = keras.layers.Conv2D(8, 1, strides=strides, use_bias=use_bias, activation="relu")
-    layer = keras.layers.Conv2D.from_config(plain.get_config())
-    pull = tf.constant(random.normal(size=plain(x).shape), tf.float32)
-    layer.build(x.shape)
-    layer.set_weights(plain.get_weights())
-    assert multiply_pointwise([layer]) == 1
-    for found, wanted in zip(trained(layer, x, pull, jit), trained(plain, x, pull, jit), strict=True):
-        assert relative(found, wanted) < 5e-6
-
-
-def test_other_convolutions_stay_as_they_are() -> None:
-    others = [
-        keras.layers.Conv2D(4, 3),
-        keras.layers.Conv2D(4, 1, groups=2),
-        keras.layers.Conv2D(4, 1, data_format="channels_first"),
-        keras.layers.DepthwiseConv2D(1),
-    ]
-    assert multiply_pointwise(others) == 0
-
-
-def test_resnet50_is_lean_and_its_configuration_and_copies_are_kerass() -> None:
+def test_all_of_resnet50_is_fused_and_its_configuration_and_copies_are_kerass() -> None:
     model = prepared(trial_spec({"name": "synthetic", "images": 80, "classes": 2}, {"model": "ResNet50"}))[0]
-    assert model.lean_layers.fused_batchnorm == 53
-    assert multiply_pointwise(model.model.layers) == 36
+    assert model.fused_batchnorm == 53
     copy = keras.models.clone_model(model.model)
     assert {type(layer).__module__.split(".")[0] for layer in copy.layers} == {"keras"}
-    assert not any("call" in vars(layer) or "convolution_op" in vars(layer) for layer in copy.layers)
+    assert not any("call" in vars(layer) for layer in copy.layers)
     x = tf.random.stateless_uniform((2, 32, 32, 3), (1, 2))
     copy.set_weights(model.model.get_weights())
     assert relative(model.model(x, training=False).numpy(), copy(x, training=False).numpy()) < 1e-4

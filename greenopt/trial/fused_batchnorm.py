@@ -1,10 +1,8 @@
-"""Keras's own layers, computed by fewer and larger operations.
+"""BatchNormalization as Keras has it, computed by one operation in training and one for its gradient.
 
 On a fast GPU a step with small images waits for the start of each operation rather than for its work, so their number
-counts. BatchNormalization, which Keras composes of a dozen operations in a training step and two dozen in its gradient,
-is one fused operation and one for its gradient in TensorFlow; ResNet-50 has 53 of them. A convolution with a kernel of
-1x1 is a product of matrices; XLA can start those, and what is between them, by one CUDA graph, which it cannot do with
-convolutions (TensorFlow 2.21).
+counts. Keras composes a training step of BatchNormalization of a dozen operations and its gradient of two dozen;
+ResNet-50 has 53 such layers.
 
 Invariants: a layer computes what it did before, to rounding: the same outputs, gradients and moving statistics (Keras's
 are of the biased variance). Weights, configuration, copies and saved models are as they were. A layer that cannot be
@@ -31,14 +29,6 @@ def fuse_batchnorm(layers: Iterable[keras.layers.Layer]) -> int:
     return len(fused)
 
 
-def multiply_pointwise(layers: Iterable[keras.layers.Layer]) -> int:
-    """Let convolutions with a kernel of 1x1 be products of matrices; returns how many are."""
-    pointwise = [layer for layer in layers if _is_pointwise(layer)]
-    for layer in pointwise:
-        layer.convolution_op = partial(_multiply, layer.strides)
-    return len(pointwise)
-
-
 def _is_fusible(layer: keras.layers.Layer) -> bool:
     return (
         type(layer) is keras.layers.BatchNormalization
@@ -48,15 +38,6 @@ def _is_fusible(layer: keras.layers.Layer) -> bool:
         and layer.compute_dtype in _FUSED_TYPES
         and layer.epsilon >= _LEAST_EPSILON
         and not (layer.renorm or layer.synchronized)
-    )
-
-
-def _is_pointwise(layer: keras.layers.Layer) -> bool:
-    return (
-        type(layer) is keras.layers.Conv2D
-        and layer.kernel_size == (1, 1)
-        and layer.groups == 1
-        and layer.data_format == "channels_last"
     )
 
 
@@ -89,14 +70,3 @@ def _biased(inputs: Any) -> tf.Tensor:
 
 def _follow(moving: Any, value: tf.Tensor, momentum: float) -> None:
     moving.assign(tf.cast(moving, tf.float32) * momentum + tf.stop_gradient(value) * (1 - momentum))
-
-
-def _multiply(strides: tuple[int, int], inputs: Any, kernel: Any) -> tf.Tensor:
-    """(batch, height, width, channels), (1, 1, channels, filters) -> (batch, height / down, width / right, filters)."""
-    down, right = strides
-    if strides != (1, 1):
-        inputs = inputs[:, ::down, ::right]
-    _, height, width, channels = inputs.shape
-    filters = kernel.shape[-1]
-    product = tf.matmul(tf.reshape(inputs, [-1, channels]), tf.reshape(kernel, [channels, filters]))
-    return tf.reshape(product, [-1, height, width, filters])
