@@ -36,13 +36,14 @@ def dashboard(
     from contextlib import suppress
     from threading import Thread
 
-    from greenopt.dashboard.server import open_server, study_url
     from greenopt.runs import RunFolder
     from greenopt.search import open_storage, read_study
 
     folder = RunFolder(runs.resolve() / study)
     opened = open_storage(storage or folder.storage())
     read_study(study, opened)
+    from greenopt.dashboard.server import open_server, study_url
+
     server = open_server(opened, folder.artifacts, port)
     url = study_url(server, study, opened)
     with server, suppress(KeyboardInterrupt):

@@ -85,22 +85,22 @@ class Board:
         # A deleted artifact leaves a null.
         return {document["filename"] for document in map(json.loads, kept) if document is not None}
 
-    def attach(self, trial: int, file: Path, name: str) -> None:
+    def attach(self, trial: int, file: Path, *, ended: bool) -> None:
         """Add a file to a trial's artifacts; the file itself may be deleted afterwards.
 
         Args:
             trial: its number.
-            file: what is added.
-            name: what it is called in the dashboard.
+            file: what is added, under its own name.
+            ended: whether the storage holds the trial for finished.
         """
         trial_id = self._id(trial)
         # The same id each time, so that an attempt that was cut off leaves no second copy.
-        artifact = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._study_id}/{trial}/{name}"))
-        mimetype = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        document = json.dumps({"artifact_id": artifact, "filename": name, "mimetype": mimetype, "encoding": None})
+        artifact = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._study_id}/{trial}/{file.name}"))
+        mimetype = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        document = json.dumps({"artifact_id": artifact, "filename": file.name, "mimetype": mimetype, "encoding": None})
         self._artifacts.mkdir(parents=True, exist_ok=True)
         _copy(file, self._artifacts / artifact)
-        if self._storage.get_trial(trial_id).state.is_finished():
+        if ended:
             # Its own attributes are closed; this is where the dashboard kept artifacts before, and reads them still.
             self._set(f"dashboard:artifacts:{trial_id}:{artifact}", document)
         else:

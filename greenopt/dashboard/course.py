@@ -47,7 +47,7 @@ class Course:
 
     Attributes:
         epochs: those that were finished.
-        power: of the trial's device; empty where it cannot be read.
+        power: of the trial's device; from the rise of its energy where power itself is not read.
         power_source: where the power comes from; None before the first sample.
         prepared_s: when the first epoch began, in s; None before.
     """
@@ -57,6 +57,7 @@ class Course:
     power_source: EnergySource | None = None
     prepared_s: float | None = None
     _start_s: float = 0.0
+    _sampled: PowerSampled | None = None
 
     def add(self, event: Event) -> None:
         """Take in the trial's next event."""
@@ -65,18 +66,31 @@ class Course:
                 self._start_s = event.t_s
             case TrialPrepared():
                 self.prepared_s = event.t_s - self._start_s
-            case PowerSampled() if event.power_w is not None:
-                self.power_source = event.source
-                self.power.add(event.t_s - self._start_s, event.power_w)
+            case PowerSampled():
+                self._add_sample(event)
             case EpochEnded():
                 self.epochs.append(event)
             case _:
                 pass
 
+    def _add_sample(self, sample: PowerSampled) -> None:
+        power_w = _mean_power_w(self._sampled, sample) if sample.power_w is None else sample.power_w
+        self._sampled = sample
+        if power_w is not None:
+            self.power_source = sample.source
+            self.power.add(sample.t_s - self._start_s, power_w)
+
     @property
     def spent_wh(self) -> list[float | None]:
         """Energy from the first epoch's start to each epoch's end, in Wh; None from the first unmeasured one on."""
         return list(accumulate((epoch.energy.energy_wh for epoch in self.epochs), _sum))
+
+
+def _mean_power_w(before: PowerSampled | None, after: PowerSampled) -> float | None:
+    """Power in W between two samples of an energy that is counted."""
+    if before is None or before.energy_wh is None or after.energy_wh is None or after.t_s <= before.t_s:
+        return None
+    return (after.energy_wh - before.energy_wh) * 3600 / (after.t_s - before.t_s)
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from greenopt.dashboard.board import Board
 from greenopt.dashboard.course import Courses
-from greenopt.dashboard.gallery import describe_trial, write_figures
-from greenopt.dashboard.notes import study_note
-from greenopt.events import EpochEnded, Event, Outcome, TrialStarted
+from greenopt.dashboard.gallery import attach_course, describe_trial, write_figures
+from greenopt.dashboard.notes import study_note, words_of_setting
+from greenopt.events import EpochEnded, Event, Outcome, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.record import Verdict
 from greenopt.runs import RunFolder
@@ -52,6 +52,7 @@ class Exhibit:
         self._board: Board | None = None
         self._courses = Courses(folder)
         self._machines: set[str] = set()
+        self._attached: set[int] = set()
         self._drawn_at_s = clock() - FIGURES_EVERY_S
         self._has_news = False
         self._failures = 0
@@ -67,6 +68,9 @@ class Exhibit:
     def event_arrived(self, trial: int, event: Event) -> None:
         """Follow the course; draw the figures when it is time, which is never between two trials."""
         self._courses.add(trial, event)
+        if isinstance(event, TrialEnded):
+            # Its process is about to end, which takes longer than this.
+            self._attempt(lambda: self._attach_course(trial))
         if isinstance(event, TrialStarted) and _machine(event.gpu_name, event.host) not in self._machines:
             self._machines.add(_machine(event.gpu_name, event.host))
             self._attempt(self._describe)
@@ -117,7 +121,15 @@ class Exhibit:
     def _annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
         kept = read_trial(self._spec.name, self._storage, trial)
         row = {**kept, **figures, "state": _STATES[verdict.outcome]}
-        describe_trial(self._opened(), self._folder, self._spec, row, self._courses.of(trial))
+        describe_trial(self._opened(), self._folder, self._spec, row, ended=False)
+        if verdict.ran:
+            self._attach_course(trial)
+
+    def _attach_course(self, trial: int) -> None:
+        if trial not in self._attached:
+            words = words_of_setting(self._spec, read_trial(self._spec.name, self._storage, trial))
+            attach_course(self._opened(), self._folder, trial, words, self._courses.of(trial), ended=False)
+            self._attached.add(trial)
 
 
 def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[[], bool]) -> None:
@@ -138,7 +150,9 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
         if row["state"] in _STATES.values():
             if not is_idle():
                 return
-            describe_trial(board, folder, snapshot.spec, row, courses.of(row["trial"]))
+            describe_trial(board, folder, snapshot.spec, row, ended=True)
+            words = words_of_setting(snapshot.spec, row)
+            attach_course(board, folder, row["trial"], words, courses.of(row["trial"]), ended=True)
             courses.keep(set())
 
 

@@ -15,6 +15,7 @@ from greenopt.spec import Metric, StudySpec
 MOST_POINTS = 1000
 """Trials off the front that are drawn; of more, every second, third, ..."""
 
+LOG_FROM = 30.0
 TITLES = {
     Metric.ENERGY_WH: "energy (Wh)",
     Metric.TOTAL_WH: "energy, set-up included (Wh)",
@@ -59,7 +60,7 @@ def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> 
         hoverinfo="skip",
         showlegend=False,
     )
-    return _noted(figure, "" if rows else "no trial has been completed yet")
+    return _noted(_widely(figure), "" if rows else "no trial has been completed yet")
 
 
 def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatter:
@@ -128,7 +129,7 @@ def accuracy_energy_figure(settings: Mapping[int, str], courses: Mapping[int, Co
             + _energy_words(is_estimate)
             + f"<br>{_plain(words)}",
         )
-    return _noted(figure, "" if sources else "no epoch has been finished yet")
+    return _noted(_widely(figure), "" if sources else "no epoch has been finished yet")
 
 
 def power_figure(courses: Mapping[int, Course]) -> go.Figure:
@@ -161,6 +162,14 @@ def _figure(title: str, across: str, up: str) -> go.Figure:
     )
 
 
+def _widely(figure: go.Figure) -> go.Figure:
+    """Energies that span more than `LOG_FROM` between least and most are drawn on a logarithmic axis."""
+    drawn = [float(x) for trace in figure.data for x in trace.x]
+    if drawn and min(drawn) > 0 and max(drawn) > LOG_FROM * min(drawn):
+        figure.update_xaxes(type="log", title_text=f"{figure.layout.xaxis.title.text}, logarithmic")
+    return figure
+
+
 def _noted(figure: go.Figure, text: str) -> go.Figure:
     if text:
         figure.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
@@ -173,7 +182,7 @@ def _xy(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
 
 
 def _estimated(rows: Sequence[Row]) -> str:
-    estimates = [row["energy_source"] == EnergySource.ESTIMATE for row in rows]
+    estimates = [row["energy_source"] == EnergySource.ESTIMATE for row in rows if row["energy_source"] is not None]
     return ", estimated" if estimates and all(estimates) else ", some estimated" if any(estimates) else ""
 
 

@@ -43,7 +43,9 @@ def draw_curves(course: Course, title: str, target: Path) -> bool:
 
     # Text stays text: a third of the size. The salt makes the same course the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 12}):
-        figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+        figure = Figure(figsize=(7.5, 6.5))
+        # Margins by hand take half the time of a constrained layout.
+        figure.subplots_adjust(left=0.11, right=0.97, top=0.9, bottom=0.09, hspace=0.32)
         figure.suptitle(title, fontsize=11, wrap=True)
         learning, power = figure.subplots(2, 1)
         _draw_learning(learning, course)

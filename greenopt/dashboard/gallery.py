@@ -68,34 +68,44 @@ def _recent(snapshot: StudySnapshot) -> list[int]:
     return [*(row["trial"] for row in ended[-LATEST_CURVES:]), *running]
 
 
-def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mapping[str, Any], course: Course) -> None:
-    """Give a trial its note and artifacts, as far as it lacks them.
+def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mapping[str, Any], *, ended: bool) -> None:
+    """Give a trial its note and its log, unless it has them.
 
     Args:
         board: where they go.
-        folder: the study's results; a trial without a folder there gets no artifacts.
+        folder: the study's results.
         spec: the study.
         row: the trial's setting, figures and state.
-        course: its course.
+        ended: whether the storage holds the trial for finished.
     """
-    trial = row["trial"]
-    log = folder.log(trial)
+    trial, log = row["trial"], folder.log(row["trial"])
     if not board.has_trial_note(trial):
         board.write_trial_note(trial, trial_note(spec, row, _tail(log)))
-    if not folder.trial(trial).exists():
-        return
+    if log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
+        board.attach(trial, log, ended=ended)
+
+
+def attach_course(board: Board, folder: RunFolder, trial: int, setting: str, course: Course, *, ended: bool) -> None:
+    """Give a trial its epochs as a table and its curves as a drawing, unless it has them.
+
+    Args:
+        board: where they go.
+        folder: the study's results.
+        trial: its number.
+        setting: in words.
+        course: what it did.
+        ended: whether the storage holds the trial for finished.
+    """
     present = board.artifact_names(trial)
-    if log.name not in present and log.exists() and log.stat().st_size:
-        board.attach(trial, log, log.name)
+    if not folder.trial(trial).exists() or {"epochs.csv", "curves.svg"} <= present:
+        return
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".artifacts-") as scratch:
         table, drawing = Path(scratch) / "epochs.csv", Path(scratch) / "curves.svg"
         if table.name not in present and course.epochs:
             write_epochs(course, table)
-            board.attach(trial, table, table.name)
-        if drawing.name not in present and draw_curves(
-            course, f"trial {trial}: {words_of_setting(spec, row)}", drawing
-        ):
-            board.attach(trial, drawing, drawing.name)
+            board.attach(trial, table, ended=ended)
+        if drawing.name not in present and draw_curves(course, f"trial {trial}: {setting}", drawing):
+            board.attach(trial, drawing, ended=ended)
 
 
 def _spread(trials: Sequence[int], most: int) -> list[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from greenopt.events import EnergySource
 from greenopt.footprint import Footprint
 from greenopt.spec import StudySpec
 from greenopt.wording import energy_words, fraction_words, seconds_words, setting_words, significant
@@ -22,7 +23,7 @@ HOW_TO_READ = """\
   tables it is not.
 - *Complete* trials have all objectives. *Pruned* ones were stopped early (`stop_reason`), *failed* ones did not get to
   their end (`fail_reason`); the energy that they had spent is in their figures.
-- Each trial has a note, its log, its epochs as a table and its curves.
+- Each trial has a note, its epochs as a table, its curves and what it printed.
 - The table that sorts by any figure is under the fourth sign on the left.
 """
 
@@ -116,7 +117,7 @@ def _energy_details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     lines = []
     if row.get("energy_wh") is not None:
         doubt = "" if row.get("uncertainty_wh") is None else f", ± {significant(row['uncertainty_wh'], 2)} Wh"
-        power = "" if row.get("avg_power_w") is None else f", {significant(row['avg_power_w'])} W on average"
+        power = f", {_power(row)} on average" if row.get("avg_power_w") is not None else ""
         lines.append(f"energy from {row.get('energy_source')}{doubt}{power}")
     elif row.get("energy_missing"):
         lines.append(f"energy not measured: {row['energy_missing']}")
@@ -127,6 +128,11 @@ def _energy_details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     if row.get("flags"):
         lines.append(f"flags: {row['flags'].replace(' ', ', ')}")
     return lines
+
+
+def _power(row: Mapping[str, Any]) -> str:
+    power = f"{significant(row['avg_power_w'])} W"
+    return f"~{power} est." if row.get("energy_source") == EnergySource.ESTIMATE else power
 
 
 def _cell(text: str) -> str:

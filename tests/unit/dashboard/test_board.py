@@ -79,10 +79,10 @@ def test_a_trials_note_and_artifacts_are_read_back(page: Page, tmp_path: Path, e
     if ended:
         page.search.tell(trial, Outcome.COMPLETED, {}, [0.5, 1.0])
     board.write_trial_note(trial, "its note")
-    file = tmp_path / "some.csv"
+    file = tmp_path / "epochs.csv"
     file.write_text("a,b\n1,2\n")
     for _ in range(2):
-        board.attach(trial, file, "epochs.csv")
+        board.attach(trial, file, ended=ended)
     file.unlink()
     assert page.board().artifact_names(trial) == {"epochs.csv"}
     (shown,) = page.detail["trials"]

@@ -3,7 +3,7 @@
 import pytest
 
 from greenopt.dashboard.course import MOST_SAMPLES, Course, Courses, PowerCurve
-from greenopt.events import EnergyReading, PowerSampled, TrialPrepared, encode
+from greenopt.events import EnergyReading, EnergySource, PowerSampled, TrialPrepared, encode
 from greenopt.runs import RunFolder
 from tests.builders import epoch, reading, started
 
@@ -30,6 +30,16 @@ def test_times_count_from_the_trials_start() -> None:
     course.add(PowerSampled(t_s=1003.0, power_w=None))
     course.add(TrialPrepared(t_s=1010.0, steps_per_epoch=5))
     assert (course.power.t_s, course.power.power_w, course.prepared_s) == ([2.0], [50.0], 10.0)
+
+
+def test_power_that_is_not_read_follows_from_counted_energy() -> None:
+    course = Course()
+    course.add(started(0, t_s=100.0))
+    for t_s, energy_wh in ((101.0, 0.0), (103.0, 0.1), (103.0, 0.1), (104.0, None), (105.0, 0.2), (106.0, 0.25)):
+        course.add(PowerSampled(t_s=t_s, energy_wh=energy_wh, source=EnergySource.RAPL))
+    assert course.power.t_s == [3.0, 6.0]
+    assert course.power.power_w == pytest.approx([180.0, 180.0])
+    assert course.power_source is EnergySource.RAPL
 
 
 def test_spent_energy_ends_where_an_epoch_was_not_measured() -> None:

@@ -90,6 +90,14 @@ def test_ten_thousand_trials_fit_into_one_piece_and_keep_their_front() -> None:
     assert len(figure.to_json()) < PIECE
 
 
+def test_energies_far_apart_get_a_logarithmic_axis() -> None:
+    near, far = ({**row, "trial": n, "energy_wh": wh} for n, row, wh in zip((0, 1), rows(2), (0.01, 0.9), strict=True))
+    axis = front_figure(study(), [near, far], [0]).layout.xaxis
+    assert (axis.type, axis.title.text) == ("log", "energy (Wh), logarithmic")
+    assert front_figure(study(), [near, {**far, "energy_wh": 0.2}], [0]).layout.xaxis.type is None
+    assert front_figure(study(), [far, {**near, "energy_wh": 0.0}], [0]).layout.xaxis.type is None
+
+
 def test_the_hypervolume_rises_to_the_last_trial() -> None:
     trials = rows(500)
     trace = HypervolumeTrace()

@@ -50,6 +50,7 @@ def test_every_estimated_energy_is_marked() -> None:
     assert "for ~6.1 Wh est. in" in note
     assert "~7 Wh est. with the set-up, 0.392 g CO2e" in note
     assert note.count(" Wh") == note.count(" Wh est.")
+    assert "~156 W est. on average" in note
     assert "±" not in note
 
 
