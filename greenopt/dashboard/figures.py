@@ -149,7 +149,7 @@ def power_figure(courses: Mapping[int, Course]) -> go.Figure:
 
 
 def _figure(title: str, across: str, up: str) -> go.Figure:
-    axis = {"gridcolor": "#eeeeee", "zerolinecolor": "#cccccc"}
+    axis = {"gridcolor": "#eeeeee", "zerolinecolor": "#cccccc", "exponentformat": "none"}
     return go.Figure(
         layout={
             "title": {"text": title},
