@@ -42,19 +42,20 @@ def dashboard(
     folder = RunFolder(runs.resolve() / study)
     opened = open_storage(storage or folder.storage())
     read_study(study, opened)
-    from greenopt.dashboard.server import open_server, study_url
+    from greenopt.dashboard.server import open_server, study_url  # takes seconds; an unknown study is said at once
 
     server = open_server(opened, folder.artifacts, port)
     url = study_url(server, study, opened)
-    with server, suppress(KeyboardInterrupt):
+    with server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
-        if browser:
-            _open_browser(url)
-        _add_what_is_missing(study, opened, folder)
-        thread.join()
-    server.shutdown()
+        with suppress(KeyboardInterrupt):
+            print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
+            if browser:
+                _open_browser(url)
+            _add_what_is_missing(study, opened, folder)
+            thread.join()
+        server.shutdown()
 
 
 def _open_browser(url: str) -> None:
