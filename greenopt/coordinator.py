@@ -6,10 +6,10 @@ once a trial, at its end; killed at any moment, the next coordinator finds in st
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from greenopt.events import Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
@@ -52,6 +52,14 @@ class Observer(Protocol):
         ...
 
 
+class Annotator(Protocol):
+    """Adds to a trial what can be added only before it is told; must not raise and must not take long."""
+
+    def annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
+        """A trial is about to be told with this verdict and these flat figures."""
+        ...
+
+
 @dataclass
 class _Running:
     spec: TrialSpec
@@ -71,6 +79,7 @@ class Coordinator:
         folder: RunFolder,
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
+        annotator: Annotator | None = None,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -79,6 +88,7 @@ class Coordinator:
         self._folder = folder
         self._observers = tuple(observers)
         self._clock = clock
+        self._annotator = annotator
         self._running: dict[int, _Running] = {}
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
@@ -189,6 +199,8 @@ class Coordinator:
     def _settle(self, trial: int, summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None = None) -> None:
         figures = attributes(summary, verdict, spec)
         values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
+        if self._annotator is not None:
+            self._annotator.annotate(trial, verdict, figures)
         self._search.tell(trial, verdict.outcome, figures, values)
         settled = self._search.settled()
         for observer in self._observers:

@@ -8,6 +8,9 @@ from greenopt.execution import ProcessEnded
 from greenopt.spec import Metric, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
 
+DIGITS = 9
+"""Significant digits of a recorded figure: more than any meter has, and few enough to be read in a table."""
+
 _CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 
 
@@ -73,13 +76,13 @@ def _judge_process(process: ProcessEnded | None) -> Verdict:
 def objective_values(summary: TrialSummary, study: StudySpec) -> list[float]:
     """The objectives' values of a completed trial, in the order of the study file."""
     values = [_value(summary, metric) for metric in study.objectives]
-    return [value for value in values if value is not None]
+    return [_shortened(value) for value in values if value is not None]
 
 
 def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
     """Flat figures of a trial for the storage; None where there is none. Units are in the names or in README."""
     started, prepared = summary.started, summary.prepared
-    return {
+    figures = {
         **_energies(summary),
         "accuracy": summary.accuracy,
         "test_accuracy": summary.ended.test_accuracy if summary.ended else None,
@@ -98,6 +101,11 @@ def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) 
         "fail_reason": str(verdict.reason) if verdict.outcome is Outcome.FAILED else None,
         "message": verdict.message or None,
     }
+    return {name: _shortened(value) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _shortened(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _energies(summary: TrialSummary) -> dict[str, Any]:

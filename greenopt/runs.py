@@ -49,6 +49,11 @@ class RunFolder:
         """What a trial's process printed."""
         return self.trial(number) / "log.txt"
 
+    @property
+    def artifacts(self) -> Path:
+        """Files that optuna-dashboard shows with trials, named by their ids."""
+        return self.path / "artifacts"
+
     def write_study(self, spec: dict[str, object], storage: str) -> None:
         """Keep the study and its storage's URL (without a password) for later commands."""
         document = json.dumps({"storage": storage, "spec": spec}, indent=1)

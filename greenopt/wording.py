@@ -61,8 +61,9 @@ def setting_words(setting: Mapping[str, object]) -> str:
     """A setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 
     Args:
-        setting: values by parameter: the ten, or those of an objective function, which are written as they are.
+        setting: values by parameter: the ten, or those of an objective function, each with its name.
     """
+    setting = {name: _short(value) for name, value in setting.items()}
     if set(setting) != set(PARAMETERS):
         return " · ".join(f"{name} {value}" for name, value in setting.items())
     momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""
@@ -70,3 +71,8 @@ def setting_words(setting: Mapping[str, object]) -> str:
     plain = ("none", "float32")
     rest = [str(setting[name]) for name in ("preprocessing", "augmentation", "precision", "internal")]
     return " · ".join([head, str(setting["partitioning"]), *(word for word in rest if word not in plain)])
+
+
+def _short(value: object) -> object:
+    """A value with at most five significant digits where it has more than fit: one that was drawn from a range."""
+    return f"{value:.5g}" if isinstance(value, float) and len(str(value)) > 7 else value

@@ -38,7 +38,8 @@ def print_closing(
     spent = _spent(snapshot)
     if spent:
         console.print(spent, highlight=False, soft_wrap=True)
-    console.print(f"results: {folder.path}  ·  greenopt export {folder.name}", highlight=False, soft_wrap=True)
+    commands = f"greenopt dashboard {folder.name}  ·  greenopt export {folder.name}"
+    console.print(f"results: {folder.path}  ·  {commands}", highlight=False, soft_wrap=True)
 
 
 def _spent(snapshot: StudySnapshot) -> str:

@@ -81,6 +81,7 @@ def _conduct(
     """Take what the study needs, run it, say what came of it."""
     from greenopt.cli.closing import print_closing
     from greenopt.coordinator import Coordinator
+    from greenopt.dashboard import Exhibit
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.progress import Forecast
     from greenopt.runs import RunFolder
@@ -91,16 +92,19 @@ def _conduct(
         stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
         opened = open_storage(storage) if storage else None
         stack.enter_context(folder.claim())
-        search = Search(spec, opened or open_storage(folder.default_storage))
+        opened = opened or open_storage(folder.default_storage)
+        search = Search(spec, opened)
         stack.callback(search.lease.release)
         folder.write_study(spec.model_dump(mode="json"), without_password(storage or folder.default_storage))
         engine = LocalEngine(slots)
         stack.callback(engine.close)
         observer = stack.enter_context(_observer(console, Forecast(spec.study.trials, len(slots)), plain=plain))
-        coordinator = Coordinator(spec, search, engine, folder, [observer])
+        exhibit = Exhibit(spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False))
+        stack.callback(exhibit.close)
+        coordinator = Coordinator(spec, search, engine, folder, [observer, exhibit], annotator=exhibit)
         _listen(coordinator, console)
         end = coordinator.run()
-    print_closing(console, folder, opened or open_storage(folder.default_storage), end, coordinator.repeated_failure)
+    print_closing(console, folder, opened, end, coordinator.repeated_failure)
     return end
 
 

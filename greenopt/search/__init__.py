@@ -1,21 +1,25 @@
 """Searching: samplers by name, the study in its storage, who may run it."""
 
-from greenopt.search.lease import StudyLease
-from greenopt.search.rows import COLUMNS, StudySnapshot, read_study
+from greenopt.search.lease import StudyLease, lease_holder
+from greenopt.search.rows import COLUMNS, StudySnapshot, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
-from greenopt.search.storage import open_storage, without_password
+from greenopt.search.storage import Storage, artifact_store, open_storage, without_password
 
 __all__ = [
     "COLUMNS",
     "SAMPLERS",
     "Proposal",
     "Search",
+    "Storage",
     "StudyLease",
     "StudySnapshot",
+    "artifact_store",
     "build_sampler",
+    "lease_holder",
     "open_storage",
     "read_study",
+    "read_trial",
     "sampler_arguments",
     "without_password",
 ]

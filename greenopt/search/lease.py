@@ -33,9 +33,9 @@ class StudyLease:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study)
         self._renewed_at_s = -math.inf
-        holder = storage.get_study_user_attrs(self._study_id).get(ATTRIBUTE)
-        if holder is not None and _is_alive(holder):
-            raise UsageError(f"study {study} is being run by pid {holder['pid']} on {holder['host']}")
+        holder = lease_holder(study, storage)
+        if holder is not None:
+            raise UsageError(f"study {study} is being run by {holder}")
         self.renew()
 
     def renew(self) -> None:
@@ -53,6 +53,12 @@ class StudyLease:
 
     def _write(self, holder: dict[str, Any] | None) -> None:
         self._storage.set_study_user_attr(self._study_id, ATTRIBUTE, holder)
+
+
+def lease_holder(study: str, storage: optuna.storages.BaseStorage) -> str | None:
+    """Who runs a study now, on whatever host, as `pid N on HOST`; None if nobody but this process does."""
+    holder = storage.get_study_user_attrs(storage.get_study_id_from_name(study)).get(ATTRIBUTE)
+    return f"pid {holder['pid']} on {holder['host']}" if holder is not None and _is_alive(holder) else None
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:

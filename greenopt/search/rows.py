@@ -53,6 +53,13 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
     return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
 
 
+def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> dict[str, Any]:
+    """One row of a study, a trial's setting and figures, without reading the others."""
+    study_id = storage.get_study_id_from_name(name)
+    frozen = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, trial))
+    return _row(frozen, COLUMNS)
+
+
 def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}

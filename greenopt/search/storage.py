@@ -1,14 +1,20 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
 import re
+from pathlib import Path
+from typing import TypeAlias
 
 import optuna
+import optuna.artifacts
 import sqlalchemy.exc
 from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
 
 SQLITE_BUSY_TIMEOUT_S = 60
+
+Storage: TypeAlias = optuna.storages.BaseStorage
+"""An open storage; for annotations of those who pass it on."""
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -34,6 +40,11 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     except sqlalchemy.exc.SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause}") from None
+
+
+def artifact_store(folder: Path) -> optuna.artifacts.FileSystemArtifactStore:
+    """The artifacts in a folder, which need not exist; reading makes nothing."""
+    return optuna.artifacts.FileSystemArtifactStore(folder)
 
 
 def without_password(url: str) -> str:

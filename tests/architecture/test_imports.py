@@ -16,6 +16,9 @@ HEAVY = (
     "numpy",
     "pydantic",
     "sklearn",
+    "optuna_dashboard",
+    "plotly",
+    "matplotlib",
 )
 
 
@@ -44,4 +47,11 @@ except SystemExit as end:
 def test_the_coordinators_side_never_imports_tensorflow(module: str) -> None:
     assert modules_after(f"import {module}").isdisjoint(
         {"tensorflow", "keras", "keras_cv", "sklearn", "ai_edge_litert"}
+    )
+
+
+def test_what_the_coordinator_writes_for_the_dashboard_stays_light() -> None:
+    """optuna_dashboard takes seconds to import and brings pandas and scikit-learn."""
+    assert modules_after("import greenopt.dashboard").isdisjoint(
+        {"optuna_dashboard", "pandas", "sklearn", "matplotlib", "tensorflow", "keras"}
     )

@@ -13,6 +13,7 @@ import pytest
 
 from greenopt.runs import RunFolder
 from greenopt.search import open_storage, read_study
+from tests.end_to_end.programs import postgresql
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -96,3 +97,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.write_study()
     yield bench
     bench.tidy()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with postgresql() as url:
+        yield url

@@ -1,13 +1,7 @@
 """A study whose storage is a PostgreSQL server, started for the test on this machine alone."""
 
 import os
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,52 +14,6 @@ from tests.builders import study
 from tests.fakes import FakeEngine, dies
 
 pytestmark = pytest.mark.end_to_end
-
-
-def postgres_programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        reason = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found[-1].parent
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    programs = postgres_programs()
-    folder = Path(tempfile.mkdtemp(prefix="greenopt-pg-"))
-    # A PostgreSQL server refuses to run as root.
-    user = "postgres" if os.getuid() == 0 else None
-    if user is not None:
-        shutil.chown(folder, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    initdb = [str(programs / "initdb"), "-D", data, "-U", "greenopt", "-A", "trust", "--no-sync"]
-    subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True)
-    settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [str(programs / "postgres"), "-D", data, *settings], user=user, cwd=folder, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until_ready(programs, port)
-        yield f"postgresql+psycopg://greenopt@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for open connections
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_until_ready(programs: Path, port: int) -> None:
-    for _ in range(100):
-        asked = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the PostgreSQL server did not start within 10 s")
 
 
 def test_a_study_runs_resumes_and_is_read_on_postgresql(postgres_url: str, tmp_path: Path) -> None:

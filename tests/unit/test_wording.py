@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenopt.wording import energy_words, fraction_words, seconds_words, significant
+from greenopt.wording import energy_words, fraction_words, seconds_words, setting_words, significant
 
 
 def test_estimates_are_marked_and_missing_is_a_dash() -> None:
@@ -25,3 +25,12 @@ def test_durations(seconds: float | None, words: str) -> None:
 )
 def test_three_significant_digits_without_an_exponent(number: float, words: str) -> None:
     assert significant(number) == words
+
+
+def test_values_drawn_from_a_range_are_shortened_and_listed_ones_are_not() -> None:
+    drawn = {"lr": 0.03924636776731723, "alpha": 1.2345678e-06, "width": 440}
+    assert setting_words(drawn) == "lr 0.039246 · alpha 1.2346e-06 · width 440"
+    assert (
+        setting_words({"lr": 0.00625, "momentum": 0.0, "decay": 0.0078125})
+        == "lr 0.00625 · momentum 0.0 · decay 0.0078125"
+    )

@@ -1,0 +1,97 @@
+"""`greenopt dashboard`: optuna-dashboard on a study's storage, for this machine's browser."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+
+if TYPE_CHECKING:
+    from greenopt.runs import RunFolder
+    from greenopt.search import Storage as OpenStorage
+
+IDLE_CHECK_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("dashboard")(dashboard)
+
+
+def dashboard(
+    study: StudyName,
+    storage: Storage = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; a free one unless given.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Show a study in optuna-dashboard until Ctrl-C; a running study is shown live.
+
+    The Pareto front, the trial table, notes, logs and curves of trials, hypervolume, power and more. It listens on this
+    machine only; from elsewhere use ssh -L PORT:127.0.0.1:PORT.
+    """
+    from contextlib import suppress
+    from threading import Thread
+
+    from greenopt.runs import RunFolder
+    from greenopt.search import open_storage, read_study
+
+    folder = RunFolder(runs.resolve() / study)
+    opened = open_storage(storage or folder.storage())
+    read_study(study, opened)
+    from greenopt.dashboard.server import open_server, study_url  # takes seconds; an unknown study is said at once
+
+    server = open_server(opened, folder.artifacts, port)
+    url = study_url(server, study, opened)
+    with server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        with suppress(KeyboardInterrupt):
+            print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
+            if browser:
+                _open_browser(url)
+            _add_what_is_missing(study, opened, folder)
+            thread.join()
+        server.shutdown()
+
+
+def _open_browser(url: str) -> None:
+    """Open a browser that has a window: the one of a text terminal would take the terminal."""
+    if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+        import webbrowser
+
+        webbrowser.open(url)
+
+
+def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder") -> None:
+    """Catch up what a study that nobody runs lacks; a failure is one line, and the pages are served all the same."""
+    import sys
+
+    from greenopt.dashboard import catch_up
+
+    is_idle = _idle_check(study, storage, folder)
+    try:
+        if is_idle():
+            catch_up(study, storage, folder, is_idle)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        print(f"greenopt: notes and figures not added: {type(error).__name__}: {reason}", file=sys.stderr)
+
+
+def _idle_check(study: str, storage: "OpenStorage", folder: "RunFolder") -> Callable[[], bool]:
+    """Whether nobody runs the study, looked up at most every `IDLE_CHECK_S`."""
+    from greenopt.search import lease_holder
+
+    checked_s, is_idle = float("-inf"), False
+
+    def check() -> bool:
+        nonlocal checked_s, is_idle
+        if time.monotonic() - checked_s >= IDLE_CHECK_S:
+            is_idle = folder.holder() is None and lease_holder(study, storage) is None
+            checked_s = time.monotonic()
+        return is_idle
+
+    return check

@@ -1,0 +1,191 @@
+"""Plotly figures of what optuna-dashboard has no plot for. Each is small enough to be stored in one piece."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from greenopt.dashboard.course import Course
+from greenopt.dashboard.notes import words_of_setting
+from greenopt.events import EnergySource
+from greenopt.spec import Metric, StudySpec
+
+MOST_POINTS = 1000
+"""Trials off the front that are drawn; of more, every second, third, ..."""
+
+LOG_FROM = 30.0
+TITLES = {
+    Metric.ENERGY_WH: "energy (Wh)",
+    Metric.TOTAL_WH: "energy, set-up included (Wh)",
+    Metric.WH_PER_EPOCH: "energy an epoch (Wh)",
+}
+ACCURACY = "validation accuracy"
+COLORS = {"other trials": "#7570b3", "Pareto front": "#d95f02"}
+Row = Mapping[str, Any]
+
+
+def energy_metric(spec: StudySpec) -> Metric:
+    """The energy that is drawn against accuracy: the one that the study minimises, else `energy_wh`."""
+    return next((metric for metric in spec.objectives if metric in TITLES), Metric.ENERGY_WH)
+
+
+def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> go.Figure:
+    """Trials by accuracy and energy, those of the Pareto front joined; efficiency, and there the setting, on hover.
+
+    Args:
+        spec: the study.
+        rows: its completed trials.
+        front: numbers of the trials on the front, least energy first.
+    """
+    across, by_number = energy_metric(spec), {row["trial"]: row for row in rows}
+    on_front = [by_number[trial] for trial in front]
+    others = [row for row in rows if row["trial"] not in set(front)]
+    others = others[:: 1 + len(others) // MOST_POINTS]
+    figure = _figure("Accuracy for energy: the Pareto front", TITLES[across] + _estimated(rows), ACCURACY)
+    for some, name in ((others, "other trials"), (on_front, "Pareto front")):
+        for is_estimate in (False, True):
+            drawn = [row for row in some if (row["energy_source"] == EnergySource.ESTIMATE) is is_estimate]
+            trace = _scatter(drawn, across, is_estimate)
+            trace.update(name=f"{name}, estimated" if is_estimate else name, marker_color=COLORS[name])
+            if some is on_front:
+                trace.update(text=[_plain(words_of_setting(spec, row)) for row in drawn], marker_size=10)
+                trace.hovertemplate += "<br>%{text}"
+            figure.add_trace(trace)
+    figure.add_scatter(
+        **_xy([row[across] for row in on_front], [row["accuracy"] for row in on_front]),
+        mode="lines",
+        line={"shape": "hv", "color": COLORS["Pareto front"], "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    return _noted(_widely(figure), "" if rows else "no trial has been completed yet")
+
+
+def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatter:
+    return go.Scatter(
+        **_xy([row[across] for row in rows], [row["accuracy"] for row in rows]),
+        customdata=np.array([[row["trial"], row["efficiency"]] for row in rows], dtype="f4"),
+        hovertemplate="trial %{customdata[0]:d}<br>accuracy %{y:.3f}<br>"
+        + _energy_words(is_estimate)
+        + "<br>efficiency %{customdata[1]:.3r} 1/Wh",
+        mode="markers",
+        showlegend=bool(rows),
+        marker={"size": 7, "symbol": "circle-open" if is_estimate else "circle"},
+    )
+
+
+def _energy_words(is_estimate: bool) -> str:
+    """The energy at a point in the words of `greenopt.wording.energy_words`, as a template of plotly's."""
+    return "~%{x:.3r} Wh est." if is_estimate else "%{x:.3r} Wh"
+
+
+def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]]) -> go.Figure:
+    """How the hypervolume that the Pareto front dominates grew.
+
+    Args:
+        completed: how many trials there are.
+        steps: pairs of (completed trials so far, hypervolume 0..1), one for each change.
+    """
+    figure = _figure("Hypervolume over trials", "completed trials", "dominated share of accuracy x energy")
+    corners = [*steps, (completed, steps[-1][1])] if steps else []
+    figure.add_scatter(
+        **_xy([count for count, _ in corners], [volume for _, volume in corners]),
+        mode="lines+markers",
+        line={"shape": "hv", "color": "#1b7837"},
+        marker={"size": 4},
+        hovertemplate="after %{x} trials: %{y:.4f}<extra></extra>",
+    )
+    return _noted(figure, "" if steps else "no trial has been completed yet")
+
+
+def accuracy_energy_figure(settings: Mapping[int, str], courses: Mapping[int, Course]) -> go.Figure:
+    """What each epoch's accuracy had cost by then, a line a trial.
+
+    Args:
+        settings: what is drawn: trials' settings in words.
+        courses: the trials' courses.
+    """
+    sources = [epoch.energy for number in settings for epoch in courses[number].epochs]
+    across = "energy since the first epoch began (Wh)" + _estimated([{"energy_source": r.source} for r in sources])
+    figure = _figure("Accuracy while training, by energy spent", across, ACCURACY)
+    for number, words in settings.items():
+        course = courses[number]
+        points = [
+            (spent, epoch.val_accuracy, epoch.epoch)
+            for spent, epoch in zip(course.spent_wh, course.epochs, strict=True)
+            if spent is not None and epoch.val_accuracy is not None
+        ]
+        points = points[:: 1 + len(points) // 100]
+        is_estimate = any(epoch.energy.source == EnergySource.ESTIMATE for epoch in course.epochs)
+        figure.add_scatter(
+            **_xy([x for x, _, _ in points], [y for _, y, _ in points]),
+            customdata=np.array([n for _, _, n in points], dtype="i2"),
+            name=f"trial {number}",
+            mode="lines+markers",
+            marker={"size": 4},
+            hovertemplate="epoch %{customdata}<br>accuracy %{y:.3f}<br>"
+            + _energy_words(is_estimate)
+            + f"<br>{_plain(words)}",
+        )
+    return _noted(_widely(figure), "" if sources else "no epoch has been finished yet")
+
+
+def power_figure(courses: Mapping[int, Course]) -> go.Figure:
+    """Power of the trials' devices over time, a line a trial."""
+    drawn = [{"energy_source": course.power_source} for course in courses.values() if course.power.t_s]
+    figure = _figure("Power of the latest trials", "time since the trial began (s)", "power (W)" + _estimated(drawn))
+    for number, course in courses.items():
+        figure.add_scatter(
+            **_xy(course.power.t_s, course.power.power_w),
+            mode="lines",
+            name=f"trial {number}",
+            line={"width": 1},
+            hovertemplate="%{x:.0f} s: %{y:.0f} W",
+        )
+    figure.update_yaxes(rangemode="tozero")
+    return _noted(figure, "" if drawn else "no power has been read")
+
+
+def _figure(title: str, across: str, up: str) -> go.Figure:
+    axis = {"gridcolor": "#eeeeee", "zerolinecolor": "#cccccc", "exponentformat": "none"}
+    return go.Figure(
+        layout={
+            "title": {"text": title},
+            "xaxis": {**axis, "title": {"text": across}},
+            "yaxis": {**axis, "title": {"text": up}},
+            "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
+            "legend": {"orientation": "h", "y": -0.2},
+            "template": "none",
+        }
+    )
+
+
+def _widely(figure: go.Figure) -> go.Figure:
+    """Energies that span more than `LOG_FROM` between least and most are drawn on a logarithmic axis."""
+    drawn = [float(x) for trace in figure.data for x in trace.x]
+    if drawn and min(drawn) > 0 and max(drawn) > LOG_FROM * min(drawn):
+        figure.update_xaxes(type="log", title_text=f"{figure.layout.xaxis.title.text}, logarithmic")
+    return figure
+
+
+def _noted(figure: go.Figure, text: str) -> go.Figure:
+    if text:
+        figure.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    return figure
+
+
+def _xy(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+    """Coordinates in four bytes each, seven digits, a third of their length in figures."""
+    return {"x": np.array(x, dtype="f4"), "y": np.array(y, dtype="f4")}
+
+
+def _estimated(rows: Sequence[Row]) -> str:
+    estimates = [row["energy_source"] == EnergySource.ESTIMATE for row in rows if row["energy_source"] is not None]
+    return ", estimated" if estimates and all(estimates) else ", some estimated" if any(estimates) else ""
+
+
+def _plain(text: str) -> str:
+    """Text that plotly takes for nothing but text: no tags, no templates."""
+    return re.sub(r"[<>{}]", "", text)

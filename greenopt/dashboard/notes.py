@@ -1,0 +1,139 @@
+"""Notes in Markdown: what a study is and how to read it; how a trial went, in words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from greenopt.events import EnergySource
+from greenopt.footprint import Footprint
+from greenopt.spec import StudySpec
+from greenopt.wording import energy_words, fraction_words, seconds_words, setting_words, significant
+
+LOG_LINES = 15
+LOG_CHARACTERS = 1200
+
+HOW_TO_READ = """\
+### How to read it
+
+- Best is the upper left of the plot *Accuracy for energy*: high accuracy for little energy. Hovering shows a trial's
+  efficiency and setting.
+- `efficiency` is accuracy / `wh_per_epoch` in 1/Wh. Energies are in Wh, `avg_power_w` in W, `seconds` in s.
+- `energy_wh` is the gross energy of the trial's device from the first epoch's start to the last one's end; `total_wh`
+  has the set-up too.
+- `energy_source` says how it was obtained. An `estimate` was not measured; in words it is marked `~6.1 Wh est.`, in
+  tables it is not.
+- *Complete* trials have all objectives. *Pruned* ones were stopped early (`stop_reason`), *failed* ones did not get to
+  their end (`fail_reason`); the energy that they had spent is in their figures.
+- Each trial has a note, its epochs as a table, its curves and what it printed.
+- The table that sorts by any figure is under the fourth sign on the left.
+"""
+
+
+def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
+    """What a study does, how, on which machine, and how to read it.
+
+    Args:
+        spec: the study.
+        machines: devices in words, as far as known.
+    """
+    rows = {
+        "objectives": ", ".join(f"{direction} `{metric}`" for metric, direction in spec.objectives.items()),
+        "trains": _trained(spec),
+        "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
+        "parameters that vary": ", ".join(f"`{name}`" for name in spec.space.free) or "none",
+        "a setting that comes again": {"run": "runs again", "replicate": "runs with another training seed"}.get(
+            spec.study.on_duplicate, "is skipped"
+        ),
+        "machine": "; ".join(machines) or "not known yet",
+        "electricity": Footprint.of(spec.energy).origin,
+    }
+    table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
+    head = f"{spec.study.description}\n\n" if spec.study.description else ""
+    return f"{head}| | |\n|---|---|\n{table}\n\n{HOW_TO_READ}"
+
+
+def _trained(spec: StudySpec) -> str:
+    epochs = "1 epoch" if spec.training.epochs == 1 else f"{spec.training.epochs} epochs"
+    if spec.study.objective is not None or spec.data is None:
+        return f"`{spec.study.objective}`, {epochs}"
+    seeds = f"split and training seeds {spec.seeds.split} and {spec.seeds.training}"
+    return f"{spec.training.model} on {spec.data.name}, {epochs}, {seeds}"
+
+
+def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
+    """How a trial went.
+
+    Args:
+        spec: its study.
+        row: its setting and figures by name, and its `state`.
+        log: what its process printed; its end is quoted where the trial failed.
+    """
+    details = "\n".join(f"- {line}" for line in _details(spec, row))
+    note = f"**{words_of_setting(spec, row)}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
+    tail = "\n".join(log.splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
+    failed_running = row["state"] == "fail" and row.get("epochs_done") is not None
+    # Four spaces make a code block that no character of the log can end.
+    return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
+
+
+def words_of_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
+    """The setting of a trial's row in one line."""
+    return setting_words({name: row[name] for name in spec.space.distributions if name in row})
+
+
+def _ending(row: Mapping[str, Any]) -> str:
+    if row["state"] == "complete":
+        energy = energy_words(row.get("energy_wh"), row.get("energy_source"))
+        test = f" (test {fraction_words(row['test_accuracy'])})" if row.get("test_accuracy") is not None else ""
+        words = (
+            f"Accuracy {fraction_words(row.get('accuracy'))}{test} for {energy} in {seconds_words(row.get('seconds'))}."
+        )
+        efficiency = row.get("efficiency")
+        return words if efficiency is None else f"{words} Efficiency {significant(efficiency)} 1/Wh."
+    word, reason = ("Stopped early", "stop_reason") if row["state"] == "pruned" else ("Failed", "fail_reason")
+    message = f": {row['message']}" if row.get("message") else ""
+    return f"{word}, `{row.get(reason) or 'unknown'}`{message}."
+
+
+def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if row.get("retry_of") is not None:
+        lines.append(f"repeats trial {row['retry_of']}, which was cut off")
+    if row.get("replicate_of") is not None:
+        lines.append(f"the setting of trial {row['replicate_of']} again, with training seed {row.get('training_seed')}")
+    if row.get("baseline"):
+        lines.append("the baseline: the first value of each parameter")
+    if row.get("inert"):
+        lines.append(f"without effect in this setting: {row['inert'].replace(' ', ', ')}")
+    if row["state"] != "complete" and row.get("energy_wh") is not None:
+        spent = energy_words(row["energy_wh"], row.get("energy_source"))
+        lines.append(f"{spent} spent in {row.get('epochs_done')} finished epochs")
+    lines += _energy_details(spec, row)
+    if row.get("gpu_name") or row.get("host"):
+        lines.append("on " + ", ".join(str(row[name]) for name in ("gpu_name", "host") if row.get(name)))
+    return lines
+
+
+def _energy_details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if row.get("energy_wh") is not None:
+        doubt = "" if row.get("uncertainty_wh") is None else f", ± {significant(row['uncertainty_wh'], 2)} Wh"
+        power = f", {_power(row)} on average" if row.get("avg_power_w") is not None else ""
+        lines.append(f"energy from {row.get('energy_source')}{doubt}{power}")
+    elif row.get("energy_missing"):
+        lines.append(f"energy not measured: {row['energy_missing']}")
+    if row.get("total_wh") is not None:
+        total = energy_words(row["total_wh"], row.get("total_source"))
+        footprint = Footprint.of(spec.energy).words(row["total_wh"])
+        lines.append(f"{total} with the set-up{f', {footprint}' if footprint else ''}")
+    if row.get("flags"):
+        lines.append(f"flags: {row['flags'].replace(' ', ', ')}")
+    return lines
+
+
+def _power(row: Mapping[str, Any]) -> str:
+    power = f"{significant(row['avg_power_w'])} W"
+    return f"~{power} est." if row.get("energy_source") == EnergySource.ESTIMATE else power
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
