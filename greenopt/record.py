@@ -6,7 +6,7 @@ from typing import Any
 from greenopt.events import EnergyReading, FailReason, Outcome
 from greenopt.execution import ProcessEnded
 from greenopt.spec import Metric, StudySpec, TrialSpec
-from greenopt.summary import TrialSummary
+from greenopt.summary import TrialSummary, summarise
 
 _CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 
@@ -98,6 +98,11 @@ def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) 
         "fail_reason": str(verdict.reason) if verdict.outcome is Outcome.FAILED else None,
         "message": verdict.message or None,
     }
+
+
+def figure_names() -> tuple[str, ...]:
+    """The names of all figures that `attributes` has."""
+    return tuple(attributes(summarise(()), Verdict(Outcome.FAILED), None))
 
 
 def _energies(summary: TrialSummary) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Searching: samplers by name, the study in its storage, who may run it."""
 
+from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.lease import StudyLease
 from greenopt.search.rows import COLUMNS, StudySnapshot, read_study
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
@@ -9,11 +10,13 @@ from greenopt.search.storage import open_storage, without_password
 __all__ = [
     "COLUMNS",
     "SAMPLERS",
+    "FinishedTrial",
     "Proposal",
     "Search",
     "StudyLease",
     "StudySnapshot",
     "build_sampler",
+    "create_finished",
     "open_storage",
     "read_study",
     "sampler_arguments",

@@ -25,6 +25,12 @@ MAX_RETRIES = 2
 SPEC_ATTRIBUTE = "greenopt:spec"
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 
+STATES = {
+    Outcome.COMPLETED: TrialState.COMPLETE,
+    Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.FAILED: TrialState.FAIL,
+}
+
 _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _MAY_CHANGE = {
     "study": ("description", "trials", "baseline", "on_duplicate", "stop_after_equal_failures"),
@@ -121,12 +127,7 @@ class Search:
         for name, value in attributes.items():
             if value is not None:
                 self._storage.set_trial_user_attr(frozen._trial_id, name, value)
-        state = {
-            Outcome.COMPLETED: TrialState.COMPLETE,
-            Outcome.DIVERGED: TrialState.PRUNED,
-            Outcome.FAILED: TrialState.FAIL,
-        }
-        self._study.tell(trial, values, state=state[outcome], skip_if_finished=True)
+        self._study.tell(trial, values, state=STATES[outcome], skip_if_finished=True)
 
     def enqueue_retries(self) -> None:
         """Enqueue every setting whose last attempt was interrupted and that has attempts left."""
