@@ -110,16 +110,15 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Hypervolume:
-    """Area that the Pareto front dominates, in accuracy x Wh, up to a reference point.
+    """The share 0..1 of accuracy 1 x reference energy that the Pareto front dominates (`greenopt.pareto`).
 
     Attributes:
         value: None without a completed trial.
-        reference_accuracy, reference_energy_wh: the reference point: 0 accuracy, and the most energy of any trial.
-        after: hypervolume after each completed trial, by trial number, with the same reference point throughout.
+        reference_energy_wh: 1.1 x the most energy of any completed trial; accuracy's reference is 0.
+        after: hypervolume after each completed trial, by its number, with the same reference throughout.
     """
 
     value: float | None
-    reference_accuracy: float
     reference_energy_wh: float | None
     after: Mapping[int, float] = field(default_factory=dict)
 
@@ -154,8 +153,8 @@ class Coefficient:
         trials: how many trials have the value.
         hc3_*: the same with standard errors that hold under unequal variances (MacKinnon and White's HC3); None where
             a trial has a leverage of 1.
-        p_holm, p_bh: p adjusted over all values of the regression by Holm (family-wise) and Benjamini-Hochberg; of
-            the robust p where there is one. None for the constant and in the paper's coding.
+        p_holm, p_bh: p adjusted over all values of the regression by Holm (family-wise) and by Benjamini and Hochberg
+            (false discoveries); `hc3_p_holm` of the robust p. None for the constant and in the paper's coding.
     """
 
     name: str
@@ -174,6 +173,7 @@ class Coefficient:
     hc3_high: float | None = None
     p_holm: float | None = None
     p_bh: float | None = None
+    hc3_p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -267,8 +267,8 @@ class Regression:
         rank: of the design matrix; `columns` is how many columns it has.
         df_model, df_resid: degrees of freedom.
         condition_number: of the design matrix, as in statsmodels (infinite or huge where rank < columns).
-        cv_r_squared: R2 on trials that were not fitted, 10-fold (or by leaving each out below 30 trials); None where
-            a fold cannot be fitted.
+        cv_r_squared: R2 on trials that were left out of the fit, each alone below 200 trials, else in ten folds; None
+            where a left-out trial cannot be predicted.
         residual_std: standard error of the regression, in the response's unit.
         coefficients: in the order of the study's parameters and their values.
         reference: parameter -> the value that its coefficients are compared with; empty in the paper's coding.
@@ -294,13 +294,13 @@ class Regression:
     residual_std: float
     coefficients: tuple[Coefficient, ...]
     reference: Mapping[str, Value]
-    anova: tuple[AnovaRow, ...]
-    interactions: tuple[Interaction, ...]
     lack_of_fit: LackOfFit | None
     diagnostics: Diagnostics
-    alternatives: tuple[Alternative, ...]
     fitted: Mapping[int, float]
-    notes: tuple[str, ...]
+    anova: tuple[AnovaRow, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,284 @@
+"""Ordinary least squares of one response, and all that its residuals are asked.
+
+The fit is statsmodels' own, by the pseudo-inverse: where columns depend on one another it has minimum norm, and what
+cannot be told apart is left out of the coefficients and named.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import statsmodels.api as sm
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.tools.sm_exceptions import SingularMatrixWarning
+
+from greenopt.analysis.design import Column, Design, Matrix
+from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
+from greenopt.errors import UsageError
+
+LEVERAGE_OF_ONE = 1 - 1e-9
+LEAST_RESIDUAL_DF = 5
+FOLDS = 10
+LEAVE_ONE_OUT_BELOW = 200
+
+
+class RefusedError(UsageError):
+    """What was asked for cannot be estimated from these trials; the text says why."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted regression, with what several of its readings share.
+
+    Attributes:
+        result: statsmodels' results.
+        basis: orthonormal columns that span the design, `(trials, rank)`.
+    """
+
+    design: Design
+    response: Matrix
+    result: Any
+    basis: Matrix
+
+    @property
+    def rank(self) -> int:
+        """Rank of the design."""
+        return int(self.basis.shape[1])
+
+    @property
+    def df_resid(self) -> int:
+        """Degrees of freedom that are left."""
+        return len(self.response) - self.rank
+
+    @cached_property
+    def leverage(self) -> Matrix:
+        """How far each trial's fitted value follows its own response, 0..1."""
+        leverage: Matrix = np.minimum(np.einsum("ij,ij->i", self.basis, self.basis), 1.0)
+        return leverage
+
+    @cached_property
+    def residual_ss(self) -> float:
+        """Sum of squared residuals."""
+        return float(self.result.ssr)
+
+    @cached_property
+    def null_space(self) -> Matrix:
+        """Combinations of columns that add up to nothing, `(columns, columns - rank)`."""
+        triangle = np.linalg.qr(self.design.matrix, mode="r")
+        _, _, rows = np.linalg.svd(triangle, full_matrices=True)
+        return np.asarray(rows[self.rank :].T)
+
+    def is_estimable(self, index: int) -> bool:
+        """Whether a column's coefficient is determined by the trials."""
+        return bool(np.all(np.abs(self.null_space[index]) < 1e-8))
+
+
+def fit(design: Design, response: Matrix) -> Fit:
+    """Fit by ordinary least squares.
+
+    Raises:
+        RefusedError: there are too few trials, or nothing varies.
+    """
+    trials = len(response)
+    if trials == 0:
+        raise RefusedError("no completed trial has it")
+    if np.ptp(response) <= 1e-12 * max(1.0, float(np.abs(response).max())):
+        raise RefusedError(f"it has the same value in all {trials} trials")
+    if not design.of_parameter:
+        raise RefusedError(f"no parameter has two values in the {trials} trials")
+    basis = basis_of(design.matrix)
+    if trials - basis.shape[1] < 1:
+        raise RefusedError(
+            f"{trials} trials for {basis.shape[1]} coefficients leave nothing to judge them by; "
+            f"at least {basis.shape[1] + 1} are needed, {basis.shape[1] * 2} are better"
+        )
+    with warnings.catch_warnings():
+        # A deficient rank is said in words, and what it leaves undetermined is left out.
+        warnings.simplefilter("ignore", SingularMatrixWarning)
+        result = sm.OLS(response, design.matrix).fit()
+    return Fit(design, response, result, basis)
+
+
+def basis_of(matrix: Matrix) -> Matrix:
+    """Orthonormal columns that span the same space as these."""
+    left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
+    tolerance = sizes.max(initial=0.0) * max(matrix.shape) * np.finfo(float).eps
+    return left[:, sizes > tolerance]
+
+
+def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
+    """The coefficients that the trials determine; all of them, of minimum norm, in the paper's coding."""
+    errors = _robust_errors(fitted)
+    chosen = [i for i in range(len(fitted.design.columns)) if coding is Coding.PAPER or fitted.is_estimable(i)]
+    bounds = fitted.result.conf_int()
+    rows = [_coefficient(fitted, fitted.design.columns[i], i, bounds[i], errors[i]) for i in chosen]
+    return tuple(rows) if coding is Coding.PAPER else _adjusted(rows)
+
+
+def _coefficient(fitted: Fit, column: Column, index: int, bounds: Matrix, error: float) -> Coefficient:
+    result = fitted.result
+    plain = Coefficient(
+        name=column.name,
+        parameter=column.parameter,
+        value=column.value,
+        trials=column.trials,
+        coef=float(result.params[index]),
+        std_err=float(result.bse[index]),
+        t=float(result.tvalues[index]),
+        p=float(result.pvalues[index]),
+        low=float(bounds[0]),
+        high=float(bounds[1]),
+    )
+    if not np.isfinite(error) or error <= 0:
+        return plain
+    reach = float(stats.t.ppf(0.975, fitted.df_resid)) * error
+    p = float(2 * stats.t.sf(abs(plain.coef) / error, fitted.df_resid))
+    return replace(plain, hc3_std_err=error, hc3_p=p, hc3_low=plain.coef - reach, hc3_high=plain.coef + reach)
+
+
+def _robust_errors(fitted: Fit) -> Matrix:
+    """MacKinnon and White's HC3; not a number where a trial decides a coefficient alone."""
+    alone = fitted.leverage >= LEVERAGE_OF_ONE
+    weights = np.where(alone, 0.0, fitted.response - fitted.result.fittedvalues) / np.where(
+        alone, 1.0, 1 - fitted.leverage
+    )
+    inverse = fitted.result.model.pinv_wexog
+    errors: Matrix = np.sqrt(np.einsum("ij,j->i", inverse**2, weights**2))
+    decided = np.any(np.abs(inverse[:, alone]) > 1e-9, axis=1)
+    return np.where(decided, np.nan, errors)
+
+
+def _adjusted(rows: Sequence[Coefficient]) -> tuple[Coefficient, ...]:
+    family = [row for row in rows if row.parameter is not None]
+    holm, bh = adjusted_p([row.p for row in family])
+    robust, _ = adjusted_p([row.p if row.hc3_p is None else row.hc3_p for row in family])
+    by_name = {
+        row.name: replace(row, p_holm=h, p_bh=b, hc3_p_holm=None if row.hc3_p is None else r)
+        for row, h, b, r in zip(family, holm, bh, robust, strict=True)
+    }
+    return tuple(by_name.get(row.name, row) for row in rows)
+
+
+def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
+    """These p, adjusted for their number by Holm (family-wise) and by Benjamini and Hochberg (false discoveries)."""
+    if not ps:
+        return [], []
+    holm, bh = (multipletests(ps, method=method)[1] for method in ("holm", "fdr_bh"))
+    return [float(p) for p in holm], [float(p) for p in bh]
+
+
+def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
+    """Type II sums of squares: each parameter against a model that has all the others."""
+    found = []
+    for parameter, columns in fitted.design.of_parameter.items():
+        rest = basis_of(np.delete(fitted.design.matrix, columns, axis=1))
+        df = fitted.rank - rest.shape[1]
+        if df == 0:
+            continue
+        residual_ss = _residual_ss(fitted.response, rest)
+        sum_sq = max(0.0, residual_ss - fitted.residual_ss)
+        f = sum_sq / df / (fitted.residual_ss / fitted.df_resid)
+        share = sum_sq / (sum_sq + fitted.residual_ss)
+        found.append((parameter, df, sum_sq, f, float(stats.f.sf(f, df, fitted.df_resid)), share))
+    holm, bh = adjusted_p([row[4] for row in found])
+    return tuple(AnovaRow(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True))
+
+
+def _residual_ss(response: Matrix, basis: Matrix) -> float:
+    residual = response - basis @ (basis.T @ response)
+    return float(residual @ residual)
+
+
+def interactions(fitted: Fit) -> tuple[Interaction, ...]:
+    """Every pair of parameters, one at a time beside all main effects, by p.
+
+    A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left.
+    """
+    groups = list(fitted.design.of_parameter.items())
+    residual = fitted.response - fitted.result.fittedvalues
+    found = []
+    for index, (first, ours) in enumerate(groups):
+        for second, theirs in groups[index + 1 :]:
+            tested = _interaction(fitted, residual, ours, theirs)
+            if tested is not None:
+                found.append((first, second, *tested))
+    holm, bh = adjusted_p([row[4] for row in found])
+    rows = [Interaction(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True)]
+    return tuple(sorted(rows, key=lambda row: row.p))
+
+
+def _interaction(
+    fitted: Fit, residual: Matrix, first: Sequence[int], second: Sequence[int]
+) -> tuple[int, float, float, float] | None:
+    matrix = fitted.design.matrix
+    products = (matrix[:, list(first), None] * matrix[:, None, list(second)]).reshape(len(matrix), -1)
+    products = products[:, np.any(products != 0, axis=0)]
+    scale = np.sqrt((products**2).sum(axis=0))
+    products = products / scale
+    beyond = products - fitted.basis @ (fitted.basis.T @ products)
+    left, sizes, _ = np.linalg.svd(beyond, full_matrices=False)
+    new = left[:, sizes > 1e-7]
+    df, rest = new.shape[1], fitted.df_resid - new.shape[1]
+    if df == 0 or rest < LEAST_RESIDUAL_DF:
+        return None
+    sum_sq = float(((new.T @ residual) ** 2).sum())
+    residual_ss = max(0.0, fitted.residual_ss - sum_sq)
+    if residual_ss == 0:
+        return None
+    f = sum_sq / df / (residual_ss / rest)
+    return df, f, float(stats.f.sf(f, df, rest)), sum_sq / (sum_sq + residual_ss)
+
+
+def lack_of_fit(fitted: Fit, settings: Sequence[object]) -> LackOfFit | None:
+    """The model's misfit against the spread of trials with the same setting; None without such trials.
+
+    Args:
+        fitted: the regression.
+        settings: what marks trials as repetitions of one another, in their order.
+    """
+    _, group = np.unique(np.array([str(setting) for setting in settings]), return_inverse=True)
+    sizes = np.bincount(group)
+    pure_df = int(len(group) - len(sizes))
+    if pure_df == 0:
+        return None
+    means = np.bincount(group, fitted.response) / sizes
+    pure_ss = float(((fitted.response - means[group]) ** 2).sum())
+    lack_df = fitted.df_resid - pure_df
+    std = float(np.sqrt(pure_ss / pure_df))
+    if lack_df < 1 or pure_ss <= 1e-12 * fitted.residual_ss:
+        return LackOfFit(pure_df, std, max(lack_df, 0), None, None)
+    f = max(0.0, fitted.residual_ss - pure_ss) / lack_df / (pure_ss / pure_df)
+    return LackOfFit(pure_df, std, lack_df, float(f), float(stats.f.sf(f, lack_df, pure_df)))
+
+
+def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
+    """R2 on trials that were left out of the fit: each alone where there are few, else in ten folds.
+
+    A trial that alone has some value cannot be predicted from the others and is passed over.
+
+    Returns:
+        None where hardly any trial can be predicted.
+    """
+    trials = len(fitted.response)
+    squares = (fitted.response - fitted.response.mean()) ** 2
+    if trials < LEAVE_ONE_OUT_BELOW:
+        told = fitted.leverage < LEVERAGE_OF_ONE
+        if told.sum() < trials / 2:
+            return None
+        errors = (fitted.response - fitted.result.fittedvalues)[told] / (1 - fitted.leverage[told])
+        return 1 - float((errors**2).sum()) / float(squares[told].sum())
+    fold = np.random.default_rng(seed).permutation(trials) % FOLDS
+    error_ss = 0.0
+    for number in range(FOLDS):
+        inside = fold != number
+        # In the design's own basis the columns are independent unless the fold loses a value.
+        solution, _, rank, _ = np.linalg.lstsq(fitted.basis[inside], fitted.response[inside], rcond=1e-10)
+        if rank < fitted.rank:
+            return None
+        errors = fitted.response[~inside] - fitted.basis[~inside] @ solution
+        error_ss += float((errors**2).sum())
+    return 1 - error_ss / float(squares.sum())
