@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from greenopt.analysis.results import Advice, Coding, Coefficient, Regression, Response, ValueAdvice
-from greenopt.analysis.trials import COMPLETE, params_of
+from greenopt.analysis.trials import COMPLETE
 from greenopt.spec import Choice, StudySpec, Value
 from greenopt.wording import significant
 
@@ -20,11 +20,13 @@ MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
 
 FOUND = 0.05
-SETTLED, LIKELY, OPEN = "settled", "likely", "open"
+SURENESSES = SETTLED, LIKELY, NO_MATTER, OPEN = "settled", "likely", "no_matter", "open"
 NEXT_TRIALS = 6
 NO_ADVICE = "No advice: the energy of these trials cannot be explained by their settings."
 SLIGHTLY_MORE = math.log(1.05)
 """Energy that more accuracy may cost, as a log ratio."""
+HARDLY = math.log(1.1)
+"""A change of energy that is not worth a choice, as a log ratio."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,12 @@ def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.D
         for parameter, distribution in spec.space.free.items()
         if isinstance(distribution, Choice) and parameter in energy.reference
     ]
-    values.sort(key=lambda advice: ((SETTLED, LIKELY, OPEN).index(advice.sureness), advice.energy_ratio))
-    chosen = {advice.parameter: advice.value for advice in values if advice.sureness != OPEN}
+    values.sort(key=lambda advice: (SURENESSES.index(advice.sureness), advice.energy_ratio))
+    chosen = {advice.parameter: advice.value for advice in values if advice.sureness in (SETTLED, LIKELY)}
     setting = {**spec.space.baseline, **chosen}
-    following = _next(setting, values, trials, spec)
-    sentences = [*_sentences(values), *_together(setting, values, trials, spec), *_cautions(energy, accuracy)]
+    tried = _tried_settings(trials, spec)
+    following = _next(setting, values, tried, spec)
+    sentences = [*_sentences(values), *_together(setting, values, tried), *_cautions(energy, accuracy)]
     return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
 
 
@@ -86,6 +89,8 @@ def _advised(parameter: str, distribution: Choice, energy: Regression, accuracy:
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
     sureness = _sureness(cost, gain)
+    if sureness == OPEN and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high)):
+        sureness = NO_MATTER
     return ValueAdvice(
         parameter=parameter,
         value=value,
@@ -147,13 +152,14 @@ def _doubts(cost: Effect, gain: Effect | None, sureness: str) -> list[str]:
         return []
     found = []
     if cost.p >= FOUND:
-        found.append("its energy may be no different")
+        for_accuracy = gain is not None and gain.estimate > 0 and gain.p < FOUND
+        found.append(f"{'chosen for its accuracy; ' if for_accuracy else ''}its energy may be no different")
     elif cost.p_holm >= FOUND:
         found.append("its energy differs, but not after correction for all values compared")
     if gain is None:
         found.append("accuracy is not known")
     elif gain.low < -MARGIN:
-        found.append("accuracy may be lost")
+        found.append(f"more than {MARGIN:g} of accuracy may be lost")
     return found
 
 
@@ -167,21 +173,26 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
         return ["No advice: no parameter takes several values in these trials."]
     sure = [advice.words for advice in values if advice.sureness == SETTLED]
     likely = [advice.words for advice in values if advice.sureness == LIKELY]
-    undecided = [advice.parameter for advice in values if advice.sureness == OPEN]
+    undecided, idle = (
+        ", ".join(advice.parameter for advice in values if advice.sureness == kind) for kind in (OPEN, NO_MATTER)
+    )
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
-    tail = [f"Nothing can be said yet of {', '.join(undecided)}."] if undecided else []
+    tail = (
+        [f"{idle}: no value changes energy by 10 %, whatever the intervals allow; choose by accuracy."] if idle else []
+    )
+    tail += [f"Nothing can be said yet of {undecided}."] if undecided else []
     return [*head, *sure, *likely, *tail]
 
 
 def _together(
-    setting: Mapping[str, Value], values: Sequence[ValueAdvice], trials: "pd.DataFrame", spec: StudySpec
+    setting: Mapping[str, Value], values: Sequence[ValueAdvice], tried: Mapping[tuple[Value, ...], int]
 ) -> list[str]:
-    changed = [advice for advice in values if advice.sureness != OPEN and advice.value != advice.baseline]
+    changed = [advice for advice in values if advice.value == setting[advice.parameter] != advice.baseline]
     if not changed:
         return []
     ratio = math.prod(advice.energy_ratio for advice in changed)
-    tried = _tried(setting, trials, spec)
-    seen = f"it was run as trial {tried[0]}" if tried else "no trial has run it yet"
+    trial = tried.get(tuple(setting.values()))
+    seen = "no trial has run it yet" if trial is None else f"trial {trial} has run it"
     return [
         f"Together these choices are estimated to take {significant(ratio)} x the baseline's energy, if their effects "
         f"add up on the log scale; {seen}."
@@ -206,25 +217,31 @@ def _cautions(energy: Regression, accuracy: Regression | None) -> list[str]:
     return found
 
 
-def _tried(setting: Mapping[str, Value], trials: "pd.DataFrame", spec: StudySpec) -> list[int]:
-    names = list(spec.space.distributions)
+def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[tuple[Value, ...], int]:
+    """Every completed setting -> the first trial that ran it."""
     complete = trials[trials["state"] == COMPLETE]
-    rows = complete.to_dict(orient="records")
-    return [int(row["trial"]) for row in rows if params_of(row, names) == dict(setting)]
+    settings = complete[list(spec.space.distributions)].itertuples(index=False, name=None)
+    found: dict[tuple[Value, ...], int] = {}
+    for trial, setting in zip(complete["trial"], settings, strict=True):
+        found.setdefault(setting, int(trial))
+    return found
 
 
 def _next(
-    setting: Mapping[str, Value], values: Sequence[ValueAdvice], trials: "pd.DataFrame", spec: StudySpec
+    setting: Mapping[str, Value],
+    values: Sequence[ValueAdvice],
+    tried: Mapping[tuple[Value, ...], int],
+    spec: StudySpec,
 ) -> list[dict[str, Value]]:
     """Settings whose trials would settle most: the advised one, the baseline, and the advised one with open values."""
     wanted: list[dict[str, Value]] = [dict(setting), dict(spec.space.baseline)]
-    unsettled = [advice for advice in values if advice.sureness != SETTLED]
+    unsettled = [advice for advice in values if advice.sureness in (LIKELY, OPEN)]
     unsettled.sort(key=lambda advice: advice.energy_low)
     for advice in unsettled:
         other = advice.baseline if advice.sureness == LIKELY else advice.value
         wanted.append({**setting, advice.parameter: other})
     fresh = [candidate for index, candidate in enumerate(wanted) if candidate not in wanted[:index]]
-    return [candidate for candidate in fresh if not _tried(candidate, trials, spec)][:NEXT_TRIALS]
+    return [candidate for candidate in fresh if tuple(candidate.values()) not in tried][:NEXT_TRIALS]
 
 
 def as_toml(settings: Sequence[Mapping[str, Value]]) -> str:

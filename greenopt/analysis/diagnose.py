@@ -68,7 +68,8 @@ def _alone(fitted: Fit, trials: tuple[int, ...]) -> list[str]:
     if not len(alone):
         return []
     named = ", ".join(str(trials[index]) for index in alone[:NAMED])
-    return [f"trials {named} are each the only one with some value: its effect cannot be told from that trial's luck"]
+    which = f"trial {named} is" if len(alone) == 1 else f"trials {named} are each"
+    return [f"{which} the only one with some value: its effect cannot be told from that trial's luck"]
 
 
 def _breusch_pagan_p(fitted: Fit, residual: np.ndarray) -> float | None:

@@ -22,6 +22,8 @@ from greenopt.errors import UsageError
 
 LEVERAGE_OF_ONE = 1 - 1e-9
 LEAST_RESIDUAL_DF = 5
+LEAST_IN_CELL = 3
+"""Trials with both values of a pair, below which their interaction would only describe an outlier."""
 FOLDS = 10
 LEAVE_ONE_OUT_BELOW = 200
 
@@ -196,7 +198,8 @@ def _residual_ss(response: Matrix, basis: Matrix) -> float:
 def interactions(fitted: Fit) -> tuple[Interaction, ...]:
     """Every pair of parameters, one at a time beside all main effects, by p.
 
-    A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left.
+    A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
+    `LEAST_IN_CELL` trials have.
     """
     groups = list(fitted.design.of_parameter.items())
     residual = fitted.response - fitted.result.fittedvalues
@@ -216,7 +219,7 @@ def _interaction(
 ) -> tuple[int, float, float, float] | None:
     matrix = fitted.design.matrix
     products = (matrix[:, list(first), None] * matrix[:, None, list(second)]).reshape(len(matrix), -1)
-    products = products[:, np.any(products != 0, axis=0)]
+    products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
     scale = np.sqrt((products**2).sum(axis=0))
     products = products / scale
     beyond = products - fitted.basis @ (fitted.basis.T @ products)

@@ -116,7 +116,9 @@ def regression(
 
 
 def _settings(sample: Sample, spec: StudySpec, coding: Coding) -> list[tuple[object, ...]]:
+    """What makes two trials repetitions of one another: the same values, for as many epochs."""
     names = [effective(name) if coding is Coding.EFFECTIVE else name for name in spec.space.distributions]
+    names.append("epochs_done")
     return [tuple(row) for row in sample.trials[names].itertuples(index=False)]
 
 

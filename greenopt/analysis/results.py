@@ -93,6 +93,7 @@ class Ranked:
         params: its setting.
         accuracy: 0..1.
         energy_wh: energy of the training in Wh.
+        wh_per_epoch: mean energy of an epoch in Wh, the paper's power draw.
         efficiency: accuracy / (Wh an epoch), in 1/Wh.
         run: the name of the run that it was imported from; None otherwise.
         energy_source: how the energy was obtained.
@@ -106,6 +107,7 @@ class Ranked:
     efficiency: float | None = None
     run: str | None = None
     energy_source: str | None = None
+    wh_per_epoch: float | None = None
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,7 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        sureness: `settled`, `likely` or `open`.
+        sureness: `settled` (holds after correction), `likely`, `open`, or `no_matter` (all within 10 % of energy).
         words: one sentence.
     """
 
