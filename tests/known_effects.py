@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from greenopt.analysis.regression import regress
+from greenopt.analysis.results import Coding, Response
+from greenopt.analysis.trials import analysed_trials
 from greenopt.events import (
     EnergyReading,
     EnergySource,
@@ -39,6 +43,14 @@ ENERGY: Effects = {
 }
 """Against the baseline's value, in log Wh; every other value has none."""
 
+MORE_ENERGY: Effects = {
+    **ENERGY,
+    ("precision", "float32"): 0.05,
+    ("optimizer_momentum", 0.9): -0.1,
+    ("optimizer_momentum", 0.99): 0.2,
+}
+"""With effects of values that do nothing in some settings."""
+
 ACCURACY: Effects = {
     ("optimizer", "SGD"): 0.10,
     ("lr", 8e-4): 0.08,
@@ -46,6 +58,9 @@ ACCURACY: Effects = {
     ("batch_size", 128): 0.02,
 }
 """Against the baseline's value, as a fraction; every other value has none."""
+
+WITHOUT_EFFECT = {"precision": "float32", "lr_schedule": "constant", "optimizer_momentum": 0.0}
+"""What the value of a parameter amounts to where it does nothing; momentum's baseline is 0."""
 
 BASE_LOG_WH, BASE_ACCURACY = 3.0, 0.4
 ENERGY_SPREAD, ACCURACY_SPREAD = 0.2, 0.04
@@ -73,9 +88,19 @@ def known_rows(
     seed: int,
     energy: Effects = ENERGY,
     accuracy: Effects = ACCURACY,
-    energy_spread: float = ENERGY_SPREAD,
+    *,
+    inert: bool = False,
 ) -> list[dict[str, Any]]:
-    """Completed trials of random settings, with additive effects on log energy and on accuracy and normal noise."""
+    """Completed trials of random settings, with additive effects on log energy and on accuracy and normal noise.
+
+    Args:
+        spec: the study.
+        trials: how many.
+        seed: of settings and noise.
+        energy: effects on log energy.
+        accuracy: effects on accuracy.
+        inert: whether values without effect in a setting have none here either.
+    """
     generator = np.random.default_rng(seed)
     choices = {name: distribution.values for name, distribution in spec.space.distributions.items()}  # type: ignore[union-attr]
     return [
@@ -83,8 +108,9 @@ def known_rows(
             number,
             {name: values[generator.integers(len(values))] for name, values in choices.items()},
             spec,
-            (energy, energy_spread * generator.standard_normal()),
+            (energy, ENERGY_SPREAD * generator.standard_normal()),
             (accuracy, ACCURACY_SPREAD * generator.standard_normal()),
+            is_inert=inert,
         )
         for number in range(trials)
     ]
@@ -96,11 +122,14 @@ def _row(
     spec: StudySpec,
     energy: tuple[Effects, float],
     accuracy: tuple[Effects, float],
+    *,
+    is_inert: bool,
 ) -> dict[str, Any]:
     epochs = spec.training.epochs
-    energy_wh = math.exp(BASE_LOG_WH + effect(values, energy[0]) + energy[1])
-    reached = BASE_ACCURACY + effect(values, accuracy[0]) + accuracy[1]
-    inert = "" if spec.space.own else " ".join(inert_parameters(Setting(**values), spec.training))
+    inert = inert_parameters(Setting(**values), spec.training)
+    acting = {**values, **{name: WITHOUT_EFFECT[name] for name in inert}} if is_inert else values
+    energy_wh = math.exp(BASE_LOG_WH + effect(acting, energy[0]) + energy[1])
+    reached = BASE_ACCURACY + effect(acting, accuracy[0]) + accuracy[1]
     return {
         "trial": number,
         "state": "complete",
@@ -112,7 +141,7 @@ def _row(
         "efficiency": reached / (energy_wh / epochs),
         "seconds": 60.0 * epochs,
         "epochs_done": epochs,
-        "inert": inert or None,
+        "inert": " ".join(inert) or None,
     }
 
 
@@ -201,3 +230,59 @@ def _events(row: dict[str, Any], spec: StudySpec, verdict: Verdict, epochs: int,
         )
     )
     return events
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What many studies with the same known effects come to; shares 0..1.
+
+    Attributes:
+        truth: whether values without effect in a setting had one.
+        coverage, robust_coverage: share of true effects inside their 95 % interval, plain and HC3.
+        false_values, false_robust: share of studies with a value that has no effect and is found to have one after
+            Holm's correction, plain and HC3.
+        false_parameters, false_pairs: the same of whole parameters and of interactions, of which there are none.
+    """
+
+    truth: str
+    response: Response
+    coding: Coding
+    coverage: float
+    robust_coverage: float
+    false_values: float
+    false_robust: float
+    false_parameters: float
+    false_pairs: float
+
+
+def repeated(repetitions: int, trials: int) -> list[Repeated]:
+    """Analyse many studies of each kind."""
+    found = []
+    for coding, inert in ((Coding.TREATMENT, False), (Coding.EFFECTIVE, True)):
+        for response, effects in ((Response.LOG_ENERGY_WH, MORE_ENERGY), (Response.ACCURACY, ACCURACY)):
+            studies = [_judged(seed, trials, response, coding, effects, inert=inert) for seed in range(repetitions)]
+            means = np.mean(studies, axis=0)
+            truth = "values that do nothing have no effect" if inert else "every value has its effect in every setting"
+            found.append(Repeated(truth, response, coding, *(float(mean) for mean in means)))
+    return found
+
+
+def _judged(
+    seed: int, trials: int, response: Response, coding: Coding, effects: Effects, *, inert: bool
+) -> tuple[float, ...]:
+    spec = paper_study(trials)
+    rows = known_rows(spec, trials, seed, MORE_ENERGY, inert=inert)
+    fitted = regress(analysed_trials(spec, rows), spec, [response], [coding]).fitted[response][coding]
+    values = [(row, effects.get((row.parameter, row.value), 0.0)) for row in fitted.coefficients if row.parameter]
+    inside = [row.low <= truth <= row.high for row, truth in values]
+    robust = [row.hc3_low <= truth <= row.hc3_high for row, truth in values if row.hc3_low is not None]
+    nothing = [row for row, truth in values if truth == 0]
+    idle = [row for row in fitted.anova if row.parameter not in {name for name, _ in effects}]
+    return (
+        float(np.mean(inside)),
+        float(np.mean(robust)),
+        float(any(row.p_holm < 0.05 for row in nothing)),
+        float(any(row.hc3_p_holm is not None and row.hc3_p_holm < 0.05 for row in nothing)),
+        float(any(row.p_holm < 0.05 for row in idle)),
+        float(any(row.p_holm < 0.05 for row in fitted.interactions)),
+    )

@@ -177,9 +177,7 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
         ", ".join(advice.parameter for advice in values if advice.sureness == kind) for kind in (OPEN, NO_MATTER)
     )
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
-    tail = (
-        [f"{idle}: no value changes energy by 10 %, whatever the intervals allow; choose by accuracy."] if idle else []
-    )
+    tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
     tail += [f"Nothing can be said yet of {undecided}."] if undecided else []
     return [*head, *sure, *likely, *tail]
 
