@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from greenopt.analysis.trials import effective
 from greenopt.spec import Range, StudySpec, Value
 
 Matrix = npt.NDArray[np.float64]
+
+NOTHING_NEW = 1e-9
+"""Share of a column's length beyond all others, squared, below which it adds nothing."""
+LEAST_IN_CELL = 3
+"""Trials with both values of a pair, below which their interaction would only describe an outlier."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two parameters' interaction.
+
+    Attributes:
+        products: combinations of the products of their columns, `(trials, df)`; less their part inside the design they
+            are orthonormal.
+    """
+
+    first: str
+    second: str
+    products: Matrix
+
+
+@dataclass(frozen=True)
 class Design:
     """A design matrix.
 
@@ -48,6 +68,40 @@ class Design:
     reference: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def basis(self) -> Matrix:
+        """Orthonormal columns that span the design, `(trials, rank)`."""
+        return basis_of(self.matrix)
+
+    @cached_property
+    def null_space(self) -> Matrix:
+        """Combinations of columns that add up to nothing, `(columns, columns - rank)`."""
+        triangle = np.linalg.qr(self.matrix, mode="r")
+        _, _, rows = np.linalg.svd(triangle, full_matrices=True)
+        return np.asarray(rows[self.basis.shape[1] :].T)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair of parameters that says something beyond the design's own columns."""
+        groups = list(self.of_parameter.items())
+        return tuple(
+            pair
+            for index, (first, ours) in enumerate(groups)
+            for second, theirs in groups[index + 1 :]
+            if (pair := self._pair(first, second, ours, theirs)) is not None
+        )
+
+    def _pair(self, first: str, second: str, ours: Sequence[int], theirs: Sequence[int]) -> Pair | None:
+        products = (self.matrix[:, ours, None] * self.matrix[:, None, theirs]).reshape(len(self.matrix), -1)
+        products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
+        products = products / np.sqrt((products**2).sum(axis=0))
+        known = self.basis.T @ products
+        sizes, axes = np.linalg.eigh(products.T @ products - known.T @ known)
+        new = sizes > NOTHING_NEW
+        # Columns of length one, at right angles to one another and, once the design is taken off, to it.
+        scaled = axes[:, new] / np.sqrt(sizes[new])
+        return Pair(first, second, products @ scaled) if new.any() else None
+
     @property
     def of_parameter(self) -> dict[str, list[int]]:
         """Parameter -> its columns."""
@@ -56,6 +110,13 @@ class Design:
             if column.parameter is not None:
                 found.setdefault(column.parameter, []).append(index)
         return found
+
+
+def basis_of(matrix: Matrix) -> Matrix:
+    """Orthonormal columns that span the same space as these."""
+    left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
+    tolerance = sizes.max(initial=0.0) * max(matrix.shape) * np.finfo(float).eps
+    return np.asarray(left[:, sizes > tolerance])
 
 
 def design_of(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design:

@@ -1,9 +1,10 @@
 """What residuals say about a regression, in words."""
 
 import numpy as np
-from statsmodels.stats.diagnostic import het_breuschpagan
+from scipy import stats
 from statsmodels.stats.stattools import jarque_bera
 
+from greenopt.analysis.design import Matrix
 from greenopt.analysis.fit import LEVERAGE_OF_ONE, Fit
 from greenopt.analysis.results import Diagnostics
 
@@ -72,19 +73,19 @@ def _alone(fitted: Fit, trials: tuple[int, ...]) -> list[str]:
     return [f"{which} the only one with some value: its effect cannot be told from that trial's luck"]
 
 
-def _breusch_pagan_p(fitted: Fit, residual: np.ndarray) -> float | None:
-    """Koenker's studentised test, on independent columns of the design."""
-    if fitted.df_resid < LEAST_FOR_TESTS:
+def _breusch_pagan_p(fitted: Fit, residual: Matrix) -> float | None:
+    """Koenker's studentised test: n R2 of the squared residuals on the design."""
+    if fitted.df_resid < LEAST_FOR_TESTS or not fitted.has_constant:
         return None
-    constant = np.ones((len(residual), 1))
-    centred = fitted.basis - fitted.basis.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    columns = np.column_stack([constant, left[:, sizes > 1e-9]])
-    _, p, _, _ = het_breuschpagan(residual, columns)
-    return float(p) if np.isfinite(p) else None
+    squares = residual**2 - np.mean(residual**2)
+    total = float(squares @ squares)
+    explained = fitted.basis.T @ squares
+    if total == 0:
+        return None
+    return float(stats.chi2.sf(len(residual) * float(explained @ explained) / total, fitted.rank - 1))
 
 
-def _influential(fitted: Fit, residual: np.ndarray, trials: tuple[int, ...]) -> tuple[int, ...]:
+def _influential(fitted: Fit, residual: Matrix, trials: tuple[int, ...]) -> tuple[int, ...]:
     variance = fitted.residual_ss / fitted.df_resid
     if variance <= 0:
         return ()

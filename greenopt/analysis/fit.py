@@ -11,18 +11,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import statsmodels.api as sm
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from greenopt.analysis.design import Column, Design, Matrix
+from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of
 from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
 from greenopt.errors import UsageError
 
 LEVERAGE_OF_ONE = 1 - 1e-9
 LEAST_RESIDUAL_DF = 5
-LEAST_IN_CELL = 3
-"""Trials with both values of a pair, below which their interaction would only describe an outlier."""
 FOLDS = 10
 LEAVE_ONE_OUT_BELOW = 200
 
@@ -37,13 +35,16 @@ class Fit:
 
     Attributes:
         result: statsmodels' results.
-        basis: orthonormal columns that span the design, `(trials, rank)`.
     """
 
     design: Design
     response: Matrix
     result: Any
-    basis: Matrix
+
+    @property
+    def basis(self) -> Matrix:
+        """Orthonormal columns that span the design, `(trials, rank)`."""
+        return self.design.basis
 
     @property
     def rank(self) -> int:
@@ -56,6 +57,13 @@ class Fit:
         return len(self.response) - self.rank
 
     @cached_property
+    def has_constant(self) -> bool:
+        """Whether the design can express a constant, with a column of its own or by others together."""
+        ones = np.ones(len(self.response))
+        beyond = ones - self.basis @ (self.basis.T @ ones)
+        return bool(beyond @ beyond < NOTHING_NEW * len(ones))
+
+    @cached_property
     def leverage(self) -> Matrix:
         """How far each trial's fitted value follows its own response, 0..1."""
         leverage: Matrix = np.minimum(np.einsum("ij,ij->i", self.basis, self.basis), 1.0)
@@ -66,16 +74,9 @@ class Fit:
         """Sum of squared residuals."""
         return float(self.result.ssr)
 
-    @cached_property
-    def null_space(self) -> Matrix:
-        """Combinations of columns that add up to nothing, `(columns, columns - rank)`."""
-        triangle = np.linalg.qr(self.design.matrix, mode="r")
-        _, _, rows = np.linalg.svd(triangle, full_matrices=True)
-        return np.asarray(rows[self.rank :].T)
-
     def is_estimable(self, index: int) -> bool:
         """Whether a column's coefficient is determined by the trials."""
-        return bool(np.all(np.abs(self.null_space[index]) < 1e-8))
+        return bool(np.all(np.abs(self.design.null_space[index]) < 1e-8))
 
 
 def fit(design: Design, response: Matrix) -> Fit:
@@ -91,24 +92,17 @@ def fit(design: Design, response: Matrix) -> Fit:
         raise RefusedError(f"it has the same value in all {trials} trials")
     if not design.of_parameter:
         raise RefusedError(f"no parameter has two values in the {trials} trials")
-    basis = basis_of(design.matrix)
-    if trials - basis.shape[1] < 1:
+    rank = design.basis.shape[1]
+    if trials <= rank:
         raise RefusedError(
-            f"{trials} trials for {basis.shape[1]} coefficients leave nothing to judge them by; "
-            f"at least {basis.shape[1] + 1} are needed, {basis.shape[1] * 2} are better"
+            f"{trials} trials for {rank} coefficients leave nothing to judge them by; "
+            f"at least {rank + 1} are needed, {rank * 2} are better"
         )
     with warnings.catch_warnings():
         # A deficient rank is said in words, and what it leaves undetermined is left out.
         warnings.simplefilter("ignore", SingularMatrixWarning)
-        result = sm.OLS(response, design.matrix).fit()
-    return Fit(design, response, result, basis)
-
-
-def basis_of(matrix: Matrix) -> Matrix:
-    """Orthonormal columns that span the same space as these."""
-    left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
-    tolerance = sizes.max(initial=0.0) * max(matrix.shape) * np.finfo(float).eps
-    return left[:, sizes > tolerance]
+        result = OLS(response, design.matrix).fit()
+    return Fit(design, response, result)
 
 
 def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
@@ -180,14 +174,16 @@ def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
 
 def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
     """Type II sums of squares: each parameter against a model that has all the others."""
+    inside, explained = fitted.basis.T @ fitted.design.matrix, fitted.basis.T @ fitted.response
     found = []
     for parameter, columns in fitted.design.of_parameter.items():
-        rest = basis_of(np.delete(fitted.design.matrix, columns, axis=1))
+        # In the coordinates of the design's own basis, where everything is small.
+        rest = basis_of(np.delete(inside, columns, axis=1))
         df = fitted.rank - rest.shape[1]
         if df == 0:
             continue
-        residual_ss = _residual_ss(fitted.response, rest)
-        sum_sq = max(0.0, residual_ss - fitted.residual_ss)
+        beyond = explained - rest @ (rest.T @ explained)
+        sum_sq = float(beyond @ beyond)
         f = sum_sq / df / (fitted.residual_ss / fitted.df_resid)
         share = sum_sq / (sum_sq + fitted.residual_ss)
         found.append((parameter, df, sum_sq, f, float(stats.f.sf(f, df, fitted.df_resid)), share))
@@ -195,50 +191,30 @@ def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
     return tuple(AnovaRow(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True))
 
 
-def _residual_ss(response: Matrix, basis: Matrix) -> float:
-    residual = response - basis @ (basis.T @ response)
-    return float(residual @ residual)
-
-
 def interactions(fitted: Fit) -> tuple[Interaction, ...]:
     """Every pair of parameters, one at a time beside all main effects, by p.
 
     A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
-    `LEAST_IN_CELL` trials have.
+    three or more trials have.
     """
-    groups = list(fitted.design.of_parameter.items())
     residual = fitted.response - fitted.result.fittedvalues
-    found = []
-    for index, (first, ours) in enumerate(groups):
-        for second, theirs in groups[index + 1 :]:
-            tested = _interaction(fitted, residual, ours, theirs)
-            if tested is not None:
-                found.append((first, second, *tested))
+    found = [row for pair in fitted.design.pairs if (row := _interaction(fitted, residual, pair)) is not None]
     holm, bh = adjusted_p([row[4] for row in found])
     rows = [Interaction(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True)]
     return tuple(sorted(rows, key=lambda row: row.p))
 
 
-def _interaction(
-    fitted: Fit, residual: Matrix, first: Sequence[int], second: Sequence[int]
-) -> tuple[int, float, float, float] | None:
-    matrix = fitted.design.matrix
-    products = (matrix[:, list(first), None] * matrix[:, None, list(second)]).reshape(len(matrix), -1)
-    products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
-    scale = np.sqrt((products**2).sum(axis=0))
-    products = products / scale
-    beyond = products - fitted.basis @ (fitted.basis.T @ products)
-    left, sizes, _ = np.linalg.svd(beyond, full_matrices=False)
-    new = left[:, sizes > 1e-7]
-    df, rest = new.shape[1], fitted.df_resid - new.shape[1]
-    if df == 0 or rest < LEAST_RESIDUAL_DF:
-        return None
-    sum_sq = float(((new.T @ residual) ** 2).sum())
-    residual_ss = max(0.0, fitted.residual_ss - sum_sq)
-    if residual_ss == 0:
+def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, int, float, float, float] | None:
+    df = pair.products.shape[1]
+    rest = fitted.df_resid - df
+    # The residual has no part inside the design, so the products need not be freed of theirs.
+    along = pair.products.T @ residual
+    sum_sq = float(along @ along)
+    residual_ss = fitted.residual_ss - sum_sq
+    if rest < LEAST_RESIDUAL_DF or residual_ss <= 0:
         return None
     f = sum_sq / df / (residual_ss / rest)
-    return df, f, float(stats.f.sf(f, df, rest)), sum_sq / (sum_sq + residual_ss)
+    return pair.first, pair.second, df, f, float(stats.f.sf(f, df, rest)), sum_sq / fitted.residual_ss
 
 
 def lack_of_fit(fitted: Fit, settings: Sequence[object]) -> LackOfFit | None:
@@ -280,13 +256,13 @@ def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
         errors = (fitted.response - fitted.result.fittedvalues)[told] / (1 - fitted.leverage[told])
         return 1 - float((errors**2).sum()) / float(squares[told].sum())
     fold = np.random.default_rng(seed).permutation(trials) % FOLDS
-    error_ss = 0.0
+    explained, error_ss = fitted.basis.T @ fitted.response, 0.0
     for number in range(FOLDS):
-        inside = fold != number
-        # In the design's own basis the columns are independent unless the fold loses a value.
-        solution, _, rank, _ = np.linalg.lstsq(fitted.basis[inside], fitted.response[inside], rcond=1e-10)
-        if rank < fitted.rank:
+        left_out, response = fitted.basis[fold == number], fitted.response[fold == number]
+        # The basis is orthonormal: without a fold its products are the identity less the fold's own.
+        products = np.eye(fitted.rank) - left_out.T @ left_out
+        if np.linalg.eigvalsh(products)[0] < NOTHING_NEW:
             return None
-        errors = fitted.response[~inside] - fitted.basis[~inside] @ solution
-        error_ss += float((errors**2).sum())
+        solution = np.linalg.solve(products, explained - left_out.T @ response)
+        error_ss += float(((response - left_out @ solution) ** 2).sum())
     return 1 - error_ss / float(squares.sum())

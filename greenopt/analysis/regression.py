@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from greenopt.analysis.alternatives import at_worst, censored, robust
-from greenopt.analysis.design import design_of, matched
+from greenopt.analysis.design import Design, design_of, matched
 from greenopt.analysis.diagnose import diagnose
 from greenopt.analysis.fit import (
     Fit,
@@ -48,11 +48,15 @@ def regress(
     """
     found = Regressions({}, {})
     chosen = tuple(codings)
+    designs: dict[tuple[Coding, tuple[int, ...]], Design] = {}
     for response in responses:
         sample = sample_of(response, trials, spec)
         for coding in chosen:
+            key = coding, tuple(sample.trials["trial"])
+            if key not in designs:
+                designs[key] = design_of(sample.trials, spec, coding)
             try:
-                fitted = regression(response, coding, sample, trials, spec)
+                fitted = regression(_Asked(response, coding, trials, spec), sample, designs[key])
             except RefusedError as error:
                 found.refused[response, coding] = str(error)
             else:
@@ -60,28 +64,24 @@ def regress(
     return found
 
 
-def regression(
-    response: Response, coding: Coding, sample: Sample, trials: "pd.DataFrame", spec: StudySpec
-) -> Regression:
+def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
     """Fit one response in one coding.
 
     Args:
-        response: what is explained.
-        coding: by which columns.
+        asked: what is explained, by which columns, in which study.
         sample: the trials that it is fitted to.
-        trials: all trials of the study, for those that ended early.
-        spec: the study.
+        design: their design matrix.
 
     Raises:
         RefusedError: it cannot be estimated from these trials.
     """
-    design = design_of(sample.trials, spec, coding)
+    coding = asked.coding
     fitted = fit(design, sample.response.to_numpy().astype(np.float64))
     numbers = tuple(int(number) for number in sample.trials["trial"])
     found, result = coefficients_of(fitted, coding), fitted.result
     diagnostics = diagnose(fitted, numbers)
     plain = Regression(
-        response=response,
+        response=asked.response,
         coding=coding,
         n=len(numbers),
         columns=len(design.columns),
@@ -97,7 +97,7 @@ def regression(
         residual_std=float(np.sqrt(result.mse_resid)),
         coefficients=found,
         reference=design.reference,
-        lack_of_fit=lack_of_fit(fitted, _settings(sample, spec, coding)),
+        lack_of_fit=lack_of_fit(fitted, _settings(sample, asked.spec, coding)),
         diagnostics=diagnostics,
         fitted=dict(zip(numbers, (float(value) for value in result.fittedvalues), strict=True)),
         notes=(*design.notes, *_untold(fitted, found, coding)),
@@ -105,7 +105,6 @@ def regression(
     if coding is Coding.PAPER:
         return plain
     pairs = interactions(fitted)
-    asked = _Asked(response, coding, trials, spec)
     return replace(
         plain,
         anova=anova(fitted),
