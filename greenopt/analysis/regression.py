@@ -169,7 +169,7 @@ class _Asked:
 
     def early(self) -> "pd.DataFrame":
         """The trials inside the space that ended early and say something of the response all the same."""
-        trials = self.trials[self.trials["in_space"].astype(bool)]
+        trials = self.trials[self.trials["in_space"]]
         if self.response is LOG_ENERGY:
             return trials[trials["state"].isin((PRUNED, FAILED)) & (trials["energy_wh"] > 0)]
         return trials[(trials["state"] == PRUNED) & (self.response is Response.ACCURACY)]

@@ -26,12 +26,15 @@ def effective(parameter: str) -> str:
 
 def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """The trials with the columns that `Analysis.trials` documents, all but `on_front`."""
+    space = spec.space.distributions
+    always = ("trial", "state", *space, *(effective(name) for name in space), "in_space", "energy_source")
     frame = pd.DataFrame([_whole(row, spec) for row in rows])
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *always])))
     numbers = ("accuracy", "energy_wh", "test_accuracy", "wh_per_epoch", "efficiency", "avg_power_w", "seconds")
     for name in (*numbers, "train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage"):
         frame[name] = pd.to_numeric(frame[name]) if name in frame else float("nan")
-    complete = frame["state"] == COMPLETE if len(frame) else pd.Series(dtype=bool)
-    frame["in_regressions"] = complete & frame["in_space"].astype(bool) if len(frame) else complete
+    frame["in_space"] = frame["in_space"].astype(bool)
+    frame["in_regressions"] = (frame["state"] == COMPLETE) & frame["in_space"]
     return frame
 
 
@@ -56,7 +59,7 @@ def counts_of(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
         failed=states[FAILED] - skipped,
         unfinished=len(trials) - states[COMPLETE] - states[PRUNED] - states[FAILED],
         duplicates_skipped=skipped,
-        outside_space=int((~complete["in_space"].astype(bool)).sum()) if len(complete) else 0,
+        outside_space=int((~complete["in_space"]).sum()) if len(complete) else 0,
         settings=len(settings),
         replicated_settings=sum(1 for count in settings.values() if count > 1),
     )
@@ -110,7 +113,7 @@ def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, .
     unfinished = trials[~trials["state"].isin((COMPLETE, PRUNED, FAILED))]
     found.append(_exclusion(unfinished, "not ended yet", "everything but counts"))
     complete = trials[trials["state"] == COMPLETE]
-    found += _outside(complete[~complete["in_space"].astype(bool)], spec)
+    found += _outside(complete[~complete["in_space"]], spec)
     regressed = complete[complete["in_regressions"]]
     found.append(
         _exclusion(
@@ -119,11 +122,18 @@ def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, .
             ", ".join(_TOTALS),
         )
     )
-    for response in Response:
-        missing = regressed[values_of(response, regressed).isna()]
-        if response is not LOG_ENERGY and len(missing) < len(regressed):
-            found.append(_exclusion(missing, f"{response} was not measured", response))
+    found += _unmeasured(regressed)
     return tuple(exclusion for exclusion in found if exclusion.trials)
+
+
+def _unmeasured(regressed: "pd.DataFrame") -> list[Exclusion]:
+    """The trials without a response that others have, said once for all responses that they lack."""
+    lacking: dict[tuple[int, ...], list[str]] = {}
+    for response in Response:
+        missing = regressed["trial"][values_of(response, regressed).isna()]
+        if len(missing) < len(regressed):
+            lacking.setdefault(tuple(int(number) for number in missing), []).append(response)
+    return [Exclusion(trials, "not measured", ", ".join(responses)) for trials, responses in lacking.items()]
 
 
 def _outside(trials: "pd.DataFrame", spec: StudySpec) -> list[Exclusion]:

@@ -59,7 +59,10 @@ def analyze(
     Figures, rankings, the Pareto front, regressions with their diagnostics, importances, and advice in words.
     """
     import json
+    import os
 
+    # The designs are long and thin: on a shared machine threads spend more time waiting for one another than they save.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rich.console import Console
 
     from greenopt.analysis import results

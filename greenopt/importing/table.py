@@ -23,6 +23,7 @@ STUDY_ATTRIBUTE = "greenopt_study"
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
 _BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
+_TEXTS = ("run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
 _OUTCOMES = {"complete": Outcome.COMPLETED, "pruned": Outcome.DIVERGED, "fail": Outcome.FAILED}
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
@@ -77,7 +78,8 @@ def _frame(path: Path) -> "pd.DataFrame":
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        # Cell by cell: a column with an empty cell would make every whole number in it a fraction.
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file or folder") from None
     except (OSError, ValueError, UnicodeDecodeError) as error:
@@ -105,11 +107,26 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
 
 def _rows(frame: "pd.DataFrame") -> Iterable[dict[str, Any]]:
     for record in frame.to_dict(orient="records"):
-        yield {str(name): None if pd.isna(value) else _plain(value) for name, value in record.items()}
+        yield {str(name): None if pd.isna(value) else _plain(value, str(name)) for name, value in record.items()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str) -> Any:
+    if isinstance(value, str):
+        return (value or None) if name in _TEXTS else _parsed(value)
     return value.item() if hasattr(value, "item") else value
+
+
+def _parsed(text: str) -> Any:
+    """A cell of a CSV file: nothing, true or false, a number, or the text itself."""
+    if text in ("", "True", "False"):
+        return None if text == "" else text == "True"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else None
+    return text
 
 
 def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:

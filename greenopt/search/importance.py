@@ -4,20 +4,17 @@ import random
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.importance import (
-    BaseImportanceEvaluator,
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-    get_param_importances,
-)
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from greenopt.search.search import as_optuna
 from greenopt.spec import StudySpec
+
+if TYPE_CHECKING:
+    from optuna.importance import BaseImportanceEvaluator
 
 LEAST_TRIALS = 10
 TREES = 32
@@ -66,18 +63,24 @@ def _by_method(spec: StudySpec, method: str, rows: Sequence[Mapping[str, Any]]) 
     return [_shares(study, str(metric), index, method, words) for index, metric in enumerate(spec.objectives)]
 
 
+def _evaluator(method: str) -> "BaseImportanceEvaluator":
+    # Brings scikit-learn, which the coordinator need not load.
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
+    return FanovaImportanceEvaluator(n_trees=TREES, seed=0) if method == "fanova" else PedAnovaImportanceEvaluator()
+
+
 def _shares(study: optuna.Study, metric: str, index: int, method: str, words: str) -> Shares:
     if len({trial.values[index] for trial in study.get_trials(deepcopy=False)}) < 2:
         return Shares(metric, method, {}, "it is the same in all trials")
     is_less_better = study.directions[index] is StudyDirection.MINIMIZE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evaluator: BaseImportanceEvaluator = (
-            FanovaImportanceEvaluator(n_trees=TREES, seed=0) if method == "fanova" else PedAnovaImportanceEvaluator()
-        )
         try:
-            shares = get_param_importances(
-                study, evaluator=evaluator, target=lambda trial: _lower_is_better(trial.values[index], is_less_better)
+            shares = optuna.importance.get_param_importances(
+                study,
+                evaluator=_evaluator(method),
+                target=lambda trial: _lower_is_better(trial.values[index], is_less_better),
             )
         except (ValueError, RuntimeError) as error:
             return Shares(metric, method, {}, str(error))
