@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
 
 LEAST_TRIALS = 10
-TREES = 32
+TREES = 20
 METHODS = {"ped_anova": 4000, "fanova": 300}
 """By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
 
