@@ -7,20 +7,20 @@ those of the regressions with inert parameters modelled as such; intervals are t
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from greenopt.analysis.results import Advice, Coding, Coefficient, Regression, Response, ValueAdvice
 from greenopt.analysis.trials import COMPLETE
-from greenopt.spec import Choice, StudySpec, Value
+from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.wording import significant
 
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
 
 FOUND = 0.05
-SURENESSES = SETTLED, LIKELY, NO_MATTER, OPEN = "settled", "likely", "no_matter", "open"
+SURENESSES = SETTLED, LIKELY, TRADE_OFF, NO_MATTER, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
 NEXT_TRIALS = 6
 NO_ADVICE = "No advice: the energy of these trials cannot be explained by their settings."
 SLIGHTLY_MORE = math.log(1.05)
@@ -47,6 +47,10 @@ class Effect:
         p_holm = max(row.p_holm or 0.0, row.hc3_p_holm or 0.0)
         return cls(row.coef, low, high, max(row.p, row.hc3_p or 0.0), p_holm)
 
+    def times(self, factor: float) -> "Effect":
+        """The effect of so many steps, of more than none."""
+        return replace(self, estimate=self.estimate * factor, low=self.low * factor, high=self.high * factor)
+
 
 def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.DataFrame", spec: StudySpec) -> Advice:
     """Advice from a study's regressions; it says so where there is none to give."""
@@ -59,7 +63,7 @@ def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.D
     values = [
         _advised(parameter, distribution, energy, accuracy)
         for parameter, distribution in spec.space.free.items()
-        if isinstance(distribution, Choice) and parameter in energy.reference
+        if parameter in energy.reference
     ]
     values.sort(key=lambda advice: (SURENESSES.index(advice.sureness), advice.energy_ratio))
     chosen = {advice.parameter: advice.value for advice in values if advice.sureness in (SETTLED, LIKELY)}
@@ -70,22 +74,30 @@ def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.D
     return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
 
 
-def _effects(parameter: str, reference: Value, regression: Regression) -> dict[Value, Effect]:
-    rows = {
-        row.value: Effect.of(row)
-        for row in regression.coefficients
-        if row.parameter == parameter and row.value is not None
-    }
-    return {reference: Effect(), **rows}
+def _effects(
+    parameter: str, distribution: Distribution, reference: Value, regression: Regression
+) -> dict[Value, Effect]:
+    """The effect of each value; of a range that of its upper end against its lower one."""
+    effects: dict[Value, Effect] = {reference: Effect()}
+    rows = [row for row in regression.coefficients if row.parameter == parameter]
+    if isinstance(distribution, Range):
+        low, high = float(distribution.low), float(distribution.high)
+        span = math.log10(high / low) if distribution.log else high - low
+        if rows:
+            effects[distribution.high] = Effect.of(rows[0]).times(span)
+        return effects
+    return {**effects, **{row.value: Effect.of(row) for row in rows if row.value is not None}}
 
 
-def _advised(parameter: str, distribution: Choice, energy: Regression, accuracy: Regression | None) -> ValueAdvice:
+def _advised(
+    parameter: str, distribution: Distribution, energy: Regression, accuracy: Regression | None
+) -> ValueAdvice:
     reference = energy.reference[parameter]
-    costs = _effects(parameter, reference, energy)
+    costs = _effects(parameter, distribution, reference, energy)
     gains: dict[Value, Effect] = {}
     if accuracy is not None and accuracy.reference.get(parameter) == reference:
-        gains = _effects(parameter, reference, accuracy)
-    allowed = [value for value in costs if value in distribution.values and _keeps_accuracy(value, gains)]
+        gains = _effects(parameter, distribution, reference, accuracy)
+    allowed = [value for value in costs if distribution.holds(value) and _keeps_accuracy(value, gains)]
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
     sureness = _sureness(cost, gain)
@@ -130,6 +142,8 @@ def _sureness(cost: Effect, gain: Effect | None) -> str:
         return SETTLED
     if gain is not None and gains and gain.p_holm < FOUND and cost.high <= SLIGHTLY_MORE:
         return SETTLED
+    if gain is not None and gains and gain.p < FOUND and not saves and cost.p < FOUND:
+        return TRADE_OFF
     if saves and cost.p < FOUND and (gain is None or gain.estimate >= -MARGIN):
         return LIKELY
     return LIKELY if gain is not None and gains and gain.p < FOUND and cost.estimate <= SLIGHTLY_MORE else OPEN
@@ -143,6 +157,8 @@ def _words(parameter: str, value: Value, reference: Value, cost: Effect, gain: E
     if gain is not None:
         points = f"accuracy {gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
     head = f"{parameter}: {value} instead of {reference}: {energy}, {points}"
+    if sureness == TRADE_OFF:
+        return f"{head}; a choice between accuracy and energy that is yours"
     return f"{head}; {sureness}{': ' if sureness != SETTLED else ''}{'; '.join(_doubts(cost, gain, sureness))}"
 
 
@@ -173,6 +189,7 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
         return ["No advice: no parameter takes several values in these trials."]
     sure = [advice.words for advice in values if advice.sureness == SETTLED]
     likely = [advice.words for advice in values if advice.sureness == LIKELY]
+    likely += [advice.words for advice in values if advice.sureness == TRADE_OFF]
     undecided, idle = (
         ", ".join(advice.parameter for advice in values if advice.sureness == kind) for kind in (OPEN, NO_MATTER)
     )

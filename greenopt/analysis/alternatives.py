@@ -13,6 +13,7 @@ from statsmodels.robust.robust_linear_model import RLM
 from greenopt.analysis.design import Matrix
 from greenopt.analysis.fit import Fit
 from greenopt.analysis.results import Alternative, Coefficient
+from greenopt.wording import counted
 
 FOUND = 0.05
 HUBER_BEND = 1.345
@@ -70,7 +71,7 @@ def censored(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, bounds:
     coefs, errors = np.full(len(fitted.design.columns), np.nan), np.full(len(fitted.design.columns), np.nan)
     coefs[keep], errors[keep] = solved
     p = 2 * stats.norm.sf(np.abs(coefs / errors))
-    method = f"censored (Tobit), with {len(bounds)} trials that ended early as lower bounds"
+    method = f"censored (Tobit), with {counted(len(bounds))} that ended early as lower bounds"
     return _compared(method, fitted, found, len(fitted.response) + len(bounds), coefs, errors, p)
 
 
@@ -78,7 +79,7 @@ def at_worst(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, worst: 
     """OLS with the trials that ended early at the worst value that they could have had."""
     response = np.concatenate([fitted.response, np.full(len(early), worst)])
     result = OLS(response, np.vstack([fitted.design.matrix, early])).fit()
-    method = f"OLS with {len(early)} trials that ended early at {worst:g}"
+    method = f"OLS with {counted(len(early))} that ended early at {worst:g}"
     return _compared(method, fitted, found, len(response), result.params, result.bse, result.pvalues)
 
 
@@ -150,5 +151,5 @@ def _words(found: tuple[Coefficient, ...], other: dict[str, tuple[float, float, 
         return "there was no clear effect to confirm"
     lost = [row.name for row in clear if other[row.name][2] >= FOUND or other[row.name][0] * row.coef < 0]
     if not lost:
-        return f"confirms all {len(clear)} clear effects"
-    return f"does not confirm {', '.join(lost)} ({len(lost)} of {len(clear)} clear effects)"
+        return f"confirms {'the one clear effect' if len(clear) == 1 else f'all {len(clear)} clear effects'}"
+    return f"does not confirm {', '.join(lost)} ({len(lost)} of {counted(len(clear), 'clear effect')})"

@@ -12,6 +12,7 @@ from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, counts_of, exclusions_of
 from greenopt.events import EnergySource
 from greenopt.spec import StudySpec
+from greenopt.wording import counted
 
 
 def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iterable[Importance] = ()) -> Analysis:
@@ -50,7 +51,7 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts) -> tuple[str, ...]:
     ended_early = counts.pruned + counts.failed
     if ended_early:
         notes.append(
-            f"{counts.pruned} trials stopped early and {counts.failed} failed; they are left out of means, rankings "
+            f"{counted(counts.pruned)} stopped early and {counts.failed} failed; they are left out of means, rankings "
             "and regressions, which therefore describe trials that can be completed"
         )
     sources = set(trials["energy_source"].dropna()) if "energy_source" in trials else set()

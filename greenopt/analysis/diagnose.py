@@ -12,6 +12,7 @@ DOUBT = 0.01
 LEAST_FOR_TESTS = 8
 SKEWED, HEAVY_TAILED = 0.5, 4.0
 NAMED = 8
+EXPLAINED = 1 - 1e-12
 
 
 def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
@@ -27,7 +28,7 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
     influential = _influential(fitted, residual, trials)
     enough = len(residual) >= LEAST_FOR_TESTS
     is_odd = enough and normality_p < DOUBT and (abs(skewness) > SKEWED or kurtosis > HEAVY_TAILED)
-    words = [*_few(fitted), *_alone(fitted, trials)]
+    words = [*_exact(fitted), *_few(fitted), *_alone(fitted, trials)]
     if is_odd:
         words.append(
             f"the residuals are not normal (Jarque-Bera p = {normality_p:.2g}, skewness {skewness:.2g}, kurtosis "
@@ -41,8 +42,11 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
     if influential:
         named = ", ".join(map(str, influential[:NAMED]))
         more = f" and {len(influential) - NAMED} more" if len(influential) > NAMED else ""
-        words.append(f"trials {named}{more} pull the fit most (Cook's distance above 4/n)")
-    if not is_odd and not uneven:
+        pull = f"trial {named} pulls" if len(influential) == 1 else f"trials {named}{more} pull"
+        words.append(f"{pull} the fit most (Cook's distance above 4/n)")
+    if spread_p is None or not enough:
+        words.append("there are too few trials to test whether the residuals are normal and equally spread")
+    elif not is_odd and not uneven:
         words.append("the residuals give no reason to distrust p and intervals (normal, equally spread)")
     return Diagnostics(
         normality_p=normality_p if enough else None,
@@ -53,6 +57,12 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
         words=tuple(words),
         asks_for_robust=is_odd or uneven,
     )
+
+
+def _exact(fitted: Fit) -> list[str]:
+    if fitted.result.rsquared < EXPLAINED:
+        return []
+    return ["the settings explain every trial to the last digit: there is no chance in it for p and intervals to judge"]
 
 
 def _few(fitted: Fit) -> list[str]:

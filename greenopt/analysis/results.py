@@ -329,7 +329,8 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        sureness: `settled` (holds after correction), `likely`, `open`, or `no_matter` (all within 10 % of energy).
+        sureness: `settled` (holds after correction), `likely`, `trade_off` (more accurate for more energy), `no_matter`
+            (all values within 10 % of energy), or `open`.
         words: one sentence.
     """
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
-from greenopt.cli.regression_tables import print_regression
+from greenopt.cli.regression_tables import is_estimated, print_regression
 from greenopt.events import EnergySource
 from greenopt.wording import MISSING, energy_words, fraction_words, setting_words, significant
 
@@ -38,7 +38,7 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
     for title, rows in shown.items():
         console.print(_trials(title, rows))
     if analysis.hypervolume.value is not None:
-        source = EnergySource.ESTIMATE if _is_estimated(analysis) else None
+        source = EnergySource.ESTIMATE if is_estimated(analysis) else None
         reference = energy_words(analysis.hypervolume.reference_energy_wh, source)
         console.print(f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}", highlight=False)
     _print_lines(console, _settings(shown.values()))
@@ -86,13 +86,8 @@ def _table(title: str, *heads: str) -> Table:
     return table
 
 
-def _is_estimated(analysis: Analysis) -> bool:
-    """Whether the energy of any trial is an estimate."""
-    return "energy_source" in analysis.trials and EnergySource.ESTIMATE in set(analysis.trials["energy_source"])
-
-
 def _described(analysis: Analysis) -> Table:
-    estimated = " est." if _is_estimated(analysis) else ""
+    estimated = " est." if is_estimated(analysis) else ""
     table = _table("\nCompleted trials", "", "n", "min", "median", "mean", "max", "std")
     for name, column in analysis.descriptive.items():
         unit = f" {UNITS[name]}{estimated}" if name in UNITS else ""
@@ -165,7 +160,7 @@ def _overview(analysis: Analysis, coding: Coding) -> Table:
             f"{fitted.r_squared:.3f}",
             f"{fitted.adj_r_squared:.3f}",
             unseen,
-            f"{fitted.f_value:.2f}" if math.isfinite(fitted.f_value) else MISSING,
+            f"{fitted.f_value:.4g}" if math.isfinite(fitted.f_value) else MISSING,
             f"{fitted.f_pvalue:.2g}",
         )
     return table

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
-from greenopt.wording import MISSING, significant
+from greenopt.events import EnergySource
+from greenopt.wording import MISSING, energy_words, significant
 
 FOUND = 0.05
 PAIRS = 3
@@ -26,7 +27,7 @@ def print_regression(console: Console, analysis: Analysis, response: Response, c
         console.print(line, highlight=False, markup=False)
     if fitted.anova:
         console.print(_anova(fitted))
-    console.print(_coefficients(fitted))
+    console.print(_coefficients(fitted, is_estimated=is_estimated(analysis)))
     for line in _remarks(fitted):
         console.print(f"- {line}", highlight=False, markup=False)
 
@@ -35,7 +36,7 @@ def _summary(fitted: Regression) -> list[str]:
     unseen = MISSING if fitted.cv_r_squared is None else f"{fitted.cv_r_squared:.3f}"
     return [
         f"{fitted.n} trials, R2 {fitted.r_squared:.3f}, adjusted {fitted.adj_r_squared:.3f}, on unseen trials {unseen}",
-        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.2f}, p = {fitted.f_pvalue:.2g}; "
+        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.4g}, p = {fitted.f_pvalue:.2g}; "
         f"rank {fitted.rank} of {fitted.columns} columns, condition number {fitted.condition_number:.3g}",
     ]
 
@@ -47,11 +48,16 @@ def _anova(fitted: Regression) -> Table:
         table.add_column(head, justify="right")
     for row in sorted(fitted.anova, key=lambda row: row.p):
         ps = (p_words(p) for p in (row.p, row.p_holm, row.p_bh))
-        table.add_row(row.parameter, str(row.df), f"{row.f:.2f}", *ps, f"{row.partial_eta_squared:.3f}")
+        table.add_row(row.parameter, str(row.df), f"{row.f:.4g}", *ps, f"{row.partial_eta_squared:.3f}")
     return table
 
 
-def _coefficients(fitted: Regression) -> Table:
+def is_estimated(analysis: Analysis) -> bool:
+    """Whether the energy of any trial is an estimate."""
+    return EnergySource.ESTIMATE in set(analysis.trials["energy_source"])
+
+
+def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
     is_log = fitted.response is Response.LOG_ENERGY_WH
     title = "by value, as change of energy" if is_log else f"by value, in {fitted.response.unit}"
     table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
@@ -70,7 +76,12 @@ def _coefficients(fitted: Regression) -> Table:
         parameter = row.parameter
         tail = (number(row.std_err).lstrip("+"), f"{row.t:.2f}", p_words(row.p)) if is_paper else _ps(row)
         name = row.name if row.value is None else f"  {row.value}"
-        table.add_row(name, str(row.trials), *_effect(row, number, is_log=is_log and not is_paper), *tail)
+        table.add_row(
+            name,
+            str(row.trials),
+            *_effect(row, number, is_log=is_log and not is_paper, is_estimated=is_estimated),
+            *tail,
+        )
     return table
 
 
@@ -78,13 +89,14 @@ def _ps(row: Coefficient) -> tuple[str, ...]:
     return tuple(p_words(p) for p in (row.p, row.hc3_p, row.p_holm))
 
 
-def _effect(row: Coefficient, number: Callable[[float], str], *, is_log: bool) -> tuple[str, str]:
+def _effect(row: Coefficient, number: Callable[[float], str], *, is_log: bool, is_estimated: bool) -> tuple[str, str]:
     """The estimate and its interval; of a log energy as per cent, but for the constant, which is in Wh."""
     if not is_log:
         return number(row.coef), f"{number(row.low)} to {number(row.high)}"
     if row.parameter is None:
         low, high = significant(math.exp(row.low)), significant(math.exp(row.high))
-        return f"{significant(math.exp(row.coef))} Wh", f"{low} to {high}"
+        source = EnergySource.ESTIMATE if is_estimated else None
+        return energy_words(math.exp(row.coef), source), f"{low} to {high}"
     return percent(row.coef), f"{percent(row.low)} to {percent(row.high)}"
 
 

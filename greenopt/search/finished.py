@@ -46,9 +46,10 @@ def create_finished(spec: StudySpec, storage: optuna.storages.BaseStorage, trial
         raise UsageError(f"study {spec.name}: is in this storage already; give another name with --name")
     search = Search(spec, storage)
     try:
-        study = optuna.load_study(study_name=spec.name, storage=storage)
+        study_id = storage.get_study_id_from_name(spec.name)
         for trial in trials:
-            study.add_trial(_frozen(trial, spec))
+            # Not Study.add_trial, which refuses a trial of which nobody knows when it ran.
+            storage.create_new_trial(study_id, template_trial=_frozen(trial, spec))
     except BaseException:
         optuna.delete_study(study_name=spec.name, storage=storage)
         raise

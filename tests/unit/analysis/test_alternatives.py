@@ -77,5 +77,5 @@ def test_an_effect_that_hangs_on_those_that_ended_is_named() -> None:
     found = coefficients_of(fitted, Coding.TREATMENT)
     found = tuple(row if row.parameter is None else row.__class__(**{**vars(row), "p_holm": row.p}) for row in found)
     many = np.column_stack([np.ones(300), np.ones(300)])
-    assert at_worst(fitted, found, many[:1], 0.0).words == "confirms all 1 clear effects"
+    assert at_worst(fitted, found, many[:1], 0.0).words == "confirms the one clear effect"
     assert "does not confirm a_1" in at_worst(fitted, found, many, 0.0).words

@@ -52,9 +52,9 @@ def test_what_is_left_out_is_named_with_the_reason(known: Analysis) -> None:
 
 def test_the_trial_that_stopped_early_is_a_lower_bound(known: Analysis) -> None:
     methods = [other.method for other in known.regressions[Response.LOG_ENERGY_WH][Coding.EFFECTIVE].alternatives]
-    assert "censored (Tobit), with 1 trials that ended early as lower bounds" in methods
+    assert "censored (Tobit), with 1 trial that ended early as lower bounds" in methods
     accuracy = [other.method for other in known.regressions[Response.ACCURACY][Coding.EFFECTIVE].alternatives]
-    assert accuracy == ["OLS with 1 trials that ended early at 0"]
+    assert accuracy == ["OLS with 1 trial that ended early at 0"]
 
 
 def test_the_rankings_and_the_front_are_those_of_completed_trials(known: Analysis) -> None:
@@ -143,3 +143,37 @@ def test_no_effect_gives_no_advice_to_follow() -> None:
 def test_accuracy_is_not_sold_for_energy() -> None:
     found = analyse(SPEC, known_rows(SPEC, 300, 2, {("batch_size", 128): -1.0}, {("batch_size", 128): -0.2}))
     assert {advice.parameter: advice.value for advice in found.advice.values}["batch_size"] != 128
+
+
+def test_more_accuracy_for_more_energy_is_left_to_the_reader() -> None:
+    found = analyse(SPEC, known_rows(SPEC, 300, 2, {("batch_size", 128): 1.0}, {("batch_size", 128): 0.2}))
+    (advice,) = [one for one in found.advice.values if one.parameter == "batch_size"]
+    assert (advice.value, advice.sureness) == (128, "trade_off")
+    assert "a choice between accuracy and energy that is yours" in advice.words
+    assert found.advice.setting is not None
+    assert found.advice.setting["batch_size"] == 4
+
+
+def test_a_range_is_advised_by_its_ends() -> None:
+    spec = StudySpec.model_validate(
+        {
+            "study": {"name": "ranged", "trials": 60, "objective": "elsewhere:trained"},
+            "training": {"epochs": 1},
+            "space": {"width": {"low": 10, "high": 110}, "kind": ["a", "b"]},
+        }
+    )
+    rows = [
+        {
+            "trial": number,
+            "state": "complete",
+            "width": (width := 10 + (37 * number) % 101),
+            "kind": "ab"[number % 2],
+            "accuracy": 0.5 + 0.001 * (number % 7),
+            "energy_wh": math.exp(-0.01 * width + 0.01 * (number % 5)),
+            "epochs_done": 1,
+        }
+        for number in range(60)
+    ]
+    (advice,) = [one for one in analyse(spec, rows).advice.values if one.parameter == "width"]
+    assert (advice.value, advice.baseline, advice.sureness) == (110, 10, "settled")
+    assert advice.energy_ratio == pytest.approx(math.exp(-1.0), rel=0.02)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from greenopt.cli import app
 from greenopt.errors import UsageError
 from greenopt.events import EnergySource, Outcome
-from greenopt.importing import read_import
+from greenopt.importing import read_import, write_import
 from greenopt.runs import RunFolder
 from greenopt.search import open_storage, read_study
 from tests.known_effects import paper_study, write_known_study
@@ -78,10 +78,14 @@ def test_broken_rows_are_named_and_skipped(tmp_path: Path) -> None:
         assert words in why
 
 
-def test_a_table_that_does_not_say_the_source_says_so(tmp_path: Path) -> None:
+def test_what_a_table_does_not_say_stays_unknown(tmp_path: Path) -> None:
     path = table(tmp_path, "4,0.5,2.0", head="batch_size,accuracy,energy_wh")
-    (trial,) = read_import(path, "t").trials
-    assert trial.events[-1].energy.source is EnergySource.UNKNOWN  # type: ignore[union-attr]
+    imported = read_import(path, "t")
+    assert imported.trials[0].events[-1].energy.source is EnergySource.UNKNOWN  # type: ignore[union-attr]
+    folder = RunFolder(write_import(imported, tmp_path / "runs"))
+    (row,) = read_study("t", open_storage(folder.storage())).rows
+    assert row["energy_source"] == "unknown"
+    assert row["began"] is row["ended"] is row["wh_per_epoch"] is row["seconds"] is None
 
 
 def test_columns_that_are_no_figures_are_parameters(tmp_path: Path) -> None:
