@@ -85,7 +85,7 @@ def _alone(fitted: Fit, trials: tuple[int, ...]) -> list[str]:
 
 def _breusch_pagan_p(fitted: Fit, residual: Matrix) -> float | None:
     """Koenker's studentised test: n R2 of the squared residuals on the design."""
-    if fitted.df_resid < LEAST_FOR_TESTS or not fitted.has_constant:
+    if fitted.df_resid < LEAST_FOR_TESTS:
         return None
     squares = residual**2 - np.mean(residual**2)
     total = float(squares @ squares)

@@ -102,7 +102,10 @@ def fit(design: Design, response: Matrix) -> Fit:
         # A deficient rank is said in words, and what it leaves undetermined is left out.
         warnings.simplefilter("ignore", SingularMatrixWarning)
         result = OLS(response, design.matrix).fit()
-    return Fit(design, response, result)
+    fitted = Fit(design, response, result)
+    if not fitted.has_constant:
+        raise RefusedError("without a constant it needs a parameter with a list of values; all are ranges")
+    return fitted
 
 
 def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:

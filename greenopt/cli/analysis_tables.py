@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
-from greenopt.cli.regression_tables import is_estimated, print_regression
+from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.events import EnergySource
 from greenopt.wording import MISSING, energy_words, fraction_words, setting_words, significant
 
@@ -139,7 +139,7 @@ def _correlated(analysis: Analysis) -> Table:
             str(row.n),
             f"{row.pearson:+.3f}",
             f"{row.low:+.3f} to {row.high:+.3f}",
-            f"{row.p:.2g}",
+            small_p(row.p),
             f"{row.spearman:+.3f}",
         )
     return table
@@ -161,7 +161,7 @@ def _overview(analysis: Analysis, coding: Coding) -> Table:
             f"{fitted.adj_r_squared:.3f}",
             unseen,
             f"{fitted.f_value:.4g}" if math.isfinite(fitted.f_value) else MISSING,
-            f"{fitted.f_pvalue:.2g}",
+            small_p(fitted.f_pvalue),
         )
     return table
 

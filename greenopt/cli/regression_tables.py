@@ -36,7 +36,7 @@ def _summary(fitted: Regression) -> list[str]:
     unseen = MISSING if fitted.cv_r_squared is None else f"{fitted.cv_r_squared:.3f}"
     return [
         f"{fitted.n} trials, R2 {fitted.r_squared:.3f}, adjusted {fitted.adj_r_squared:.3f}, on unseen trials {unseen}",
-        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.4g}, p = {fitted.f_pvalue:.2g}; "
+        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.4g}, p = {small_p(fitted.f_pvalue)}; "
         f"rank {fitted.rank} of {fitted.columns} columns, condition number {fitted.condition_number:.3g}",
     ]
 
@@ -121,6 +121,11 @@ def p_words(p: float | None) -> str:
     if p is None:
         return MISSING
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def small_p(p: float) -> str:
+    """A p with its power of ten; one that is too small for a number as such."""
+    return f"{p:.2g}" if p > 0 else "<1e-300"
 
 
 def _remarks(fitted: Regression) -> list[str]:

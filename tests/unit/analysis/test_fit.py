@@ -209,3 +209,20 @@ def test_what_cannot_be_estimated_is_refused_with_the_reason(trials: int, consta
     response = np.ones(trials) if constant else table["accuracy"].to_numpy(dtype=float)
     with pytest.raises(RefusedError, match=message):
         fit(design_of(table, spec, Coding.TREATMENT), response)
+
+
+def test_the_papers_coding_of_ranges_alone_is_refused() -> None:
+    spec = StudySpec.model_validate(
+        {
+            "study": {"name": "ranged", "trials": 9, "objective": "elsewhere:trained"},
+            "training": {"epochs": 1},
+            "space": {"width": {"low": 1, "high": 9}},
+        }
+    )
+    table = analysed_trials(
+        spec, [{"trial": n, "state": "complete", "width": n, "accuracy": n % 3} for n in range(1, 9)]
+    )
+    response = table["accuracy"].to_numpy(dtype=float)
+    assert fit(design_of(table, spec, Coding.TREATMENT), response).rank == 2
+    with pytest.raises(RefusedError, match="all are ranges"):
+        fit(design_of(table, spec, Coding.PAPER), response)
