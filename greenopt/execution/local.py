@@ -1,4 +1,4 @@
-"""Trials on this host: one fresh child process a trial, pinned to one whole GPU by UUID, or to the CPU.
+"""Trials on this host: one fresh process a trial, pinned to one whole GPU by UUID, or to the CPU.
 
 Invariants: a child holds a pipe whose other end is this process's, so that it ends when this process does, however
 that happens; it gets a process session of its own, so that Ctrl-C in a terminal reaches the coordinator alone.
@@ -7,8 +7,6 @@ that happens; it gets a process session of its own, so that Ctrl-C in a terminal
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +17,18 @@ from pydantic import ValidationError
 
 from greenopt.events import decode
 from greenopt.execution.contract import EventArrived, Message, ProcessEnded, Slot
+from greenopt.execution.processes import FreshInterpreter, Starter, TrialProcess, WarmCopy
 from greenopt.spec import TrialSpec
 
 GRACE_S = 10.0
 LINGER_POLL_S = 0.05
 LOG_TAIL_LINES = 20
-TRIAL_COMMAND = (sys.executable, "-m", "greenopt.trial")
 
 
 @dataclass
 class _Child:
     trial: int
-    process: subprocess.Popen[bytes]
+    process: TrialProcess
     events: BinaryIO
     log: Path
     unread: bytes = b""
@@ -39,17 +37,19 @@ class _Child:
 
 
 class LocalEngine:
-    """Child processes of this process; see `Engine`."""
+    """Processes on this host; see `Engine`."""
 
-    def __init__(self, slots: Sequence[Slot], command: Sequence[str] = TRIAL_COMMAND) -> None:
+    def __init__(self, slots: Sequence[Slot], starter: Starter | None = None) -> None:
         """Prepare the engine; nothing runs yet.
 
         Args:
             slots: where trials may run.
-            command: program that takes a trial's specification file and `--events-fd N`.
+            starter: starts processes; unless given, copies of a warm one for greenopt's own training, and fresh
+                interpreters for functions, which may not need TensorFlow.
         """
         self._slots = tuple(slots)
-        self._command = tuple(command)
+        self._fresh = starter or FreshInterpreter()
+        self._warm = starter or WarmCopy()
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -63,22 +63,22 @@ class LocalEngine:
         spec = spec.model_copy(update={"gpu_uuid": slot.gpu_uuid, "share_gpu": slot.is_shared})
         spec_file = log.with_name("spec.json")
         spec_file.write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        read_end, write_end = os.pipe()
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [*self._command, str(spec_file), "--events-fd", str(write_end)],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write_end],
-                env=child_environment(os.environ, slot),
-                start_new_session=True,
-            )
-        os.close(write_end)
+        process, read_end = self._process(spec, spec_file, log, child_environment(os.environ, slot))
         os.set_blocking(read_end, False)
         child = _Child(spec.trial, process, os.fdopen(read_end, "rb", buffering=0), log)
         self._children[spec.trial] = child
         self._selector.register(child.events, selectors.EVENT_READ, child)
+
+    def _process(
+        self, spec: TrialSpec, spec_file: Path, log: Path, environment: Mapping[str, str]
+    ) -> tuple[TrialProcess, int]:
+        if spec.objective is None:
+            try:
+                return self._warm.start(spec_file, log, environment)
+            except (OSError, EOFError):
+                # The process to be copied is gone, or could not import; a fresh interpreter's log says why.
+                self._warm = self._fresh
+        return self._fresh.start(spec_file, log, environment)
 
     def receive(self, timeout_s: float) -> list[Message]:
         """Events of all children, and the ends of those that are gone."""
@@ -92,7 +92,7 @@ class LocalEngine:
             if child.process.poll() is not None:
                 messages += self._reap(child)
             elif child.kill_at_s is not None and time.monotonic() >= child.kill_at_s:
-                child.process.kill()
+                child.process.signal(signal.SIGKILL)
         return messages
 
     def end(self, trial: int) -> None:
@@ -100,12 +100,12 @@ class LocalEngine:
         child = self._children.get(trial)
         if child is not None and child.kill_at_s is None:
             child.kill_at_s = time.monotonic() + GRACE_S
-            child.process.terminate()
+            child.process.signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Kill what still runs."""
         for child in list(self._children.values()):
-            child.process.kill()
+            child.process.signal(signal.SIGKILL)
             child.process.wait()
             self._reap(child)
         self._selector.close()
@@ -144,10 +144,9 @@ class LocalEngine:
         """Read what a process left that has exited, and forget it."""
         messages = self._read(child)
         self._hang_up(child)
-        code = child.process.returncode
+        code = child.process.wait()
         child.events.close()
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+        child.process.let_go()
         del self._children[child.trial]
         name = signal.Signals(-code).name if code < 0 else None
         messages.append(ProcessEnded(child.trial, None if code < 0 else code, name, log_tail(child.log)))

@@ -88,6 +88,7 @@ class TrainingSpec(Table):
     random_magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5
     calibration_images: PositiveInt = 100
     block_images: PositiveInt = 2560
+    device_images_bytes: Annotated[int, Field(ge=0)] = 8_000_000_000
     evaluation_batch_size: PositiveInt = 128
     time_limit_s: PositiveFloat | None = None
 

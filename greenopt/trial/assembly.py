@@ -10,14 +10,26 @@ import tensorflow as tf
 from greenopt.spec import Internal, TrialSpec
 from greenopt.trial.augment import build_augmentation
 from greenopt.trial.data import Images, Split
+from greenopt.trial.lean_layers import fuse_batchnorm, multiply_pointwise
 from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
-from greenopt.trial.model import build_model, rescales_itself
-from greenopt.trial.optimizer import build_optimizer
+from greenopt.trial.model import all_layers, build_model, rescales_itself
+from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
 from greenopt.trial.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.preprocessing import fit_scaling
 from greenopt.trial.quantize import quantization_aware, quantized_layers
 
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
+
+
+POINTWISE = False
+
+
+@dataclass(frozen=True)
+class LeanLayers:
+    """How many layers compute by fewer operations than Keras's; see `lean_layers`."""
+
+    fused_batchnorm: int
+    multiplied_pointwise: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +40,7 @@ class Assembly:
     trainer: Trainer
     formats: NumberFormats
     augmentation: keras.layers.Layer | None
+    lean_layers: LeanLayers
 
 
 def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
@@ -48,21 +61,29 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         with dtype_policy(formats.policy):
             model = quantization_aware(model)
     model.compile(
-        optimizer=build_optimizer(setting, training, steps),
+        optimizer=build_optimizer(setting, training),
         loss=keras.losses.CategoricalCrossentropy(),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=jit,
     )
     _create_variables(model, images.classes)
+    lean_layers = _lean(model, jit)
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,
         image_dtype=formats.images,
         scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
         augmentation=augmentation,
+        rates=Rates(model.optimizer, build_schedule(setting, training, steps), training.epochs * steps),
         seed=spec.training_seed,
     )
-    return Assembly(model, Trainer(model, images, split.train, training, recipe), formats, augmentation)
+    trainer = Trainer(model, images, split.train, training, recipe)
+    return Assembly(model, trainer, formats, augmentation, lean_layers)
+
+
+def _lean(model: keras.Model, jit: bool) -> LeanLayers:
+    layers = all_layers(model)
+    return LeanLayers(fuse_batchnorm(layers), multiply_pointwise(layers) if jit and POINTWISE else 0)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -106,7 +127,10 @@ def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) 
         "augmentation": _class_of(assembly.augmentation),
         "jit_compile": model.jit_compile,
         "quantized_layers": len(quantized_layers(model)),
+        "fused_batchnorm": assembly.lean_layers.fused_batchnorm,
+        "multiplied_pointwise": assembly.lean_layers.multiplied_pointwise,
         "steps_per_block": trainer.block_steps,
+        "images_on": trainer.feed_place,
         "device": devices[0].device_type,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

@@ -1,7 +1,8 @@
 """The training loop: blocks of steps on the device, in one program each, by Keras's own training step.
 
-Images stay on the device. An epoch is a permutation of the training ids, cut into blocks of some batches. A block is
-gathered and augmented outside XLA, then trained on in one call that runs all its steps. Validation runs in blocks too.
+An epoch is a permutation of the training ids, cut into blocks of some batches. A block is augmented, scaled and
+cast outside XLA, then trained on in one call that runs all its steps. Validation runs in blocks too. The learning rates
+of all steps are a table that the program reads, so that one program, compiled once, serves every schedule and scaling.
 
 Invariant: after `warm_up` every program is compiled and every variable is as it was before.
 """
@@ -9,6 +10,7 @@ Invariant: after `warm_up` every program is compiled and every variable is as it
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,8 +20,11 @@ import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
 from greenopt.trial.augment import as_function
-from greenopt.trial.data import Ids, Images
+from greenopt.trial.caches import name_functions_afresh
+from greenopt.trial.data import Array, Ids, Images
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.feed import Block, feed_of
+from greenopt.trial.optimizer import Rates
 from greenopt.trial.precision import dtype_policy
 from greenopt.trial.preprocessing import Scaling
 
@@ -43,6 +48,7 @@ class Recipe:
         image_dtype: type that images are cast to after scaling.
         scaling: of the images; None leaves them at 0..255.
         augmentation: a layer; None leaves training images as they are.
+        rates: learning rate of each step of the training.
         seed: of the order of the training images.
     """
 
@@ -51,14 +57,15 @@ class Recipe:
     image_dtype: str
     scaling: Scaling | None
     augmentation: keras.layers.Layer | None
+    rates: Rates
     seed: int
 
 
 class Trainer:
-    """Trains and evaluates one compiled model on images that it holds on the device."""
+    """Trains and evaluates one compiled model."""
 
     def __init__(self, model: keras.Model, images: Images, train: Ids, training: TrainingSpec, recipe: Recipe) -> None:
-        """Bring the images to the device; nothing is compiled or trained yet.
+        """Bring the images to where they are fed from; nothing is compiled or trained yet.
 
         Args:
             model: a model, compiled with an optimizer, a loss and the metric `accuracy`.
@@ -75,17 +82,17 @@ class Trainer:
         self._block_steps = min(self._steps, max(1, training.block_images // recipe.batch_size))
         self._evaluation_batch = training.evaluation_batch_size
         self._evaluation_steps = max(1, training.block_images // self._evaluation_batch)
-        self._classes = images.classes
-        self._x = tf.constant(images.x)
-        self._y = tf.constant(images.y)
+        self._classes, self._labels = images.classes, images.y
+        self._feed = feed_of(images, training.device_images_bytes)
+        self._compute_dtype = model.compute_dtype
         # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
         self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
         self._augment = as_function(recipe.augmentation) if recipe.augmentation is not None else None
         self._loss = keras.metrics.CategoricalCrossentropy()
         self._accuracy = keras.metrics.CategoricalAccuracy()
         # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
-        self._gathered = tf.function(self._gather, autograph=False, jit_compile=False)
-        self._augmented = tf.function(self._gather_augmented, autograph=False, jit_compile=False)
+        self._prepared = tf.function(self._prepare, autograph=False, jit_compile=False)
+        self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
         self._train_block = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
         self._evaluate_block = tf.function(self._evaluate_steps, autograph=False, jit_compile=recipe.jit)
 
@@ -99,11 +106,25 @@ class Trainer:
         """Steps in one call."""
         return self._block_steps
 
+    @property
+    def feed_place(self) -> str:
+        """Where images are fed from: `device` or `host`."""
+        return self._feed.place
+
     def warm_up(self) -> None:
         """Compile and run every program once, then put every variable back."""
-        kept = [(variable, variable.numpy()) for variable in self._variables()]
-        self._run_block(self._train_ids[: self._recipe.batch_size], steps=1)
-        self.evaluate(self._train_ids[:1])
+        kept = [(variable, tf.identity(variable.value)) for variable in self._variables()]
+        training = (*self._training_block(self._train_ids), tf.constant(int(self._loops)))
+        evaluation = (*self._evaluation_block(self._train_ids[:1]), tf.constant(int(self._loops)))
+        name_functions_afresh()
+        self._train_block.get_concrete_function(*training)
+        name_functions_afresh()
+        with ThreadPoolExecutor(1) as tracing:
+            # Tracing holds Python's lock and compiling does not: one program is traced while the other compiles.
+            traced = tracing.submit(lambda: self._evaluate_block.get_concrete_function(*evaluation))
+            self._train_block(*training)
+            traced.result()
+        self._evaluate_block(*evaluation)
         for variable, value in kept:
             variable.assign(value)
 
@@ -120,15 +141,12 @@ class Trainer:
         self._model.reset_metrics()
         order = np.random.default_rng((self._recipe.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
-        for start in range(0, self._steps, self._block_steps):
-            steps = min(self._block_steps, self._steps - start)
-            first = start * self._recipe.batch_size
-            self._run_block(order[first : first + steps * self._recipe.batch_size], steps)
+        for steps_done in self._train_on(order[: self._steps * self._recipe.batch_size]):
             if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
                 # Reading a variable waits for the device, so that what is told is done and not only queued.
                 self._model.optimizer.iterations.numpy()
                 told_s = time.monotonic()
-                on_steps(start + steps)
+                on_steps(steps_done)
         results = self._model.get_metrics_result()
         return Score(float(results["loss"]), float(results["accuracy"]))
 
@@ -139,31 +157,53 @@ class Trainer:
         capacity = self._evaluation_steps * self._evaluation_batch
         for start in range(0, len(ids), capacity):
             part = ids[start : start + capacity]
-            mask = np.zeros(capacity, np.float32)
-            mask[: len(part)] = 1
-            shape = (self._evaluation_steps, self._evaluation_batch)
-            x, y = self._gathered(tf.constant(np.resize(part, shape)))
             steps = math.ceil(len(part) / self._evaluation_batch)
-            self._run(self._evaluate_block, steps, x, y, tf.constant(mask.reshape(shape)))
+            self._run(self._evaluate_block, steps, *self._evaluation_block(part))
         return Score(float(self._loss.result()), float(self._accuracy.result()))
 
-    def prepared(self, ids: Ids) -> Any:
-        """Images as the model gets them, not augmented: (images, height, width, channels) float32 array."""
-        return tf.cast(self._scaled(tf.gather(self._x, ids)), tf.float32).numpy()
+    def learning_rate(self) -> float:
+        """The learning rate that the next step would have."""
+        return self._recipe.rates.next_rate()
 
-    def batches(self, ids: Ids, size: int) -> Iterator[tuple[Any, Any]]:
+    def prepared(self, ids: Ids) -> Array:
+        """Images as the model gets them, not augmented: (images, height, width, channels) float32."""
+        (x, _), *_ = self._feed.blocks([ids])
+        return np.asarray(tf.cast(self._scaled(x), tf.float32))
+
+    def batches(self, ids: Ids, size: int) -> Iterator[tuple[Array, Array]]:
         """Images as the model gets them with their labels, as arrays, in batches of at most `size`."""
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
-            yield self.prepared(part), tf.gather(self._y, part).numpy()
+            yield self.prepared(part), self._labels[part]
 
-    def _run_block(self, ids: Ids, steps: int) -> None:
-        """Train on the first `steps` batches of ids; the rest of the block is filled up with the same ids."""
-        shape = (self._block_steps, self._recipe.batch_size)
+    def _train_on(self, ids: Ids) -> Iterator[int]:
+        """Train on whole batches of ids, block by block; yields how many steps are queued."""
+        total, size = len(ids) // self._recipe.batch_size, self._block_steps * self._recipe.batch_size
+        # The last block is filled up with its own ids and left after its last step.
+        parts = [np.resize(ids[start : start + size], size) for start in range(0, len(ids), size)]
+        for number, block in enumerate(self._feed.blocks(parts)):
+            steps = min(self._block_steps, total - number * self._block_steps)
+            self._run(self._train_block, steps, *self._augment_block(block))
+            yield number * self._block_steps + steps
+
+    def _training_block(self, ids: Ids) -> Block:
+        """The first block of an epoch that trains on ids in their order."""
+        (block,) = self._feed.blocks([np.resize(ids, self._block_steps * self._recipe.batch_size)])
+        return self._augment_block(block)
+
+    def _augment_block(self, block: Block) -> Block:
         # Keras's and keras_cv's augmentation breaks under another policy, in its first call, which traces it.
         with dtype_policy("float32"):
-            x, y = self._augmented(tf.constant(np.resize(ids, shape)))
-        self._run(self._train_block, steps, x, y)
+            x, y = self._augmented(*block)
+        return x, y
+
+    def _evaluation_block(self, ids: Ids) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Images, labels and a mask of what counts, each (steps, batch, ...); ids are repeated to fill it up."""
+        shape = (self._evaluation_steps, self._evaluation_batch)
+        (block,) = self._feed.blocks([np.resize(ids, math.prod(shape))])
+        counts = np.arange(math.prod(shape)) < len(ids)
+        x, y = self._prepared(*block)
+        return x, y, tf.constant(counts.reshape(shape), tf.float32)
 
     def _run(self, program: Callable[..., None], steps: int, *tensors: tf.Tensor) -> None:
         """Run the first steps of a block: in one call where the program loops, else in one call each."""
@@ -182,34 +222,39 @@ class Trainer:
 
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
 
-    def _gather(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(steps, batch) ids -> (steps, batch, height, width, channels) images, (steps, batch, classes) labels."""
-        return tf.gather(self._x, ids), tf.one_hot(tf.gather(self._y, ids), self._classes)
+    def _prepare(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Stored images and labels of an evaluation block -> images as the model gets them, one-hot labels."""
+        return self._blocked(x, tf.one_hot(y, self._classes), self._evaluation_steps, self._evaluation_batch)
 
-    def _gather_augmented(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if self._augment is None:
-            return self._gather(ids)
-        x, y = self._gather(tf.reshape(ids, [-1]))
-        x, y = self._augment(tf.cast(x, tf.float32), y)
-        shape = [self._block_steps, self._recipe.batch_size]
-        return tf.reshape(x, [*shape, *self._x.shape[1:]]), tf.reshape(y, [*shape, self._classes])
+    def _prepare_augmented(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same of a training block, augmented."""
+        y = tf.one_hot(y, self._classes)
+        if self._augment is not None:
+            x, y = self._augment(tf.cast(x, tf.float32), y)
+        return self._blocked(x, y, self._block_steps, self._recipe.batch_size)
+
+    def _blocked(self, x: tf.Tensor, y: tf.Tensor, steps: int, batch: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """(steps * batch, height, width, channels) -> (steps, batch, ...), scaled; labels alike."""
+        return tf.reshape(self._scaled(x), [steps, batch, *x.shape[1:]]), tf.reshape(y, [steps, batch, self._classes])
 
     def _scaled(self, x: tf.Tensor) -> tf.Tensor:
+        """Images scaled, cast to the type that the setting asks for, and then to the model's own."""
         x = tf.cast(x, tf.float32)
         if (scaling := self._recipe.scaling) is not None:
             x = (x - tf.constant(scaling.shift, tf.float32)) / tf.constant(scaling.scale, tf.float32)
-        return tf.cast(x, self._recipe.image_dtype)
+        return tf.cast(tf.cast(x, self._recipe.image_dtype), self._compute_dtype)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
+            self._recipe.rates.set_rate()
             # Not x[at], whose index XLA takes for a constant: it would compile anew for every number.
-            self._model.train_step((self._scaled(tf.gather(x, at)), tf.gather(y, at)))
+            self._model.train_step((tf.gather(x, at), tf.gather(y, at)))
 
         self._repeat(step, number)
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
-            answers = self._model(self._scaled(tf.gather(x, at)), training=False)
+            answers = self._model(tf.gather(x, at), training=False)
             right, counted = tf.gather(y, at), tf.gather(mask, at)
             self._loss.update_state(right, answers, sample_weight=counted)
             self._accuracy.update_state(right, answers, sample_weight=counted)

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from greenopt.energy import PowerSource, open_source
 from greenopt.energy.check import agree, overhead, repeat
 from greenopt.spec import DataSpec, EnergySpec, Internal, Setting, TrainingSpec, TrialSpec
 from greenopt.trial.assembly import assemble
+from greenopt.trial.caches import prepare_compiler
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.lifeline import die_with_parent
 from greenopt.trial.run import choose_device, load_split
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--matrix", type=int, default=8192, help="side of the matrices that are multiplied")
     options = parser.parse_args(arguments)
     die_with_parent()
+    if options.gpu_uuid is not None:
+        prepare_compiler(os.environ)
     try:
         choose_device(options.gpu_uuid)
     except WrongSettingError as error:

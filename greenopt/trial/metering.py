@@ -82,10 +82,19 @@ def await_free(
 def sync_devices() -> None:
     """Wait until the devices have done the work that TensorFlow or PyTorch gave them; neither is imported for it."""
     tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
-    if tensorflow is not None:
+    if tensorflow is not None and _has_devices():
         tensorflow.test.experimental.sync_devices()
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
+
+
+def _has_devices() -> bool:
+    """Whether TensorFlow has opened its devices; waiting for them would open them, and before they are chosen."""
+    from tensorflow.python.eager import context
+
+    # TensorFlow has no public word for it that does not open them.
+    current = context.context_safe()
+    return current is not None and current._initialized
 
 
 def _computing(gpu_uuid: str | None) -> Sequence[GpuProcess]:

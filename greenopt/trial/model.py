@@ -60,10 +60,15 @@ def last_layer(model: keras.Model) -> keras.layers.Layer:
     return last_layer(last) if isinstance(last, keras.Model) else last
 
 
-def batchnorm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """All BatchNormalization layers, those inside of nested models and of composed layers too."""
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers, those inside of nested models and of composed layers too."""
     # Keras has no public walk that enters composed layers.
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    return list(model._flatten_layers())
+
+
+def batchnorm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """All BatchNormalization layers, wherever they are."""
+    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _application(name: str, shape: Shape, classes: int) -> keras.Model:

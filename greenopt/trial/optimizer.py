@@ -1,8 +1,14 @@
-"""Optimizers and learning rate schedules, as Keras has them."""
+"""Optimizers and learning rate schedules, as Keras has them; the rates of a whole training as a table."""
+
+import math
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from greenopt.spec import LrSchedule, Optimizer, Setting, TrainingSpec
+
+_LEAST_TABLE = 1024
 
 
 def build_schedule(
@@ -45,21 +51,59 @@ def build_schedule(
             return schedules.CosineDecay(setting.lr, decay_steps=steps, alpha=training.cosine_alpha)
 
 
-def build_optimizer(setting: Setting, training: TrainingSpec, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a setting; Adam and AdamW take momentum as `beta_1` only where the study says so."""
-    rate = build_schedule(setting, training, steps_per_epoch)
+def build_optimizer(setting: Setting, training: TrainingSpec) -> keras.optimizers.Optimizer:
+    """The optimizer of a setting at its initial rate, a variable; `Rates` gives it the schedule's.
+
+    Adam and AdamW take momentum as `beta_1` only where the study says so.
+    """
     betas = {"beta_1": setting.optimizer_momentum} if training.momentum_as_beta_1 else {}
     match setting.optimizer:
         case Optimizer.SGD:
-            return keras.optimizers.SGD(rate, momentum=setting.optimizer_momentum)
+            return keras.optimizers.SGD(setting.lr, momentum=setting.optimizer_momentum)
         case Optimizer.RMSPROP:
-            return keras.optimizers.RMSprop(rate, momentum=setting.optimizer_momentum)
+            return keras.optimizers.RMSprop(setting.lr, momentum=setting.optimizer_momentum)
         case Optimizer.ADAM:
-            return keras.optimizers.Adam(rate, **betas)
+            return keras.optimizers.Adam(setting.lr, **betas)
         case Optimizer.ADAMW:
-            return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, **betas)
+            return keras.optimizers.AdamW(setting.lr, weight_decay=training.weight_decay, **betas)
 
 
-def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The learning rate that the next step would have."""
-    return float(optimizer.learning_rate.numpy())
+class Rates:
+    """The learning rate of every step of a training, computed once by Keras's schedule.
+
+    A program that reads rates from a table is the same program for every schedule, so that it need not be compiled
+    again; one that computes them has the schedule's numbers in it.
+    """
+
+    def __init__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        schedule: "float | keras.optimizers.schedules.LearningRateSchedule",
+        steps: int,
+    ) -> None:
+        """Tabulate the rates.
+
+        Args:
+            optimizer: has its learning rate as a variable, and counts its steps.
+            schedule: rate by number of steps done.
+            steps: of the whole training.
+        """
+        # The optimizer inside of loss scaling, whose steps are those that were not left out.
+        self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        # The size is part of the compiled program, so there are few sizes.
+        size = max(_LEAST_TABLE, 2 ** math.ceil(math.log2(steps + 1)))
+        with tf.device("CPU"):
+            at = tf.constant(np.minimum(np.arange(size), steps), tf.float32)
+            values = schedule(at) if callable(schedule) else tf.fill([size], schedule)
+        self._table = tf.constant(np.asarray(values, np.float32))
+
+    def set_rate(self) -> None:
+        """Give the optimizer the rate of its next step; part of a program."""
+        self._optimizer.learning_rate.assign(self._next())
+
+    def next_rate(self) -> float:
+        """The learning rate that the next step would have."""
+        return float(self._next())
+
+    def _next(self) -> tf.Tensor:
+        return tf.gather(self._table, tf.minimum(self._optimizer.iterations.value, len(self._table) - 1))

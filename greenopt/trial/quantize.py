@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.model import all_layers
 
 BITS = 8
 LARGEST_INT8 = 127
@@ -117,7 +118,7 @@ def quantization_aware(model: keras.Model) -> keras.Model:
 
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that compute as if in int8, inside of nested models too."""
-    return [layer for layer in model._flatten_layers() if _is_quantized(layer)]
+    return [layer for layer in all_layers(model) if _is_quantized(layer)]
 
 
 def _is_quantized(layer: keras.layers.Layer) -> bool:

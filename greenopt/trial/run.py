@@ -1,6 +1,7 @@
 """The phases of a trial, from the data to the test, with the journal's marks between them."""
 
 import math
+import os
 from functools import partial
 
 import tensorflow as tf
@@ -8,12 +9,13 @@ import tensorflow as tf
 from greenopt.events import Phase
 from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
 from greenopt.trial.assembly import Assembly, assemble, facts_of, float32_copy
-from greenopt.trial.data import Ids, Images, Split, load_images, split_images
+from greenopt.trial.caches import prepare_compiler
+from greenopt.trial.data import Ids, Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.image_cache import cached_images
 from greenopt.trial.int8 import Int8Model, converted
 from greenopt.trial.journal import Journal
 from greenopt.trial.loop import Score, Trainer
-from greenopt.trial.optimizer import learning_rate
 
 
 def run_trial(spec: TrialSpec, journal: Journal) -> None:
@@ -23,6 +25,8 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
         DataMissingError: the images are not there.
         WrongSettingError: the setting cannot be trained.
     """
+    # In the environment before TensorFlow compiles anything, which is when it reads it.
+    compiler = prepare_compiler(os.environ) if spec.gpu_uuid is not None else None
     choose_device(spec.gpu_uuid)
     journal.end_phase(Phase.IMPORT)
     images, split = load_split(spec)
@@ -30,6 +34,8 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     assembly = assemble(spec, images, split)
     journal.end_phase(Phase.BUILD)
     assembly.trainer.warm_up()
+    if compiler is not None:
+        compiler.keep()
     journal.end_phase(Phase.COMPILE)
     steps = assembly.trainer.steps
     setting, _ = spec.images
@@ -62,7 +68,7 @@ def choose_device(gpu_uuid: str | None) -> None:
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:
     """The images, and the split that the study's seed and the setting's partitioning give."""
     setting, data = spec.images
-    images = load_images(data)
+    images = cached_images(data)
     limit = None if data.name is DataSet.SYNTHETIC else data.images
     return images, split_images(images, setting.shares, spec.split_seed, limit)
 
@@ -74,7 +80,7 @@ def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -
     for epoch in range(1, epochs + 1):
         figures = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
         validation = trainer.evaluate(split.validation)
-        journal.end_epoch(epoch, epochs, figures, validation, learning_rate(assembly.model.optimizer))
+        journal.end_epoch(epoch, epochs, figures, validation, trainer.learning_rate())
         if not math.isfinite(figures.loss):
             journal.diverge(f"the training loss was not finite in epoch {epoch}")
             return None

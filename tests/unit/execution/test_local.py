@@ -12,6 +12,7 @@ import pytest
 
 from greenopt.events import TrialStarted
 from greenopt.execution import EventArrived, LocalEngine, Message, ProcessEnded, Slot, child_environment, local
+from greenopt.execution.processes import FreshInterpreter
 from greenopt.spec import Setting, TrialSpec
 from tests.builders import study
 
@@ -35,7 +36,7 @@ def spec(behaviour: str, trial: int = 0) -> TrialSpec:
 
 @pytest.fixture
 def engine() -> Iterator[LocalEngine]:
-    engine = LocalEngine([GPU_0, GPU_1], CHILD)
+    engine = LocalEngine([GPU_0, GPU_1], FreshInterpreter(CHILD))
     yield engine
     engine.close()
 
@@ -130,7 +131,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_child(engine: LocalEngine, tmp_
 
 
 def test_closing_the_engine_leaves_no_process(tmp_path: Path) -> None:
-    engine = LocalEngine([GPU_0], CHILD)
+    engine = LocalEngine([GPU_0], FreshInterpreter(CHILD))
     engine.start(spec("hangs"), GPU_0, tmp_path / "log.txt")
     message = engine.receive(30)[0]
     assert isinstance(message, EventArrived)
@@ -145,8 +146,9 @@ def test_children_end_when_their_coordinator_is_killed(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from greenopt.execution import LocalEngine
+from greenopt.execution.processes import FreshInterpreter
 from tests.unit.execution.test_local import CHILD, GPU_0, spec
-engine = LocalEngine([GPU_0], CHILD)
+engine = LocalEngine([GPU_0], FreshInterpreter(CHILD))
 engine.start(spec("hangs"), GPU_0, Path({str(tmp_path / "log.txt")!r}))
 print(engine.receive(30)[0].event.pid, flush=True)
 engine.receive(60)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from greenopt.spec import Augmentation
 from greenopt.trial.augment import RandAugment, as_function, build_augmentation
-from tests.unit.trial.workbench import prepared, trial_spec
+from tests.unit.trial.workbench import fed, prepared, trial_spec
 
 KINDS = ("random", "mixup", "cutmix")
 
@@ -19,18 +19,20 @@ def epochs_of(kind: str, seed: int = 2, **setting: Any) -> list[list[tuple[Any, 
     trainer, blocks = assembly.trainer, []
     original = trainer._augmented
 
-    def recorded(ids: Any) -> Any:
-        x, y = original(ids)
-        blocks.append((ids.numpy().ravel(), x.numpy().reshape(-1, 16, 16, 3), y.numpy().reshape(-1, 4)))
+    def recorded(*block: Any) -> Any:
+        x, y = original(*block)
+        blocks.append((ids[len(blocks)], x.numpy().reshape(-1, 16, 16, 3), y.numpy().reshape(-1, 4)))
         return x, y
 
     trainer.warm_up()
+    ids = fed(trainer)
     trainer._augmented = recorded
     epochs = []
     for epoch in (1, 2):
         trainer.train_epoch(epoch)
         epochs.append(list(blocks))
         blocks.clear()
+        ids.clear()
     return epochs
 
 
@@ -55,7 +57,8 @@ def test_augmentation_is_fresh_in_every_epoch_and_block_and_follows_the_seed(kin
 def test_augmented_images_stay_in_range_and_labels_add_up_under_any_policy(kind: str, precision: str) -> None:
     blocks = epochs_of(kind, precision=precision)[0]
     images, labels = (np.concatenate([block[part] for block in blocks]) for part in (1, 2))
-    assert images.dtype == labels.dtype == np.float32
+    assert labels.dtype == np.float32
+    assert images.dtype == (np.float32 if precision == "float32" else np.float16)
     assert images.min() >= -1e-3
     assert 200 < images.max() <= 255 + 1e-3
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
@@ -117,5 +120,18 @@ def test_randaugment_of_one_operation_does_what_that_operation_does() -> None:
 
 
 def test_mixing_happens_on_raw_images_before_they_are_scaled() -> None:
-    blocks = epochs_of("mixup", preprocessing="standardization")[0]
-    assert np.concatenate([images for _, images, _ in blocks]).max() > 100
+    trainer = prepared(trial_spec(augmentation="mixup", preprocessing="standardization"))[0].trainer
+    original, largest = trainer._augment, []
+
+    def recorded(images: Any, labels: Any) -> Any:
+        largest.append(images)
+        return original(images, labels)
+
+    trainer._augment = recorded
+    tf.config.run_functions_eagerly(True)
+    try:
+        trainer.train_epoch(1)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert max(float(tf.reduce_max(images)) for images in largest) > 200
+    assert min(float(tf.reduce_min(images)) for images in largest) >= 0

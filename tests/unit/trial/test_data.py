@@ -13,7 +13,7 @@ from greenopt.trial import data_files
 from greenopt.trial.data import Images, load_images, resized, split_images, stratified_order
 from greenopt.trial.data_files import ARCHIVES
 from greenopt.trial.failures import DataMissingError, WrongSettingError
-from tests.unit.trial.workbench import prepared, trial_spec
+from tests.unit.trial.workbench import fed, prepared, trial_spec
 
 
 def labelled(counts: list[int]) -> Images:
@@ -71,14 +71,8 @@ def test_no_image_of_validation_or_test_is_ever_trained_on_and_each_training_ima
     """Follows image ids through real epochs: pixel 0 of each image holds its id."""
     spec = trial_spec(batch_size=16, training={"epochs": 2, "block_images": 48})
     assembly, _, split = prepared(spec)
-    trainer, trained = assembly.trainer, []
-    gather = trainer._augmented
-
-    def recorded(ids: Any) -> Any:
-        trained.append(ids.numpy())
-        return gather(ids)
-
-    trainer._augmented = recorded
+    trainer = assembly.trainer
+    trained = fed(trainer)
     trainer.warm_up()
     trained.clear()
     for epoch in (1, 2):

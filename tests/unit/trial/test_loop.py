@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.loop import Trainer, steps_per_epoch
-from tests.unit.trial.workbench import prepared, trial_spec
+from tests.unit.trial.workbench import fed, prepared, trial_spec
 
 
 def state(trainer: Trainer) -> list[np.ndarray]:
@@ -43,7 +43,7 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
     assembly, _, split = prepared(trial_spec(augmentation="mixup"))
     trainer = assembly.trainer
     trainer.warm_up()
-    programs = (trainer._gathered, trainer._augmented, trainer._train_block, trainer._evaluate_block)
+    programs = (trainer._prepared, trainer._augmented, trainer._train_block, trainer._evaluate_block)
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
     trainer.train_epoch(1)
     trainer.evaluate(split.validation)
@@ -92,7 +92,7 @@ def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
         assert assembly.model.jit_compile is jit
         for program in (trainer._train_block, trainer._evaluate_block):
             assert program._jit_compile is jit
-        for program in (trainer._gathered, trainer._augmented):
+        for program in (trainer._prepared, trainer._augmented):
             assert program._jit_compile is False
 
 
@@ -115,29 +115,31 @@ def test_the_same_seed_gives_the_same_training_and_another_another() -> None:
 
 
 def test_each_epoch_has_an_order_of_its_own() -> None:
-    trainer, orders = prepared(trial_spec(training={"block_images": 10_000}))[0].trainer, []
-    original = trainer._augmented
-
-    def recorded(ids: Any) -> Any:
-        orders.append(ids.numpy().ravel())
-        return original(ids)
-
-    trainer._augmented = recorded
+    trainer = prepared(trial_spec(training={"block_images": 10_000}))[0].trainer
+    orders = fed(trainer)
     for epoch in (1, 2, 1):
         trainer.train_epoch(epoch)
     assert not np.array_equal(orders[0], orders[1])
     assert np.array_equal(orders[0], orders[2])
 
 
-def test_images_are_cast_after_scaling_and_reach_the_model_in_that_type() -> None:
-    for precision in ("float16", "float32", "float64"):
+def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> None:
+    stored = tf.constant(np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3))
+    found = {}
+    for precision in ("float16", "float32", "float64", "global_policy_float16"):
         trainer = prepared(trial_spec(precision=precision, preprocessing="standardization"))[0].trainer
-        assert trainer._scaled(tf.zeros((1, 16, 16, 3), tf.uint8)).dtype == precision
+        found[precision] = trainer._scaled(stored)
+        assert found[precision].dtype == ("float16" if precision == "global_policy_float16" else "float32")
+    exact = found["float32"].numpy()
+    assert np.array_equal(found["float16"].numpy(), exact.astype(np.float16).astype(np.float32))
+    assert not np.array_equal(found["float16"].numpy(), exact)
+    assert np.array_equal(found["float64"].numpy(), exact)
 
 
 def test_images_stay_on_the_device_as_bytes() -> None:
     trainer = prepared(trial_spec())[0].trainer
-    assert trainer._x.dtype == tf.uint8
+    assert trainer.feed_place == "device"
+    assert trainer._feed._x.dtype == tf.uint8
 
 
 def test_an_incomplete_batch_is_dropped_and_a_batch_that_never_fills_is_refused() -> None:

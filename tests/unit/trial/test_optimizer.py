@@ -2,9 +2,10 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
-from greenopt.trial.optimizer import build_optimizer, build_schedule, learning_rate
+from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
 from tests.unit.trial.workbench import prepared, trial_spec
 
 
@@ -61,7 +62,7 @@ def test_each_optimizer_takes_momentum_where_it_has_it(name: str, kind: type, as
     spec = trial_spec(
         optimizer=name, optimizer_momentum=0.5, training={"momentum_as_beta_1": as_beta_1, "weight_decay": 0.02}
     )
-    optimizer = build_optimizer(spec.setting, spec.training, 50)
+    optimizer = build_optimizer(spec.setting, spec.training)
     assert type(optimizer) is kind
     if name in ("SGD", "RMSProp"):
         assert optimizer.momentum == 0.5
@@ -79,10 +80,34 @@ def test_only_the_mixed_policy_scales_its_loss(precision: str, scales: bool) -> 
 @pytest.mark.parametrize("precision", ["float32", "global_policy_float16"])
 def test_the_rate_of_a_training_moves_with_its_steps(precision: str) -> None:
     spec = trial_spec(lr_schedule="cosine", lr=0.01, precision=precision, training={"epochs": 2})
+    trainer = prepared(spec)[0].trainer
+    assert trainer.learning_rate() == pytest.approx(0.01)
+    trainer.train_epoch(1)
+    assert trainer.learning_rate() == pytest.approx(0.01 * (1 + math.cos(math.pi / 2)) / 2, abs=1e-6)
+    trainer.train_epoch(2)
+    assert trainer.learning_rate() == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("lr_schedule", ["constant", "exponential", "polynomial", "cosine"])
+def test_tabulated_rates_are_the_schedules_own_at_every_step(lr_schedule: str) -> None:
+    spec = trial_spec(lr_schedule=lr_schedule, lr=0.01, training={"epochs": 30})
+    optimizer, schedule = build_optimizer(spec.setting, spec.training), build_schedule(spec.setting, spec.training, 50)
+    table = Rates(optimizer, schedule, 1500)
+    for step in (0, 1, 49, 50, 51, 749, 1498, 1499, 1500, 5000):
+        optimizer.iterations.assign(step)
+        wanted = schedule if isinstance(schedule, float) else float(schedule(min(step, 1500)))
+        assert table.next_rate() == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        table.set_rate()
+        assert float(optimizer.learning_rate.numpy()) == np.float32(table.next_rate())
+
+
+def test_a_step_left_out_by_loss_scaling_does_not_move_the_schedule() -> None:
+    spec = trial_spec(lr_schedule="cosine", lr=0.01, precision="global_policy_float16", training={"epochs": 2})
     assembly, _, _ = prepared(spec)
-    optimizer = assembly.model.optimizer
-    assert learning_rate(optimizer) == pytest.approx(0.01)
+    optimizer, steps = assembly.model.optimizer, assembly.trainer.steps
+    optimizer.dynamic_scale.assign(3e38)  # no gradient is finite at first, so steps are left out until it is smaller
     assembly.trainer.train_epoch(1)
-    assert learning_rate(optimizer) == pytest.approx(0.01 * (1 + math.cos(math.pi / 2)) / 2, abs=1e-6)
-    assembly.trainer.train_epoch(2)
-    assert learning_rate(optimizer) == pytest.approx(0, abs=1e-8)
+    done = int(optimizer.inner_optimizer.iterations.numpy())
+    assert 0 <= done < steps
+    wanted = 0.01 * (1 + math.cos(math.pi * done / (2 * steps))) / 2
+    assert assembly.trainer.learning_rate() == pytest.approx(wanted, rel=1e-4)

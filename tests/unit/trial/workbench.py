@@ -1,6 +1,7 @@
 """Trials for tests: specifications with most parts filled in, a meter of a virtual device, a run in this process."""
 
 import itertools
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,11 @@ from greenopt.energy import Readings
 from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
 from greenopt.spec import TrialSpec
 from greenopt.trial.assembly import Assembly, assemble
-from greenopt.trial.data import Images, Split
+from greenopt.trial.data import Ids, Images, Split
 from greenopt.trial.failures import failure_of
+from greenopt.trial.feed import Block
 from greenopt.trial.journal import Journal
+from greenopt.trial.loop import Trainer
 from greenopt.trial.run import load_split, run_trial
 
 TINY = "tests.unit.trial.tiny:build"
@@ -56,6 +59,20 @@ def prepared(spec: TrialSpec) -> tuple[Assembly, Images, Split]:
     """A trial up to the point where it would compile."""
     images, split = load_split(spec)
     return assemble(spec, images, split), images, split
+
+
+def fed(trainer: Trainer) -> list[Ids]:
+    """The ids of each block that a trainer asks for from now on, as it asks."""
+    asked: list[Ids] = []
+    original = trainer._feed.blocks
+
+    def recorded(parts: Iterable[Ids]) -> Iterator[Block]:
+        parts = list(parts)
+        asked.extend(parts)
+        return original(parts)
+
+    trainer._feed.blocks = recorded  # type: ignore[method-assign]
+    return asked
 
 
 class Told:

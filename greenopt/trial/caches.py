@@ -1,0 +1,128 @@
+"""What is kept between trials and studies: compiled programs, what the autotuner found, prepared images.
+
+Invariants: a file or folder appears under its final name whole or not at all; nothing depends on what is kept but time
+and set-up energy; where nothing can be kept, trials run all the same.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import MutableMapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+FOLDER_VARIABLE = "GREENOPT_CACHE"
+"""Environment variable that names another folder; an empty one keeps nothing."""
+
+COMPILER_BYTES = 2_000_000_000
+IMAGES_BYTES = 10_000_000_000
+"""What may be kept of each; the least recently used goes first."""
+
+_UNFINISHED_S = 86400.0
+_NAMES_STEP = 100_000
+
+_GRAPH_SIZE = "--xla_gpu_graph_min_graph_size=1"
+"""XLA starts a sequence of kernels by one CUDA graph from this length on; it would wait for five."""
+
+
+def cache_folder() -> Path | None:
+    """The folder of what is kept, made if need be; None where nothing is to be kept or nothing can be."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named == "":
+        return None
+    folder = Path(named).expanduser() if named else user_cache_path("greenopt")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+class CompilerCache:
+    """Programs that XLA compiled for a GPU, and which implementation of each operation it found to be fastest there.
+
+    Without it the first step of ResNet-50 takes half a minute in every trial. Not for CPUs, where XLA says itself that
+    what it loads may not fit the machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keep under a folder, apart for each version of TensorFlow."""
+        self._folder = folder / "xla" / f"tensorflow-{version('tensorflow')}"
+        self._tuned = self._folder / "autotuned.pb"
+        self._found = self._folder / f"autotuned-{os.getpid()}.pb"
+
+    def use(self, environment: MutableMapping[str, str]) -> None:
+        """Name what is kept in a process's environment, before TensorFlow compiles anything in it."""
+        programs = self._folder / "programs"
+        programs.mkdir(parents=True, exist_ok=True)
+        prune(programs, COMPILER_BYTES)
+        self._forget_unfinished()
+        flags = [f"--xla_gpu_dump_autotune_results_to={self._found}"]
+        if self._tuned.exists():
+            flags.append(f"--xla_gpu_load_autotune_results_from={self._tuned}")
+        _add(environment, "XLA_FLAGS", *flags)
+        _add(environment, "TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={programs}")
+
+    def _forget_unfinished(self) -> None:
+        """Delete what trials left that ended before they kept it."""
+        for file in self._folder.glob("autotuned-*.pb"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > _UNFINISHED_S:
+                    file.unlink()
+
+    def keep(self) -> None:
+        """Keep what the autotuner found; call it once all programs are compiled."""
+        with suppress(FileNotFoundError):
+            self._found.replace(self._tuned)
+
+
+def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
+    """Set a process up for XLA on a GPU; returns the cache that it uses, None where nothing can be kept."""
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE)
+    folder = cache_folder()
+    if folder is None:
+        return None
+    cache = CompilerCache(folder)
+    try:
+        cache.use(environment)
+    except OSError:
+        return None
+    return cache
+
+
+def name_functions_afresh() -> None:
+    """Have the next function that is traced get the name that it gets in every process that builds the same program.
+
+    TensorFlow ends the names of functions with a number that it counts up at every tensor and function of the process,
+    and XLA's programs are kept by name too: what came before, a scaling or an augmentation, would change it.
+    """
+    from tensorflow.python.framework import ops
+
+    while ops.uid() % _NAMES_STEP:
+        pass
+
+
+def prune(folder: Path, limit_bytes: int) -> None:
+    """Delete the least recently used files and folders in a folder until the rest takes at most `limit_bytes`."""
+    entries = []
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            files = [entry] if entry.is_file() else [file for file in entry.rglob("*") if file.is_file()]
+            states = [file.stat() for file in files]
+            if states:
+                used_s = max(max(state.st_atime, state.st_mtime) for state in states)
+                entries.append((used_s, sum(state.st_size for state in states), entry))
+    kept_bytes = 0
+    for _, size, entry in sorted(entries, reverse=True):
+        kept_bytes += size
+        if kept_bytes > limit_bytes:
+            with suppress(OSError):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _add(environment: MutableMapping[str, str], name: str, *flags: str) -> None:
+    """Add flags before those that the user set, which count more."""
+    environment[name] = " ".join([*flags, environment.get(name, "")]).strip()

@@ -1,0 +1,14 @@
+"""Imports what trials need, in a process from which they are forked.
+
+Invariant: no operation runs, since a copy of a process in which TensorFlow ran one hangs.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+import keras  # noqa: F401
+import keras_cv  # noqa: F401
+
+import greenopt.trial.int8
+import greenopt.trial.run  # noqa: F401

@@ -1,0 +1,76 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from greenopt.trial.caches import CompilerCache, cache_folder, prepare_compiler, prune
+
+
+def test_the_folder_is_the_named_one_and_an_empty_name_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path / "kept"))
+    assert cache_folder() == tmp_path / "kept"
+    assert (tmp_path / "kept").is_dir()
+    monkeypatch.setenv("GREENOPT_CACHE", "")
+    assert cache_folder() is None
+    monkeypatch.delenv("GREENOPT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    assert cache_folder() == tmp_path / "user" / "greenopt"
+
+
+def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path / "file" / "below"))
+    environment: dict[str, str] = {}
+    assert prepare_compiler(environment) is None
+    assert environment == {"XLA_FLAGS": "--xla_gpu_graph_min_graph_size=1"}
+
+
+def test_the_users_own_flags_stay_and_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path))
+    environment = {"XLA_FLAGS": "--xla_gpu_graph_min_graph_size=9", "TF_XLA_FLAGS": "--tf_xla_auto_jit=0"}
+    prepare_compiler(environment)
+    assert environment["XLA_FLAGS"].endswith("--xla_gpu_graph_min_graph_size=9")
+    assert environment["TF_XLA_FLAGS"].endswith("--tf_xla_auto_jit=0")
+
+
+def test_what_the_autotuner_found_is_loaded_from_the_second_trial_on(tmp_path: Path) -> None:
+    first: dict[str, str] = {}
+    cache = CompilerCache(tmp_path)
+    cache.use(first)
+    assert "load_autotune" not in first["XLA_FLAGS"]
+    dumped = Path(first["XLA_FLAGS"].split("dump_autotune_results_to=")[1].split()[0])
+    cache.keep()  # a trial that compiled nothing
+    dumped.write_text("found")
+    cache.keep()
+    assert not dumped.exists()
+    second: dict[str, str] = {}
+    CompilerCache(tmp_path).use(second)
+    loaded = Path(second["XLA_FLAGS"].split("load_autotune_results_from=")[1].split()[0])
+    assert loaded.read_text() == "found"
+
+
+def test_what_trials_left_that_did_not_end_is_deleted_after_a_day(tmp_path: Path) -> None:
+    cache, environment = CompilerCache(tmp_path), dict[str, str]()
+    cache.use(environment)
+    old, new = (cache._folder / f"autotuned-{name}.pb" for name in ("1", "2"))
+    for file in (old, new):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    cache.use(environment)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "x").write_bytes(bytes(100))
+        os.utime(tmp_path / str(number) / "x", (number, number))
+    (tmp_path / "file").write_bytes(bytes(100))
+    os.utime(tmp_path / "file", (0.5, 0.5))
+    prune(tmp_path, 300)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "3"]
+    prune(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
