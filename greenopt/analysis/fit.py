@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
@@ -220,14 +221,13 @@ def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, i
     return pair.first, pair.second, df, f, float(stats.f.sf(f, df, rest)), sum_sq / fitted.residual_ss
 
 
-def lack_of_fit(fitted: Fit, settings: Sequence[object]) -> LackOfFit | None:
+def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:
     """The model's misfit against the spread of trials with the same setting; None without such trials.
 
     Args:
         fitted: the regression.
-        settings: what marks trials as repetitions of one another, in their order.
+        group: numbers from 0 without a gap, the same for trials that repeat one another, in the trials' order.
     """
-    _, group = np.unique(np.array([str(setting) for setting in settings]), return_inverse=True)
     sizes = np.bincount(group)
     pure_df = int(len(group) - len(sizes))
     if pure_df == 0:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from greenopt.analysis.alternatives import at_worst, censored, robust
@@ -97,7 +98,7 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
         residual_std=float(np.sqrt(result.mse_resid)),
         coefficients=found,
         reference=design.reference,
-        lack_of_fit=lack_of_fit(fitted, _settings(sample, asked.spec, coding)),
+        lack_of_fit=lack_of_fit(fitted, _repetitions(sample, asked.spec, coding)),
         diagnostics=diagnostics,
         fitted=dict(zip(numbers, (float(value) for value in result.fittedvalues), strict=True)),
         notes=(*design.notes, *_untold(fitted, found, coding)),
@@ -114,11 +115,11 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
     )
 
 
-def _settings(sample: Sample, spec: StudySpec, coding: Coding) -> list[tuple[object, ...]]:
-    """What makes two trials repetitions of one another: the same values, for as many epochs."""
+def _repetitions(sample: Sample, spec: StudySpec, coding: Coding) -> npt.NDArray[np.int64]:
+    """A number for each setting, the same for trials that repeat it: the same values, for as many epochs."""
     names = [effective(name) if coding is Coding.EFFECTIVE else name for name in spec.space.distributions]
-    names.append("epochs_done")
-    return [tuple(row) for row in sample.trials[names].itertuples(index=False)]
+    numbers = sample.trials.groupby([*names, "epochs_done"], dropna=False, sort=False).ngroup()
+    return numbers.to_numpy().astype(np.int64)
 
 
 def _untold(fitted: Fit, coefficients: tuple[Coefficient, ...], coding: Coding) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LEAST_TRIALS = 10
 TREES = 20
-METHODS = {"ped_anova": 4000, "fanova": 300}
+METHODS = {"ped_anova": 2000, "fanova": 300}
 """By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
 
 

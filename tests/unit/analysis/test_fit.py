@@ -120,10 +120,14 @@ def test_cross_validation_is_refitting_without_what_is_predicted(trials: int) ->
     assert cross_validated_r_squared(fitted) == pytest.approx(expected, abs=1e-9)
 
 
+def numbered(settings: list[tuple[object, ...]]) -> np.ndarray:
+    return np.array([list(dict.fromkeys(settings)).index(setting) for setting in settings])
+
+
 def test_lack_of_fit_by_hand() -> None:
     fitted, table = small(60)
     settings = [tuple(row) for row in table[["batch_size", "augmentation", "optimizer"]].itertuples(index=False)]
-    found = lack_of_fit(fitted, settings)
+    found = lack_of_fit(fitted, numbered(settings))
     assert found is not None
     groups = pd.Series(fitted.response).groupby([str(setting) for setting in settings])
     pure_ss, df = float(groups.apply(lambda g: ((g - g.mean()) ** 2).sum()).sum()), 60 - groups.ngroups
@@ -137,7 +141,7 @@ def test_a_bent_truth_shows_as_lack_of_fit() -> None:
     fitted, table = small(200)
     bent = fitted.response + 1.0 * ((table["batch_size"] == 32) & (table["optimizer"] == "SGD")).to_numpy()
     settings = [tuple(row) for row in table[["batch_size", "augmentation", "optimizer"]].itertuples(index=False)]
-    straight, misfit = (lack_of_fit(fit(fitted.design, y), settings) for y in (fitted.response, bent))
+    straight, misfit = (lack_of_fit(fit(fitted.design, y), numbered(settings)) for y in (fitted.response, bent))
     assert straight is not None
     assert straight.p is not None
     assert straight.p > 0.01
@@ -148,7 +152,7 @@ def test_a_bent_truth_shows_as_lack_of_fit() -> None:
 
 def test_without_repetitions_there_is_no_pure_error() -> None:
     fitted, _ = small()
-    assert lack_of_fit(fitted, list(range(60))) is None
+    assert lack_of_fit(fitted, np.arange(60)) is None
 
 
 def confounded() -> tuple[Fit, StudySpec]:
