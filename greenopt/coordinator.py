@@ -112,6 +112,7 @@ class Coordinator:
         """Run until the study is done or stopped; returns why it ended."""
         self._recover()
         self._search.enqueue_baseline()
+        self._search.enqueue_wanted()
         for observer in self._observers:
             observer.study_began(self._spec, self._search.settled())
         while True:

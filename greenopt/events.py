@@ -18,18 +18,19 @@ class _Record(BaseModel):
 
 
 class EnergySource(StrEnum):
-    """How an energy was obtained, best first."""
+    """How an energy was obtained, best first; the last two only of imported trials."""
 
     NVML_COUNTER = "nvml_counter"
     NVML_POWER = "nvml_power"
     RAPL = "rapl"
     ESTIMATE = "estimate"
     NVIDIA_SMI_SNAPSHOT = "nvidia_smi_snapshot"
+    UNKNOWN = "unknown"
 
     @property
     def is_measured(self) -> bool:
-        """Whether a sensor stands behind it."""
-        return self is not EnergySource.ESTIMATE
+        """Whether a sensor is known to stand behind it."""
+        return self not in (EnergySource.ESTIMATE, EnergySource.UNKNOWN)
 
 
 class EnergyReading(_Record):
@@ -97,14 +98,19 @@ SETUP_PHASES = (Phase.IMPORT, Phase.DATA, Phase.BUILD, Phase.COMPILE)
 
 
 class TrialStarted(_Record):
-    """The trial's process is up."""
+    """The trial's process is up.
+
+    Attributes:
+        utc: the wall clock's time; of an imported run the time that its log gives, in whatever zone.
+        pid: its process; None of an imported run, as is `host`.
+    """
 
     kind: Literal["trial_started"] = "trial_started"
     t_s: float
     utc: str
     trial: int
-    pid: int
-    host: str
+    pid: int | None = None
+    host: str | None = None
     gpu_uuid: str | None = None
     gpu_name: str | None = None
     driver: str | None = None

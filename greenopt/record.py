@@ -6,7 +6,7 @@ from typing import Any
 from greenopt.events import EnergyReading, FailReason, Outcome
 from greenopt.execution import ProcessEnded
 from greenopt.spec import Metric, StudySpec, TrialSpec
-from greenopt.summary import TrialSummary
+from greenopt.summary import TrialSummary, summarise
 
 DIGITS = 9
 """Significant digits of a recorded figure: more than any meter has, and few enough to be read in a table."""
@@ -106,6 +106,11 @@ def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) 
 
 def _shortened(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
+
+
+def figure_names() -> tuple[str, ...]:
+    """The names of all figures that `attributes` has."""
+    return tuple(attributes(summarise(()), Verdict(Outcome.FAILED), None))
 
 
 def _energies(summary: TrialSummary) -> dict[str, Any]:

@@ -57,6 +57,11 @@ def significant(number: float, digits: int = 3) -> str:
     )
 
 
+def counted(count: int, thing: str = "trial") -> str:
+    """How many of a thing: `1 trial`, `2 trials`."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def setting_words(setting: Mapping[str, object]) -> str:
     """A setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 

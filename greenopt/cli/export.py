@@ -38,6 +38,7 @@ def export(
     from greenopt.analysis.frame import trials_frame, write_frame
     from greenopt.errors import UsageError
     from greenopt.footprint import Footprint
+    from greenopt.importing import STUDY_ATTRIBUTE
     from greenopt.runs import RunFolder
     from greenopt.search import open_storage, read_study
 
@@ -54,5 +55,6 @@ def export(
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
     rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
     frame = trials_frame(rows)
+    frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
     write_frame(frame, target, chosen)
     print(f"{len(frame)} trials -> {target}")

@@ -71,8 +71,8 @@ class Exhibit:
         if isinstance(event, TrialEnded):
             # Its process is about to end, which takes longer than this.
             self._attempt(lambda: self._attach_course(trial))
-        if isinstance(event, TrialStarted) and _machine(event.gpu_name, event.host) not in self._machines:
-            self._machines.add(_machine(event.gpu_name, event.host))
+        if isinstance(event, TrialStarted) and (found := {_machine(event.gpu_name, event.host)} - self._machines):
+            self._machines |= found
             self._attempt(self._describe)
         self._has_news = self._has_news or isinstance(event, EpochEnded)
         if self._has_news and self._clock() - self._drawn_at_s >= FIGURES_EVERY_S:
@@ -160,5 +160,5 @@ def _machines(snapshot: StudySnapshot) -> set[str]:
     return {_machine(row.get("gpu_name"), row["host"]) for row in snapshot.rows if row.get("host")}
 
 
-def _machine(gpu_name: str | None, host: str) -> str:
-    return f"{gpu_name or 'CPU'} on {host}"
+def _machine(gpu_name: str | None, host: str | None) -> str:
+    return f"{gpu_name or 'CPU'} on {host or 'a host that is not known'}"

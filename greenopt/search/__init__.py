@@ -1,5 +1,7 @@
 """Searching: samplers by name, the study in its storage, who may run it."""
 
+from greenopt.search.finished import FinishedTrial, create_finished
+from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.rows import COLUMNS, StudySnapshot, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
@@ -9,13 +11,17 @@ from greenopt.search.storage import Storage, artifact_store, open_storage, witho
 __all__ = [
     "COLUMNS",
     "SAMPLERS",
+    "FinishedTrial",
     "Proposal",
     "Search",
+    "Shares",
     "Storage",
     "StudyLease",
     "StudySnapshot",
     "artifact_store",
     "build_sampler",
+    "create_finished",
+    "importances",
     "lease_holder",
     "open_storage",
     "read_study",

@@ -24,10 +24,18 @@ from greenopt.spec import Choice, Distribution, StudySpec, Value
 MAX_RETRIES = 2
 SPEC_ATTRIBUTE = "greenopt:spec"
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
+WANTED = "wanted"
+"""Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
+
+STATES = {
+    Outcome.COMPLETED: TrialState.COMPLETE,
+    Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.FAILED: TrialState.FAIL,
+}
 
 _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _MAY_CHANGE = {
-    "study": ("description", "trials", "baseline", "on_duplicate", "stop_after_equal_failures"),
+    "study": ("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures"),
     "training": ("time_limit_s",),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
 }
@@ -92,6 +100,16 @@ class Search:
         if self._spec.study.baseline and not self._trials():
             self._study.enqueue_trial(self._spec.space.baseline, user_attrs={"baseline": True})
 
+    def enqueue_wanted(self) -> None:
+        """Put the settings of `study.enqueue` at the head of the queue, each as often as it is listed and no more."""
+        there = [trial.user_attrs.get(WANTED) for trial in self._trials()]
+        for setting in self._spec.enqueued:
+            wanted = json.dumps(setting, sort_keys=True)
+            if wanted in there:
+                there.remove(wanted)
+            else:
+                self._study.enqueue_trial(setting, user_attrs={WANTED: wanted})
+
     def ask(self) -> Proposal:
         """The next setting to run; enqueued ones come first."""
         history = self._trials()
@@ -121,12 +139,7 @@ class Search:
         for name, value in attributes.items():
             if value is not None:
                 self._storage.set_trial_user_attr(frozen._trial_id, name, value)
-        state = {
-            Outcome.COMPLETED: TrialState.COMPLETE,
-            Outcome.DIVERGED: TrialState.PRUNED,
-            Outcome.FAILED: TrialState.FAIL,
-        }
-        self._study.tell(trial, values, state=state[outcome], skip_if_finished=True)
+        self._study.tell(trial, values, state=STATES[outcome], skip_if_finished=True)
 
     def enqueue_retries(self) -> None:
         """Enqueue every setting whose last attempt was interrupted and that has attempts left."""

@@ -34,6 +34,10 @@ class Choice(BaseModel):
         """How many values there are."""
         return len(self.values)
 
+    def holds(self, value: object) -> bool:
+        """Whether it is one of the values."""
+        return value in self.values
+
 
 class Range(BaseModel):
     """A numeric parameter between two bounds, both included.
@@ -74,6 +78,10 @@ class Range(BaseModel):
         if self.is_integer:
             return (self.high - self.low) // (self.step or 1) + 1
         return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def holds(self, value: object) -> bool:
+        """Whether it lies between the bounds; a step is not looked at."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 Distribution: TypeAlias = Choice | Range

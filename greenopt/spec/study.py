@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import PositiveFloat, PositiveInt
-from greenopt.spec.space import SearchSpace
+from greenopt.spec.space import SearchSpace, Value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -180,6 +180,8 @@ class StudyTable(Table):
     """The `[study]` table: size and conduct of a study.
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
+    `enqueue` lists settings that run before any that the sampler proposes; a parameter that one leaves out takes the
+    baseline's value.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
@@ -190,6 +192,7 @@ class StudyTable(Table):
     split_seed: Seed | None = None
     training_seed: Seed | None = None
     baseline: bool = False
+    enqueue: tuple[dict[str, Value], ...] = ()
     on_duplicate: OnDuplicate = OnDuplicate.RUN
     stop_after_equal_failures: PositiveInt = 5
 
@@ -249,6 +252,17 @@ class StudySpec(Table):
         return self
 
     @model_validator(mode="after")
+    def _enqueues_what_the_space_holds(self) -> Self:
+        for index, setting in enumerate(self.study.enqueue):
+            for name, value in setting.items():
+                where = {"key": f"study.enqueue[{index}].{name}", "value": repr(value)}
+                if name not in self.space.distributions:
+                    raise PydanticCustomError("enqueue", "{key}: unknown parameter", where)
+                if not self.space.distributions[name].holds(value):
+                    raise PydanticCustomError("enqueue", "{key}: {value}: is not in the study's space", where)
+        return self
+
+    @model_validator(mode="after")
     def _images_fit_the_model(self) -> Self:
         if self.data is None:
             return self
@@ -266,6 +280,11 @@ class StudySpec(Table):
         """The study's name; set when the file is read."""
         assert self.study.name is not None
         return self.study.name
+
+    @property
+    def enqueued(self) -> tuple[dict[str, Value], ...]:
+        """The settings of `study.enqueue` with all their parameters."""
+        return tuple({**self.space.baseline, **setting} for setting in self.study.enqueue)
 
     @property
     def seeds(self) -> Seeds:

@@ -44,9 +44,20 @@ def test_seeds_of_split_and_training_can_differ_from_the_samplers(tmp_path: Path
     assert spec.seeds.model_dump() == {"sampler": 5, "split": 6, "training": 5}
 
 
+def test_an_enqueued_setting_takes_the_baselines_values_for_what_it_leaves_out(tmp_path: Path) -> None:
+    spec = load(tmp_path, GOOD + "[[study.enqueue]]\nbatch_size = 8\n")
+    assert spec.enqueued == ({**spec.space.baseline, "batch_size": 8},)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            "trials = 3",
+            "trials = 3\nenqueue = [{}, {batch_size = 5}]",
+            "study.enqueue[1].batch_size: 5: is not in the study's space",
+        ),
+        ("trials = 3", "trials = 3\nenqueue = [{batch = 4}]", "study.enqueue[0].batch: unknown parameter"),
         ("[4, 8]", "[4, 0]", "space.batch_size[1]: 0: input should be greater than 0"),
         ("[4, 8]", "[4, 4]", "space.batch_size[1]: 4: is in the list twice"),
         ("[4, 8]", "[]", "space.batch_size: []: a list of values needs at least one"),

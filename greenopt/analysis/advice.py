@@ -1,0 +1,274 @@
+"""Which values to choose for least energy at no loss of accuracy, how sure that is, and what would settle it.
+
+A value is advised if it takes least energy, as estimated, among those that are neither shown to be less accurate than
+the parameter's most accurate value nor estimated to lose more than `MARGIN` against the baseline's. All effects are
+those of the regressions with inert parameters modelled as such; intervals are the wider of the plain and the robust.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from greenopt.analysis.results import Advice, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.analysis.trials import COMPLETE
+from greenopt.spec import Distribution, Range, StudySpec, Value
+from greenopt.wording import significant
+
+MARGIN = 0.01
+"""Accuracy that may be lost, as a fraction: one point in a hundred."""
+
+FOUND = 0.05
+SURENESSES = SETTLED, LIKELY, TRADE_OFF, NO_MATTER, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
+NEXT_TRIALS = 6
+NO_ADVICE = "No advice: the energy of these trials cannot be explained by their settings."
+SLIGHTLY_MORE = math.log(1.05)
+"""Energy that more accuracy may cost, as a log ratio."""
+HARDLY = math.log(1.1)
+"""A change of energy that is not worth a choice, as a log ratio."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A value against the baseline's: an estimate and its 95 % interval; `p` is the larger of plain and robust."""
+
+    estimate: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    p: float = 1.0
+    p_holm: float = 1.0
+
+    @classmethod
+    def of(cls, row: Coefficient) -> "Effect":
+        """The effect that a coefficient stands for."""
+        low = min(row.low, row.low if row.hc3_low is None else row.hc3_low)
+        high = max(row.high, row.high if row.hc3_high is None else row.hc3_high)
+        p_holm = max(row.p_holm or 0.0, row.hc3_p_holm or 0.0)
+        return cls(row.coef, low, high, max(row.p, row.hc3_p or 0.0), p_holm)
+
+    def times(self, factor: float) -> "Effect":
+        """The effect of so many steps, of more than none."""
+        return replace(self, estimate=self.estimate * factor, low=self.low * factor, high=self.high * factor)
+
+
+def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.DataFrame", spec: StudySpec) -> Advice:
+    """Advice from a study's regressions; it says so where there is none to give."""
+    energy = fitted.get(Response.LOG_ENERGY_WH, {}).get(Coding.EFFECTIVE)
+    if energy is None:
+        return Advice(
+            ("No advice: the energy of these trials cannot be explained by their settings.",), (), None, (), ""
+        )
+    accuracy = fitted.get(Response.ACCURACY, {}).get(Coding.EFFECTIVE)
+    values = [
+        _advised(parameter, distribution, energy, accuracy)
+        for parameter, distribution in spec.space.free.items()
+        if parameter in energy.reference
+    ]
+    values.sort(key=lambda advice: (SURENESSES.index(advice.sureness), advice.energy_ratio))
+    chosen = {advice.parameter: advice.value for advice in values if advice.sureness in (SETTLED, LIKELY)}
+    setting = {**spec.space.baseline, **chosen}
+    tried = _tried_settings(trials, spec)
+    following = _next(setting, values, tried, spec)
+    sentences = [*_sentences(values), *_together(setting, values, tried), *_cautions(energy, accuracy)]
+    return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
+
+
+def _effects(
+    parameter: str, distribution: Distribution, reference: Value, regression: Regression
+) -> dict[Value, Effect]:
+    """The effect of each value; of a range that of its upper end against its lower one."""
+    effects: dict[Value, Effect] = {reference: Effect()}
+    rows = [row for row in regression.coefficients if row.parameter == parameter]
+    if isinstance(distribution, Range):
+        low, high = float(distribution.low), float(distribution.high)
+        span = math.log10(high / low) if distribution.log else high - low
+        if rows:
+            effects[distribution.high] = Effect.of(rows[0]).times(span)
+        return effects
+    return {**effects, **{row.value: Effect.of(row) for row in rows if row.value is not None}}
+
+
+def _advised(
+    parameter: str, distribution: Distribution, energy: Regression, accuracy: Regression | None
+) -> ValueAdvice:
+    reference = energy.reference[parameter]
+    costs = _effects(parameter, distribution, reference, energy)
+    gains: dict[Value, Effect] = {}
+    if accuracy is not None and accuracy.reference.get(parameter) == reference:
+        gains = _effects(parameter, distribution, reference, accuracy)
+    allowed = [value for value in costs if distribution.holds(value) and _keeps_accuracy(value, gains)]
+    value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
+    cost, gain = costs[value], gains.get(value)
+    sureness = _sureness(cost, gain)
+    if sureness == OPEN and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high)):
+        sureness = NO_MATTER
+    return ValueAdvice(
+        parameter=parameter,
+        value=value,
+        baseline=reference,
+        energy_ratio=math.exp(cost.estimate),
+        energy_low=_exp(cost.low),
+        energy_high=_exp(cost.high),
+        accuracy_change=gain.estimate if gain else None,
+        accuracy_low=gain.low if gain else None,
+        accuracy_high=gain.high if gain else None,
+        sureness=sureness,
+        words=_words(parameter, value, reference, cost, gain, sureness),
+    )
+
+
+def _exp(exponent: float) -> float:
+    return math.exp(exponent) if exponent < 700 else math.inf
+
+
+def _keeps_accuracy(value: Value, gains: Mapping[Value, Effect]) -> bool:
+    """Whether a value may be advised as far as accuracy goes."""
+    if value not in gains:
+        return not gains
+    best = max(gains, key=lambda candidate: gains[candidate].estimate)
+    if value == best:
+        return True
+    ours, theirs = gains[value], gains[best]
+    # Both are compared with the same reference: intervals that do not meet are a difference beyond doubt.
+    return ours.estimate >= -MARGIN and not ours.high < theirs.low
+
+
+def _sureness(cost: Effect, gain: Effect | None) -> str:
+    """How sure it is that a value is better than the baseline's: in energy, or in accuracy for about its energy."""
+    saves, gains = cost.estimate < 0, gain is not None and gain.estimate > 0
+    holds = gain is not None and gain.low >= -MARGIN
+    if saves and cost.p_holm < FOUND and holds:
+        return SETTLED
+    if gain is not None and gains and gain.p_holm < FOUND and cost.high <= SLIGHTLY_MORE:
+        return SETTLED
+    if gain is not None and gains and gain.p < FOUND and not saves and cost.p < FOUND:
+        return TRADE_OFF
+    if saves and cost.p < FOUND and (gain is None or gain.estimate >= -MARGIN):
+        return LIKELY
+    return LIKELY if gain is not None and gains and gain.p < FOUND and cost.estimate <= SLIGHTLY_MORE else OPEN
+
+
+def _words(parameter: str, value: Value, reference: Value, cost: Effect, gain: Effect | None, sureness: str) -> str:
+    if value == reference:
+        return f"{parameter}: keep {reference}; no other value is estimated to take less energy at no loss of accuracy"
+    energy = f"{_percent(cost.estimate)} energy ({_percent(cost.low)} to {_percent(cost.high)})"
+    points = "accuracy could not be judged"
+    if gain is not None:
+        points = f"accuracy {gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+    head = f"{parameter}: {value} instead of {reference}: {energy}, {points}"
+    if sureness == TRADE_OFF:
+        return f"{head}; a choice between accuracy and energy that is yours"
+    return f"{head}; {sureness}{': ' if sureness != SETTLED else ''}{'; '.join(_doubts(cost, gain, sureness))}"
+
+
+def _doubts(cost: Effect, gain: Effect | None, sureness: str) -> list[str]:
+    """Why an effect is not settled."""
+    if sureness == SETTLED:
+        return []
+    found = []
+    if cost.p >= FOUND:
+        for_accuracy = gain is not None and gain.estimate > 0 and gain.p < FOUND
+        found.append(f"{'chosen for its accuracy; ' if for_accuracy else ''}its energy may be no different")
+    elif cost.p_holm >= FOUND:
+        found.append("its energy differs, but not after correction for all values compared")
+    if gain is None:
+        found.append("accuracy is not known")
+    elif gain.low < -MARGIN:
+        found.append(f"more than {MARGIN:g} of accuracy may be lost")
+    return found
+
+
+def _percent(log_ratio: float) -> str:
+    change = 100 * (_exp(log_ratio) - 1)
+    return f"{change:+.0f} %" if abs(change) >= 10 else f"{change:+.1f} %"
+
+
+def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
+    if not values:
+        return ["No advice: no parameter takes several values in these trials."]
+    sure = [advice.words for advice in values if advice.sureness == SETTLED]
+    likely = [advice.words for advice in values if advice.sureness == LIKELY]
+    likely += [advice.words for advice in values if advice.sureness == TRADE_OFF]
+    undecided, idle = (
+        ", ".join(advice.parameter for advice in values if advice.sureness == kind) for kind in (OPEN, NO_MATTER)
+    )
+    head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
+    tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
+    tail += [f"Nothing can be said yet of {undecided}."] if undecided else []
+    return [*head, *sure, *likely, *tail]
+
+
+def _together(
+    setting: Mapping[str, Value], values: Sequence[ValueAdvice], tried: Mapping[tuple[Value, ...], int]
+) -> list[str]:
+    changed = [advice for advice in values if advice.value == setting[advice.parameter] != advice.baseline]
+    if not changed:
+        return []
+    ratio = math.prod(advice.energy_ratio for advice in changed)
+    trial = tried.get(tuple(setting.values()))
+    seen = "no trial has run it yet" if trial is None else f"trial {trial} has run it"
+    return [
+        f"Together these choices are estimated to take {significant(ratio)} x the baseline's energy, if their effects "
+        f"add up on the log scale; {seen}."
+    ]
+
+
+def _cautions(energy: Regression, accuracy: Regression | None) -> list[str]:
+    found = []
+    if accuracy is None:
+        found.append("Accuracy could not be explained by these trials: look at the accuracy of what you choose.")
+    for regression in (energy, accuracy):
+        if regression is None:
+            continue
+        strong = [f"{pair.first} with {pair.second}" for pair in regression.interactions if pair.p_holm < FOUND]
+        if strong:
+            found.append(
+                f"In {regression.response} some effects depend on another parameter ({', '.join(strong[:3])}): judge "
+                "those values together, not one by one."
+            )
+        if regression.cv_r_squared is None or regression.cv_r_squared < 0.1:
+            found.append(f"The model hardly predicts {regression.response} of trials it has not seen; trust it little.")
+    return found
+
+
+def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[tuple[Value, ...], int]:
+    """Every completed setting -> the first trial that ran it."""
+    complete = trials[trials["state"] == COMPLETE]
+    settings = complete[list(spec.space.distributions)].itertuples(index=False, name=None)
+    found: dict[tuple[Value, ...], int] = {}
+    for trial, setting in zip(complete["trial"], settings, strict=True):
+        found.setdefault(setting, int(trial))
+    return found
+
+
+def _next(
+    setting: Mapping[str, Value],
+    values: Sequence[ValueAdvice],
+    tried: Mapping[tuple[Value, ...], int],
+    spec: StudySpec,
+) -> list[dict[str, Value]]:
+    """Settings whose trials would settle most: the advised one, the baseline, and the advised one with open values."""
+    wanted: list[dict[str, Value]] = [dict(setting), dict(spec.space.baseline)]
+    unsettled = [advice for advice in values if advice.sureness in (LIKELY, OPEN)]
+    unsettled.sort(key=lambda advice: advice.energy_low)
+    for advice in unsettled:
+        other = advice.baseline if advice.sureness == LIKELY else advice.value
+        wanted.append({**setting, advice.parameter: other})
+    fresh = [candidate for index, candidate in enumerate(wanted) if candidate not in wanted[:index]]
+    return [candidate for candidate in fresh if tuple(candidate.values()) not in tried][:NEXT_TRIALS]
+
+
+def as_toml(settings: Sequence[Mapping[str, Value]]) -> str:
+    """Settings as `[[study.enqueue]]` tables of a study file."""
+    tables = ("\n".join(f"{name} = {_toml(value)}" for name, value in setting.items()) for setting in settings)
+    return "\n".join(f"[[study.enqueue]]\n{table}\n" for table in tables)
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

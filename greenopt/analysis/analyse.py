@@ -1,0 +1,69 @@
+"""A study's rows made an analysis. Reads nothing and writes nothing."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from greenopt.analysis.advice import advise
+from greenopt.analysis.describe import correlations, described, front_of, hypervolume_of, ranked
+from greenopt.analysis.regression import regress
+from greenopt.analysis.results import Analysis, Counts, Importance
+from greenopt.analysis.trials import analysed_trials, counts_of, exclusions_of
+from greenopt.events import EnergySource
+from greenopt.spec import StudySpec
+from greenopt.wording import counted
+
+
+def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iterable[Importance] = ()) -> Analysis:
+    """Analyse a study.
+
+    Args:
+        spec: the study.
+        rows: a trial each, as `greenopt.search.read_study` gives them.
+        importance: shares that were computed elsewhere.
+    """
+    trials = analysed_trials(spec, rows)
+    counts = counts_of(trials, spec)
+    front = front_of(trials, spec)
+    trials["on_front"] = trials["trial"].isin([point.trial for point in front])
+    regressions = regress(trials, spec)
+    return Analysis(
+        study=spec,
+        trials=trials,
+        counts=counts,
+        exclusions=exclusions_of(trials, spec),
+        descriptive=described(trials),
+        ranking=ranked(trials, spec),
+        pareto=front,
+        hypervolume=hypervolume_of(trials, spec),
+        correlations=correlations(trials),
+        regressions=regressions.fitted,
+        refused=regressions.refused,
+        importance=tuple(importance),
+        advice=advise(regressions.fitted, trials, spec),
+        footnotes=_footnotes(trials, counts),
+    )
+
+
+def _footnotes(trials: "pd.DataFrame", counts: Counts) -> tuple[str, ...]:
+    notes = []
+    ended_early = counts.pruned + counts.failed
+    if ended_early:
+        notes.append(
+            f"{counted(counts.pruned)} stopped early and {counts.failed} failed; they are left out of means, rankings "
+            "and regressions, which therefore describe trials that can be completed"
+        )
+    sources = set(trials["energy_source"].dropna()) if "energy_source" in trials else set()
+    if EnergySource.ESTIMATE in sources:
+        notes.append("some energies are estimates from CPU time, not measurements; compare them with one another only")
+    if EnergySource.NVIDIA_SMI_SNAPSHOT in sources:
+        notes.append(
+            "energies are nvidia-smi's power once an epoch, read in the gap after the work, x the epoch's length: they "
+            "follow the time and hardly the power"
+        )
+    if len(sources) > 1:
+        notes.append(f"energies come from different sources ({', '.join(sorted(sources))}) and compare poorly")
+    if not counts.replicated_settings and counts.complete:
+        notes.append("no setting was completed twice: the trials' own spread (pure error) is not known")
+    return tuple(notes)

@@ -1,0 +1,142 @@
+"""Figures, rankings, the Pareto front and correlations of the completed trials."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from greenopt.analysis.results import Correlation, Descriptive, Hypervolume, Ranked
+from greenopt.analysis.trials import COMPLETE, params_of
+from greenopt.pareto import HypervolumeTrace, ParetoFront, Point, hypervolume
+from greenopt.spec import Direction, StudySpec
+
+BEST = 5
+DESCRIBED = (
+    *("accuracy", "test_accuracy", "energy_wh", "total_wh", "wh_per_epoch", "efficiency"),
+    *("avg_power_w", "seconds", "train_accuracy", "epochs_done"),
+)
+CORRELATED = (
+    *(("energy_wh", "accuracy"), ("wh_per_epoch", "accuracy"), ("seconds", "energy_wh"), ("seconds", "accuracy")),
+    *(("avg_power_w", "energy_wh"), ("train_accuracy", "accuracy"), ("accuracy", "test_accuracy")),
+)
+LEAST_FOR_INTERVAL = 4
+
+
+def completed(trials: "pd.DataFrame") -> "pd.DataFrame":
+    """The trials that were completed."""
+    return trials[trials["state"] == COMPLETE]
+
+
+def described(trials: "pd.DataFrame") -> dict[str, Descriptive]:
+    """Figures of each column that any completed trial has."""
+    found = {}
+    for name in DESCRIBED:
+        values = completed(trials)[name].dropna().astype(float)
+        if len(values):
+            std = float(values.std(ddof=1)) if len(values) > 1 else None
+            least, middle, mean, most = (values.agg(how) for how in ("min", "median", "mean", "max"))
+            found[name] = Descriptive(len(values), float(least), float(middle), float(mean), float(most), std)
+    return found
+
+
+def energy_column(trials: "pd.DataFrame", spec: StudySpec) -> str:
+    """The energy that trials are compared by: the study's objective, or the first that any trial has."""
+    objectives = [str(metric) for metric, way in spec.objectives.items() if way is Direction.MINIMIZE]
+    candidates = [*objectives, "energy_wh", "wh_per_epoch", "total_wh"]
+    return next((name for name in candidates if completed(trials)[name].notna().any()), "energy_wh")
+
+
+def ranked(trials: "pd.DataFrame", spec: StudySpec) -> dict[str, tuple[Ranked, ...]]:
+    """The best five completed trials by accuracy, by least energy, and by efficiency."""
+    energy = energy_column(trials, spec)
+    by = {"accuracy": ("accuracy", False), "energy": (energy, True), "efficiency": ("efficiency", False)}
+    return {name: _best(trials, spec, *how) for name, how in by.items()}
+
+
+def _best(trials: "pd.DataFrame", spec: StudySpec, column: str, ascending: bool) -> tuple[Ranked, ...]:
+    having = completed(trials).dropna(subset=[column])
+    best = having.sort_values([column, "trial"], ascending=[ascending, True], kind="stable").head(BEST)
+    return tuple(ranked_row(row, spec, column) for row in best.to_dict(orient="records"))
+
+
+def ranked_row(row: Mapping[Any, Any], spec: StudySpec, column: str) -> Ranked:
+    """A trial's row as it stands in a ranking by this column."""
+    return Ranked(
+        trial=int(row["trial"]),
+        value=float(row[column]),
+        params=params_of(row, tuple(spec.space.distributions)),
+        accuracy=_number(row.get("accuracy")),
+        energy_wh=_number(row.get("energy_wh")),
+        efficiency=_number(row.get("efficiency")),
+        run=_text(row.get("run")),
+        energy_source=_text(row.get("energy_source")),
+        wh_per_epoch=_number(row.get("wh_per_epoch")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or pd.isna(value) else str(value)
+
+
+def points_of(trials: "pd.DataFrame", column: str) -> list[Point]:
+    """The completed trials that have both figures, in the order of their numbers."""
+    having = completed(trials).dropna(subset=[column, "accuracy"]).sort_values("trial")
+    rows = zip(having[column], having["accuracy"], having["trial"], strict=True)
+    return [Point(float(energy), float(accuracy), int(trial)) for energy, accuracy, trial in rows]
+
+
+def front_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Ranked, ...]:
+    """The Pareto front of accuracy against energy, least energy first."""
+    column = energy_column(trials, spec)
+    front = ParetoFront(points_of(trials, column)).points
+    rows = trials.set_index("trial", drop=False)
+    return tuple(ranked_row(rows.loc[point.trial].to_dict(), spec, column) for point in front)
+
+
+def hypervolume_of(trials: "pd.DataFrame", spec: StudySpec) -> Hypervolume:
+    """The hypervolume, and how it grew."""
+    points = points_of(trials, energy_column(trials, spec))
+    if not points:
+        return Hypervolume(None, None)
+    trace = HypervolumeTrace()
+    for point in points:
+        trace.add(point)
+    after, steps = {}, iter([*trace.values(), (math.inf, 0.0)])
+    (_, now), (count, later) = (0, 0.0), next(steps)
+    for position, point in enumerate(points, 1):
+        if position >= count:
+            now, (count, later) = later, next(steps)
+        after[point.trial] = now
+    return Hypervolume(hypervolume(points), trace.front.reference_wh, after)
+
+
+def correlations(trials: "pd.DataFrame", pairs: Iterable[tuple[str, str]] = CORRELATED) -> tuple[Correlation, ...]:
+    """Correlations of pairs of columns over completed trials; those that cannot be computed are left out."""
+    found = (_correlation(completed(trials)[[first, second]].dropna().astype(float)) for first, second in pairs)
+    return tuple(correlation for correlation in found if correlation is not None)
+
+
+def _correlation(both: "pd.DataFrame") -> Correlation | None:
+    first, second = both.columns
+    if len(both) < LEAST_FOR_INTERVAL or both[first].nunique() < 2 or both[second].nunique() < 2:
+        return None
+    pearson = stats.pearsonr(both[first], both[second])
+    interval = pearson.confidence_interval(0.95)
+    spearman = stats.spearmanr(both[first], both[second])
+    return Correlation(
+        first=str(first),
+        second=str(second),
+        n=len(both),
+        pearson=float(pearson.statistic),
+        low=float(interval.low),
+        high=float(interval.high),
+        p=float(pearson.pvalue),
+        spearman=float(spearman.statistic),
+        spearman_p=float(spearman.pvalue),
+    )

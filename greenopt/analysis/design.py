@@ -1,0 +1,220 @@
+"""Settings as the columns of a design matrix, in each coding."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from greenopt.analysis.results import Coding
+from greenopt.analysis.trials import effective
+from greenopt.spec import Range, StudySpec, Value
+
+Matrix = npt.NDArray[np.float64]
+
+NOTHING_NEW = 1e-9
+"""Share of a column's length beyond all others, squared, below which it adds nothing."""
+LEAST_IN_CELL = 3
+"""Trials with both values of a pair, below which their interaction would only describe an outlier."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a design matrix.
+
+    Attributes:
+        parameter: None for the constant.
+        value: the value that it marks; None for the constant and for the slope of a range.
+        trials: how many trials have the value.
+    """
+
+    name: str
+    parameter: str | None
+    value: Value | None
+    trials: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two parameters' interaction.
+
+    Attributes:
+        products: combinations of the products of their columns, `(trials, df)`; less their part inside the design they
+            are orthonormal.
+    """
+
+    first: str
+    second: str
+    products: Matrix
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design matrix.
+
+    Attributes:
+        matrix: `(trials, columns)`.
+        columns: what its columns stand for.
+        reference: parameter -> the value whose column was left out.
+        notes: what the reader must know, as sentences.
+    """
+
+    matrix: Matrix
+    columns: tuple[Column, ...]
+    reference: Mapping[str, Value] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def basis(self) -> Matrix:
+        """Orthonormal columns that span the design, `(trials, rank)`."""
+        return basis_of(self.matrix)
+
+    @cached_property
+    def null_space(self) -> Matrix:
+        """Combinations of columns that add up to nothing, `(columns, columns - rank)`."""
+        triangle = np.linalg.qr(self.matrix, mode="r")
+        _, _, rows = np.linalg.svd(triangle, full_matrices=True)
+        return np.asarray(rows[self.basis.shape[1] :].T)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair of parameters that says something beyond the design's own columns."""
+        groups = list(self.of_parameter.items())
+        return tuple(
+            pair
+            for index, (first, ours) in enumerate(groups)
+            for second, theirs in groups[index + 1 :]
+            if (pair := self._pair(first, second, ours, theirs)) is not None
+        )
+
+    def _pair(self, first: str, second: str, ours: Sequence[int], theirs: Sequence[int]) -> Pair | None:
+        products = (self.matrix[:, ours, None] * self.matrix[:, None, theirs]).reshape(len(self.matrix), -1)
+        products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
+        products = products / np.sqrt((products**2).sum(axis=0))
+        known = self.basis.T @ products
+        sizes, axes = np.linalg.eigh(products.T @ products - known.T @ known)
+        new = sizes > NOTHING_NEW
+        # Columns of length one, at right angles to one another and, once the design is taken off, to it.
+        scaled = axes[:, new] / np.sqrt(sizes[new])
+        return Pair(first, second, products @ scaled) if new.any() else None
+
+    @property
+    def of_parameter(self) -> dict[str, list[int]]:
+        """Parameter -> its columns."""
+        found: dict[str, list[int]] = {}
+        for index, column in enumerate(self.columns):
+            if column.parameter is not None:
+                found.setdefault(column.parameter, []).append(index)
+        return found
+
+
+def basis_of(matrix: Matrix) -> Matrix:
+    """Orthonormal columns that span the same space as these."""
+    left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
+    tolerance = sizes.max(initial=0.0) * max(matrix.shape) * np.finfo(float).eps
+    return np.asarray(left[:, sizes > tolerance])
+
+
+def design_of(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design:
+    """The design matrix of these trials.
+
+    A range of numbers is one column: its distance from the baseline's value, in powers of ten where the range is
+    logarithmic.
+    """
+    constant = [] if coding is Coding.PAPER else [(np.ones(len(trials)), Column("const", None, None, len(trials)))]
+    made = [*constant]
+    reference: dict[str, Value] = {}
+    notes: list[str] = []
+    for parameter, distribution in spec.space.distributions.items():
+        values = trials[_source(parameter, coding)]
+        if isinstance(distribution, Range):
+            if values.nunique() > 1:
+                made.append(_slope(parameter, distribution, values))
+                reference[parameter] = distribution.first
+            continue
+        levels = _levels(values, distribution.values)
+        unseen = [value for value in distribution.values if value not in levels]
+        if coding is Coding.PAPER:
+            made += [_mark(parameter, level, values) for level in levels]
+        elif len(levels) > 1 or (values.isna().any() and levels):
+            compared = levels[0] if levels[0] == distribution.first else _commonest(values)
+            reference[parameter] = compared
+            made += [_mark(parameter, level, values) for level in levels if level != compared]
+            if compared != distribution.first:
+                notes.append(
+                    f"{parameter}: the baseline's {distribution.first} is in no trial; compared with {compared}"
+                )
+        if unseen and distribution.size > 1 and coding is not Coding.EFFECTIVE:
+            notes.append(f"{parameter}: no trial has {', '.join(map(str, unseen))}")
+    matrix = np.column_stack([values for values, _ in made]) if made else np.empty((len(trials), 0))
+    return Design(matrix, tuple(column for _, column in made), reference, tuple(notes))
+
+
+def matched(
+    design: Design, trials: "pd.DataFrame", spec: StudySpec, coding: Coding
+) -> tuple[Matrix, "pd.Series[bool]"]:
+    """Other trials in the columns of a design.
+
+    Returns:
+        The matrix of those trials whose every value the design knows, and which of the trials they are.
+    """
+    known = pd.Series(True, index=trials.index)
+    for parameter, reference in design.reference.items():
+        values = trials[_source(parameter, coding)]
+        marked = [column.value for column in design.columns if column.parameter == parameter]
+        if not isinstance(spec.space.distributions[parameter], Range):
+            known &= values.isin([*marked, reference]) | values.isna()
+    chosen = trials[known]
+    made = []
+    for column in design.columns:
+        if column.parameter is None:
+            made.append(np.ones(len(chosen)))
+            continue
+        values = chosen[_source(column.parameter, coding)]
+        distribution = spec.space.distributions[column.parameter]
+        made.append(
+            _slope_values(distribution, values) if isinstance(distribution, Range) else _marks(column.value, values)
+        )
+    return np.column_stack(made), known
+
+
+def _source(parameter: str, coding: Coding) -> str:
+    return effective(parameter) if coding is Coding.EFFECTIVE else parameter
+
+
+def _levels(values: "pd.Series[Any]", ordered: Sequence[Value]) -> list[Value]:
+    """The values that occur, in the space's order."""
+    occurring = set(values.dropna().unique())
+    return [*(value for value in ordered if value in occurring), *sorted(occurring.difference(ordered), key=str)]
+
+
+def _commonest(values: "pd.Series[Any]") -> Value:
+    counted = values.value_counts()
+    value: Any = counted.index[0]
+    plain: Value = value.item() if hasattr(value, "item") else value
+    return plain
+
+
+def _mark(parameter: str, level: Value, values: "pd.Series[Any]") -> tuple[Matrix, Column]:
+    marked = _marks(level, values)
+    return marked, Column(f"{parameter}_{level}", parameter, level, int(marked.sum()))
+
+
+def _marks(level: Value | None, values: "pd.Series[Any]") -> Matrix:
+    return (values == level).to_numpy().astype(np.float64)
+
+
+def _slope(parameter: str, distribution: Range, values: "pd.Series[Any]") -> tuple[Matrix, Column]:
+    name = f"log10_{parameter}" if distribution.log else parameter
+    return _slope_values(distribution, values), Column(name, parameter, None, len(values))
+
+
+def _slope_values(distribution: Range, values: "pd.Series[Any]") -> Matrix:
+    """Distance from the baseline's value; 0 where the parameter does nothing."""
+    numbers = values.to_numpy(dtype=float)
+    start = float(distribution.low)
+    return np.nan_to_num(np.log10(numbers) - math.log10(start) if distribution.log else numbers - start)

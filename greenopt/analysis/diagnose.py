@@ -1,0 +1,106 @@
+"""What residuals say about a regression, in words."""
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.stattools import jarque_bera
+
+from greenopt.analysis.design import Matrix
+from greenopt.analysis.fit import LEVERAGE_OF_ONE, Fit
+from greenopt.analysis.results import Diagnostics
+
+DOUBT = 0.01
+LEAST_FOR_TESTS = 8
+SKEWED, HEAVY_TAILED = 0.5, 4.0
+NAMED = 8
+EXPLAINED = 1 - 1e-12
+
+
+def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
+    """Look at the residuals.
+
+    Args:
+        fitted: the regression.
+        trials: numbers of its trials, in the order of the response.
+    """
+    residual = fitted.response - fitted.result.fittedvalues
+    _, normality_p, skewness, kurtosis = (float(figure) for figure in jarque_bera(residual))
+    spread_p = _breusch_pagan_p(fitted, residual)
+    influential = _influential(fitted, residual, trials)
+    enough = len(residual) >= LEAST_FOR_TESTS
+    is_odd = enough and normality_p < DOUBT and (abs(skewness) > SKEWED or kurtosis > HEAVY_TAILED)
+    words = [*_exact(fitted), *_few(fitted), *_alone(fitted, trials)]
+    if is_odd:
+        words.append(
+            f"the residuals are not normal (Jarque-Bera p = {normality_p:.2g}, skewness {skewness:.2g}, kurtosis "
+            f"{kurtosis:.2g}): p and intervals are approximate; a robust fit stands beside"
+        )
+    uneven = spread_p is not None and spread_p < DOUBT
+    if uneven:
+        words.append(
+            f"the residuals spread unequally (Breusch-Pagan p = {spread_p:.2g}): read the robust (HC3) errors and p"
+        )
+    if influential:
+        named = ", ".join(map(str, influential[:NAMED]))
+        more = f" and {len(influential) - NAMED} more" if len(influential) > NAMED else ""
+        pull = f"trial {named} pulls" if len(influential) == 1 else f"trials {named}{more} pull"
+        words.append(f"{pull} the fit most (Cook's distance above 4/n)")
+    if spread_p is None or not enough:
+        words.append("there are too few trials to test whether the residuals are normal and equally spread")
+    elif not is_odd and not uneven:
+        words.append("the residuals give no reason to distrust p and intervals (normal, equally spread)")
+    return Diagnostics(
+        normality_p=normality_p if enough else None,
+        skewness=skewness if enough else None,
+        kurtosis=kurtosis if enough else None,
+        heteroscedasticity_p=spread_p,
+        influential=influential,
+        words=tuple(words),
+        asks_for_robust=is_odd or uneven,
+    )
+
+
+def _exact(fitted: Fit) -> list[str]:
+    if fitted.result.rsquared < EXPLAINED:
+        return []
+    return ["the settings explain every trial to the last digit: there is no chance in it for p and intervals to judge"]
+
+
+def _few(fitted: Fit) -> list[str]:
+    if fitted.df_resid >= fitted.rank:
+        return []
+    return [
+        f"{len(fitted.response)} trials for {fitted.rank} coefficients are few ({fitted.df_resid} degrees of freedom "
+        "left): only large effects can be seen, and R2 looks better than it is"
+    ]
+
+
+def _alone(fitted: Fit, trials: tuple[int, ...]) -> list[str]:
+    alone = np.flatnonzero(fitted.leverage >= LEVERAGE_OF_ONE)
+    if not len(alone):
+        return []
+    named = ", ".join(str(trials[index]) for index in alone[:NAMED])
+    which = f"trial {named} is" if len(alone) == 1 else f"trials {named} are each"
+    return [f"{which} the only one with some value: its effect cannot be told from that trial's luck"]
+
+
+def _breusch_pagan_p(fitted: Fit, residual: Matrix) -> float | None:
+    """Koenker's studentised test: n R2 of the squared residuals on the design."""
+    if fitted.df_resid < LEAST_FOR_TESTS:
+        return None
+    squares = residual**2 - np.mean(residual**2)
+    total = float(squares @ squares)
+    explained = fitted.basis.T @ squares
+    if total == 0:
+        return None
+    return float(stats.chi2.sf(len(residual) * float(explained @ explained) / total, fitted.rank - 1))
+
+
+def _influential(fitted: Fit, residual: Matrix, trials: tuple[int, ...]) -> tuple[int, ...]:
+    variance = fitted.residual_ss / fitted.df_resid
+    if variance <= 0:
+        return ()
+    left = np.maximum(1 - fitted.leverage, 1e-9)
+    cook = residual**2 * fitted.leverage / (fitted.rank * variance * left**2)
+    cook[fitted.leverage >= LEVERAGE_OF_ONE] = 0
+    worst = np.argsort(-cook)
+    return tuple(trials[index] for index in worst if cook[index] > 4 / len(residual))

@@ -1,0 +1,271 @@
+"""Ordinary least squares of one response, and all that its residuals are asked.
+
+The fit is statsmodels' own, by the pseudo-inverse: where columns depend on one another it has minimum norm, and what
+cannot be told apart is left out of the coefficients and named.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.tools.sm_exceptions import SingularMatrixWarning
+
+from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of
+from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
+from greenopt.errors import UsageError
+
+LEVERAGE_OF_ONE = 1 - 1e-9
+LEAST_RESIDUAL_DF = 5
+FOLDS = 10
+LEAVE_ONE_OUT_BELOW = 200
+
+
+class RefusedError(UsageError):
+    """What was asked for cannot be estimated from these trials; the text says why."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted regression, with what several of its readings share.
+
+    Attributes:
+        result: statsmodels' results.
+    """
+
+    design: Design
+    response: Matrix
+    result: Any
+
+    @property
+    def basis(self) -> Matrix:
+        """Orthonormal columns that span the design, `(trials, rank)`."""
+        return self.design.basis
+
+    @property
+    def rank(self) -> int:
+        """Rank of the design."""
+        return int(self.basis.shape[1])
+
+    @property
+    def df_resid(self) -> int:
+        """Degrees of freedom that are left."""
+        return len(self.response) - self.rank
+
+    @cached_property
+    def has_constant(self) -> bool:
+        """Whether the design can express a constant, with a column of its own or by others together."""
+        ones = np.ones(len(self.response))
+        beyond = ones - self.basis @ (self.basis.T @ ones)
+        return bool(beyond @ beyond < NOTHING_NEW * len(ones))
+
+    @cached_property
+    def leverage(self) -> Matrix:
+        """How far each trial's fitted value follows its own response, 0..1."""
+        leverage: Matrix = np.minimum(np.einsum("ij,ij->i", self.basis, self.basis), 1.0)
+        return leverage
+
+    @cached_property
+    def residual_ss(self) -> float:
+        """Sum of squared residuals."""
+        return float(self.result.ssr)
+
+    def is_estimable(self, index: int) -> bool:
+        """Whether a column's coefficient is determined by the trials."""
+        return bool(np.all(np.abs(self.design.null_space[index]) < 1e-8))
+
+
+def fit(design: Design, response: Matrix) -> Fit:
+    """Fit by ordinary least squares.
+
+    Raises:
+        RefusedError: there are too few trials, or nothing varies.
+    """
+    trials = len(response)
+    if trials == 0:
+        raise RefusedError("no completed trial has it")
+    if np.ptp(response) <= 1e-12 * max(1.0, float(np.abs(response).max())):
+        raise RefusedError(f"it has the same value in all {trials} trials")
+    if not design.of_parameter:
+        raise RefusedError(f"no parameter has two values in the {trials} trials")
+    rank = design.basis.shape[1]
+    if trials <= rank:
+        raise RefusedError(
+            f"{trials} trials for {rank} coefficients leave nothing to judge them by; "
+            f"at least {rank + 1} are needed, {rank * 2} are better"
+        )
+    with warnings.catch_warnings():
+        # A deficient rank is said in words, and what it leaves undetermined is left out.
+        warnings.simplefilter("ignore", SingularMatrixWarning)
+        result = OLS(response, design.matrix).fit()
+    fitted = Fit(design, response, result)
+    if not fitted.has_constant:
+        raise RefusedError("without a constant it needs a parameter with a list of values; all are ranges")
+    return fitted
+
+
+def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
+    """The coefficients that the trials determine; all of them, of minimum norm, in the paper's coding."""
+    errors = _robust_errors(fitted)
+    chosen = [i for i in range(len(fitted.design.columns)) if coding is Coding.PAPER or fitted.is_estimable(i)]
+    bounds = fitted.result.conf_int()
+    rows = [_coefficient(fitted, fitted.design.columns[i], i, bounds[i], errors[i]) for i in chosen]
+    return tuple(rows) if coding is Coding.PAPER else _adjusted(rows)
+
+
+def _coefficient(fitted: Fit, column: Column, index: int, bounds: Matrix, error: float) -> Coefficient:
+    result = fitted.result
+    plain = Coefficient(
+        name=column.name,
+        parameter=column.parameter,
+        value=column.value,
+        trials=column.trials,
+        coef=float(result.params[index]),
+        std_err=float(result.bse[index]),
+        t=float(result.tvalues[index]),
+        p=float(result.pvalues[index]),
+        low=float(bounds[0]),
+        high=float(bounds[1]),
+    )
+    if not np.isfinite(error) or error <= 0:
+        return plain
+    reach = float(stats.t.ppf(0.975, fitted.df_resid)) * error
+    p = float(2 * stats.t.sf(abs(plain.coef) / error, fitted.df_resid))
+    return replace(plain, hc3_std_err=error, hc3_p=p, hc3_low=plain.coef - reach, hc3_high=plain.coef + reach)
+
+
+def _robust_errors(fitted: Fit) -> Matrix:
+    """MacKinnon and White's HC3; not a number where a trial decides a coefficient alone."""
+    alone = fitted.leverage >= LEVERAGE_OF_ONE
+    weights = np.where(alone, 0.0, fitted.response - fitted.result.fittedvalues) / np.where(
+        alone, 1.0, 1 - fitted.leverage
+    )
+    inverse = fitted.result.model.pinv_wexog
+    errors: Matrix = np.sqrt(np.einsum("ij,j->i", inverse**2, weights**2))
+    decided = np.any(np.abs(inverse[:, alone]) > 1e-9, axis=1)
+    return np.where(decided, np.nan, errors)
+
+
+def _adjusted(rows: Sequence[Coefficient]) -> tuple[Coefficient, ...]:
+    family = [row for row in rows if row.parameter is not None]
+    holm, bh = adjusted_p([row.p for row in family])
+    robust, _ = adjusted_p([row.p if row.hc3_p is None else row.hc3_p for row in family])
+    by_name = {
+        row.name: replace(row, p_holm=h, p_bh=b, hc3_p_holm=None if row.hc3_p is None else r)
+        for row, h, b, r in zip(family, holm, bh, robust, strict=True)
+    }
+    return tuple(by_name.get(row.name, row) for row in rows)
+
+
+def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
+    """These p, adjusted for their number by Holm (family-wise) and by Benjamini and Hochberg (false discoveries).
+
+    statsmodels' multipletests gives the same and collects garbage at each call, 60 ms in a process of this size.
+    """
+    if not ps:
+        return [], []
+    order = np.argsort(ps)
+    steps = np.maximum.accumulate(np.asarray(ps)[order] * np.arange(len(ps), 0, -1))
+    holm = np.empty(len(ps))
+    holm[order] = np.minimum(steps, 1.0)
+    return [float(p) for p in holm], [float(p) for p in stats.false_discovery_control(ps, method="bh")]
+
+
+def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
+    """Type II sums of squares: each parameter against a model that has all the others."""
+    inside, explained = fitted.basis.T @ fitted.design.matrix, fitted.basis.T @ fitted.response
+    found = []
+    for parameter, columns in fitted.design.of_parameter.items():
+        # In the coordinates of the design's own basis, where everything is small.
+        rest = basis_of(np.delete(inside, columns, axis=1))
+        df = fitted.rank - rest.shape[1]
+        if df == 0:
+            continue
+        beyond = explained - rest @ (rest.T @ explained)
+        sum_sq = float(beyond @ beyond)
+        f = sum_sq / df / (fitted.residual_ss / fitted.df_resid)
+        share = sum_sq / (sum_sq + fitted.residual_ss)
+        found.append((parameter, df, sum_sq, f, float(stats.f.sf(f, df, fitted.df_resid)), share))
+    holm, bh = adjusted_p([row[4] for row in found])
+    return tuple(AnovaRow(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True))
+
+
+def interactions(fitted: Fit) -> tuple[Interaction, ...]:
+    """Every pair of parameters, one at a time beside all main effects, by p.
+
+    A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
+    three or more trials have.
+    """
+    residual = fitted.response - fitted.result.fittedvalues
+    found = [row for pair in fitted.design.pairs if (row := _interaction(fitted, residual, pair)) is not None]
+    holm, bh = adjusted_p([row[4] for row in found])
+    rows = [Interaction(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True)]
+    return tuple(sorted(rows, key=lambda row: row.p))
+
+
+def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, int, float, float, float] | None:
+    df = pair.products.shape[1]
+    rest = fitted.df_resid - df
+    # The residual has no part inside the design, so the products need not be freed of theirs.
+    along = pair.products.T @ residual
+    sum_sq = float(along @ along)
+    residual_ss = fitted.residual_ss - sum_sq
+    if rest < LEAST_RESIDUAL_DF or residual_ss <= 0:
+        return None
+    f = sum_sq / df / (residual_ss / rest)
+    return pair.first, pair.second, df, f, float(stats.f.sf(f, df, rest)), sum_sq / fitted.residual_ss
+
+
+def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:
+    """The model's misfit against the spread of trials with the same setting; None without such trials.
+
+    Args:
+        fitted: the regression.
+        group: numbers from 0 without a gap, the same for trials that repeat one another, in the trials' order.
+    """
+    sizes = np.bincount(group)
+    pure_df = int(len(group) - len(sizes))
+    if pure_df == 0:
+        return None
+    means = np.bincount(group, fitted.response) / sizes
+    pure_ss = float(((fitted.response - means[group]) ** 2).sum())
+    lack_df = fitted.df_resid - pure_df
+    std = float(np.sqrt(pure_ss / pure_df))
+    if lack_df < 1 or pure_ss <= 1e-12 * fitted.residual_ss:
+        return LackOfFit(pure_df, std, max(lack_df, 0), None, None)
+    f = max(0.0, fitted.residual_ss - pure_ss) / lack_df / (pure_ss / pure_df)
+    return LackOfFit(pure_df, std, lack_df, float(f), float(stats.f.sf(f, lack_df, pure_df)))
+
+
+def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
+    """R2 on trials that were left out of the fit: each alone where there are few, else in ten folds.
+
+    A trial that alone has some value cannot be predicted from the others and is passed over.
+
+    Returns:
+        None where hardly any trial can be predicted.
+    """
+    trials = len(fitted.response)
+    squares = (fitted.response - fitted.response.mean()) ** 2
+    if trials < LEAVE_ONE_OUT_BELOW:
+        told = fitted.leverage < LEVERAGE_OF_ONE
+        if told.sum() < trials / 2:
+            return None
+        errors = (fitted.response - fitted.result.fittedvalues)[told] / (1 - fitted.leverage[told])
+        return 1 - float((errors**2).sum()) / float(squares[told].sum())
+    fold = np.random.default_rng(seed).permutation(trials) % FOLDS
+    explained, error_ss = fitted.basis.T @ fitted.response, 0.0
+    for number in range(FOLDS):
+        left_out, response = fitted.basis[fold == number], fitted.response[fold == number]
+        # The basis is orthonormal: without a fold its products are the identity less the fold's own.
+        products = np.eye(fitted.rank) - left_out.T @ left_out
+        if np.linalg.eigvalsh(products)[0] < NOTHING_NEW:
+            return None
+        solution = np.linalg.solve(products, explained - left_out.T @ response)
+        error_ss += float(((response - left_out @ solution) ** 2).sum())
+    return 1 - error_ss / float(squares.sum())

@@ -1,0 +1,176 @@
+"""All regressions of a study: every response in every coding, or the reason why not."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from greenopt.analysis.alternatives import at_worst, censored, robust
+from greenopt.analysis.design import Design, design_of, matched
+from greenopt.analysis.diagnose import diagnose
+from greenopt.analysis.fit import (
+    Fit,
+    RefusedError,
+    anova,
+    coefficients_of,
+    cross_validated_r_squared,
+    fit,
+    interactions,
+    lack_of_fit,
+)
+from greenopt.analysis.results import Alternative, Coding, Coefficient, Interaction, Regression, Response
+from greenopt.analysis.trials import FAILED, LOG_ENERGY, PRUNED, Sample, effective, sample_of, values_of
+from greenopt.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """What could be fitted, and why the rest could not."""
+
+    fitted: dict[Response, dict[Coding, Regression]]
+    refused: dict[tuple[Response, Coding], str]
+
+
+def regress(
+    trials: "pd.DataFrame",
+    spec: StudySpec,
+    responses: Iterable[Response] = Response,
+    codings: Iterable[Coding] = Coding,
+) -> Regressions:
+    """Fit every response in every coding.
+
+    Args:
+        trials: all trials, as `analysed_trials` makes them.
+        spec: the study.
+        responses: those that are wanted.
+        codings: those that are wanted.
+    """
+    found = Regressions({}, {})
+    chosen = tuple(codings)
+    designs: dict[tuple[Coding, tuple[int, ...]], Design] = {}
+    for response in responses:
+        sample = sample_of(response, trials, spec)
+        for coding in chosen:
+            key = coding, tuple(sample.trials["trial"])
+            if key not in designs:
+                designs[key] = design_of(sample.trials, spec, coding)
+            try:
+                fitted = regression(_Asked(response, coding, trials, spec), sample, designs[key])
+            except RefusedError as error:
+                found.refused[response, coding] = str(error)
+            else:
+                found.fitted.setdefault(response, {})[coding] = fitted
+    return found
+
+
+def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
+    """Fit one response in one coding.
+
+    Args:
+        asked: what is explained, by which columns, in which study.
+        sample: the trials that it is fitted to.
+        design: their design matrix.
+
+    Raises:
+        RefusedError: it cannot be estimated from these trials.
+    """
+    coding = asked.coding
+    fitted = fit(design, sample.response.to_numpy().astype(np.float64))
+    numbers = tuple(int(number) for number in sample.trials["trial"])
+    found, result = coefficients_of(fitted, coding), fitted.result
+    diagnostics = diagnose(fitted, numbers)
+    plain = Regression(
+        response=asked.response,
+        coding=coding,
+        n=len(numbers),
+        columns=len(design.columns),
+        rank=fitted.rank,
+        df_model=float(result.df_model),
+        df_resid=float(result.df_resid),
+        r_squared=float(result.rsquared),
+        adj_r_squared=float(result.rsquared_adj),
+        f_value=float(result.fvalue),
+        f_pvalue=float(result.f_pvalue),
+        condition_number=float(result.condition_number),
+        cv_r_squared=cross_validated_r_squared(fitted),
+        residual_std=float(np.sqrt(result.mse_resid)),
+        coefficients=found,
+        reference=design.reference,
+        lack_of_fit=lack_of_fit(fitted, _repetitions(sample, asked.spec, coding)),
+        diagnostics=diagnostics,
+        fitted=dict(zip(numbers, (float(value) for value in result.fittedvalues), strict=True)),
+        notes=(*design.notes, *_untold(fitted, found, coding)),
+    )
+    if coding is Coding.PAPER:
+        return plain
+    pairs = interactions(fitted)
+    return replace(
+        plain,
+        anova=anova(fitted),
+        interactions=pairs,
+        alternatives=_alternatives(fitted, found, asked, odd=diagnostics.asks_for_robust),
+        notes=(*plain.notes, *_unscreened(fitted, pairs)),
+    )
+
+
+def _repetitions(sample: Sample, spec: StudySpec, coding: Coding) -> npt.NDArray[np.int64]:
+    """A number for each setting, the same for trials that repeat it: the same values, for as many epochs."""
+    names = [effective(name) if coding is Coding.EFFECTIVE else name for name in spec.space.distributions]
+    numbers = sample.trials.groupby([*names, "epochs_done"], dropna=False, sort=False).ngroup()
+    return numbers.to_numpy().astype(np.int64)
+
+
+def _untold(fitted: Fit, coefficients: tuple[Coefficient, ...], coding: Coding) -> list[str]:
+    """The values whose effects the trials do not tell apart."""
+    if coding is Coding.PAPER:
+        return [
+            f"{len(fitted.design.columns)} columns of rank {fitted.rank}: the coefficients are the smallest of "
+            "infinitely many that fit equally well; only differences between values of one parameter mean anything"
+        ]
+    names = {row.name for row in coefficients}
+    untold = [column.name for column in fitted.design.columns if column.name not in names]
+    if not untold:
+        return []
+    return [f"cannot be told apart by these trials, and not estimated: {', '.join(untold)}"]
+
+
+def _unscreened(fitted: Fit, pairs: tuple[Interaction, ...]) -> list[str]:
+    count = len(fitted.design.of_parameter)
+    untested = count * (count - 1) // 2 - len(pairs)
+    if not untested:
+        return []
+    return [f"{untested} pairs of parameters have too few trials, or none beyond the main effects, to be screened"]
+
+
+def _alternatives(
+    fitted: Fit, found: tuple[Coefficient, ...], asked: "_Asked", *, odd: bool
+) -> tuple[Alternative, ...]:
+    others = [robust(fitted, found)] if odd else []
+    early = asked.early()
+    if len(early):
+        matrix, known = matched(fitted.design, early, asked.spec, asked.coding)
+        if asked.response is LOG_ENERGY and len(matrix):
+            bounds = values_of(LOG_ENERGY, early[known]).to_numpy().astype(np.float64)
+            others.append(censored(fitted, found, matrix, bounds))
+        elif len(matrix):
+            others.append(at_worst(fitted, found, matrix, 0.0))
+    return tuple(other for other in others if other is not None)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a regression: the response, the coding, of which trials."""
+
+    response: Response
+    coding: Coding
+    trials: "pd.DataFrame"
+    spec: StudySpec
+
+    def early(self) -> "pd.DataFrame":
+        """The trials inside the space that ended early and say something of the response all the same."""
+        trials = self.trials[self.trials["in_space"]]
+        if self.response is LOG_ENERGY:
+            return trials[trials["state"].isin((PRUNED, FAILED)) & (trials["energy_wh"] > 0)]
+        return trials[(trials["state"] == PRUNED) & (self.response is Response.ACCURACY)]

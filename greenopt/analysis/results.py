@@ -1,0 +1,399 @@
+"""What an analysis of a study says: values that a table, a figure, a report or JSON can be drawn from.
+
+Invariant: everything here is frozen and comes from the trials alone. What could not be estimated is not in it as a
+number but as a sentence that says why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import pandas as pd
+
+from greenopt.spec import StudySpec, Value
+
+
+class Response(StrEnum):
+    """What a regression explains."""
+
+    LOG_ENERGY_WH = "log_energy_wh"
+    ENERGY_WH = "energy_wh"
+    ACCURACY = "accuracy"
+    EFFICIENCY = "efficiency"
+    WH_PER_EPOCH = "wh_per_epoch"
+
+    @property
+    def unit(self) -> str:
+        """Unit of a coefficient; a coefficient b of `log_energy_wh` means energy times exp(b)."""
+        return {"log_energy_wh": "log Wh", "accuracy": "fraction", "efficiency": "1/Wh"}.get(self, "Wh")
+
+
+class Coding(StrEnum):
+    """How values become columns.
+
+    TREATMENT compares every value with the baseline's. EFFECTIVE is the same, with the values that have no effect in
+    a trial's setting (`greenopt.spec.inert`) set to what they amount to. PAPER has a column for every value and no
+    constant, solved with minimum norm.
+    """
+
+    TREATMENT = "treatment"
+    EFFECTIVE = "effective"
+    PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials there are of each kind."""
+
+    trials: int
+    complete: int
+    pruned: int
+    failed: int
+    unfinished: int
+    duplicates_skipped: int
+    outside_space: int
+    settings: int
+    replicated_settings: int
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Trials that are left out of a calculation.
+
+    Attributes:
+        trials: their numbers.
+        reason: why, in words.
+        left_out_of: what they are left out of, such as `regressions` or `energy_wh, log_energy_wh`.
+    """
+
+    trials: tuple[int, ...]
+    reason: str
+    left_out_of: str
+
+
+@dataclass(frozen=True)
+class Descriptive:
+    """One column over the trials that have it; units are the column's. `std` has n - 1 in its denominator."""
+
+    n: int
+    minimum: float
+    median: float
+    mean: float
+    maximum: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A trial in a ranking or on the Pareto front.
+
+    Attributes:
+        trial: its number in the study.
+        value: what it is ranked by, in the unit of that column.
+        params: its setting.
+        accuracy: 0..1.
+        energy_wh: energy of the training in Wh.
+        wh_per_epoch: mean energy of an epoch in Wh, the paper's power draw.
+        efficiency: accuracy / (Wh an epoch), in 1/Wh.
+        run: the name of the run that it was imported from; None otherwise.
+        energy_source: how the energy was obtained.
+    """
+
+    trial: int
+    value: float
+    params: Mapping[str, Value]
+    accuracy: float | None = None
+    energy_wh: float | None = None
+    efficiency: float | None = None
+    run: str | None = None
+    energy_source: str | None = None
+    wh_per_epoch: float | None = None
+
+
+@dataclass(frozen=True)
+class Hypervolume:
+    """The share 0..1 of accuracy 1 x reference energy that the Pareto front dominates (`greenopt.pareto`).
+
+    Attributes:
+        value: None without a completed trial.
+        reference_energy_wh: 1.1 x the most energy of any completed trial; accuracy's reference is 0.
+        after: hypervolume after each completed trial, by its number, with the same reference throughout.
+    """
+
+    value: float | None
+    reference_energy_wh: float | None
+    after: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Of two columns, over trials that have both.
+
+    Attributes:
+        pearson: Pearson's r; `low` and `high` bound its 95 % interval (Fisher's z).
+        spearman: rank correlation and its p.
+    """
+
+    first: str
+    second: str
+    n: int
+    pearson: float
+    low: float
+    high: float
+    p: float
+    spearman: float
+    spearman_p: float
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A coefficient of a regression, in the response's unit; `low` and `high` bound the 95 % interval.
+
+    Attributes:
+        name: as in the paper's table, `batch_size_4`; `const` for the constant.
+        parameter, value: what it stands for; None for the constant; `value` is None for the slope of a range.
+        trials: how many trials have the value.
+        hc3_*: the same with standard errors that hold under unequal variances (MacKinnon and White's HC3); None where
+            a trial has a leverage of 1.
+        p_holm, p_bh: p adjusted over all values of the regression by Holm (family-wise) and by Benjamini and Hochberg
+            (false discoveries); `hc3_p_holm` of the robust p. None for the constant and in the paper's coding.
+    """
+
+    name: str
+    parameter: str | None
+    value: Value | None
+    trials: int
+    coef: float
+    std_err: float
+    t: float
+    p: float
+    low: float
+    high: float
+    hc3_std_err: float | None = None
+    hc3_p: float | None = None
+    hc3_low: float | None = None
+    hc3_high: float | None = None
+    p_holm: float | None = None
+    p_bh: float | None = None
+    hc3_p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class AnovaRow:
+    """A parameter as a whole: its type II sum of squares against the residual's."""
+
+    parameter: str
+    df: int
+    sum_sq: float
+    f: float
+    p: float
+    partial_eta_squared: float
+    p_holm: float
+    p_bh: float
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """A pair of parameters, added to all main effects: does one's effect depend on the other's value?"""
+
+    first: str
+    second: str
+    df: int
+    f: float
+    p: float
+    partial_eta_squared: float
+    p_holm: float
+    p_bh: float
+
+
+@dataclass(frozen=True)
+class LackOfFit:
+    """The model's misfit against the spread of repeated settings.
+
+    Attributes:
+        pure_error_std: standard deviation of trials with the same setting, in the response's unit.
+        f, p: None where the model leaves no degree of freedom for misfit.
+    """
+
+    pure_error_df: int
+    pure_error_std: float
+    lack_of_fit_df: int
+    f: float | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What the residuals say about the model; p is None where it cannot be computed.
+
+    Attributes:
+        normality_p: Jarque-Bera's test of the residuals.
+        skewness, kurtosis: of the residuals; 0 and 3 where they are normal.
+        heteroscedasticity_p: Breusch and Pagan's test, Koenker's studentised form.
+        influential: trials whose Cook's distance exceeds 4 / n, the worst first.
+        words: findings as sentences for the user, the gravest first.
+        asks_for_robust: whether a robust fit should be read beside this one.
+    """
+
+    normality_p: float | None
+    skewness: float | None
+    kurtosis: float | None
+    heteroscedasticity_p: float | None
+    influential: tuple[int, ...]
+    words: tuple[str, ...]
+    asks_for_robust: bool
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The same model fitted by another method.
+
+    Attributes:
+        method: in words: Huber's M-estimation, median regression, censored (Tobit).
+        coefficients: name -> (coefficient, standard error, p), as in the OLS.
+        words: whether it changes what the OLS says.
+    """
+
+    method: str
+    n: int
+    coefficients: Mapping[str, tuple[float, float, float]]
+    words: str
+
+
+@dataclass(frozen=True)
+class Regression:
+    """OLS of one response in one coding.
+
+    Attributes:
+        n: trials in it.
+        rank: of the design matrix; `columns` is how many columns it has.
+        df_model, df_resid: degrees of freedom.
+        condition_number: of the design matrix, as in statsmodels (infinite or huge where rank < columns).
+        cv_r_squared: R2 on trials that were left out of the fit, each alone below 200 trials, else in ten folds; None
+            where a left-out trial cannot be predicted.
+        residual_std: standard error of the regression, in the response's unit.
+        coefficients: in the order of the study's parameters and their values.
+        reference: parameter -> the value that its coefficients are compared with; empty in the paper's coding.
+        anova, interactions: empty in the paper's coding; interactions by p.
+        alternatives: robust fits where diagnostics ask for them, and a censored one where trials ended early.
+        fitted: trial number -> fitted value.
+        notes: what the reader must know, as sentences: unobserved values, confounded values, too few trials.
+    """
+
+    response: Response
+    coding: Coding
+    n: int
+    columns: int
+    rank: int
+    df_model: float
+    df_resid: float
+    r_squared: float
+    adj_r_squared: float
+    f_value: float
+    f_pvalue: float
+    condition_number: float
+    cv_r_squared: float | None
+    residual_std: float
+    coefficients: tuple[Coefficient, ...]
+    reference: Mapping[str, Value]
+    lack_of_fit: LackOfFit | None
+    diagnostics: Diagnostics
+    fitted: Mapping[int, float]
+    anova: tuple[AnovaRow, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much each parameter matters for one objective, 0..1, adding up to 1; not a direction.
+
+    Attributes:
+        objective: a column of the trials.
+        method: `ped_anova` (which parameter tells the best trials from the rest) or `fanova` (share of variance).
+        words: empty, or why there are no shares, or on how many trials they rest.
+    """
+
+    objective: str
+    method: str
+    shares: Mapping[str, float]
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class ValueAdvice:
+    """Which value of a parameter to choose.
+
+    Attributes:
+        value: the advised value; `baseline` is what it was compared with.
+        energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
+        accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
+        sureness: `settled` (holds after correction), `likely`, `trade_off` (more accurate for more energy), `no_matter`
+            (all values within 10 % of energy), or `open`.
+        words: one sentence.
+    """
+
+    parameter: str
+    value: Value
+    baseline: Value
+    energy_ratio: float
+    energy_low: float
+    energy_high: float
+    accuracy_change: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    sureness: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which values to choose for least energy at no loss of accuracy, and what would settle it.
+
+    Attributes:
+        sentences: the advice in words, the most important first.
+        values: by parameter, where something can be said.
+        setting: all parameters' advised values together; None where nothing can be advised.
+        next_settings: settings of trials that would settle it, ready to enqueue.
+        toml: `[[study.enqueue]]` tables with `next_settings`, to append to the study file; empty without any.
+    """
+
+    sentences: tuple[str, ...]
+    values: tuple[ValueAdvice, ...]
+    setting: Mapping[str, Value] | None
+    next_settings: tuple[Mapping[str, Value], ...]
+    toml: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that is said about a study.
+
+    Attributes:
+        trials: a row a trial, every state; index 0..n-1. Columns: `greenopt.search.COLUMNS` and the study's
+            parameters, then every further figure that a trial has (README, 'What the numbers mean'); besides them
+            `effective_PARAMETER` (the value after inert ones are set to what they amount to), `in_space` (bool),
+            `in_regressions` (bool) and `on_front` (bool).
+        descriptive: column -> its figures over the completed trials.
+        ranking: `accuracy`, `energy` (least first) and `efficiency`, the best five of each.
+        pareto: the front of accuracy against energy_wh, least energy first; `value` is the energy in Wh.
+        regressions: response -> coding -> fit; one that could not be made is in `refused` instead.
+        refused: (response, coding) -> why it cannot be estimated.
+        footnotes: what holds for the whole analysis, as sentences.
+    """
+
+    study: StudySpec
+    trials: pd.DataFrame
+    counts: Counts
+    exclusions: tuple[Exclusion, ...]
+    descriptive: Mapping[str, Descriptive]
+    ranking: Mapping[str, tuple[Ranked, ...]]
+    pareto: tuple[Ranked, ...]
+    hypervolume: Hypervolume
+    correlations: tuple[Correlation, ...]
+    regressions: Mapping[Response, Mapping[Coding, Regression]]
+    refused: Mapping[tuple[Response, Coding], str]
+    importance: tuple[Importance, ...]
+    advice: Advice
+    footnotes: tuple[str, ...]

@@ -1,0 +1,154 @@
+"""The trials as the analysis sees them: what each value amounts to, and which trials count for what."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greenopt.analysis.results import Counts, Exclusion, Response
+from greenopt.events import FailReason
+from greenopt.spec import StudySpec, Value
+
+COMPLETE, PRUNED, FAILED = "complete", "pruned", "fail"
+LOG_ENERGY = Response.LOG_ENERGY_WH
+_TOTALS = (Response.ENERGY_WH, Response.LOG_ENERGY_WH)
+_AMOUNTS_TO = {"precision": "float32", "lr_schedule": "constant", "optimizer_momentum": None}
+"""What an inert value of a parameter is as good as; None where the parameter as a whole does nothing."""
+
+
+def effective(parameter: str) -> str:
+    """Name of the column with what a parameter's value amounts to."""
+    return f"effective_{parameter}"
+
+
+def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """The trials with the columns that `Analysis.trials` documents, all but `on_front`."""
+    space = spec.space.distributions
+    always = ("trial", "state", *space, *(effective(name) for name in space), "in_space", "energy_source")
+    frame = pd.DataFrame([_whole(row, spec) for row in rows])
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *always])))
+    numbers = ("accuracy", "energy_wh", "test_accuracy", "wh_per_epoch", "efficiency", "avg_power_w", "seconds")
+    for name in (*numbers, "train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage"):
+        frame[name] = pd.to_numeric(frame[name]) if name in frame else float("nan")
+    frame["in_space"] = frame["in_space"].astype(bool)
+    frame["in_regressions"] = (frame["state"] == COMPLETE) & frame["in_space"]
+    return frame
+
+
+def _whole(row: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
+    inert = str(row.get("inert") or "").split()
+    space = spec.space.distributions
+    values = {effective(name): _AMOUNTS_TO.get(name) if name in inert else row.get(name) for name in space}
+    in_space = all(distribution.holds(row.get(name)) for name, distribution in space.items())
+    return {**row, **values, "in_space": in_space}
+
+
+def counts_of(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
+    """How many trials there are of each kind."""
+    states = Counter(trials["state"]) if len(trials) else Counter()
+    skipped = int((trials["fail_reason"] == FailReason.DUPLICATE).sum()) if "fail_reason" in trials else 0
+    complete = trials[trials["state"] == COMPLETE] if len(trials) else trials
+    settings = Counter(tuple(row) for row in complete[list(spec.space.distributions)].itertuples(index=False))
+    return Counts(
+        trials=len(trials),
+        complete=states[COMPLETE],
+        pruned=states[PRUNED],
+        failed=states[FAILED] - skipped,
+        unfinished=len(trials) - states[COMPLETE] - states[PRUNED] - states[FAILED],
+        duplicates_skipped=skipped,
+        outside_space=int((~complete["in_space"]).sum()) if len(complete) else 0,
+        settings=len(settings),
+        replicated_settings=sum(1 for count in settings.values() if count > 1),
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The trials that a regression of one response is fitted to.
+
+    Attributes:
+        trials: their rows.
+        response: the values to be explained, in the rows' order.
+    """
+
+    trials: "pd.DataFrame"
+    response: "pd.Series[float]"
+
+
+def values_of(response: Response, trials: "pd.DataFrame") -> "pd.Series[float]":
+    """A response of trials; missing where it was not measured."""
+    if response is not LOG_ENERGY:
+        return trials[response].astype(float)
+    energy_wh = trials["energy_wh"].astype(float)
+    return pd.Series(np.log(energy_wh.where(energy_wh > 0)), index=trials.index)
+
+
+def sample_of(response: Response, trials: "pd.DataFrame", spec: StudySpec) -> Sample:
+    """The trials in which a response can be explained: completed, inside the space, of the study's length."""
+    chosen = trials[trials["in_regressions"]]
+    if response in _TOTALS:
+        chosen = chosen[~other_length(chosen, spec)]
+    values = values_of(response, chosen)
+    return Sample(chosen[values.notna()], values[values.notna()])
+
+
+def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
+    """Whether a trial trained another number of epochs than the study."""
+    return trials["epochs_done"].notna() & (trials["epochs_done"] != spec.training.epochs)
+
+
+def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:
+    """Which trials are left out of what, and why."""
+    if not len(trials):
+        return ()
+    found = [_exclusion(trials[trials["state"] == PRUNED], "stopped early", "everything but counts")]
+    failed = trials[trials["state"] == FAILED]
+    reasons = failed["fail_reason"].fillna("unknown") if "fail_reason" in failed else None
+    if reasons is not None and len(failed):
+        for reason, group in failed.groupby(reasons):
+            found.append(_exclusion(group, f"failed: {reason}", "everything but counts"))
+    unfinished = trials[~trials["state"].isin((COMPLETE, PRUNED, FAILED))]
+    found.append(_exclusion(unfinished, "not ended yet", "everything but counts"))
+    complete = trials[trials["state"] == COMPLETE]
+    found += _outside(complete[~complete["in_space"]], spec)
+    regressed = complete[complete["in_regressions"]]
+    found.append(
+        _exclusion(
+            regressed[other_length(regressed, spec)],
+            f"trained another number of epochs than {spec.training.epochs}",
+            ", ".join(_TOTALS),
+        )
+    )
+    found += _unmeasured(regressed)
+    return tuple(exclusion for exclusion in found if exclusion.trials)
+
+
+def _unmeasured(regressed: "pd.DataFrame") -> list[Exclusion]:
+    """The trials without a response that others have, said once for all responses that they lack."""
+    lacking: dict[tuple[int, ...], list[str]] = {}
+    for response in Response:
+        missing = regressed["trial"][values_of(response, regressed).isna()]
+        if len(missing) < len(regressed):
+            lacking.setdefault(tuple(int(number) for number in missing), []).append(response)
+    return [Exclusion(trials, "not measured", ", ".join(responses)) for trials, responses in lacking.items()]
+
+
+def _outside(trials: "pd.DataFrame", spec: StudySpec) -> list[Exclusion]:
+    found: dict[str, list[int]] = {}
+    for row in trials.to_dict(orient="records"):
+        outside = [(n, row[n]) for n, d in spec.space.distributions.items() if not d.holds(row[n])]
+        words = ", ".join(f"{name} = {value}" for name, value in outside)
+        found.setdefault(f"{words} is outside the study's space", []).append(int(row["trial"]))
+    return [Exclusion(tuple(numbers), words, "regressions") for words, numbers in found.items()]
+
+
+def _exclusion(trials: "pd.DataFrame", reason: str, left_out_of: str) -> Exclusion:
+    return Exclusion(tuple(int(number) for number in trials["trial"]), reason, left_out_of)
+
+
+def params_of(row: Mapping[Any, Any], parameters: Sequence[str]) -> dict[str, Value]:
+    """A trial's setting as plain values."""
+    return {name: value.item() if hasattr(value := row[name], "item") else value for name in parameters}

@@ -1,0 +1,194 @@
+"""An analysis in a terminal: tables that fit 80 columns, then the advice."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
+from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
+from greenopt.events import EnergySource
+from greenopt.wording import MISSING, energy_words, fraction_words, setting_words, significant
+
+LISTED = 8
+UNITS = {
+    **dict.fromkeys(("energy_wh", "total_wh", "wh_per_epoch"), "Wh"),
+    "efficiency": "1/Wh",
+    "avg_power_w": "W",
+    "seconds": "s",
+}
+
+
+def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Response], coding: Coding) -> None:
+    """Print everything that `greenopt analyze` says.
+
+    Args:
+        console: where to.
+        analysis: what to.
+        responses: the regressions to show in full.
+        coding: the coding in which.
+    """
+    _print_lines(console, _head(analysis))
+    if not analysis.counts.complete:
+        console.print("\nNo trial has been completed: there is nothing to analyse yet.")
+        return
+    console.print(_described(analysis))
+    shown = {title: rows for title, rows in _rankings(analysis).items() if rows}
+    for title, rows in shown.items():
+        console.print(_trials(title, rows))
+    if analysis.hypervolume.value is not None:
+        source = EnergySource.ESTIMATE if is_estimated(analysis) else None
+        reference = energy_words(analysis.hypervolume.reference_energy_wh, source)
+        console.print(f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}", highlight=False)
+    _print_lines(console, _settings(shown.values()))
+    if analysis.correlations:
+        console.print(_correlated(analysis))
+    for response in responses:
+        print_regression(console, analysis, response, coding)
+    console.print(_overview(analysis, coding))
+    if any(shares.shares for shares in analysis.importance):
+        console.print(_importance(analysis))
+    _print_advice(console, analysis)
+
+
+def _head(analysis: Analysis) -> list[str]:
+    counts = analysis.counts
+    lines = [
+        f"study {analysis.study.name}: {counts.trials} trials: {counts.complete} completed, {counts.pruned} stopped "
+        f"early, {counts.failed} failed, {counts.unfinished} not ended; {counts.settings} settings completed, "
+        f"{counts.replicated_settings} of them more than once"
+    ]
+    return [*lines, *(_excluded(exclusion) for exclusion in analysis.exclusions), *map(_sentence, analysis.footnotes)]
+
+
+def _excluded(exclusion: Exclusion) -> str:
+    trials = ", ".join(map(str, exclusion.trials[:LISTED]))
+    more = f" and {len(exclusion.trials) - LISTED} more" if len(exclusion.trials) > LISTED else ""
+    word = "trial" if len(exclusion.trials) == 1 else "trials"
+    return f"left out of {exclusion.left_out_of}: {word} {trials}{more}: {exclusion.reason}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+
+
+def _table(title: str, *heads: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+    for head in heads:
+        is_name = head in ("", "trial", "parameter")
+        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name)
+    return table
+
+
+def _described(analysis: Analysis) -> Table:
+    estimated = " est." if is_estimated(analysis) else ""
+    table = _table("\nCompleted trials", "", "n", "min", "median", "mean", "max", "std")
+    for name, column in analysis.descriptive.items():
+        unit = f" {UNITS[name]}{estimated}" if name in UNITS else ""
+        figures = (column.minimum, column.median, column.mean, column.maximum)
+        std = MISSING if column.std is None else significant(column.std)
+        table.add_row(f"{name}{unit}", str(column.n), *(significant(figure) for figure in figures), std)
+    return table
+
+
+def _rankings(analysis: Analysis) -> dict[str, Sequence[Ranked]]:
+    ranking = analysis.ranking
+    return {
+        "Most accurate": ranking["accuracy"],
+        "Least energy": ranking["energy"],
+        "Most efficient": ranking["efficiency"],
+        "Pareto front of accuracy against energy": analysis.pareto,
+    }
+
+
+def _settings(tables: Iterable[Sequence[Ranked]]) -> list[str]:
+    """The setting of each trial that was shown, once."""
+    rows = {row.trial: row for table in tables for row in table}
+    return ["", *(f"{_name(row)}: {setting_words(row.params)}" for _, row in sorted(rows.items()))]
+
+
+def _name(row: Ranked) -> str:
+    """A trial's number, and behind it the name of the run that it was imported from."""
+    return str(row.trial) if row.run in (None, str(row.trial)) else f"{row.trial} ({row.run})"
+
+
+def _trials(title: str, rows: Sequence[Ranked]) -> Table:
+    table = _table(f"\n{title}", "trial", "accuracy", "energy", "Wh/epoch", "1/Wh")
+    for row in rows:
+        table.add_row(
+            _name(row),
+            fraction_words(row.accuracy),
+            energy_words(row.energy_wh, row.energy_source),
+            MISSING if row.wh_per_epoch is None else significant(row.wh_per_epoch, 4),
+            MISSING if row.efficiency is None else significant(row.efficiency, 4),
+        )
+    return table
+
+
+def _correlated(analysis: Analysis) -> Table:
+    table = _table("\nCorrelations", "", "n", "Pearson", "95 % interval", "p", "Spearman")
+    for row in analysis.correlations:
+        table.add_row(
+            f"{row.first}, {row.second}",
+            str(row.n),
+            f"{row.pearson:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+            small_p(row.p),
+            f"{row.spearman:+.3f}",
+        )
+    return table
+
+
+def _overview(analysis: Analysis, coding: Coding) -> Table:
+    """All responses in one coding, a line each."""
+    table = _table(f"\nAll regressions, {coding} coding", "", "n", "rank", "R2", "adjusted", "R2 unseen", "F", "p")
+    for response in Response:
+        fitted = analysis.regressions.get(response, {}).get(coding)
+        if fitted is None:
+            continue
+        unseen = MISSING if fitted.cv_r_squared is None else f"{fitted.cv_r_squared:.3f}"
+        table.add_row(
+            response,
+            str(fitted.n),
+            str(fitted.rank),
+            f"{fitted.r_squared:.3f}",
+            f"{fitted.adj_r_squared:.3f}",
+            unseen,
+            f"{fitted.f_value:.4g}" if math.isfinite(fitted.f_value) else MISSING,
+            small_p(fitted.f_pvalue),
+        )
+    return table
+
+
+def _importance(analysis: Analysis) -> Table:
+    shown = [shares for shares in analysis.importance if shares.shares]
+    table = _table("\nImportance of parameters", "parameter", *(f"{s.objective}, {s.method}" for s in shown))
+    total = {name: sum(shares.shares.get(name, 0.0) for shares in shown) for shares in shown for name in shares.shares}
+    for name in sorted(total, key=lambda parameter: -total[parameter]):
+        table.add_row(name, *(f"{100 * shares.shares.get(name, 0.0):.0f} %" for shares in shown))
+    words = dict.fromkeys(f"{shares.method}: {shares.words}" for shares in analysis.importance if shares.words)
+    table.caption, table.caption_justify = "; ".join(words) or None, "left"
+    return table
+
+
+def _print_advice(console: Console, analysis: Analysis) -> None:
+    advice = analysis.advice
+    console.print("\n[bold]Advice[/bold]")
+    _print_lines(console, (f"- {sentence}" for sentence in advice.sentences))
+    if not advice.next_settings:
+        return
+    console.print("\n[bold]Trials that would settle it next[/bold]")
+    _print_lines(console, (f"- {setting_words(setting)}" for setting in advice.next_settings))
+    _print_lines(
+        console,
+        [
+            f"`greenopt analyze {analysis.study.name} --next next.toml` writes them as [[study.enqueue]] tables: "
+            f"append them to the study file and raise study.trials by {len(advice.next_settings)}."
+        ],
+    )

@@ -1,0 +1,89 @@
+"""`greenopt analyze`: what the trials of a study say, in tables, in words, or as JSON."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+
+
+class Response(StrEnum):
+    """What a regression explains; the names of `greenopt.analysis.results.Response`."""
+
+    LOG_ENERGY_WH = "log_energy_wh"
+    ENERGY_WH = "energy_wh"
+    ACCURACY = "accuracy"
+    EFFICIENCY = "efficiency"
+    WH_PER_EPOCH = "wh_per_epoch"
+
+
+class Coding(StrEnum):
+    """How values become columns; the names of `greenopt.analysis.results.Coding`."""
+
+    TREATMENT = "treatment"
+    EFFECTIVE = "effective"
+    PAPER = "paper"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("analyze")(analyze)
+
+
+def analyze(
+    study: StudyName,
+    response: Annotated[
+        list[Response] | None,
+        typer.Option("--response", help="Regressions to show; log_energy_wh and accuracy unless given."),
+    ] = None,
+    coding: Annotated[
+        Coding,
+        typer.Option(
+            "--coding",
+            help="treatment: values against the baseline's. effective: the same, values without effect in a setting "
+            "set to what they amount to. paper: all values, no constant, minimum norm.",
+        ),
+    ] = Coding.EFFECTIVE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document with every figure.")] = False,
+    following: Annotated[
+        Path | None,
+        typer.Option("--next", help="Write the settings that would settle most to this TOML file, to run next."),
+    ] = None,
+    storage: Storage = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Say what saves energy in a study, and how sure that is.
+
+    Figures, rankings, the Pareto front, regressions with their diagnostics, importances, and advice in words.
+    """
+    import json
+    import os
+
+    # The designs are long and thin: on a shared machine threads spend more time waiting for one another than they save.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from rich.console import Console
+
+    from greenopt.analysis import results
+    from greenopt.analysis.document import document_of
+    from greenopt.cli.analysis_tables import print_analysis
+    from greenopt.errors import UsageError
+    from greenopt.runs import RunFolder
+    from greenopt.study_analysis import analyse_study
+
+    analysis = analyse_study(RunFolder(runs.resolve() / study), storage)
+    if following is not None:
+        if not analysis.advice.toml:
+            raise UsageError(f"{following}: not written; there is no setting to be run next")
+        try:
+            following.write_text(analysis.advice.toml, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{following}: cannot be written: {error.strerror}") from None
+    if as_json:
+        print(json.dumps(document_of(analysis), allow_nan=False, ensure_ascii=False))
+        return
+    shown = [results.Response(name) for name in response or (Response.LOG_ENERGY_WH, Response.ACCURACY)]
+    print_analysis(Console(), analysis, shown, results.Coding(coding))
+    if following is not None:
+        print(f"{len(analysis.advice.next_settings)} settings -> {following}")

@@ -1,0 +1,78 @@
+"""`greenopt import`: runs of elsewhere as a study."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+
+if TYPE_CHECKING:
+    from greenopt.importing import Import
+
+NAMED = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("import")(import_runs)
+
+
+def import_runs(
+    source: Annotated[Path, typer.Argument(help="Folder of runs in the paper's layout, or a CSV or Parquet export.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the study; the source's unless given.")] = None,
+    study_file: Annotated[
+        Path | None, typer.Option("--study", help="Study file that the runs belong to: its space, baseline, training.")
+    ] = None,
+    storage: Storage = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> None:
+    """Make a study of runs that were trained elsewhere.
+
+    DIR holds a folder a run with parameters.yaml and logs.csv (a row an epoch); or give a CSV or Parquet file of
+    `greenopt export`. What is broken is named and left out.
+    """
+    import re
+
+    from rich.console import Console
+
+    from greenopt.errors import UsageError
+    from greenopt.importing import read_import, write_import
+    from greenopt.spec import NAME_PATTERN, load_study
+
+    chosen = name or source.resolve().stem
+    if not re.match(NAME_PATTERN, chosen):
+        raise UsageError(f"--name: {chosen!r}: may hold letters, digits, '.', '_' and '-' only")
+    console = Console()
+    imported = read_import(source, chosen, load_study(study_file) if study_file else None)
+    with console.status(f"importing {len(imported.trials)} trials") as status:
+        path = write_import(
+            imported, runs.resolve(), storage, lambda done: status.update(f"{done}/{len(imported.trials)} trials")
+        )
+    for line in _said(imported):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"results: {path}  ·  greenopt analyze {chosen}", highlight=False, soft_wrap=True)
+
+
+def _said(imported: "Import") -> list[str]:
+    """What was imported and what was not, a line each."""
+    from greenopt.events import Outcome
+
+    ends = [trial.verdict.outcome for trial in imported.trials]
+    kinds = {"completed": Outcome.COMPLETED, "stopped early": Outcome.DIVERGED, "failed": Outcome.FAILED}
+    counts = ", ".join(f"{ends.count(outcome)} {word}" for word, outcome in kinds.items())
+    lines = [f"study {imported.spec.name}: {len(ends)} trials imported ({counts}), {len(imported.skipped)} skipped"]
+    lines += _first([f"skipped {where}: {why}" for where, why in imported.skipped.items()])
+    outside = imported.outside_space()
+    lines += _first(
+        [
+            f"run {run}: {parameter} = {value} is outside the study's space; imported, and left out of regressions"
+            for run, (parameter, value) in outside.items()
+        ]
+    )
+    return lines
+
+
+def _first(lines: list[str]) -> list[str]:
+    rest = len(lines) - NAMED
+    return lines if rest <= 0 else [*lines[:NAMED], f"... and {rest} more like these"]

@@ -1,0 +1,146 @@
+"""One regression in a terminal."""
+
+import math
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
+from greenopt.events import EnergySource
+from greenopt.wording import MISSING, energy_words, significant
+
+FOUND = 0.05
+PAIRS = 3
+NAME_WIDTH = 23
+"""Holds `global_policy_float16`, two columns in."""
+
+
+def print_regression(console: Console, analysis: Analysis, response: Response, coding: Coding) -> None:
+    """Print one response in one coding, or why there is no such regression."""
+    console.print(f"\n[bold]What explains {response}[/bold] ({coding} coding)")
+    fitted = analysis.regressions.get(response, {}).get(coding)
+    if fitted is None:
+        console.print(f"not estimated: {analysis.refused.get((response, coding), 'not asked for')}", markup=False)
+        return
+    for line in _summary(fitted):
+        console.print(line, highlight=False, markup=False)
+    if fitted.anova:
+        console.print(_anova(fitted))
+    console.print(_coefficients(fitted, is_estimated=is_estimated(analysis)))
+    for line in _remarks(fitted):
+        console.print(f"- {line}", highlight=False, markup=False)
+
+
+def _summary(fitted: Regression) -> list[str]:
+    unseen = MISSING if fitted.cv_r_squared is None else f"{fitted.cv_r_squared:.3f}"
+    return [
+        f"{fitted.n} trials, R2 {fitted.r_squared:.3f}, adjusted {fitted.adj_r_squared:.3f}, on unseen trials {unseen}",
+        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.4g}, p = {small_p(fitted.f_pvalue)}; "
+        f"rank {fitted.rank} of {fitted.columns} columns, condition number {fitted.condition_number:.3g}",
+    ]
+
+
+def _anova(fitted: Regression) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title="by parameter (type II)", title_justify="left")
+    table.add_column("parameter")
+    for head in ("df", "F", "p", "p Holm", "p BH", "partial eta2"):
+        table.add_column(head, justify="right")
+    for row in sorted(fitted.anova, key=lambda row: row.p):
+        ps = (p_words(p) for p in (row.p, row.p_holm, row.p_bh))
+        table.add_row(row.parameter, str(row.df), f"{row.f:.4g}", *ps, f"{row.partial_eta_squared:.3f}")
+    return table
+
+
+def is_estimated(analysis: Analysis) -> bool:
+    """Whether the energy of any trial is an estimate."""
+    return EnergySource.ESTIMATE in set(analysis.trials["energy_source"])
+
+
+def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
+    is_log = fitted.response is Response.LOG_ENERGY_WH
+    title = "by value, as change of energy" if is_log else f"by value, in {fitted.response.unit}"
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    table.add_column("value", overflow="fold", min_width=NAME_WIDTH)
+    is_paper = fitted.coding is Coding.PAPER
+    ps = ("std err", "t", "p") if is_paper else ("p", "p HC3", "p Holm")
+    for head in ("n", "effect", "95 % interval", *ps):
+        table.add_column(head, justify="right", no_wrap=True)
+    number = three_decimals if fitted.response is Response.ACCURACY else signed
+    parameter = None
+    for row in fitted.coefficients:
+        if row.parameter is not None and row.parameter != parameter and row.value is not None:
+            table.add_row(row.parameter)
+            if row.parameter in fitted.reference:
+                table.add_row(f"  {fitted.reference[row.parameter]}", "", "baseline")
+        parameter = row.parameter
+        tail = (number(row.std_err).lstrip("+"), f"{row.t:.2f}", p_words(row.p)) if is_paper else _ps(row)
+        name = row.name if row.value is None else f"  {row.value}"
+        table.add_row(
+            name,
+            str(row.trials),
+            *_effect(row, number, is_log=is_log and not is_paper, is_estimated=is_estimated),
+            *tail,
+        )
+    return table
+
+
+def _ps(row: Coefficient) -> tuple[str, ...]:
+    return tuple(p_words(p) for p in (row.p, row.hc3_p, row.p_holm))
+
+
+def _effect(row: Coefficient, number: Callable[[float], str], *, is_log: bool, is_estimated: bool) -> tuple[str, str]:
+    """The estimate and its interval; of a log energy as per cent, but for the constant, which is in Wh."""
+    if not is_log:
+        return number(row.coef), f"{number(row.low)} to {number(row.high)}"
+    if row.parameter is None:
+        low, high = significant(math.exp(row.low)), significant(math.exp(row.high))
+        source = EnergySource.ESTIMATE if is_estimated else None
+        return energy_words(math.exp(row.coef), source), f"{low} to {high}"
+    return percent(row.coef), f"{percent(row.low)} to {percent(row.high)}"
+
+
+def percent(log_ratio: float) -> str:
+    """A log ratio as a change in per cent."""
+    change = 100 * math.expm1(min(log_ratio, 700.0))
+    return f"{change:+.0f} %" if abs(change) < 100_000 else f"x {math.exp(min(log_ratio, 700.0)):.1e}"
+
+
+def signed(number: float) -> str:
+    """A number with its sign and three significant digits."""
+    return f"{'-' if number < 0 else '+'}{significant(abs(number))}"
+
+
+def three_decimals(number: float) -> str:
+    """A number with its sign and three decimals."""
+    return f"{number:+.3f}"
+
+
+def p_words(p: float | None) -> str:
+    """A p; one below a thousandth as such."""
+    if p is None:
+        return MISSING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def small_p(p: float) -> str:
+    """A p with its power of ten; one that is too small for a number as such."""
+    return f"{p:.2g}" if p > 0 else "<1e-300"
+
+
+def _remarks(fitted: Regression) -> list[str]:
+    lines = [*fitted.notes, *fitted.diagnostics.words]
+    strong = [pair for pair in fitted.interactions if pair.p_holm < FOUND]
+    if strong:
+        named = "; ".join(f"{pair.first} x {pair.second} (Holm p {p_words(pair.p_holm)})" for pair in strong[:PAIRS])
+        more = f" and {len(strong) - PAIRS} more" if len(strong) > PAIRS else ""
+        lines.append(f"effects depend on one another: {named}{more}")
+    elif fitted.interactions:
+        lines.append(f"none of {len(fitted.interactions)} pairs of parameters interacts clearly (Holm)")
+    if fitted.lack_of_fit is not None:
+        pure = fitted.lack_of_fit
+        misfit = "" if pure.p is None else f"; lack of fit: p = {p_words(pure.p)}"
+        spread = significant(pure.pure_error_std)
+        lines.append(f"repeated settings spread by {spread} {fitted.response.unit} ({pure.pure_error_df} df){misfit}")
+    lines += [f"{other.method}: {other.words}" for other in fitted.alternatives]
+    return lines

@@ -1,0 +1,94 @@
+"""An imported study as a folder like any other: events, storage, study file.
+
+Invariant: the folder appears whole or not at all; it is built beside its place and then renamed.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from greenopt.errors import UsageError
+from greenopt.events import Event, FailReason, Outcome, TrialStarted, encode
+from greenopt.importing.imported import Import, ImportedTrial
+from greenopt.record import Verdict, attributes
+from greenopt.runs import RunFolder
+from greenopt.search import FinishedTrial, create_finished, open_storage, without_password
+from greenopt.spec import Setting, StudySpec, inert_parameters
+from greenopt.summary import summarise
+
+
+def _in_silence(_: int) -> None:
+    """Say nothing of progress."""
+
+
+def write_import(
+    imported: Import, runs: Path, storage: str | None = None, tell: Callable[[int], None] = _in_silence
+) -> Path:
+    """Write a study's folder and storage.
+
+    Args:
+        imported: what was read.
+        runs: the folder that holds the studies' results.
+        storage: URL of the storage; SQLite in the study's folder unless given.
+        tell: called with the number of trials that are written, after each.
+
+    Returns:
+        The study's folder.
+
+    Raises:
+        UsageError: there is such a study already, or the folder cannot be written.
+    """
+    target = RunFolder(runs / imported.spec.name)
+    if target.path.exists():
+        raise UsageError(f"{target.path}: exists already; give the import another name with --name")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=runs))
+    except OSError as error:
+        raise UsageError(f"{runs}: cannot be written: {error.strerror}") from None
+    try:
+        folder = RunFolder(scratch / imported.spec.name)
+        folder.path.mkdir()
+        create_finished(
+            imported.spec, open_storage(storage or folder.default_storage), _written(imported, folder, tell)
+        )
+        kept = without_password(storage or target.default_storage)
+        folder.write_study(imported.spec.model_dump(mode="json"), kept)
+        folder.path.rename(target.path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target.path
+
+
+def _written(imported: Import, folder: RunFolder, tell: Callable[[int], None]) -> Iterator[FinishedTrial]:
+    """Write each trial's events and yield what the storage is told of it."""
+    for number, trial in enumerate(imported.trials):
+        events = [_numbered(event, number) for event in trial.events]
+        folder.trial(number).mkdir(parents=True)
+        folder.events(number).write_bytes(b"".join(encode(event) for event in events))
+        yield _finished(trial, events, imported.spec)
+        tell(number + 1)
+
+
+def _numbered(event: Event, number: int) -> Event:
+    return event.model_copy(update={"trial": number}) if isinstance(event, TrialStarted) else event
+
+
+def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec) -> FinishedTrial:
+    figures = {**attributes(summarise(events), trial.verdict, None), "inert": _inert(trial, spec), "run": trial.run}
+    figures.update({name: value for name, value in trial.figures.items() if value is not None})
+    verdict, values = trial.verdict, None
+    if verdict.outcome is Outcome.COMPLETED:
+        missing = [str(metric) for metric in spec.objectives if figures.get(metric) is None]
+        values = None if missing else tuple(float(figures[metric]) for metric in spec.objectives)
+        if missing:
+            verdict = Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured")
+            figures.update({"fail_reason": str(verdict.reason), "message": verdict.message})
+    return FinishedTrial(trial.values, verdict.outcome, figures, values, trial.began, trial.ended)
+
+
+def _inert(trial: ImportedTrial, spec: StudySpec) -> str | None:
+    if spec.space.own:
+        return None
+    return " ".join(inert_parameters(Setting(**trial.values), spec.training)) or None

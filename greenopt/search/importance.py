@@ -1,0 +1,109 @@
+"""How much each parameter matters for each objective, by Optuna's evaluators."""
+
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from greenopt.search.search import as_optuna
+from greenopt.spec import StudySpec
+
+if TYPE_CHECKING:
+    from optuna.importance import BaseImportanceEvaluator
+
+LEAST_TRIALS = 10
+TREES = 20
+METHODS = {"ped_anova": 2000, "fanova": 300}
+"""By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of importance, 0..1, that add up to 1, for one objective.
+
+    Attributes:
+        objective: its column.
+        method: `ped_anova` or `fanova`.
+        shares: by parameter; empty where `words` says why.
+        words: what must be known of them.
+    """
+
+    objective: str
+    method: str
+    shares: Mapping[str, float]
+    words: str = ""
+
+
+def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shares]:
+    """PED-ANOVA and fANOVA for each objective of a study.
+
+    Args:
+        spec: the study.
+        rows: its completed trials with all values inside the space.
+    """
+    having = [row for row in rows if all(row.get(metric) is not None for metric in spec.objectives)]
+    if len(having) < LEAST_TRIALS:
+        words = f"needs {LEAST_TRIALS} completed trials; there are {len(having)}"
+        return [Shares(str(metric), method, {}, words) for metric in spec.objectives for method in METHODS]
+    return [shares for method in METHODS for shares in _by_method(spec, method, having)]
+
+
+def _by_method(spec: StudySpec, method: str, rows: Sequence[Mapping[str, Any]]) -> list[Shares]:
+    """The shares for each objective by one method, on at most as many trials as it takes in seconds."""
+    most, words = METHODS[method], ""
+    if len(rows) > most:
+        words = f"on {most} of {len(rows)} trials, drawn at random"
+        rows = random.Random(0).sample(list(rows), most)
+    study = _study(spec, rows)
+    return [_shares(study, str(metric), index, method, words) for index, metric in enumerate(spec.objectives)]
+
+
+def _evaluator(method: str) -> "BaseImportanceEvaluator":
+    # Brings scikit-learn, which the coordinator need not load.
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
+    return FanovaImportanceEvaluator(n_trees=TREES, seed=0) if method == "fanova" else PedAnovaImportanceEvaluator()
+
+
+def _shares(study: optuna.Study, metric: str, index: int, method: str, words: str) -> Shares:
+    if len({trial.values[index] for trial in study.get_trials(deepcopy=False)}) < 2:
+        return Shares(metric, method, {}, "it is the same in all trials")
+    is_less_better = study.directions[index] is StudyDirection.MINIMIZE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            shares = optuna.importance.get_param_importances(
+                study,
+                evaluator=_evaluator(method),
+                target=lambda trial: _lower_is_better(trial.values[index], is_less_better),
+            )
+        except (ValueError, RuntimeError) as error:
+            return Shares(metric, method, {}, str(error))
+    return Shares(metric, method, {name: float(share) for name, share in shares.items()}, words)
+
+
+def _lower_is_better(value: float, is_less_better: bool) -> float:
+    """With a target PED-ANOVA takes the lowest values for the best, whatever the study's direction."""
+    return value if is_less_better else -value
+
+
+def _study(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> optuna.Study:
+    """A study in memory, of the free parameters alone."""
+    distributions = {name: as_optuna(distribution) for name, distribution in spec.space.free.items()}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=[StudyDirection[way.name] for way in spec.objectives.values()])
+    study.add_trials(
+        optuna.trial.create_trial(
+            state=TrialState.COMPLETE,
+            values=[float(row[metric]) for metric in spec.objectives],
+            params={name: row[name] for name in distributions},
+            distributions=distributions,
+        )
+        for row in rows
+    )
+    return study
