@@ -1,0 +1,146 @@
+"""The Pareto front of accuracy against energy, and the hypervolume that it dominates, kept as points arrive.
+
+Invariant: the front is sorted by energy, and accuracy rises strictly along it. A new point costs a binary search and,
+beside it, only the points that it pushes off, so that ten thousand trials are no more work than ten.
+
+Convention of the hypervolume: the reference point is accuracy 0 and `REFERENCE_FACTOR` times the largest energy of any
+completed trial, dominated ones included; the area is divided by that rectangle's, accuracy 1 x reference energy. It is
+hence a share 0..1 without a unit, the same whatever unit the energy is in. As the reference follows the largest energy,
+values taken at different times compare only at one common reference: `HypervolumeTrace` keeps what that takes.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+REFERENCE_FACTOR = 1.1
+"""The reference energy lies this far beyond the worst, so that the extreme points of a front count too."""
+
+
+class Point(NamedTuple):
+    """A completed trial: its energy in Wh, its accuracy as a fraction 0..1, its number."""
+
+    energy_wh: float
+    accuracy: float
+    trial: int = -1
+
+
+class Area(NamedTuple):
+    """The area below a front, for any reference energy at least `edge_wh`.
+
+    Attributes:
+        inner_wh: the area between the front's first and last energy, in Wh x accuracy.
+        edge_wh: energy of its most accurate point.
+        height: accuracy of that point.
+    """
+
+    inner_wh: float = 0.0
+    edge_wh: float = 0.0
+    height: float = 0.0
+
+    def hypervolume(self, reference_wh: float) -> float:
+        """The share 0..1 of the rectangle accuracy 1 x `reference_wh` that the front dominates."""
+        if reference_wh <= 0:
+            return 0.0
+        return (self.inner_wh + max(0.0, reference_wh - self.edge_wh) * self.height) / reference_wh
+
+
+class ParetoFront:
+    """The points that no other dominates: none has at least the accuracy for at most the energy.
+
+    Of equal points the first one stands.
+    """
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        """Begin with these points."""
+        self._points: list[Point] = []
+        self._largest_wh = 0.0
+        for point in points:
+            self.add(point)
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """The front, least energy first."""
+        return tuple(self._points)
+
+    @property
+    def reference_wh(self) -> float:
+        """The reference energy in Wh, from the largest one of all points added; 0 before the first."""
+        return REFERENCE_FACTOR * self._largest_wh
+
+    @property
+    def hypervolume(self) -> float:
+        """The share 0..1 that the front dominates, by this module's convention."""
+        return self.area().hypervolume(self.reference_wh)
+
+    def add(self, point: Point) -> bool:
+        """Take in a point; whether it is on the front now."""
+        self._largest_wh = max(self._largest_wh, point.energy_wh)
+        at = bisect_right(self._points, point.energy_wh, key=_energy)
+        if at > 0 and self._points[at - 1].accuracy >= point.accuracy:
+            return False
+        start = bisect_left(self._points, point.energy_wh, key=_energy)
+        end = start
+        while end < len(self._points) and self._points[end].accuracy <= point.accuracy:
+            end += 1
+        self._points[start:end] = [point]
+        return True
+
+    def area(self) -> Area:
+        """The area below the front, without a reference energy yet."""
+        if not self._points:
+            return Area()
+        steps = zip(self._points, self._points[1:], strict=False)
+        inner_wh = sum((after.energy_wh - before.energy_wh) * before.accuracy for before, after in steps)
+        last = self._points[-1]
+        return Area(inner_wh, last.energy_wh, last.accuracy)
+
+
+@dataclass(frozen=True)
+class _Step:
+    count: int
+    area: Area
+
+
+class HypervolumeTrace:
+    """How the hypervolume grew, point by point, at whatever reference energy is in force when it is asked for."""
+
+    def __init__(self) -> None:
+        """Begin with an empty front."""
+        self.front = ParetoFront()
+        self._count = 0
+        self._steps: list[_Step] = []
+
+    def add(self, point: Point) -> bool:
+        """Take in the next completed trial; whether it is on the front now."""
+        self._count += 1
+        is_on_front = self.front.add(point)
+        if is_on_front:
+            self._steps.append(_Step(self._count, self.front.area()))
+        return is_on_front
+
+    def values(self) -> list[tuple[int, float]]:
+        """Pairs of (completed trials so far, hypervolume 0..1), one for each change; never falling."""
+        reference_wh = self.front.reference_wh
+        return [(step.count, step.area.hypervolume(reference_wh)) for step in self._steps]
+
+
+def pareto_front(points: Iterable[Point]) -> Sequence[Point]:
+    """The front of these points, least energy first."""
+    return ParetoFront(points).points
+
+
+def hypervolume(points: Iterable[Point], reference_wh: float | None = None) -> float:
+    """The share 0..1 of the rectangle accuracy 1 x reference energy that these points dominate.
+
+    Args:
+        points: completed trials.
+        reference_wh: at least the largest energy on the front; by this module's convention unless given.
+    """
+    front = ParetoFront(points)
+    return front.area().hypervolume(front.reference_wh if reference_wh is None else reference_wh)
+
+
+def _energy(point: Point) -> float:
+    return point.energy_wh
