@@ -34,7 +34,7 @@ class StudyLease:
         self._study_id = storage.get_study_id_from_name(study)
         self._renewed_at_s = -math.inf
         holder = storage.get_study_user_attrs(self._study_id).get(ATTRIBUTE)
-        if holder is not None and _is_alive(holder):
+        if holder is not None and is_alive(holder):
             raise UsageError(f"study {study} is being run by pid {holder['pid']} on {holder['host']}")
         self.renew()
 
@@ -55,13 +55,15 @@ class StudyLease:
         self._storage.set_study_user_attr(self._study_id, ATTRIBUTE, holder)
 
 
-def _is_alive(holder: dict[str, Any]) -> bool:
+def is_alive(holder: dict[str, Any]) -> bool:
+    """Whether the coordinator that wrote this lease runs, as far as can be seen from this host."""
     if holder["host"] != socket.gethostname():
         return time.time() - float(holder["utc_s"]) < LAPSE_S
     if holder["pid"] == os.getpid():
         return False
     try:
         # A process number is given out again; the start time tells the two apart.
-        return bool(psutil.Process(holder["pid"]).create_time() == holder["started_s"])
+        process = psutil.Process(holder["pid"])
+        return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordinator import Coordinator, StudyEnd
+from greenopt.coordinator import Coordinator
+from greenopt.course import StudyEnd
 from greenopt.events import EnergySource, FailReason, MeterOpened, Outcome, encode, read_events
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
@@ -229,6 +230,8 @@ class Stopper:
     def study_began(self, *_: object) -> None: ...
     def event_arrived(self, *_: object) -> None: ...
     def trial_ended(self, *_: object) -> None: ...
+    def conduct_changed(self, *_: object) -> None: ...
+    def study_ended(self, *_: object) -> None: ...
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
         if spec.trial == self.trial:
