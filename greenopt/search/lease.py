@@ -1,8 +1,8 @@
 """Who may run a study, recorded in its storage: at most one coordinator, on whatever host.
 
 The lock of the run folder decides on one host; a storage that several hosts share needs this lease beside it. It is
-renewed while the coordinator runs and lapses `LAPSE_S` after the last renewal. Hosts' clocks must agree to within
-about a minute.
+renewed while the coordinator runs and lapses `LEASE_LAPSES_S` after the last renewal. Hosts' clocks must agree to
+within about a minute.
 """
 
 import math
@@ -15,10 +15,9 @@ import optuna
 import psutil
 
 from greenopt.errors import UsageError
+from greenopt.study_rows import LEASE_ATTRIBUTE, is_alive
 
-ATTRIBUTE = "greenopt:coordinator"
 RENEW_S = 20.0
-LAPSE_S = 90.0
 
 
 class StudyLease:
@@ -33,8 +32,8 @@ class StudyLease:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study)
         self._renewed_at_s = -math.inf
-        holder = storage.get_study_user_attrs(self._study_id).get(ATTRIBUTE)
-        if holder is not None and is_alive(holder):
+        holder = storage.get_study_user_attrs(self._study_id).get(LEASE_ATTRIBUTE)
+        if holder is not None and not _is_own(holder) and is_alive(holder):
             raise UsageError(f"study {study} is being run by pid {holder['pid']} on {holder['host']}")
         self.renew()
 
@@ -52,18 +51,8 @@ class StudyLease:
         self._write(None)
 
     def _write(self, holder: dict[str, Any] | None) -> None:
-        self._storage.set_study_user_attr(self._study_id, ATTRIBUTE, holder)
+        self._storage.set_study_user_attr(self._study_id, LEASE_ATTRIBUTE, holder)
 
 
-def is_alive(holder: dict[str, Any]) -> bool:
-    """Whether the coordinator that wrote this lease runs, as far as can be seen from this host."""
-    if holder["host"] != socket.gethostname():
-        return time.time() - float(holder["utc_s"]) < LAPSE_S
-    if holder["pid"] == os.getpid():
-        return False
-    try:
-        # A process number is given out again; the start time tells the two apart.
-        process = psutil.Process(holder["pid"])
-        return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def _is_own(holder: dict[str, Any]) -> bool:
+    return bool(holder["host"] == socket.gethostname() and holder["pid"] == os.getpid())

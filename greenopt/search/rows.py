@@ -1,6 +1,6 @@
 """The trials of a study as flat rows, for whoever only reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
-from greenopt.events import FailReason
-from greenopt.search.search import MAX_RETRIES, SPEC_ATTRIBUTE
 from greenopt.spec import StudySpec
-
-COLUMNS = (
-    *("trial", "state", "accuracy", "energy_wh", "energy_source", "uncertainty_wh", "coverage", "test_accuracy"),
-    *("wh_per_epoch", "efficiency", "avg_power_w", "seconds", "epochs_done"),
-)
-"""Columns that every row has, in this order; then the study's parameters, then others where a trial has them."""
+from greenopt.study_rows import COLUMNS, SPEC_ATTRIBUTE
 
 
 @dataclass(frozen=True)
@@ -33,17 +26,6 @@ class StudySnapshot:
     def count(self, *states: str) -> int:
         """How many trials are in one of these states (`complete`, `pruned`, `fail`, `running`, `waiting`)."""
         return sum(1 for row in self.rows if row["state"] in states)
-
-
-def is_settled(row: Mapping[str, Any]) -> bool:
-    """Whether a row counts towards the study's size: it ended, and is neither to be repeated nor a skipped setting."""
-    if row["state"] not in ("complete", "pruned", "fail"):
-        return False
-    reason = None if row["state"] != "fail" else FailReason(row.get("fail_reason") or FailReason.INTERRUPTED)
-    if reason is None:
-        return True
-    will_run_again = reason.is_worth_a_retry and (row.get("attempt") or 0) < MAX_RETRIES
-    return not will_run_again and reason is not FailReason.DUPLICATE
 
 
 def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot:

@@ -22,8 +22,8 @@ from greenopt.course import (
 from greenopt.events import EnergySource, FailReason
 from greenopt.footprint import Footprint
 from greenopt.pareto import HypervolumeTrace, Point
-from greenopt.search import is_settled
 from greenopt.spec import Metric, StudySpec
+from greenopt.study_rows import is_settled
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.outlook import Outlook
 from greenopt.tui.parameter_effects import ParameterEffects

@@ -147,7 +147,7 @@ def summary_text(model: StudyModel, width: int) -> Text:
         lines.append(Text("no trial was completed; enter on one in tab 2 says why", GREY))
     if efficient is not None:
         lines += [Text("most efficient", GREY), _ended(model, efficient, width)]
-    lines += [Text(), Text("e writes a table, o opens the dashboard, c lists what comes next", GREY)]
+    lines += [Text(), Text("e writes a table · o dashboard · c next commands", GREY)]
     text = Text("\n").join(lines)
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
@@ -183,7 +183,7 @@ def _folded(model: StudyModel, width: int, *, is_over: bool) -> Text:
         best = model.best("accuracy")
         if best is not None:
             lines.append(Text("most accurate ", GREY) + _ended(model, best, width - 14))
-        lines.append(Text("e writes a table, o opens the dashboard, c lists what comes next", GREY))
+        lines.append(Text("e writes a table · o dashboard · c next commands", GREY))
         return Text("\n").join(lines)
     lines = []
     for slot in slot_names(model)[:3]:

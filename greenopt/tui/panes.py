@@ -107,9 +107,7 @@ def effects_table(model: StudyModel, width: int) -> Table:
                 _spread_text(energy),
                 _mean_bar(energy, most, room, BLUE),
             )
-    table.caption = (
-        "mean and standard deviation over whatever the other parameters were: a first look, no analysis"
-    )
+    table.caption = "mean and standard deviation over whatever the other parameters were: a first look, no analysis"
     table.caption_justify = "left"
     return table
 

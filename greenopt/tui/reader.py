@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from greenopt.course import CourseEntry, decode_entry
 from greenopt.errors import GreenoptError
+from greenopt.live_rows import LiveRows
 from greenopt.runs import RunFolder
-from greenopt.search import LiveRows
 from greenopt.spec import StudySpec
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.tail import LineTail, last_lines

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from greenopt.errors import UsageError
-from greenopt.search import COLUMNS
+from greenopt.study_rows import COLUMNS
 from greenopt.tui.model import StudyModel
 from greenopt.tui.signs import SIGNS
 from greenopt.tui.trial_filter import TrialFilter, ordered

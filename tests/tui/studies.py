@@ -239,7 +239,7 @@ class Written:
         self, slot: str, setting: dict[str, Any], quality: float, epochs: int, *, flags: tuple[str, ...] = ()
     ) -> list[Event]:
         device = self.slots[slot]
-        seconds = 4.0 + 260.0 / float(setting.get("batch_size", 32))
+        seconds = (4.0 + 260.0 / float(setting.get("batch_size", 32))) * (0.7 + self.draw.random())
         began = TrialStarted(
             t_s=0.0,
             utc="2026-03-04T09:00:00Z",
