@@ -35,6 +35,14 @@ from greenopt.tui.trials_pane import TrialsPane
 
 POLL_S = 1.0
 TABS = ("overview", "trials", "pareto", "parameters", "gpus", "log")
+_FOCUSED = {
+    "trials": "#trials-table",
+    "pareto": "#pareto-plot",
+    "parameters": "ParametersPane",
+    "gpus": "SlotsPane",
+    "log": "#course",
+}
+"""What takes the keys in each tab."""
 
 
 def _local_now() -> datetime:
@@ -148,8 +156,9 @@ class WatchApp(App[None]):
 
     @on(TabbedContent.TabActivated)
     def _tab_changed(self, message: TabbedContent.TabActivated) -> None:
-        if message.pane.id == "trials":
-            self.query_one(TrialTable).focus()
+        focused = _FOCUSED.get(message.pane.id or "")
+        if focused is not None:
+            self.query_one(focused).focus()
         self.call_after_refresh(self._draw)
 
     @on(TrialTable.Opened)

@@ -5,6 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.containers import Grid
+from textual.strip import Strip
+from textual.widgets import Static
+from textual_hires_canvas import Canvas
 from textual_plot import AxisFormatter, HiResMode, PlotWidget
 
 from greenopt.events import EnergySource
@@ -73,6 +80,15 @@ class LogAxis(AxisFormatter):
         return [significant(10**tick, 2) for tick in ticks]
 
 
+class StyledCanvas(Canvas):
+    """A canvas whose empty lines have a style too: without one, NO_COLOR's filter fails on them."""
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the canvas."""
+        strip = super().render_line(y)
+        return Strip([Segment(text, style or Style.null(), control) for text, style, control in strip])
+
+
 class Plot(PlotWidget):
     """A plot with narrow margins and a title in its frame."""
 
@@ -87,6 +103,13 @@ class Plot(PlotWidget):
         super().__init__(id=widget_id, allow_pan_and_zoom=zooms)
         self.border_title = title
         self.can_focus = zooms
+
+    def compose(self) -> ComposeResult:
+        """The parts that textual-plot expects, by their names."""
+        with Grid():
+            for name in ("margin-top", "margin-left", "plot", "margin-bottom"):
+                yield StyledCanvas(1, 1, id=name)
+        yield Static(id="legend")
 
     def on_mount(self) -> None:
         """Keep room for the numbers at the axes and no more."""

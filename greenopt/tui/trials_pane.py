@@ -44,7 +44,7 @@ class TrialsPane(Vertical):
         """A line of words, the filter when it is asked for, the table."""
         yield Static(id="trials-line")
         yield Input(placeholder="accuracy>0.5  optimizer=SGD  state=failed  any word", id="filter", compact=True)
-        yield TrialTable("trials")
+        yield TrialTable("trials-table")
 
     def on_mount(self) -> None:
         """The filter is shown when it is used."""
