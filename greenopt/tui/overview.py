@@ -5,10 +5,10 @@ from datetime import datetime
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, Vertical
-from textual.widgets import Static
 
 from greenopt.course import Conduct
 from greenopt.tui import headlines, trial_lines
+from greenopt.tui.fitted import Fitted
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.plots import FrontPlot, HypervolumePlot, SpentPlot
@@ -24,14 +24,14 @@ class Overview(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay out; how much of it is shown follows the size of the terminal."""
-        yield Static(id="headlines")
-        yield Static(id="folded")
+        yield Fitted(id="headlines")
+        yield Fitted(id="folded")
         with Horizontal(id="body"):
             yield FrontPlot(widget_id="front")
             with Vertical(id="side"):
                 yield Grid(id="slots")
-                yield Static(id="summary")
-                yield Static(id="last")
+                yield Fitted(id="summary")
+                yield Fitted(id="last")
         with Horizontal(id="courses"):
             yield HypervolumePlot("hypervolume")
             yield SpentPlot("spent")
@@ -44,18 +44,17 @@ class Overview(Vertical):
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw the study as it is."""
         is_over = model.end is not None or not model.is_running
-        self.query_one("#headlines", Static).update(_headlines(model, self.size.width - 2))
-        self.query_one("#folded", Static).update(_folded(model, self.size.width - 2, is_over=is_over))
+        self.query_one("#headlines", Fitted).fit(lambda width, _: _headlines(model, width))
+        self.query_one("#folded", Fitted).fit(lambda width, _: _folded(model, width, is_over=is_over))
         self.query_one("#front", FrontPlot).show_model(model)
         self.query_one("#slots").display = not is_over
-        summary = self.query_one("#summary", Static)
+        summary = self.query_one("#summary", Fitted)
         summary.display = is_over
         if is_over:
-            summary.update(summary_text(model, max(20, summary.size.width)))
+            summary.fit(lambda width, _: summary_text(model, width))
         else:
             self._show_slots(model)
-        last = self.query_one("#last", Static)
-        last.update(_last_trials(model, max(20, last.size.width), max(3, last.size.height)))
+        self.query_one("#last", Fitted).fit(lambda width, height: _last_trials(model, width, max(1, height)))
         if self.query_one("#courses").display:
             self.query_one("#hypervolume", HypervolumePlot).show_model(model)
             self.query_one("#spent", SpentPlot).show_model(model)
@@ -73,7 +72,7 @@ class Overview(Vertical):
             box.show_model(model)
 
 
-class SlotBox(Static):
+class SlotBox(Fitted):
     """One slot, and the trial that runs in it."""
 
     def __init__(self, slot: str) -> None:
@@ -81,34 +80,33 @@ class SlotBox(Static):
         super().__init__()
         self.slot = slot
 
-    def on_resize(self) -> None:
-        """Fill the new width at the next drawing."""
-        self.refresh()
-
     def show_model(self, model: StudyModel) -> None:
         """Draw the trial that runs here, or why there is none."""
         live = live_in(model, self.slot)
-        width = max(20, self.size.width)
         if live is None:
             self.border_title, self.border_subtitle = self.slot, ""
-            self.update(Text(idle_words(model), GREY))
+            self.fit(lambda _width, _height: Text(idle_words(model), GREY))
             return
         started = live.started
         device = (started.gpu_name if started else None) or (live.meter.device if live.meter else "")
         self.border_title = f"{self.slot} · #{live.trial}" + (f" · {device}" if device else "")
         shared = any(flag in trial_lines.DOUBTFUL for flag in live.flags)
         self.border_subtitle = f"[bold {VERMILION}]! other processes use it[/]" if shared else ""
-        row = model.rows[live.trial]
-        lines = [
-            trial_lines.progress_text(live, width),
-            trial_lines.curves_text(live, width),
-            trial_lines.device_text(list(live.samples), width),
-            trial_lines.energy_text(live, width),
-            Text(setting_words({name: row[name] for name in model.spec.space.distributions}), GREY),
-        ]
-        for line in lines:
-            line.truncate(width, overflow="ellipsis")
-        self.update(Text("\n").join(lines))
+        self.fit(lambda width, _: _slot_lines(model, live, width))
+
+
+def _slot_lines(model: StudyModel, live: LiveTrial, width: int) -> Text:
+    row = model.rows[live.trial]
+    lines = [
+        trial_lines.progress_text(live, width),
+        trial_lines.curves_text(live, width),
+        trial_lines.device_text(list(live.samples), width),
+        trial_lines.energy_text(live, width),
+        Text(setting_words({name: row[name] for name in model.spec.space.distributions}), GREY),
+    ]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return Text("\n").join(lines)
 
 
 def slot_names(model: StudyModel) -> list[str]:

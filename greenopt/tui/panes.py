@@ -21,6 +21,7 @@ from greenopt.course import (
 from greenopt.events import EnergySource, PowerSampled
 from greenopt.progress import CONDUCT_WORDS
 from greenopt.tui import trial_lines
+from greenopt.tui.fitted import Fitted
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.overview import idle_words, live_in, slot_names
@@ -39,7 +40,7 @@ class ParetoPane(Vertical):
         """The plot above, the list below."""
         yield FrontPlot(widget_id="pareto-plot", zooms=True)
         with VerticalScroll(id="pareto-list"):
-            yield Static(id="pareto-trials")
+            yield Fitted(id="pareto-trials")
 
     def on_mount(self) -> None:
         """Name the list."""
@@ -49,18 +50,20 @@ class ParetoPane(Vertical):
         """Draw the front."""
         self._model = model
         self.query_one(FrontPlot).show_model(model)
-        width = max(20, self.query_one("#pareto-list").size.width)
-        parameters = tuple(model.spec.space.distributions)
-        rows = [model.rows[point.trial] for point in model.trace.front.points]
-        lines = [trial_lines.ended_text(row, "front", parameters, width) for row in rows]
-        empty = Text("no completed trial yet", GREY)
-        self.query_one("#pareto-trials", Static).update(Text("\n").join(lines) if lines else empty)
+        self.query_one("#pareto-trials", Fitted).fit(lambda width, _: _front_lines(model, width))
 
     def action_log(self) -> None:
         """Change between a logarithmic and a linear energy axis."""
         plot = self.query_one(FrontPlot)
         plot.is_log = not (plot.border_subtitle or "").endswith("log")
         plot.show_model(self._model)
+
+
+def _front_lines(model: StudyModel, width: int) -> Text:
+    parameters = tuple(model.spec.space.distributions)
+    rows = [model.rows[point.trial] for point in model.trace.front.points]
+    lines = [trial_lines.ended_text(row, "front", parameters, width) for row in rows]
+    return Text("\n").join(lines) if lines else Text("no completed trial yet", GREY)
 
 
 class ParametersPane(VerticalScroll):
@@ -129,14 +132,17 @@ class SlotsPane(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """One text."""
-        yield Static(id="devices")
+        yield Fitted(id="devices")
 
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw all slots."""
-        width = max(30, self.query_one("#devices").size.width)
-        blocks = [_slot_text(model, slot, width) for slot in slot_names(model)] if model.is_running else []
-        nothing = Text("nothing runs now; what each trial drew is on its page (tab 2, enter)", GREY)
-        self.query_one("#devices", Static).update(Text("\n\n").join(blocks) if blocks else nothing)
+        self.query_one("#devices", Fitted).fit(lambda width, _: _slot_texts(model, width))
+
+
+def _slot_texts(model: StudyModel, width: int) -> Text:
+    blocks = [_slot_text(model, slot, width) for slot in slot_names(model)] if model.is_running else []
+    nothing = Text("nothing runs now; what each trial drew is on its page (tab 2, enter)", GREY)
+    return Text("\n\n").join(blocks) if blocks else nothing
 
 
 def _slot_text(model: StudyModel, slot: str, width: int) -> Text:
