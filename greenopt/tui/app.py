@@ -294,7 +294,7 @@ class WatchApp(App[None]):
         self.post_message(self.StudyRead(batch))
 
     def _draw(self) -> None:
-        if not self.is_running or not self.screen_stack:
+        if not self.is_running or not self.screen_stack or not self.model.has_been_read:
             return
         now = self._clock()
         base = self.screen_stack[0]

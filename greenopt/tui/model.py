@@ -79,12 +79,14 @@ class StudyModel:
         self.slots: dict[str, str | None] = {}
         self.placed: dict[int, str] = {}
         self.course: deque[CourseEntry] = deque(maxlen=LOG_ENTRIES)
+        self.has_been_read = False
         self.revision = 0
         self._spent = Spent()
         self._best: dict[str, Row] = {}
 
     def apply(self, batch: Batch) -> None:
         """Take in what changed; `revision` grows where a trial ended or began."""
+        self.has_been_read = True
         self.holder, self.problem = batch.holder, batch.problem
         for entry in batch.course:
             self._take_entry(entry)

@@ -5,19 +5,12 @@ trial runs: its events are appended to, one a second. Printed: time until the fi
 minute after that, time from a key to the first changed character, memory.
 """
 
-import fcntl
 import json
 import os
-import pty
 import random
-import re
-import select
 import statistics
-import struct
-import subprocess
 import sys
 import tempfile
-import termios
 import threading
 import time
 from pathlib import Path
@@ -27,9 +20,9 @@ import sqlalchemy as sa
 
 from greenopt.events import PowerSampled, encode
 from tests.tui.studies import H100, Written, paper_like
+from tests.tui.terminal import Terminal
 
 WATCHED_S = 30.0
-_STYLE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def generate(root: Path, trials: int) -> Written:
@@ -77,50 +70,6 @@ def _changed(row: dict[str, object], copy: int, draw: random.Random) -> dict[str
     return changed
 
 
-class Terminal:
-    """`greenopt watch` in a pseudo-terminal of 120x34."""
-
-    def __init__(self, runs: Path) -> None:
-        self.began_s = time.monotonic()
-        self._main, replica = pty.openpty()
-        fcntl.ioctl(replica, termios.TIOCSWINSZ, struct.pack("HHHH", 34, 120, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "greenopt", "watch", "paper", "--runs", str(runs)],
-            stdin=replica,
-            stdout=replica,
-            stderr=replica,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-            start_new_session=True,
-        )
-        os.close(replica)
-
-    def press(self, key: str) -> None:
-        os.write(self._main, key.encode())
-
-    def read_until(self, wanted: str, limit_s: float = 60.0) -> float:
-        """Seconds until the text was drawn."""
-        began_s, seen = time.monotonic(), b""
-        while wanted.encode() not in _STYLE.sub(b"", seen):
-            if time.monotonic() - began_s > limit_s:
-                raise SystemExit(f"{wanted!r} was not drawn within {limit_s} s")
-            seen += self._read()
-        return time.monotonic() - began_s
-
-    def drain(self, seconds: float) -> None:
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
-            self._read()
-
-    def _read(self) -> bytes:
-        """What has been drawn; nothing once the process has gone."""
-        if not select.select([self._main], [], [], 0.05)[0]:
-            return b""
-        try:
-            return os.read(self._main, 1 << 16)
-        except OSError:
-            return b""
-
-
 def _append_samples(study: Written, stop: threading.Event) -> None:
     t_s = 1000.0
     with study.folder.events(1).open("ab") as file:
@@ -161,7 +110,7 @@ def main() -> None:
         stop = threading.Event()
         writer = threading.Thread(target=_append_samples, args=(study, stop), daemon=True)
         writer.start()
-        terminal = Terminal(Path(folder))
+        terminal = Terminal(["watch", "paper", "--runs", folder])
         terminal.read_until(f"{trials}/{trials + 1}")
         opened_s = time.monotonic() - terminal.began_s
         opening_cpu_s = sum(psutil.Process(terminal.process.pid).cpu_times()[:2])
