@@ -24,6 +24,14 @@ class Conduct(StrEnum):
     STOPPING_NOW = "stopping_now"
 
 
+CONDUCT_WORDS = {
+    Conduct.RUNNING: "goes on",
+    Conduct.PAUSED: "paused: no new trials until it is resumed",
+    Conduct.STOPPING: "no new trials; stops after the running ones",
+    Conduct.STOPPING_NOW: "stops now; running trials are ended and will run again",
+}
+
+
 class StudyEnd(StrEnum):
     """Why a coordinator stopped."""
 

@@ -29,9 +29,8 @@ _TRIALS = sa.table(
     *(sa.column(name) for name in ("trial_id", "number", "study_id", "state")),
     *(sa.column(name, sa.DateTime) for name in ("datetime_start", "datetime_complete")),
 )
-_PARAMETERS = sa.table(
-    "trial_params", *(sa.column(name) for name in ("trial_id", "param_name", "param_value", "distribution_json"))
-)
+_PARAMETERS = sa.table("trial_params", *(sa.column(name) for name in ("trial_id", "param_name", "param_value")))
+_DISTRIBUTION: sa.ColumnClause[str] = sa.column("distribution_json")
 _ATTRIBUTES = sa.table("trial_user_attributes", *(sa.column(name) for name in ("trial_id", "key", "value_json")))
 _SYSTEM = sa.table("trial_system_attributes", *(sa.column(name) for name in ("trial_id", "key", "value_json")))
 
@@ -48,7 +47,7 @@ class LiveRows:
         self._engine, self._shown_url = _open(url)
         self._last_settled = -1
         self._open: set[int] = set()
-        self._distributions: dict[str, Callable[[float], Any]] = {}
+        self._values: dict[str, Callable[[float], Any]] = {}
         self._study_id = self._find(study)
         if self._attribute(SPEC_ATTRIBUTE) is None:
             raise UsageError(f"study {study}: was not made by greenopt")
@@ -125,10 +124,10 @@ class LiveRows:
         waiting = [trial.trial_id for trial in trials if trial.state == "WAITING"]
         for trial_id, setting in self._fixed(connection, waiting):
             rows[trial_id].update(setting)
-        for trial_id, name, value, distribution in connection.execute(self._of(_PARAMETERS)):
+        for trial_id, name, value in _tuples(connection, self._of(_PARAMETERS)):
             if trial_id in rows:
-                rows[trial_id][name] = self._external(distribution, value)
-        for trial_id, key, text in connection.execute(self._of(_ATTRIBUTES)):
+                rows[trial_id][name] = (self._values.get(name) or self._learn(connection, name))(value)
+        for trial_id, key, text in _tuples(connection, self._of(_ATTRIBUTES)):
             if trial_id in rows:
                 rows[trial_id][key] = json.loads(text)
         self._remember([(trial.trial_id, trial.state in _FINISHED) for trial in trials])
@@ -148,10 +147,18 @@ class LiveRows:
         for trial_id, _, text in connection.execute(query):
             yield trial_id, json.loads(text)
 
-    def _external(self, distribution: str, value: float) -> Any:
-        if distribution not in self._distributions:
-            self._distributions[distribution] = _values_of(json.loads(distribution))
-        return self._distributions[distribution](value)
+    def _learn(self, connection: sa.Connection, name: str) -> Callable[[float], Any]:
+        """How a parameter's numbers become values. Optuna lets no parameter change its choices within a study."""
+        own = (
+            sa.select(_DISTRIBUTION)
+            .select_from(_PARAMETERS)
+            .join(_TRIALS, _TRIALS.c.trial_id == _PARAMETERS.c.trial_id)
+        )
+        text = connection.execute(
+            own.where(_TRIALS.c.study_id == self._study_id, _PARAMETERS.c.param_name == name).limit(1)
+        ).scalar_one()
+        self._values[name] = _values_of(json.loads(text))
+        return self._values[name]
 
     def _remember(self, seen: Sequence[tuple[int, bool]]) -> None:
         """Whatever is finished never changes; the rest, and what comes after, is asked for again."""
@@ -181,6 +188,13 @@ def _open(url: str) -> tuple[sa.Engine, str]:
     except ImportError as error:
         hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
         raise UsageError(f"storage {shown}: its driver is not installed ({error.name}){hint}") from None
+
+
+def _tuples(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """What a query brings, as the driver has it: of hundreds of thousands of rows SQLAlchemy's own cost a third."""
+    with connection.execute(query) as result:
+        assert result.cursor is not None
+        return list(result.cursor.fetchall())
 
 
 def _values_of(distribution: dict[str, Any]) -> Callable[[float], Any]:

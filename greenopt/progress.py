@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.console import Console
 
-from greenopt.course import Conduct, StudyEnd
+from greenopt.course import CONDUCT_WORDS, Conduct, StudyEnd
 from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, Outcome, TrialPrepared
 from greenopt.execution import Slot
 from greenopt.record import Verdict
@@ -19,13 +19,6 @@ from greenopt.wording import (
     seconds_words,
     setting_words,
 )
-
-CONDUCT_WORDS = {
-    Conduct.RUNNING: "goes on",
-    Conduct.PAUSED: "paused: no new trials until it is resumed",
-    Conduct.STOPPING: "no new trials; stops after the running ones",
-    Conduct.STOPPING_NOW: "stops now; running trials are ended and will run again",
-}
 
 
 class Forecast:

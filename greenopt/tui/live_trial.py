@@ -73,7 +73,7 @@ class LiveTrial:
             case StepsDone():
                 self.steps = event
             case PowerSampled():
-                self.samples.append(event)
+                self.samples.append(self._with_power(event))
             case EpochEnded():
                 self.epochs.append(event)
                 self._flag(event.energy.flags)
@@ -145,6 +145,16 @@ class LiveTrial:
         if len(self.epochs) >= self.epochs_planned:
             return "quantizing and testing"
         return f"epoch {min(int(self.progress.epochs_done) + 1, self.epochs_planned)}/{self.epochs_planned}"
+
+    def _with_power(self, sample: PowerSampled) -> PowerSampled:
+        """The sample; where its device tells energy alone, with the mean power since the sample before."""
+        before = self.samples[-1] if self.samples else None
+        if sample.power_w is not None or before is None or before.energy_wh is None or sample.energy_wh is None:
+            return sample
+        seconds = sample.t_s - before.t_s
+        if seconds <= 0 or sample.energy_wh < before.energy_wh:
+            return sample
+        return sample.model_copy(update={"power_w": (sample.energy_wh - before.energy_wh) * 3600 / seconds})
 
     def _flag(self, flags: Iterable[str]) -> None:
         self.flags = tuple(dict.fromkeys((*self.flags, *flags)))

@@ -11,6 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import RichLog, Static
 
 from greenopt.course import (
+    CONDUCT_WORDS,
     ConductChanged,
     CoordinatorEnded,
     CoordinatorStarted,
@@ -19,7 +20,6 @@ from greenopt.course import (
     TrialRecorded,
 )
 from greenopt.events import EnergySource, PowerSampled
-from greenopt.progress import CONDUCT_WORDS
 from greenopt.tui import trial_lines
 from greenopt.tui.fitted import Fitted
 from greenopt.tui.live_trial import LiveTrial

@@ -59,8 +59,15 @@ def test_epochs_too_short_to_measure_leave_what_followed_the_set_up() -> None:
     assert abs(live.training_wh - 1.3) < 1e-9
 
 
-def _sample(energy_wh: float) -> PowerSampled:
-    return PowerSampled(t_s=1.0, energy_wh=energy_wh, source="nvml_counter")
+def test_a_device_that_tells_energy_alone_has_the_mean_power_between_two_samples() -> None:
+    live = LiveTrial(0, epochs=1)
+    for event in (_sample(1.0, 10.0), _sample(1.1, 15.0), _sample(1.1, 15.0)):
+        live.take(event)
+    assert [sample.power_w and round(sample.power_w, 6) for sample in live.samples] == [None, 72.0, None]
+
+
+def _sample(energy_wh: float, t_s: float = 1.0) -> PowerSampled:
+    return PowerSampled(t_s=t_s, energy_wh=energy_wh, source="nvml_counter")
 
 
 def _unmeasured() -> EpochEnded:
