@@ -1,6 +1,7 @@
 """Signs, words and colours of states: each state is told by shape and word; colour only repeats it.
 
-The colours are Okabe and Ito's, chosen to be told apart with any colour vision, lightened for dark grounds.
+The colours follow Okabe and Ito, whose palette can be told apart with any colour vision, in tones that stand out on dark
+and on light grounds.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,13 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-BLUE = "#56b4e9"
-ORANGE = "#e69f00"
-GREEN = "#2fbf8f"
-VERMILION = "#f0803c"
-YELLOW = "#e0d050"
+BLUE = "#4aa3df"
+ORANGE = "#dc9200"
+GREEN = "#22ab80"
+VERMILION = "#e8692f"
+YELLOW = "#cbb023"
 PURPLE = "#cc79a7"
-GREY = "#8a94a0"
+GREY = "#87919d"
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 

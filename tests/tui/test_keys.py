@@ -349,7 +349,7 @@ async def test_without_colour_every_state_is_told_by_shape_and_word(
         shot = app.export_screenshot().replace("&#160;", " ")
         for words in ("● front", "○ done", "◐ running", "▽ stopped", "× failed"):
             assert words in shot, words
-        assert "#56b4e9" not in shot.lower()
+        assert "#4aa3df" not in shot.lower()
 
 
 def test_nothing_in_the_view_writes_to_a_study() -> None:
