@@ -1,7 +1,7 @@
 """Signs, words and colours of states: each state is told by shape and word; colour only repeats it.
 
-The colours follow Okabe and Ito, whose palette can be told apart with any colour vision, in tones that stand out on dark
-and on light grounds.
+The colours follow Okabe and Ito, whose palette can be told apart with any colour vision, in tones that stand out on
+dark and on light grounds.
 """
 
 from collections.abc import Sequence

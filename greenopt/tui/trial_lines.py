@@ -88,7 +88,8 @@ def ended_text(row: Row, state: str, parameters: Sequence[str], width: int) -> T
     text = sign_text(state, word=False).append(f" {row['trial']:>4}  ", "bold")
     if row["state"] == "complete":
         energy = energy_words(row["energy_wh"], row["energy_source"])
-        text.append(f"{fraction_words(row['accuracy'])}  {energy:>9}  ")
+        room = 15 if row["energy_source"] == EnergySource.ESTIMATE else 9
+        text.append(f"{fraction_words(row['accuracy'])}  {energy:>{room}}  ")
         efficiency = MISSING if row["efficiency"] is None else f"{significant(row['efficiency'])}/Wh"
         text.append(f"{efficiency:<9}  ", GREY)
         text.append(setting_words({name: row[name] for name in parameters}), GREY)
