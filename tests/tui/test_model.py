@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenopt.course import Conduct, StudyEnd
-from greenopt.events import FailReason
+from greenopt.events import FailReason, Outcome
 from greenopt.tui.model import StudyModel
 from greenopt.tui.reader import Batch, StudyReader
 from tests.tui.studies import H100, NOW, Written, paper_like
@@ -66,6 +66,22 @@ def test_events_that_arrive_later_are_taken_in_once(tmp_path: Path) -> None:
     model.apply(reader.read())
     model.apply(reader.read())
     assert [epoch.epoch for epoch in model.live[number].epochs] == [1, 2, 3, 4]
+
+
+def test_a_trial_that_ends_counts_once_and_a_reading_without_news_draws_nothing_anew(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    number = study.runs("gpu 0", 4)
+    reader, model = read(study)
+    before = model.revision
+    model.apply(reader.read())
+    assert model.revision == before
+    study.search.tell(number, Outcome.FAILED, {"fail_reason": "crash", "total_wh": 3.5, "total_source": "nvml_counter"})
+    model.apply(reader.read())
+    assert model.revision == before + 1
+    assert model.live == {}
+    assert model.spent().energy_wh == 3.5
+    assert (model.counts["running"], model.counts["fail"]) == (0, 1)
 
 
 def test_what_a_dead_coordinator_left_running_is_cut_off(tmp_path: Path) -> None:

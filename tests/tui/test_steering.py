@@ -1,5 +1,7 @@
 """Requests, and the dashboard's address or its error."""
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,4 +52,25 @@ def test_a_coordinator_on_another_host_is_not_taken_for_a_process_here(tmp_path:
     (folder.path / "coordinator.json").write_text('{"pid": 1, "host": "elsewhere"}')
     with pytest.raises(UsageError, match="runs on elsewhere; give the command there"):
         send(folder, Request.STOP_NOW)
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("request_", "number"),
+    [
+        (Request.PAUSE, signal.SIGUSR1),
+        (Request.RESUME, signal.SIGUSR2),
+        (Request.STOP, signal.SIGINT),
+        (Request.STOP_NOW, signal.SIGTERM),
+    ],
+)
+def test_a_request_is_the_signal_that_the_coordinator_listens_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: Request, number: signal.Signals
+) -> None:
+    folder, sent = RunFolder(tmp_path / "paper"), []
+    lock = folder.claim()
+    folder.write_study({}, folder.default_storage)
+    monkeypatch.setattr(os, "kill", lambda *call: sent.append(call))
+    assert send(folder, request_) == os.getpid()
+    assert sent == [(os.getpid(), number)]
     lock.release()
