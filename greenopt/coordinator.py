@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
+from greenopt.course import Conduct, StudyEnd
 from greenopt.events import Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.record import Verdict, attributes, judge, objective_values
@@ -21,15 +21,6 @@ from greenopt.summary import TrialSummary, summarise
 
 RECEIVE_TIMEOUT_S = 0.5
 MAX_SKIPS_IN_A_ROW = 1000
-
-
-class StudyEnd(StrEnum):
-    """Why a coordinator stopped."""
-
-    DONE = "done"
-    STOPPED = "stopped"
-    EQUAL_FAILURES = "equal_failures"
-    SPACE_EXHAUSTED = "space_exhausted"
 
 
 class Observer(Protocol):
@@ -51,6 +42,14 @@ class Observer(Protocol):
         """A trial is recorded; `settled` of the study's trials are."""
         ...
 
+    def conduct_changed(self, conduct: Conduct) -> None:
+        """The study was paused, resumed or told to stop."""
+        ...
+
+    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
+        """Nothing runs any more; `failure` is the reason where equal failures stopped the study."""
+        ...
+
 
 class Annotator(Protocol):
     """Adds to a trial what can be added only before it is told; must not raise and must not take long."""
@@ -69,7 +68,7 @@ class _Running:
 
 
 class Coordinator:
-    """Runs one study to its end. Used by one thread; `stop` may be called from a signal handler."""
+    """Runs one study to its end. Used by one thread; `stop`, `pause` and `resume` may come from signal handlers."""
 
     def __init__(
         self,
@@ -80,6 +79,7 @@ class Coordinator:
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
         annotator: Annotator | None = None,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -89,10 +89,21 @@ class Coordinator:
         self._observers = tuple(observers)
         self._clock = clock
         self._annotator = annotator
+        self._wait = wait
         self._running: dict[int, _Running] = {}
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
         self._kill = False
+        self._is_paused = False
+        self._conduct = Conduct.RUNNING
+
+    def pause(self) -> None:
+        """Start nothing more until `resume`; running trials go on."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Start trials again."""
+        self._is_paused = False
 
     def stop(self) -> None:
         """First call: start nothing more. Second call: end the running trials too."""
@@ -116,9 +127,12 @@ class Coordinator:
         for observer in self._observers:
             observer.study_began(self._spec, self._search.settled())
         while True:
+            self._tell_conduct()
             self._fill_slots()
             if not self._running:
-                return self._end or StudyEnd.DONE
+                if not self._waits_for_resume():
+                    return self._conclude()
+                self._wait(RECEIVE_TIMEOUT_S)
             for message in self._engine.receive(RECEIVE_TIMEOUT_S):
                 match message:
                     case EventArrived():
@@ -127,6 +141,25 @@ class Coordinator:
                         self._finish(message)
             self._end_overdue()
             self._search.lease.renew()
+
+    def _waits_for_resume(self) -> bool:
+        return self._is_paused and self._end is None and self._wants_more()
+
+    def _conclude(self) -> StudyEnd:
+        self._end = self._end or StudyEnd.DONE
+        for observer in self._observers:
+            observer.study_ended(self._end, self.repeated_failure)
+        return self._end
+
+    def _tell_conduct(self) -> None:
+        """Tell the observers, from the loop's own thread, what a signal handler has changed."""
+        conduct = Conduct.PAUSED if self._is_paused else Conduct.RUNNING
+        if self._end is not None:
+            conduct = Conduct.STOPPING_NOW if self._kill else Conduct.STOPPING
+        if conduct is not self._conduct:
+            self._conduct = conduct
+            for observer in self._observers:
+                observer.conduct_changed(conduct)
 
     def _recover(self) -> None:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
@@ -138,7 +171,7 @@ class Coordinator:
     def _fill_slots(self) -> None:
         busy = {running.slot for running in self._running.values()}
         for slot in self._engine.slots:
-            if self._end is not None or slot in busy or not self._wants_more():
+            if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
                 continue
             proposal = self._next_proposal()
             if proposal is not None:

@@ -9,8 +9,8 @@ from greenopt.events import Outcome
 from greenopt.footprint import Footprint
 from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
-from greenopt.search.rows import COLUMNS
 from greenopt.spec import StudySpec
+from greenopt.study_rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data_files import check_data
 

@@ -1,20 +1,18 @@
-"""A running study in the terminal: a bar a slot, or plain lines. Both only listen to the coordinator."""
+"""A running study as lines of text, for pipes, logs and whoever wants no more; it only listens to the coordinator."""
 
 import time
 from collections.abc import Callable
 from datetime import datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from greenopt.events import EpochEnded, Event, MeterOpened, Outcome, PowerSampled, StepsDone, TrialPrepared
+from greenopt.course import CONDUCT_WORDS, Conduct, StudyEnd
+from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, Outcome, TrialPrepared
 from greenopt.execution import Slot
 from greenopt.record import Verdict
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
 from greenopt.wording import (
-    MISSING,
-    energy_words,
     flag_words,
     fraction_words,
     reading_words,
@@ -104,75 +102,15 @@ class PlainProgress:
         rest = f", about {seconds_words(remaining_s)} to go" if remaining_s else ""
         self._say(f"trial {trial} {ending_words(summary, verdict)} [{settled}/{self._trials}{rest}]")
 
+    def conduct_changed(self, conduct: Conduct) -> None:
+        """Say that the study was paused, goes on, or will stop."""
+        self._say(CONDUCT_WORDS[conduct])
+
+    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
+        """Nothing: what a study came to is printed when it has been put away."""
+
     def _say(self, text: str) -> None:
         self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-class BarProgress:
-    """A bar for the study and one for each running trial; finished trials scroll by above. A context manager."""
-
-    def __init__(self, console: Console, forecast: Forecast) -> None:
-        """Draw on this console."""
-        self._forecast = forecast
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._study: TaskID = self._progress.add_task("study", figures="")
-        self._tasks: dict[int, TaskID] = {}
-        self._energy: dict[int, str] = {}
-        self._accuracy: dict[int, str] = {}
-
-    def __enter__(self) -> "BarProgress":
-        """Begin to draw."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last picture standing."""
-        self._progress.stop()
-
-    def study_began(self, spec: StudySpec, settled: int) -> None:
-        """Set the study's bar."""
-        self._progress.update(self._study, description=spec.name, total=spec.study.trials, completed=settled)
-
-    def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
-        """Add a bar for the trial."""
-        self._forecast.began(spec.trial)
-        self._tasks[spec.trial] = self._progress.add_task(
-            f"trial {spec.trial} on {slot.name}", total=spec.training.epochs, figures="getting ready"
-        )
-
-    def event_arrived(self, trial: int, event: Event) -> None:
-        """Move the trial's bar."""
-        task = self._tasks[trial]
-        match event:
-            case StepsDone():
-                done = event.epoch - 1 + event.step / event.steps
-                self._progress.update(task, completed=round(done, 1))
-            case PowerSampled():
-                self._energy[trial] = energy_words(event.energy_wh, event.source)
-            case EpochEnded():
-                self._accuracy[trial] = f"accuracy {fraction_words(event.val_accuracy)}"
-                self._progress.update(task, completed=event.epoch)
-            case _:
-                return
-        figures = (self._accuracy.get(trial, "accuracy " + MISSING), self._energy.get(trial, MISSING))
-        self._progress.update(task, figures="  ".join(figures))
-
-    def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """Replace the trial's bar by a line above."""
-        self._forecast.ended(trial)
-        if trial in self._tasks:
-            self._progress.remove_task(self._tasks.pop(trial))
-        self._progress.console.print(f"trial {trial} {ending_words(summary, verdict)}", highlight=False, markup=False)
-        remaining_s = self._forecast.remaining_s(settled)
-        figures = f"about {seconds_words(remaining_s)} to go" if remaining_s else ""
-        self._progress.update(self._study, completed=settled, figures=figures)
 
 
 def ending_words(summary: TrialSummary, verdict: Verdict) -> str:

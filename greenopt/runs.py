@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from greenopt.course import FILE_NAME as COURSE
 from greenopt.errors import UsageError
 
 RUNS = "runs"
@@ -53,6 +54,16 @@ class RunFolder:
     def artifacts(self) -> Path:
         """Files that optuna-dashboard shows with trials, named by their ids."""
         return self.path / "artifacts"
+
+    @property
+    def course(self) -> Path:
+        """What the study's coordinators did, JSON lines."""
+        return self.path / COURSE
+
+    @property
+    def coordinator_log(self) -> Path:
+        """What a coordinator printed that runs without a terminal."""
+        return self.path / "coordinator.log"
 
     def write_study(self, spec: dict[str, object], storage: str) -> None:
         """Keep the study and its storage's URL (without a password) for later commands."""
@@ -108,10 +119,17 @@ class RunFolder:
         return lock
 
     def holder_pid(self) -> int | None:
-        """Process number of the coordinator on this host, if one runs."""
+        """Process number of the coordinator on this host; None if none runs.
+
+        Raises:
+            UsageError: it runs on another host, whose processes cannot be reached from here.
+        """
         if self.holder() is None:
             return None
-        return int(json.loads(self._holder_file.read_text(encoding="utf-8"))["pid"])
+        holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
+        if holder["host"] != socket.gethostname():
+            raise UsageError(f"study {self.name} runs on {holder['host']}; give the command there")
+        return int(holder["pid"])
 
     @property
     def _holder_file(self) -> Path:

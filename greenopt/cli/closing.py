@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from greenopt.coordinator import StudyEnd
+from greenopt.course import StudyEnd
 from greenopt.events import EnergySource, FailReason
 from greenopt.footprint import Footprint
 from greenopt.runs import RunFolder

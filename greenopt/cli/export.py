@@ -35,12 +35,9 @@ def export(
     One row a trial, one column a figure; what was not measured is empty. Where the study names its electricity,
     carbon_g and cost stand beside energy_wh.
     """
-    from greenopt.analysis.frame import trials_frame, write_frame
     from greenopt.errors import UsageError
-    from greenopt.footprint import Footprint
-    from greenopt.importing import STUDY_ATTRIBUTE
+    from greenopt.export import export_trials
     from greenopt.runs import RunFolder
-    from greenopt.search import open_storage, read_study
 
     chosen = file_format or Format.CSV
     if file_format is None and output is not None:
@@ -50,11 +47,5 @@ def export(
         chosen = endings[output.suffix]
     target = output or Path(f"{study}.{chosen}")
     url = storage or RunFolder(runs.resolve() / study).storage()
-    snapshot = read_study(study, open_storage(url))
-    footprint = Footprint.of(snapshot.spec.energy)
-    beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
-    rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
-    frame = trials_frame(rows)
-    frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
-    write_frame(frame, target, chosen)
-    print(f"{len(frame)} trials -> {target}")
+    count = export_trials(study, url, target, chosen)
+    print(f"{count} trials -> {target}")

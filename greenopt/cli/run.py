@@ -1,8 +1,9 @@
-"""`greenopt run`: a study from its file to its last trial."""
+"""`greenopt run`: a study from its file to its last trial, watched in a terminal or as lines."""
 
+import os
 import signal
 import sys
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from greenopt.coordinator import Coordinator, Observer, StudyEnd
+    from greenopt.coordinator import Coordinator
+    from greenopt.course import StudyEnd
     from greenopt.execution import Slot
-    from greenopt.progress import Forecast
     from greenopt.spec import StudySpec
 
 
@@ -44,12 +45,14 @@ def run(
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
-    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of bars.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
 ) -> None:
     """Run a study, or go on with it where it was left.
 
-    Ctrl-C lets the running trials end; a second one ends them too, and they run again when the study goes on.
+    In a terminal the study runs as a process of its own and is shown live; closing the view or the terminal leaves it
+    running, and `greenopt watch` shows it again. In a pipe, or with --plain, it runs here and prints lines: Ctrl-C lets
+    the running trials end; a second one ends them too, and they run again when the study goes on.
     Exit code 0: all trials are done; 3: stopped before; 2: something was wrong with the input.
     """
     from rich.console import Console
@@ -71,23 +74,35 @@ def run(
 
         print_plan(console, spec, slots)
         return
-    end = _conduct(console, spec, slots, storage, runs, plain=plain)
+    if not plain and _is_interactive():
+        from greenopt.cli.watch import run_attached
+
+        raise typer.Exit(run_attached(console, spec, storage, runs))
+    end = _conduct(console, spec, slots, storage, runs)
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
 
 
+def _is_interactive() -> bool:
+    """Whether a person sits at both ends of a terminal that can be drawn on."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def _conduct(
-    console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path, *, plain: bool
+    console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path
 ) -> "StudyEnd":
     """Take what the study needs, run it, say what came of it."""
     from greenopt.cli.closing import print_closing
     from greenopt.coordinator import Coordinator
+    from greenopt.course_writer import CourseWriter
     from greenopt.dashboard import Exhibit
     from greenopt.execution import GpuLeases, LocalEngine
-    from greenopt.progress import Forecast
+    from greenopt.progress import Forecast, PlainProgress
     from greenopt.runs import RunFolder
     from greenopt.search import Search, open_storage, without_password
 
     folder = RunFolder(runs.resolve() / spec.name)
+    for early in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(early, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
         opened = open_storage(storage) if storage else None
@@ -98,26 +113,19 @@ def _conduct(
         folder.write_study(spec.model_dump(mode="json"), without_password(storage or folder.default_storage))
         engine = LocalEngine(slots)
         stack.callback(engine.close)
-        observer = stack.enter_context(_observer(console, Forecast(spec.study.trials, len(slots)), plain=plain))
+        lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
+        course = CourseWriter(folder.course, slots)
         exhibit = Exhibit(spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False))
         stack.callback(exhibit.close)
-        coordinator = Coordinator(spec, search, engine, folder, [observer, exhibit], annotator=exhibit)
+        coordinator = Coordinator(spec, search, engine, folder, [course, lines, exhibit], annotator=exhibit)
         _listen(coordinator, console)
         end = coordinator.run()
     print_closing(console, folder, opened, end, coordinator.repeated_failure)
     return end
 
 
-def _observer(console: "Console", forecast: "Forecast", *, plain: bool) -> AbstractContextManager["Observer"]:
-    from greenopt.progress import BarProgress, PlainProgress
-
-    if plain or not console.is_terminal:
-        return nullcontext(PlainProgress(console, forecast))
-    return BarProgress(console, forecast)
-
-
 def _listen(coordinator: "Coordinator", console: "Console") -> None:
-    """Ctrl-C stops gently, then at once; SIGTERM and a closed terminal stop at once."""
+    """Ctrl-C stops gently, then at once; SIGTERM and a closed terminal at once; SIGUSR1 pauses, SIGUSR2 resumes."""
 
     def gently(*_: object) -> None:
         console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)
@@ -126,6 +134,8 @@ def _listen(coordinator: "Coordinator", console: "Console") -> None:
     def at_once(*_: object) -> None:
         coordinator.stop_now()
 
+    signal.signal(signal.SIGUSR1, lambda *_: coordinator.pause())
+    signal.signal(signal.SIGUSR2, lambda *_: coordinator.resume())
     signal.signal(signal.SIGINT, gently)
     signal.signal(signal.SIGTERM, at_once)
     signal.signal(signal.SIGHUP, at_once)

@@ -1,7 +1,5 @@
-"""`greenopt stop`: end a study that runs elsewhere on this host."""
+"""`greenopt stop`, `pause` and `resume`: steer a study that runs elsewhere on this host."""
 
-import os
-import signal
 from typing import Annotated
 
 import typer
@@ -10,8 +8,10 @@ from greenopt.cli.options import DEFAULT_RUNS, Runs, StudyName
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("stop")(stop)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
 
 
 def stop(
@@ -20,13 +20,26 @@ def stop(
     now: Annotated[bool, typer.Option("--now", help="End the running trials too; they run again later.")] = False,
 ) -> None:
     """Stop a running study, after its running trials or at once."""
-    from greenopt.errors import UsageError
+    from greenopt.control import Request, send
     from greenopt.runs import RunFolder
 
-    folder = RunFolder(runs.resolve() / study)
-    folder.storage()
-    pid = folder.holder_pid()
-    if pid is None:
-        raise UsageError(f"study {study} is not running on this host")
-    os.kill(pid, signal.SIGTERM if now else signal.SIGINT)
+    pid = send(RunFolder(runs.resolve() / study), Request.STOP_NOW if now else Request.STOP)
     print(f"study {study} (pid {pid}) will stop {'now' if now else 'after its running trials'}")
+
+
+def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
+    """Start no new trials of a running study; its running trials go on."""
+    from greenopt.control import Request, send
+    from greenopt.runs import RunFolder
+
+    pid = send(RunFolder(runs.resolve() / study), Request.PAUSE)
+    print(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` lets it go on")
+
+
+def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
+    """Let a paused study start trials again."""
+    from greenopt.control import Request, send
+    from greenopt.runs import RunFolder
+
+    pid = send(RunFolder(runs.resolve() / study), Request.RESUME)
+    print(f"study {study} (pid {pid}) goes on")

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from greenopt.course import Conduct, StudyEnd
 from greenopt.dashboard.board import Board
 from greenopt.dashboard.course import Courses
 from greenopt.dashboard.gallery import attach_course, describe_trial, write_figures
 from greenopt.dashboard.notes import study_note, words_of_setting
-from greenopt.events import EpochEnded, Event, Outcome, TrialEnded, TrialStarted
+from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.record import Verdict
 from greenopt.runs import RunFolder
@@ -85,6 +86,12 @@ class Exhibit:
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
         """The figures have something new to show."""
         self._has_news = True
+
+    def conduct_changed(self, conduct: Conduct) -> None:
+        """The dashboard has no place for it."""
+
+    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
+        """`close` draws the last figures."""
 
     def close(self) -> None:
         """Draw the figures a last time."""

@@ -3,10 +3,11 @@
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
-from greenopt.search.rows import COLUMNS, StudySnapshot, read_study, read_trial
+from greenopt.search.rows import StudySnapshot, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
 from greenopt.search.storage import Storage, artifact_store, open_storage, without_password
+from greenopt.study_rows import COLUMNS
 
 __all__ = [
     "COLUMNS",

@@ -1,8 +1,8 @@
 """Who may run a study, recorded in its storage: at most one coordinator, on whatever host.
 
 The lock of the run folder decides on one host; a storage that several hosts share needs this lease beside it. It is
-renewed while the coordinator runs and lapses `LAPSE_S` after the last renewal. Hosts' clocks must agree to within
-about a minute.
+renewed while the coordinator runs and lapses `LEASE_LAPSES_S` after the last renewal. Hosts' clocks must agree to
+within about a minute.
 """
 
 import math
@@ -15,10 +15,9 @@ import optuna
 import psutil
 
 from greenopt.errors import UsageError
+from greenopt.study_rows import LEASE_ATTRIBUTE, is_alive
 
-ATTRIBUTE = "greenopt:coordinator"
 RENEW_S = 20.0
-LAPSE_S = 90.0
 
 
 class StudyLease:
@@ -52,22 +51,16 @@ class StudyLease:
         self._write(None)
 
     def _write(self, holder: dict[str, Any] | None) -> None:
-        self._storage.set_study_user_attr(self._study_id, ATTRIBUTE, holder)
+        self._storage.set_study_user_attr(self._study_id, LEASE_ATTRIBUTE, holder)
 
 
 def lease_holder(study: str, storage: optuna.storages.BaseStorage) -> str | None:
     """Who runs a study now, on whatever host, as `pid N on HOST`; None if nobody but this process does."""
-    holder = storage.get_study_user_attrs(storage.get_study_id_from_name(study)).get(ATTRIBUTE)
-    return f"pid {holder['pid']} on {holder['host']}" if holder is not None and _is_alive(holder) else None
+    holder = storage.get_study_user_attrs(storage.get_study_id_from_name(study)).get(LEASE_ATTRIBUTE)
+    if holder is None or _is_own(holder) or not is_alive(holder):
+        return None
+    return f"pid {holder['pid']} on {holder['host']}"
 
 
-def _is_alive(holder: dict[str, Any]) -> bool:
-    if holder["host"] != socket.gethostname():
-        return time.time() - float(holder["utc_s"]) < LAPSE_S
-    if holder["pid"] == os.getpid():
-        return False
-    try:
-        # A process number is given out again; the start time tells the two apart.
-        return bool(psutil.Process(holder["pid"]).create_time() == holder["started_s"])
-    except psutil.NoSuchProcess:
-        return False
+def _is_own(holder: dict[str, Any]) -> bool:
+    return bool(holder["host"] == socket.gethostname() and holder["pid"] == os.getpid())

@@ -10,14 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
-from greenopt.search.search import SPEC_ATTRIBUTE
 from greenopt.spec import StudySpec
-
-COLUMNS = (
-    *("trial", "state", "accuracy", "energy_wh", "energy_source", "uncertainty_wh", "coverage", "test_accuracy"),
-    *("wh_per_epoch", "efficiency", "avg_power_w", "seconds", "epochs_done"),
-)
-"""Columns that every row has, in this order; then the study's parameters, then others where a trial has them."""
+from greenopt.study_rows import COLUMNS, SPEC_ATTRIBUTE
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from greenopt.events import FailReason, Outcome
 from greenopt.search.lease import StudyLease
 from greenopt.search.samplers import build_sampler, sampler_arguments
 from greenopt.spec import Choice, Distribution, StudySpec, Value
+from greenopt.study_rows import MAX_RETRIES, SPEC_ATTRIBUTE
 
-MAX_RETRIES = 2
-SPEC_ATTRIBUTE = "greenopt:spec"
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 WANTED = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""

@@ -40,6 +40,10 @@ except SystemExit as end:
     assert modules_after(statement).isdisjoint(HEAVY)
 
 
+def test_the_live_view_opens_without_what_is_slow_to_import() -> None:
+    assert modules_after("import greenopt.tui.app").isdisjoint({"optuna", "pandas", "tensorflow", "keras", "sklearn"})
+
+
 @pytest.mark.parametrize(
     "module",
     ["greenopt.coordinator", "greenopt.execution.gpus", "greenopt.preflight", "greenopt.progress", "greenopt.doctor"],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.coordinator import Coordinator, StudyEnd
+from greenopt.coordinator import Coordinator
+from greenopt.course import StudyEnd
 from greenopt.errors import UsageError
 from greenopt.runs import RunFolder
 from greenopt.search import Search, open_storage, read_study

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordinator import Coordinator, StudyEnd
+from greenopt.coordinator import Coordinator
+from greenopt.course import Conduct, StudyEnd
 from greenopt.events import EnergySource, FailReason, MeterOpened, Outcome, encode, read_events
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
@@ -229,6 +230,8 @@ class Stopper:
     def study_began(self, *_: object) -> None: ...
     def event_arrived(self, *_: object) -> None: ...
     def trial_ended(self, *_: object) -> None: ...
+    def conduct_changed(self, *_: object) -> None: ...
+    def study_ended(self, *_: object) -> None: ...
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
         if spec.trial == self.trial:
@@ -255,6 +258,59 @@ def test_stop_now_ends_the_running_trial_and_a_later_run_repeats_it(desk: Desk) 
     desk.run(study())
     assert desk.rows[2]["retry_of"] == 1
     assert [row["state"] for row in desk.rows].count("complete") == 4
+
+
+class Pauser(Stopper):
+    """Pauses when the given trial begins; keeps what it is told."""
+
+    def __init__(self, trial: int) -> None:
+        super().__init__(trial, now=False)
+        self.conducts: list[Conduct] = []
+        self.ends: list[StudyEnd] = []
+
+    def trial_began(self, spec: Any, slot: Slot) -> None:
+        if spec.trial == self.trial:
+            self.coordinator.pause()
+
+    def conduct_changed(self, conduct: Conduct) -> None:
+        self.conducts.append(conduct)
+
+    def study_ended(self, end: StudyEnd, failure: object) -> None:
+        self.ends.append(end)
+
+
+def test_a_pause_lets_running_trials_end_and_starts_none_until_resumed(desk: Desk) -> None:
+    pauser, waits = Pauser(1), []
+
+    def wait(seconds: float) -> None:
+        waits.append([row["state"] for row in desk.rows])
+        if len(waits) == 3:
+            pauser.coordinator.resume()
+
+    pauser.coordinator = desk.coordinator(study(), FakeEngine(), observers=[pauser], wait=wait)
+    assert pauser.coordinator.run() is StudyEnd.DONE
+    assert waits == [["complete", "complete"]] * 3
+    assert [row["state"] for row in desk.rows] == ["complete"] * 4
+    assert pauser.conducts == [Conduct.PAUSED, Conduct.RUNNING]
+    assert pauser.ends == [StudyEnd.DONE]
+
+
+def test_a_paused_study_can_be_stopped(desk: Desk) -> None:
+    pauser = Pauser(0)
+
+    def wait(seconds: float) -> None:
+        pauser.coordinator.stop()
+
+    pauser.coordinator = desk.coordinator(study(), FakeEngine(), observers=[pauser], wait=wait)
+    assert pauser.coordinator.run() is StudyEnd.STOPPED
+    assert len(desk.rows) == 1
+    assert pauser.ends == [StudyEnd.STOPPED]
+
+
+def test_a_pause_after_the_last_trial_does_not_hold_the_study(desk: Desk) -> None:
+    pauser = Pauser(3)
+    pauser.coordinator = desk.coordinator(study(), FakeEngine(), observers=[pauser])
+    assert pauser.coordinator.run() is StudyEnd.DONE
 
 
 def test_goes_on_after_the_coordinator_was_killed(desk: Desk) -> None:

@@ -4,9 +4,10 @@ import io
 
 from rich.console import Console
 
-from greenopt.events import FailReason, Outcome, PowerSampled, StepsDone, TrialPrepared
+from greenopt.course import Conduct
+from greenopt.events import FailReason, Outcome, TrialPrepared
 from greenopt.execution import Slot
-from greenopt.progress import BarProgress, Forecast, PlainProgress
+from greenopt.progress import Forecast, PlainProgress
 from greenopt.record import Verdict
 from greenopt.spec import TrialSpec
 from greenopt.summary import summarise
@@ -14,17 +15,16 @@ from tests.builders import ended, epoch, prepared_phases, started, study
 from tests.unit.execution.test_local import spec
 
 
-def tell(progress: PlainProgress | BarProgress, trial: TrialSpec) -> None:
+def tell(progress: PlainProgress, trial: TrialSpec) -> None:
     progress.study_began(study(), 1)
     progress.trial_began(trial, Slot("gpu 0", "GPU-0"))
     progress.event_arrived(0, TrialPrepared(t_s=1.0, steps_per_epoch=10, inert={"precision": "float64 is cast back"}))
-    progress.event_arrived(0, StepsDone(t_s=1.0, epoch=1, step=5, steps=10))
-    progress.event_arrived(0, PowerSampled(t_s=1.0, energy_wh=0.5, source="estimate"))
     progress.event_arrived(0, epoch(1, 0.25))
     summary = summarise([started(0), *prepared_phases(), epoch(1), ended()])
     progress.trial_ended(0, summary, Verdict(Outcome.COMPLETED), 2)
     lost = Verdict(Outcome.FAILED, FailReason.OUT_OF_MEMORY, "the GPU has no 3 GB left")
     progress.trial_ended(1, summarise([started(1)]), lost, 3)
+    progress.conduct_changed(Conduct.PAUSED)
 
 
 def test_plain_lines_say_what_happened() -> None:
@@ -36,18 +36,8 @@ def test_plain_lines_say_what_happened() -> None:
     assert "precision has no effect: float64 is cast back" in text
     assert "trial 0 epoch 1/2: loss 1.000, validation accuracy 0.250, 1 Wh" in text
     assert "trial 0 done: accuracy 0.600 (test 0.550), 2 Wh, 20.0 s [2/4" in text
+    assert "paused: no new trials until it is resumed" in text
     assert "trial 1 failed: out_of_memory: the GPU has no 3 GB left (– spent) [3/4" in text
-
-
-def test_bars_show_accuracy_and_marked_energy_while_a_trial_runs() -> None:
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=120, color_system=None)
-    with BarProgress(console, Forecast(4, 1)) as progress:
-        tell(progress, spec("tried"))
-    text = out.getvalue()
-    assert "trial 0 done: accuracy 0.600" in text
-    assert "tried" in text
-    assert "3/4" in text
 
 
 def test_the_forecast_follows_the_mean_duration_and_the_number_of_slots() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from greenopt.errors import UsageError
 from greenopt.search import Search, open_storage, read_study, without_password
-from greenopt.search.lease import ATTRIBUTE
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, Range
+from greenopt.study_rows import LEASE_ATTRIBUTE
 from tests.builders import study
 
 
@@ -67,7 +67,7 @@ def test_a_study_that_a_living_process_runs_is_refused(storage: optuna.storages.
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     holder = {"pid": sleeper.pid, "started_s": psutil.Process(sleeper.pid).create_time(), "host": os.uname().nodename}
     kept = optuna.load_study(study_name="tried", storage=storage)
-    kept.set_user_attr(ATTRIBUTE, {**holder, "utc_s": 0.0})
+    kept.set_user_attr(LEASE_ATTRIBUTE, {**holder, "utc_s": 0.0})
     with pytest.raises(UsageError, match=f"being run by pid {sleeper.pid} on {holder['host']}"):
         Search(study(), storage)
     sleeper.kill()
@@ -81,7 +81,7 @@ def test_a_lease_of_another_host_lapses(storage: optuna.storages.BaseStorage, ag
 
     begin(storage)
     holder = {"pid": 1, "started_s": 0.0, "host": "elsewhere", "utc_s": time.time() - age_s}
-    optuna.load_study(study_name="tried", storage=storage).set_user_attr(ATTRIBUTE, holder)
+    optuna.load_study(study_name="tried", storage=storage).set_user_attr(LEASE_ATTRIBUTE, holder)
     if refused:
         with pytest.raises(UsageError, match="pid 1 on elsewhere"):
             Search(study(), storage)

@@ -1,0 +1,126 @@
+"""`greenopt watch`: a study live in the terminal; and what `greenopt run` does in one."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenopt.launch import Launched
+    from greenopt.runs import RunFolder
+    from greenopt.spec import StudySpec
+    from greenopt.tui.model import StudyModel
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("watch")(watch)
+
+
+def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) -> None:
+    """Watch a study live: running, finished, or on another machine by its storage.
+
+    Any number may watch the same study; leaving with q leaves it running. Without the run folder on this machine only
+    what the storage knows is shown.
+    """
+    from greenopt.errors import UsageError
+    from greenopt.runs import RunFolder
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("watch: needs a terminal; `greenopt list` and `greenopt export` print and write what there is")
+    folder = RunFolder(runs.resolve() / study)
+    url = storage or folder.storage()
+    model = _show(folder, url)
+    print(_parting_words(model, folder))
+
+
+def run_attached(console: "Console", spec: "StudySpec", storage: str | None, runs: Path) -> ExitCode | int:
+    """Start a study's coordinator as a process of its own and watch it; returns the exit code.
+
+    Raises:
+        LaunchError: the coordinator ended before it had begun.
+    """
+    from greenopt.launch import launch
+    from greenopt.runs import RunFolder
+
+    folder = RunFolder(runs.resolve() / spec.name)
+    console.print(f"study {spec.name}: starting its coordinator", highlight=False)
+    launched = launch([*sys.argv[1:], "--plain"], folder)
+    launched.wait_until_begun()
+    model = _show(folder, storage or folder.default_storage)
+    return _after(console, folder, storage or folder.default_storage, launched, model)
+
+
+def _show(folder: "RunFolder", url: str) -> "StudyModel":
+    """Draw until the user leaves.
+
+    Raises:
+        GreenoptError: the view failed; the study does not notice.
+    """
+    from greenopt.errors import GreenoptError
+    from greenopt.tui.app import WatchApp
+    from greenopt.tui.reader import StudyReader
+    from greenopt.tui.steering import StudySteering
+
+    reader = StudyReader(folder, url)
+    app = WatchApp(reader, StudySteering(folder, url, Path.cwd()), commands=_next_commands(folder.name))
+    try:
+        app.run()
+    finally:
+        reader.close()
+    if app.failure is not None:
+        what = f"{type(app.failure).__name__}: {app.failure}"
+        raise GreenoptError(f"the view failed, the study did not notice: {what} (GREENOPT_DEBUG=1 shows where)")
+    return app.model
+
+
+def _after(
+    console: "Console", folder: "RunFolder", url: str, launched: "Launched", model: "StudyModel"
+) -> ExitCode | int:
+    from greenopt.cli.closing import print_closing
+    from greenopt.course import StudyEnd
+    from greenopt.errors import GreenoptError
+    from greenopt.search import open_storage
+
+    ending = launched.ending()
+    if ending is not None:
+        print_closing(console, folder, open_storage(url), ending.end, ending.failure)
+        return ExitCode.DONE if ending.end is StudyEnd.DONE else ExitCode.STOPPED_EARLY
+    if launched.exit_code is not None:
+        raise GreenoptError(
+            f"the coordinator of study {folder.name} ended without a word (exit code {launched.exit_code}): "
+            f"{launched.last_line()}; see {folder.coordinator_log}. The same command goes on with it"
+        )
+    print(_parting_words(model, folder))
+    return ExitCode.DONE
+
+
+def _parting_words(model: "StudyModel", folder: "RunFolder") -> str:
+    """How to come back."""
+    name = folder.name
+    if model.is_running and model.end is None and model.holder is not None:
+        where = f"pid {model.holder['pid']} on {model.holder['host']}"
+        paused = ", paused" if model.conduct == "paused" else ""
+        return (
+            f"study {name} goes on ({where}{paused})\n"
+            f"  greenopt watch {name}   to return\n"
+            f"  greenopt stop {name}    to end it"
+        )
+    counted = f"{model.counts['complete']} of {model.spec.study.trials} trials completed"
+    return f"study {name} is not running ({counted})\n  greenopt export {name}   writes its trials"
+
+
+def _next_commands(name: str) -> list[tuple[str, str]]:
+    """Commands for this study that this program has, with the first line of their help."""
+    from greenopt.cli import app
+
+    wanted = ("analyze", "report", "confirm", "export", "dashboard", "pause", "resume", "stop")
+    known = {command.name: command.callback for command in app.registered_commands}
+    docs = ((each, known[each].__doc__) for each in wanted if known.get(each) is not None)
+    return [(f"greenopt {each} {name}", (doc or "").strip().splitlines()[0]) for each, doc in docs]

@@ -1,0 +1,115 @@
+"""The course of a study: what its coordinator did and when, one JSON document a line.
+
+Invariant: written by the coordinator alone, appended, never changed. Results are in the storage and in the trials'
+events; this file holds what neither knows: who runs the study, where its trials were placed, whether it is paused.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from greenopt.events import FailReason
+
+FILE_NAME = "course.jsonl"
+
+
+class Conduct(StrEnum):
+    """What a coordinator does about new and running trials."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPING_NOW = "stopping_now"
+
+
+CONDUCT_WORDS = {
+    Conduct.RUNNING: "goes on",
+    Conduct.PAUSED: "paused: no new trials until it is resumed",
+    Conduct.STOPPING: "no new trials; stops after the running ones",
+    Conduct.STOPPING_NOW: "stops now; running trials are ended and will run again",
+}
+
+
+class StudyEnd(StrEnum):
+    """Why a coordinator stopped."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    EQUAL_FAILURES = "equal_failures"
+    SPACE_EXHAUSTED = "space_exhausted"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    utc_s: float
+
+
+class CoordinatorStarted(_Entry):
+    """A coordinator took the study; the first trial is next.
+
+    Attributes:
+        slots: names of the slots, with the GPU's UUID or None for the CPU.
+        settled: trials that were there from earlier.
+        trials: the study's size.
+    """
+
+    kind: Literal["coordinator_started"] = "coordinator_started"
+    pid: int
+    host: str
+    slots: dict[str, str | None]
+    settled: int
+    trials: int
+
+
+class TrialPlaced(_Entry):
+    """A trial's process was started in a slot."""
+
+    kind: Literal["trial_placed"] = "trial_placed"
+    trial: int
+    slot: str
+
+
+class TrialRecorded(_Entry):
+    """A trial is in the storage; `text` says how it ended, for people."""
+
+    kind: Literal["trial_recorded"] = "trial_recorded"
+    trial: int
+    text: str
+    settled: int
+
+
+class ConductChanged(_Entry):
+    """The coordinator was paused, resumed or told to stop."""
+
+    kind: Literal["conduct_changed"] = "conduct_changed"
+    conduct: Conduct
+
+
+class CoordinatorEnded(_Entry):
+    """The coordinator is done; `failure` is the reason where equal failures stopped it."""
+
+    kind: Literal["coordinator_ended"] = "coordinator_ended"
+    end: StudyEnd
+    failure: FailReason | None = None
+
+
+CourseEntry: TypeAlias = CoordinatorStarted | TrialPlaced | TrialRecorded | ConductChanged | CoordinatorEnded
+
+_ENTRY: TypeAdapter[CourseEntry] = TypeAdapter(Annotated[CourseEntry, Field(discriminator="kind")])
+
+
+def append_entry(file: Path, entry: CourseEntry) -> None:
+    """Write one entry at the end of the file."""
+    with file.open("ab") as out:
+        out.write(entry.model_dump_json().encode() + b"\n")
+
+
+def decode_entry(line: bytes) -> CourseEntry | None:
+    """The entry of one line; None where the line is none."""
+    try:
+        return _ENTRY.validate_json(line)
+    except ValidationError:
+        return None

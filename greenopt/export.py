@@ -1,0 +1,31 @@
+"""A study's trials as a table in a file, with carbon and cost where the study names its electricity."""
+
+from pathlib import Path
+
+from greenopt.analysis.frame import trials_frame, write_frame
+from greenopt.footprint import Footprint
+from greenopt.importing import STUDY_ATTRIBUTE
+from greenopt.search import open_storage, read_study
+
+
+def export_trials(study: str, url: str, target: Path, file_format: str) -> int:
+    """Write the trials of a study; returns how many there are.
+
+    Args:
+        study: its name.
+        url: its storage's.
+        target: the file; an existing one is replaced.
+        file_format: `csv` or `parquet`.
+
+    Raises:
+        UsageError: there is no such study, or the file cannot be written.
+    """
+    snapshot = read_study(study, open_storage(url))
+    footprint = Footprint.of(snapshot.spec.energy)
+    beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
+    rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
+    frame = trials_frame(rows)
+    # For `greenopt import`, which finds it again in a Parquet file.
+    frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
+    write_frame(frame, target, file_format)
+    return len(frame)

@@ -1,0 +1,321 @@
+"""The live view: reads once a second in a thread, keeps the model, draws the tab that is seen.
+
+Invariants: only handlers on the app's own thread touch the model; a thread posts one message for all that it read;
+leaving, crashing or losing the terminal sends nothing to the coordinator.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Static, TabbedContent, TabPane
+
+from greenopt.control import Request
+from greenopt.course import Conduct
+from greenopt.errors import GreenoptError
+from greenopt.tui import themes
+from greenopt.tui.dialogs import Commands, Help, Question
+from greenopt.tui.headlines import title_text
+from greenopt.tui.model import StudyModel
+from greenopt.tui.overview import Overview
+from greenopt.tui.panes import CoursePane, ParametersPane, ParetoPane, SlotsPane
+from greenopt.tui.reader import Batch, Reader
+from greenopt.tui.setting_toml import setting_toml
+from greenopt.tui.steering import Steering
+from greenopt.tui.trial_page import TrialPage
+from greenopt.tui.trial_table import TrialTable
+from greenopt.tui.trials_pane import TrialsPane
+
+POLL_S = 1.0
+TABS = ("overview", "trials", "pareto", "parameters", "gpus", "log")
+_FOCUSED = {
+    "trials": "#trials-table",
+    "pareto": "#pareto-plot",
+    "parameters": "ParametersPane",
+    "gpus": "SlotsPane",
+    "log": "#course",
+}
+"""What takes the keys in each tab."""
+
+
+def _local_now() -> datetime:
+    return datetime.now().astimezone()
+
+
+class WatchApp(App[None]):
+    """One study, watched."""
+
+    CSS_PATH = "style.tcss"
+    TITLE = "greenopt"
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  # Textual declares it as a plain attribute
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(at), f"tab('{name}')", name.capitalize(), show=False) for at, name in enumerate(TABS, 1)),
+        Binding("p", "pause", "Pause"),
+        Binding("s", "stop", "Stop"),
+        Binding("k", "stop_now", "Stop now"),
+        Binding("q", "quit", "Leave"),
+        Binding("ctrl+q", "quit", "Leave", show=False, priority=True),
+        Binding("ctrl+c", "explain_leaving", show=False, system=True, priority=True),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("y", "copy_setting", "Copy"),
+        Binding("e", "export", "Export"),
+        Binding("o", "dashboard", "Dashboard"),
+        Binding("c", "commands", "Next"),
+    ]
+
+    class StudyRead(Message):
+        """The study was read; everything that changed in one message."""
+
+        def __init__(self, batch: Batch) -> None:
+            self.batch = batch
+            super().__init__()
+
+    def __init__(
+        self,
+        reader: Reader,
+        steering: Steering,
+        *,
+        commands: Iterable[tuple[str, str]] = (),
+        clock: Callable[[], datetime] = _local_now,
+        poll_s: float | None = POLL_S,
+    ) -> None:
+        """Watch a study.
+
+        Args:
+            reader: reads it.
+            steering: has done what is asked for.
+            commands: command lines that may come next, and what they do.
+            clock: the time now.
+            poll_s: seconds between two readings; None to read once.
+        """
+        super().__init__()
+        self._reader, self._steering = reader, steering
+        self._commands = tuple(commands)
+        self._clock, self._poll_s = clock, poll_s
+        self._is_reading = False
+        self.model = StudyModel(reader.spec)
+        self.failure: Exception | None = None
+        self._has_ended: bool | None = None
+
+    def compose(self) -> ComposeResult:
+        """A title, six tabs, the keys."""
+        yield Static(id="title")
+        with TabbedContent(id="tabs"):
+            for at, (name, pane) in enumerate(zip(TABS, self._panes(), strict=True), 1):
+                label = "GPUs" if name == "gpus" else name.capitalize()
+                with TabPane(f"{at} {label}", id=name):
+                    yield pane
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = themes.DARK.name
+        self._poll()
+        if self._poll_s is not None:
+            self.set_interval(self._poll_s, self._poll)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: every key's action, and Textual's own (themes, screenshot)."""
+        yield from (
+            SystemCommand("Pause or go on", "no new trials; again to go on", self.action_pause),
+            SystemCommand("Stop", "stop after the running trials", self.action_stop),
+            SystemCommand("Stop now", "end the running trials too; asks", self.action_stop_now),
+            SystemCommand("Leave", "the study goes on", self.action_quit),
+            SystemCommand("Copy setting", "the chosen trial's, as TOML", self.action_copy_setting),
+            SystemCommand("Export", "all trials to a CSV file", self.action_export),
+            SystemCommand("Dashboard", "open optuna-dashboard", self.action_dashboard),
+            SystemCommand("Next commands", "what to do with this study", self.action_commands),
+        )
+        yield from (command for command in super().get_system_commands(screen) if command.title != "Quit")
+
+    def on_resize(self) -> None:
+        """Draw for the new size once it is laid out."""
+        self.call_after_refresh(self._draw)
+
+    @on(StudyRead)
+    def _take(self, message: StudyRead) -> None:
+        self._is_reading = False
+        self.model.apply(message.batch)
+        self._announce_end()
+        self._draw()
+        if isinstance(self.screen, TrialPage) and self.screen.number in self.model.live:
+            self.screen.reread()
+
+    @on(TabbedContent.TabActivated)
+    def _tab_changed(self, message: TabbedContent.TabActivated) -> None:
+        focused = _FOCUSED.get(message.pane.id or "")
+        if focused is not None:
+            self.query_one(focused).focus()
+        self.call_after_refresh(self._draw)
+
+    @on(TrialTable.Opened)
+    def _open_trial(self, message: TrialTable.Opened) -> None:
+        self.push_screen(TrialPage(self.model, self._reader, message.trial))
+
+    def action_tab(self, name: str) -> None:
+        """Show a tab."""
+        if len(self.screen_stack) == 1:
+            self.query_one(TabbedContent).active = name
+
+    def action_pause(self) -> None:
+        """Pause the study, or let it go on."""
+        if self._can_steer():
+            self._ask(Request.RESUME if self.model.conduct is Conduct.PAUSED else Request.PAUSE)
+
+    def action_stop(self) -> None:
+        """Stop after the running trials; a second time changes nothing."""
+        if not self._can_steer():
+            return
+        if self.model.conduct in (Conduct.STOPPING, Conduct.STOPPING_NOW):
+            self.notify("it is stopping already; k stops it now")
+            return
+        self.model.conduct = Conduct.STOPPING
+        self._ask(Request.STOP)
+
+    def action_stop_now(self) -> None:
+        """Stop now, after asking."""
+        if not self._can_steer():
+            return
+        running = self.model.counts["running"]
+        detail = (
+            f"{running} running trial{'s are' if running != 1 else ' is'} ended. What was spent stays on record; the "
+            "settings run again when the study goes on."
+        )
+        self.push_screen(Question(f"Stop study {self.model.spec.name} now?", detail, "Stop now"), self._stop_if)
+
+    def _stop_if(self, answer: bool | None) -> None:
+        if answer:
+            self._ask(Request.STOP_NOW)
+
+    async def action_quit(self) -> None:
+        """Leave; the study goes on."""
+        self.exit()
+
+    def action_explain_leaving(self) -> None:
+        """Ctrl-C ends nothing here."""
+        self.notify("q leaves and the study goes on; s stops it after the running trials, k stops it now")
+
+    def action_copy_setting(self) -> None:
+        """Copy the setting of the trial that is open or chosen, else of the most accurate one."""
+        number = self._chosen_trial()
+        if number is None:
+            self.notify("no trial is chosen, and none was completed yet", severity="warning")
+            return
+        row = self.model.rows[number]
+        text = setting_toml({name: row[name] for name in self.model.spec.space.distributions})
+        self.copy_to_clipboard(f"# trial {number} of study {self.model.spec.name}\n{text}")
+        self.notify(text.rstrip(), title=f"setting of trial {number}, copied", markup=False, timeout=8)
+
+    def action_export(self) -> None:
+        """Write all trials to a file; asks before it replaces one."""
+        target: Path = self._steering.export_target
+        if not target.exists():
+            self._do(self._steering.export)
+            return
+        question = Question(f"Replace {target.name}?", f"{target} is there already.", "Replace")
+        self.push_screen(question, self._export_if)
+
+    def _export_if(self, answer: bool | None) -> None:
+        if answer:
+            self._do(self._steering.export)
+
+    def action_dashboard(self) -> None:
+        """Start the dashboard."""
+        self.notify("starting the dashboard", timeout=3)
+        self._do(self._steering.open_dashboard)
+
+    def action_commands(self) -> None:
+        """Offer the commands that come next."""
+        self.push_screen(Commands(self._commands), self._copy_command)
+
+    def action_help(self) -> None:
+        """Show keys and signs."""
+        self.push_screen(Help())
+
+    def _copy_command(self, line: str | None) -> None:
+        if line is not None:
+            self.copy_to_clipboard(line)
+            self.notify(line, title="copied", markup=False)
+
+    def _panes(self) -> tuple[Overview, TrialsPane, ParetoPane, ParametersPane, SlotsPane, CoursePane]:
+        return Overview(), TrialsPane(), ParetoPane(), ParametersPane(), SlotsPane(), CoursePane()
+
+    def _chosen_trial(self) -> int | None:
+        if isinstance(self.screen, TrialPage):
+            return self.screen.number
+        if self.query_one(TabbedContent).active == "trials":
+            return self.query_one(TrialsPane).chosen
+        best = self.model.best("accuracy")
+        return None if best is None else int(best["trial"])
+
+    def _can_steer(self) -> bool:
+        if self.model.is_running and self.model.end is None:
+            return True
+        self.notify("the study is not running; `greenopt run` with its file goes on with it", severity="warning")
+        return False
+
+    def _ask(self, request: Request) -> None:
+        self._do(lambda: self._steering.ask(request))
+
+    @work(thread=True, group="steering")
+    def _do(self, what: Callable[[], str]) -> None:
+        """Do something that may take a while, and say what came of it."""
+        try:
+            words, severity = what(), "information"
+        except GreenoptError as error:
+            words, severity = str(error), "error"
+        self.call_from_thread(self.notify, words, severity=severity, markup=False, timeout=10)
+
+    def _poll(self) -> None:
+        if not self._is_reading:
+            self._is_reading = True
+            self._read()
+
+    @work(thread=True, group="reading")
+    def _read(self) -> None:
+        """Read the study; whatever goes wrong is shown, and the next reading tries again."""
+        try:
+            batch = self._reader.read()
+        except Exception as error:
+            batch = Batch(holder=self.model.holder, problem=f"cannot be read: {type(error).__name__}: {error}")
+        self.post_message(self.StudyRead(batch))
+
+    def _draw(self) -> None:
+        if not self.is_running or not self.screen_stack or not self.model.has_been_read:
+            return
+        now = self._clock()
+        base = self.screen_stack[0]
+        base.query_one("#title", Static).update(title_text(self.model, now, self.size.width))
+        active = base.query_one(TabbedContent).active_pane
+        for pane in active.children if active is not None else ():
+            if isinstance(pane, Overview | TrialsPane | ParetoPane | ParametersPane | SlotsPane | CoursePane):
+                pane.show_model(self.model, now)
+
+    def _announce_end(self) -> None:
+        """Say once that the study ended while it was watched."""
+        has_ended = self.model.end is not None
+        if has_ended and self._has_ended is False:
+            self.notify(f"the study has ended: {self.model.end.end if self.model.end else ''}; q leaves", timeout=30)
+            self.bell()
+        self._has_ended = has_ended
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave without a traceback; the command that opened the view says what happened."""
+        self.failure = error
+        if self.is_headless or os.environ.get("GREENOPT_DEBUG"):
+            super()._handle_exception(error)
+        else:
+            self.exit(return_code=1)

@@ -1,0 +1,119 @@
+"""The one place from which the live view reads a study: its storage, its events, its course.
+
+Invariants: nothing is ever written; each file is read from where the last reading stopped; a reading that fails is an
+error in words beside what is known, never the end of the view. One thread at a time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from greenopt.course import CourseEntry, decode_entry
+from greenopt.errors import GreenoptError
+from greenopt.live_rows import LiveRows
+from greenopt.runs import RunFolder
+from greenopt.spec import StudySpec
+from greenopt.tui.live_trial import LiveTrial
+from greenopt.tui.tail import LineTail, last_lines
+
+Row = dict[str, Any]
+LOG_LINES = 200
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What changed since the last reading.
+
+    Attributes:
+        rows: trials that are new, unfinished or newly finished.
+        lines: lines of events that each running trial has added.
+        course: new entries of the study's course.
+        holder: who runs the study; None if nobody does.
+        problem: why the storage could not be read this time; None where it could.
+    """
+
+    rows: tuple[Row, ...] = ()
+    lines: dict[int, list[bytes]] = field(default_factory=dict)
+    course: tuple[CourseEntry, ...] = ()
+    holder: dict[str, Any] | None = None
+    problem: str | None = None
+
+
+class Reader(Protocol):
+    """What the view asks for; tests hand in a fake."""
+
+    spec: StudySpec
+
+    def read(self) -> Batch:
+        """What changed since the last call."""
+        ...
+
+    def trial(self, number: int) -> LiveTrial:
+        """All that a trial has said."""
+        ...
+
+    def log(self, number: int) -> list[str]:
+        """The last lines that a trial's process printed."""
+        ...
+
+
+class StudyReader:
+    """Reads one study from its storage and, where it is on this machine, its run folder."""
+
+    def __init__(self, folder: RunFolder, url: str, rows: Callable[[str, str], LiveRows] = LiveRows) -> None:
+        """Find the study.
+
+        Args:
+            folder: the run folder, which need not exist: then only what the storage knows is shown.
+            url: the storage's.
+            rows: opens the storage.
+
+        Raises:
+            UsageError: there is no such study.
+        """
+        self._folder = folder
+        self._rows = rows(folder.name, url)
+        self.spec = self._rows.spec()
+        self._parameters = tuple(self.spec.space.distributions)
+        self._course = LineTail(folder.course)
+        self._events: dict[int, LineTail] = {}
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether events and logs can be seen from here."""
+        return self._folder.path.is_dir()
+
+    def read(self) -> Batch:
+        """What changed since the last call."""
+        try:
+            rows, holder, problem = self._rows.changed(self._parameters), self._rows.holder(), None
+        except GreenoptError as error:
+            rows, holder, problem = [], None, str(error)
+        course = [decode_entry(line) for line in self._course.new_lines()]
+        running = [row["trial"] for row in rows if row["state"] == "running"]
+        for number in set(self._events) - set(running) if problem is None else ():
+            del self._events[number]
+        return Batch(
+            rows=tuple(rows),
+            lines={number: self._new_lines(number) for number in running},
+            course=tuple(entry for entry in course if entry is not None),
+            holder=holder,
+            problem=problem,
+        )
+
+    def trial(self, number: int) -> LiveTrial:
+        """All that a trial has said; nothing where its events are not on this machine."""
+        live = LiveTrial(number, self.spec.training.epochs)
+        live.take_lines(LineTail(self._folder.events(number)).new_lines())
+        return live
+
+    def log(self, number: int) -> list[str]:
+        """The last lines that a trial's process printed."""
+        return last_lines(self._folder.log(number), LOG_LINES)
+
+    def close(self) -> None:
+        """Give the storage back."""
+        self._rows.close()
+
+    def _new_lines(self, number: int) -> list[bytes]:
+        return self._events.setdefault(number, LineTail(self._folder.events(number))).new_lines()

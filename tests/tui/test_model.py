@@ -1,0 +1,136 @@
+"""What the model makes of what was read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greenopt.course import Conduct, StudyEnd
+from greenopt.events import FailReason, Outcome
+from greenopt.tui.model import StudyModel
+from greenopt.tui.reader import Batch, StudyReader
+from tests.tui.studies import H100, NOW, Written, paper_like
+
+
+def read(study: Written) -> tuple[StudyReader, StudyModel]:
+    reader = StudyReader(study.folder, study.folder.default_storage)
+    model = StudyModel(reader.spec)
+    model.apply(reader.read())
+    return reader, model
+
+
+def test_counts_bests_and_energy_are_those_of_the_storage(written: Callable[[str], Written]) -> None:
+    _, model = read(written("running"))
+    rows = list(model.rows.values())
+    assert dict(model.counts) == {"complete": 16, "pruned": 2, "fail": 2, "running": 1}
+    assert model.settled == 20
+    best = model.best("accuracy")
+    assert best is not None
+    assert best["accuracy"] == max(row["accuracy"] for row in rows if row["state"] == "complete")
+    live = model.live[20].total_wh
+    assert live is not None
+    total = sum(row["total_wh"] for row in rows if row.get("total_wh") is not None)
+    assert model.spent().energy_wh == pytest.approx(total + live)
+    assert model.elapsed_s(NOW.astimezone()) == 2 * 3600 + 14 * 60 + 7
+
+
+def test_a_study_read_bit_by_bit_is_the_study_read_at_once(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    reader, model = read(study)
+    for step in range(6):
+        study.fails("gpu 0") if step == 2 else study.completes("gpu 0")
+        model.apply(reader.read())
+    number = study.runs("gpu 0", 2)
+    model.apply(reader.read())
+    _, fresh = read(study)
+    assert model.rows == fresh.rows
+    assert model.counts == fresh.counts
+    assert model.front == fresh.front
+    assert model.trace.values() == fresh.trace.values()
+    assert model.spent() == fresh.spent()
+    assert model.live[number].epochs == fresh.live[number].epochs
+    assert model.finished == fresh.finished
+
+
+def test_events_that_arrive_later_are_taken_in_once(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    number = study.runs("gpu 0", 4)
+    lines = study.folder.events(number).read_bytes()
+    half = lines.index(b'"kind":"epoch_ended"') + 40
+    study.folder.events(number).write_bytes(lines[:half])
+    reader, model = read(study)
+    assert model.live[number].epochs == []
+    study.folder.events(number).write_bytes(lines)
+    model.apply(reader.read())
+    model.apply(reader.read())
+    assert [epoch.epoch for epoch in model.live[number].epochs] == [1, 2, 3, 4]
+
+
+def test_a_trial_that_ends_counts_once_and_a_reading_without_news_draws_nothing_anew(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    number = study.runs("gpu 0", 4)
+    reader, model = read(study)
+    before = model.revision
+    model.apply(reader.read())
+    assert model.revision == before
+    study.search.tell(number, Outcome.FAILED, {"fail_reason": "crash", "total_wh": 3.5, "total_source": "nvml_counter"})
+    model.apply(reader.read())
+    assert model.revision == before + 1
+    assert model.live == {}
+    assert model.spent().energy_wh == 3.5
+    assert (model.counts["running"], model.counts["fail"]) == (0, 1)
+
+
+def test_what_a_dead_coordinator_left_running_is_cut_off(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    number = study.runs("gpu 0", 2)
+    study.abandoned()
+    _, model = read(study)
+    assert not model.is_running
+    assert model.state(model.rows[number]) == "lost"
+
+
+def test_settings_that_will_run_again_or_were_skipped_do_not_count(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.completes("gpu 0")
+    study.fails("gpu 0", FailReason.INTERRUPTED)
+    study.fails("gpu 0", FailReason.DUPLICATE)
+    study.fails("gpu 0", FailReason.OUT_OF_MEMORY)
+    _, model = read(study)
+    assert model.settled == 2
+    assert (model.counts["fail"], model.counts["skipped"]) == (2, 1)
+
+
+def test_the_course_says_whether_it_is_paused_and_how_it_ended(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    study.conducted(Conduct.PAUSED)
+    reader, model = read(study)
+    assert model.conduct is Conduct.PAUSED
+    study.ended("stopped")
+    model.apply(reader.read())
+    assert model.end is not None
+    assert model.end.end is StudyEnd.STOPPED
+
+
+def test_a_storage_without_its_folder_shows_what_the_storage_knows(written: Callable[[str], Written]) -> None:
+    from greenopt.runs import RunFolder
+
+    study = written("running")
+    reader = StudyReader(RunFolder(Path("/nowhere/paper")), study.folder.default_storage)
+    model = StudyModel(reader.spec)
+    model.apply(reader.read())
+    assert model.counts["complete"] == 16
+    assert model.live[20].epochs == []
+    assert reader.trial(3).epochs == []
+    assert reader.log(3) == []
+
+
+def test_a_reading_that_failed_leaves_what_is_known(written: Callable[[str], Written]) -> None:
+    _, model = read(written("running"))
+    model.apply(Batch(problem="storage sqlite: database is locked", holder=model.holder))
+    assert model.counts["complete"] == 16
+    assert model.problem is not None

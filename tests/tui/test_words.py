@@ -1,0 +1,140 @@
+"""Signs, filters, outlooks, effects: what they say of given trials."""
+
+import tomllib
+from datetime import datetime, timedelta
+
+import pytest
+
+from greenopt.errors import UsageError
+from greenopt.spec import SearchSpace
+from greenopt.tui.headlines import remaining_words, rough_words, spent_words
+from greenopt.tui.live_trial import LiveTrial
+from greenopt.tui.outlook import Outlook, Remaining
+from greenopt.tui.parameter_effects import Moments, ParameterEffects
+from greenopt.tui.plots import LinearAxis, LogAxis
+from greenopt.tui.setting_toml import setting_toml
+from greenopt.tui.signs import SIGNS, bar, sparkline
+from greenopt.tui.trial_filter import TrialFilter, ordered
+
+ROWS = [
+    {"trial": 0, "accuracy": 0.5, "optimizer": "SGD", "batch_size": 32, "message": None},
+    {"trial": 1, "accuracy": None, "optimizer": "Adam", "batch_size": 64, "message": "the GPU has no memory left"},
+    {"trial": 2, "accuracy": 0.7, "optimizer": "Adam", "batch_size": 32, "message": None},
+]
+STATES = ["done", "failed", "front"]
+
+
+@pytest.mark.parametrize(
+    ("text", "passing"),
+    [
+        ("", [0, 1, 2]),
+        ("accuracy>0.6", [2]),
+        ("accuracy<=0.7 batch_size=32", [0, 2]),
+        ("optimizer=adam", [1, 2]),
+        ("optimizer!=adam", [0]),
+        ("state=failed", [1]),
+        ("memory", [1]),
+        ("#2", [2]),
+        ("batch_size=32 nothing", []),
+    ],
+)
+def test_a_filter_lets_through_what_fits(text: str, passing: list[int]) -> None:
+    chosen = TrialFilter(text, ROWS[0])
+    assert [row["trial"] for row, state in zip(ROWS, STATES, strict=True) if chosen.lets_through(row, state)] == passing
+
+
+def test_a_filter_that_cannot_be_meant_says_why() -> None:
+    with pytest.raises(UsageError, match="accurcy: unknown; known are state, accuracy"):
+        TrialFilter("accurcy>0.5", ROWS[0])
+    with pytest.raises(UsageError, match="accuracy>high: > needs a number"):
+        TrialFilter("accuracy>high", ROWS[0])
+
+
+def test_trials_without_a_figure_stand_last_in_either_order() -> None:
+    assert [row["trial"] for row in ordered(ROWS, "accuracy", falling=True)] == [2, 0, 1]
+    assert [row["trial"] for row in ordered(ROWS, "accuracy", falling=False)] == [0, 2, 1]
+    assert [row["trial"] for row in ordered(ROWS, "optimizer", falling=False)] == [1, 2, 0]
+
+
+def test_every_state_has_a_mark_and_a_word_of_its_own() -> None:
+    assert len({sign.mark for sign in SIGNS.values()}) == len(SIGNS)
+    assert len({sign.word for sign in SIGNS.values()}) == len(SIGNS)
+
+
+def test_sparklines_rise_with_their_numbers_and_leave_gaps() -> None:
+    assert sparkline([0, 1, None, 8], 10) == "▁▂ █"
+    assert sparkline([5, 5], 10) == "▄▄"
+    assert sparkline(list(range(100)), 4) == "▁▃▆█"
+    assert sparkline([None], 4) == ""
+    assert bar(0.5, 4) == "━━──"
+    assert bar(1.5, 2) == "━━"
+
+
+def test_moments_are_those_of_the_textbook() -> None:
+    moments = Moments()
+    for value in (2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0):
+        moments.add(value)
+    assert moments.mean == 5.0
+    assert moments.deviation is not None
+    assert moments.deviation**2 == pytest.approx(32 / 7)
+    assert Moments().deviation is None
+
+
+def test_effects_group_trials_by_value_and_ranges_by_quarter() -> None:
+    space = {"optimizer": ["SGD", "Adam"], "lr": {"low": 1e-4, "high": 1.0, "log": True}, "batch_size": 32}
+    effects = ParameterEffects(SearchSpace.parse(space))
+    for lr, optimizer, accuracy in ((1e-4, "SGD", 0.2), (0.9, "SGD", 0.4), (1.0, "Adam", 0.6)):
+        effects.add({"lr": lr, "optimizer": optimizer, "accuracy": accuracy, "energy_wh": 2.0}, "energy_wh")
+    found = {name: {each.value: each.effect.accuracy for each in values} for name, values in effects}
+    assert "batch_size" not in found
+    assert found["optimizer"]["SGD"].mean == pytest.approx(0.3)
+    assert [(moments.count) for moments in found["lr"].values()] == [1, 0, 0, 2]
+    assert list(found["lr"]) == ["0.0001 to 0.001", "0.001 to 0.01", "0.01 to 0.1", "0.1 to 1"]
+
+
+def test_the_outlook_follows_durations_slots_and_what_running_trials_have_done() -> None:
+    outlook, began = Outlook(), datetime(2026, 1, 1)
+    assert outlook.remaining(3, (), 1) is None
+    for _ in range(2):
+        outlook.add({"began": began, "ended": began + timedelta(seconds=100)})
+    assert outlook.remaining(4, (), 2) == Remaining(200.0)
+    half = LiveTrial(9, epochs=2)
+    half.epochs = [None]  # type: ignore[list-item]
+    assert outlook.remaining(4, [half], 1) == Remaining(350.0)
+    assert outlook.remaining(0, (), 1) == Remaining(0.0)
+    for seconds in (60, 140):
+        outlook.add({"began": began, "ended": began + timedelta(seconds=seconds)})
+    spread = outlook.remaining(4, (), 1)
+    assert spread is not None
+    assert spread.low_s is not None
+    assert spread.high_s is not None
+    assert spread.low_s < 400 < spread.high_s
+
+
+def test_guesses_are_as_coarse_as_they_deserve() -> None:
+    assert [rough_words(seconds) for seconds in (40, 600, 40000, 200000)] == ["40 s", "10 min", "11.1 h", "2.3 d"]
+    assert remaining_words(Remaining(40000, 32000, 50000)) == "~11.1 h left (8.9 to 13.9 h)"
+    assert remaining_words(Remaining(600)) == "~10 min left"
+
+
+def test_much_energy_is_told_in_kilowatt_hours_and_estimates_stay_marked() -> None:
+    assert spent_words(940.0, "nvml_counter") == "940 Wh"
+    assert spent_words(1940.0, "nvml_counter") == "1.94 kWh"
+    assert spent_words(1940.0, "estimate") == "~1.94 kWh est."
+    assert spent_words(None, None) == "–"
+
+
+def test_a_copied_setting_can_be_put_into_a_study_file() -> None:
+    setting = {"optimizer": "SGD", "lr": 1e-05, "batch_size": 128, "note": 'say "ä"', "shuffle": True, "absent": None}
+    read = tomllib.loads(setting_toml(setting))["space"]
+    assert read == {name: value for name, value in setting.items() if value is not None}
+
+
+def test_axes_have_round_numbers_that_fit() -> None:
+    assert LinearAxis(60).get_ticks(0.0, 1.0) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert LinearAxis(60, step=1.0).get_ticks(0.5, 3.4) == [1.0, 2.0, 3.0]
+    tiny = LinearAxis(40)
+    labels = tiny.get_labels_for_ticks(tiny.get_ticks(0.0000991, 0.0001062))
+    assert sum(len(label) + 3 for label in labels) <= 40
+    assert LogAxis().get_labels_for_ticks(LogAxis().get_ticks(0.0, 2.0)) == ["1", "2", "5", "10", "20", "50", "100"]
+    assert len(LogAxis().get_ticks(-3.0, 4.0)) <= 8
