@@ -63,13 +63,18 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
     Raises:
         GreenoptError: the view failed; the study does not notice.
     """
+    import gc
+
     from greenopt.errors import GreenoptError
+
+    gc.disable()  # until the view is up: nothing that is imported or read first is garbage, and looking costs a tenth
     from greenopt.tui.app import WatchApp
     from greenopt.tui.reader import StudyReader
     from greenopt.tui.steering import StudySteering
 
     reader = StudyReader(folder, url)
     app = WatchApp(reader, StudySteering(folder, url, Path.cwd()), commands=_next_commands(folder.name))
+    app.call_later(gc.enable)
     try:
         app.run()
     finally:

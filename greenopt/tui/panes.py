@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import ClassVar
 
-from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import RichLog, Static
+from textual.widgets import RichLog
 
 from greenopt.course import (
     CONDUCT_WORDS,
@@ -72,59 +71,55 @@ class ParametersPane(VerticalScroll):
     def __init__(self) -> None:
         """Draw nothing yet."""
         super().__init__()
-        self._shown: tuple[int, int] | None = None
+        self._shown = -1
 
     def compose(self) -> ComposeResult:
         """One table."""
-        yield Static(id="effects")
+        yield Fitted(id="effects")
 
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw the table, if a trial ended since."""
-        key = (model.revision, self.size.width)
-        if key != self._shown:
-            self._shown = key
-            self.query_one("#effects", Static).update(effects_table(model, self.size.width))
+        if model.revision != self._shown:
+            self._shown = model.revision
+            self.query_one("#effects", Fitted).fit(lambda width, _: effects_text(model, width))
 
 
-def effects_table(model: StudyModel, width: int) -> Table:
+def effects_text(model: StudyModel, width: int) -> Text:
     """Parameters, their values, and the mean +- standard deviation of what the trials with each came to."""
     source = EnergySource.ESTIMATE if model.spent().has_estimate else None
     groups = list(model.effects)
     best = max((each.effect.accuracy.mean for _, values in groups for each in values), default=0.0)
     most = max((each.effect.energy_wh.mean for _, values in groups for each in values), default=0.0)
-    room = max(0, min(30, (width - 92) // 2))
-    table = Table(box=None, padding=(0, 1), expand=False)
-    for name in ("parameter", "value", "trials", "accuracy", "+-", "", "energy", "+-", ""):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("trials", "accuracy", "energy") else "left")
+    room = max(0, min(30, (width - 96) // 2))
+    bars = " " * (room + 2 if room else 0)
+    head = f"{'parameter':<20}{'value':<22}{'trials':>6}  {'accuracy':>8} {'+-':<6}{bars}{'energy':>15} {'+-':<7}"
+    lines = [Text(head, "bold")]
     for name, values in groups:
         for at, each in enumerate(values):
             accuracy, energy = each.effect.accuracy, each.effect.energy_wh
-            table.add_row(
-                Text(name if at == 0 else "", "bold"),
-                each.value,
-                Text(str(accuracy.count), GREY if accuracy.count < 3 else ""),
-                Text(fraction_words(accuracy.mean if accuracy.count else None), "bold"),
-                _spread_text(accuracy, digits=3),
-                _mean_bar(accuracy, best, room, GREEN),
-                Text(energy_words(energy.mean if energy.count else None, source), "bold"),
-                _spread_text(energy),
-                _mean_bar(energy, most, room, BLUE),
-            )
-    table.caption = "mean and standard deviation over whatever the other parameters were: a first look, no analysis"
-    table.caption_justify = "left"
-    return table
+            line = Text.assemble((f"{name if at == 0 else '':<20}", "bold"), f"{each.value:<22}")
+            line.append(f"{accuracy.count:>6}  ", GREY if accuracy.count < 3 else "")
+            line.append(f"{fraction_words(accuracy.mean if accuracy.count else None):>8} ", "bold")
+            line.append(f"{_spread_words(accuracy, digits=3):<6}", GREY).append(_mean_bar(accuracy, best, room), GREEN)
+            line.append(f"{energy_words(energy.mean if energy.count else None, source):>15} ", "bold")
+            line.append(f"{_spread_words(energy):<7}", GREY).append(_mean_bar(energy, most, room), BLUE)
+            lines.append(line)
+    lines += [Text(), Text("mean and standard deviation over whatever the other parameters were: a first look", GREY)]
+    for line in lines:
+        line.truncate(max(20, width))
+    return Text("\n").join(lines)
 
 
-def _spread_text(moments: Moments, digits: int | None = None) -> Text:
+def _spread_words(moments: Moments, digits: int | None = None) -> str:
     deviation = moments.deviation
     if deviation is None:
-        return Text("")
-    return Text(f"{deviation:.{digits}f}" if digits else significant(deviation, 2), GREY)
+        return ""
+    return f"{deviation:.{digits}f}" if digits else significant(deviation, 2)
 
 
-def _mean_bar(moments: Moments, most: float, room: int, style: str) -> Text:
+def _mean_bar(moments: Moments, most: float, room: int) -> str:
     share = moments.mean / most if most and moments.count else 0.0
-    return Text("━" * round(share * room), style)
+    return f" {'━' * round(share * room):<{room}} " if room else ""
 
 
 class SlotsPane(VerticalScroll):

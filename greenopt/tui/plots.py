@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import ComposeResult
+from textual.app import ComposeResult, RenderResult
 from textual.containers import Grid
 from textual.strip import Strip
 from textual.widgets import Static
@@ -110,6 +111,13 @@ class Plot(PlotWidget):
             for name in ("margin-top", "margin-left", "plot", "margin-bottom"):
                 yield StyledCanvas(1, 1, id=name)
         yield Static(id="legend")
+
+    def render(self) -> RenderResult:
+        """Draw on the canvases, each of which is then refreshed once and not at every point."""
+        with ExitStack() as stack:
+            for canvas in self.query(StyledCanvas):
+                stack.enter_context(canvas.batch_refresh())
+            return super().render()
 
     def on_mount(self) -> None:
         """Keep room for the numbers at the axes and no more."""

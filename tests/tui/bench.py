@@ -80,7 +80,7 @@ def _append_samples(study: Written, stop: threading.Event) -> None:
             file.flush()
 
 
-def _latencies_s(terminal: Terminal) -> list[float]:
+def _latencies_s(terminal: Terminal) -> list[tuple[float, str]]:
     """Tabs, the table's cursor, sorting and the help, each until what it brings is drawn."""
     found = []
     presses = [
@@ -95,7 +95,7 @@ def _latencies_s(terminal: Terminal) -> list[float]:
     ]
     for key, wanted in presses * 3:
         terminal.press(key)
-        found.append(terminal.read_until(wanted))
+        found.append((terminal.read_until(wanted), key))
         if key == "?":
             terminal.press("q")
         terminal.drain(0.7)
@@ -111,6 +111,7 @@ def main() -> None:
         writer = threading.Thread(target=_append_samples, args=(study, stop), daemon=True)
         writer.start()
         terminal = Terminal(["watch", "paper", "--runs", folder])
+        frame_s = terminal.read_until("6 Log")
         terminal.read_until(f"{trials}/{trials + 1}")
         opened_s = time.monotonic() - terminal.began_s
         opening_cpu_s = sum(psutil.Process(terminal.process.pid).cpu_times()[:2])
@@ -128,10 +129,15 @@ def main() -> None:
         writer.join()
     load = os.getloadavg()[0]
     print(f"{trials} finished trials, one running, 120x34; load {load:.1f} on {os.cpu_count()} cores")
-    print(f"open: {opened_s:.2f} s from the command to the drawn figures, {opening_cpu_s:.2f} s of them on a core")
+    print(f"open: {frame_s:.2f} s from the command to the frame, {opened_s:.2f} s to the figures in it")
+    print(f"      {opening_cpu_s:.2f} s of that on a core")
     print(f"at rest: {share:.1%} of a core over {WATCHED_S:.0f} s, {memory_mb:.0f} MB")
-    slowest, median = max(latencies_s), statistics.median(latencies_s)
-    print(f"keys: {len(latencies_s)} pressed, median {1000 * median:.0f} ms, slowest {1000 * slowest:.0f} ms")
+    median, (slowest, key) = statistics.median(each for each, _ in latencies_s), max(latencies_s)
+    slow = sum(each > 0.1 for each, _ in latencies_s)
+    print(
+        f"keys: {len(latencies_s)} pressed, median {1000 * median:.0f} ms, slowest {1000 * slowest:.0f} ms ({key}), "
+        f"{slow} above 100 ms"
+    )
 
 
 if __name__ == "__main__":
