@@ -241,6 +241,7 @@ class Repeated:
         coverage, robust_coverage: share of true effects inside their 95 % interval, plain and HC3.
         false_values, false_robust: share of studies with a value that has no effect and is found to have one after
             Holm's correction, plain and HC3.
+        false_findings: by both, which is what counts as a finding.
         false_parameters, false_pairs: the same of whole parameters and of interactions, of which there are none.
     """
 
@@ -251,6 +252,7 @@ class Repeated:
     robust_coverage: float
     false_values: float
     false_robust: float
+    false_findings: float
     false_parameters: float
     false_pairs: float
 
@@ -283,6 +285,7 @@ def _judged(
         float(np.mean(robust)),
         float(any(row.p_holm < 0.05 for row in nothing)),
         float(any(row.hc3_p_holm is not None and row.hc3_p_holm < 0.05 for row in nothing)),
+        float(any(row.is_clear for row in nothing)),
         float(any(row.p_holm < 0.05 for row in idle)),
         float(any(row.p_holm < 0.05 for row in fitted.interactions)),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from greenopt.analysis.results import Advice, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.analysis.results import FOUND, Advice, Coding, Coefficient, Regression, Response, ValueAdvice
 from greenopt.analysis.trials import COMPLETE
 from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.wording import significant
@@ -19,7 +19,6 @@ from greenopt.wording import significant
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
 
-FOUND = 0.05
 SURENESSES = SETTLED, LIKELY, TRADE_OFF, NO_MATTER, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
 NEXT_TRIALS = 6
 NO_ADVICE = "No advice: the energy of these trials cannot be explained by their settings."
@@ -44,7 +43,8 @@ class Effect:
         """The effect that a coefficient stands for."""
         low = min(row.low, row.low if row.hc3_low is None else row.hc3_low)
         high = max(row.high, row.high if row.hc3_high is None else row.hc3_high)
-        p_holm = max(row.p_holm or 0.0, row.hc3_p_holm or 0.0)
+        # Without a robust p a single trial decides the coefficient, and nothing is certain.
+        p_holm = 1.0 if row.hc3_p_holm is None else max(row.p_holm or 0.0, row.hc3_p_holm)
         return cls(row.coef, low, high, max(row.p, row.hc3_p or 0.0), p_holm)
 
     def times(self, factor: float) -> "Effect":

@@ -12,10 +12,9 @@ from statsmodels.robust.robust_linear_model import RLM
 
 from greenopt.analysis.design import Matrix
 from greenopt.analysis.fit import Fit
-from greenopt.analysis.results import Alternative, Coefficient
+from greenopt.analysis.results import FOUND, Alternative, Coefficient
 from greenopt.wording import counted
 
-FOUND = 0.05
 HUBER_BEND = 1.345
 """Residuals beyond this many robust standard deviations lose weight; statsmodels' own default."""
 _STEPS = 100
@@ -146,7 +145,7 @@ def _compared(
 
 def _words(found: tuple[Coefficient, ...], other: dict[str, tuple[float, float, float]]) -> str:
     """Whether what was found after Holm's correction stands."""
-    clear = [row for row in found if row.p_holm is not None and row.p_holm < FOUND and row.name in other]
+    clear = [row for row in found if row.is_clear and row.name in other]
     if not clear:
         return "there was no clear effect to confirm"
     lost = [row.name for row in clear if other[row.name][2] >= FOUND or other[row.name][0] * row.coef < 0]

@@ -12,6 +12,9 @@ import pandas as pd
 
 from greenopt.spec import StudySpec, Value
 
+FOUND = 0.05
+"""Below this an adjusted p is a finding."""
+
 
 class Response(StrEnum):
     """What a regression explains."""
@@ -176,6 +179,12 @@ class Coefficient:
     p_holm: float | None = None
     p_bh: float | None = None
     hc3_p_holm: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is a finding: below 5 % after Holm's correction, by the plain and by the robust p."""
+        both = (self.p_holm, self.hc3_p_holm)
+        return all(p is not None and p < FOUND for p in both)
 
 
 @dataclass(frozen=True)
