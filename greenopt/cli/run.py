@@ -71,11 +71,11 @@ def run(
 
         print_plan(console, spec, slots)
         return
-    end = _conduct(console, spec, slots, storage, runs, plain=plain)
+    end = conduct(console, spec, slots, storage, runs, plain=plain)
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
 
 
-def _conduct(
+def conduct(
     console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path, *, plain: bool
 ) -> "StudyEnd":
     """Take what the study needs, run it, say what came of it."""
@@ -83,6 +83,7 @@ def _conduct(
     from greenopt.coordinator import Coordinator
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.progress import Forecast
+    from greenopt.provenance import code_in_force
     from greenopt.runs import RunFolder
     from greenopt.search import Search, open_storage, without_password
 
@@ -93,7 +94,9 @@ def _conduct(
         stack.enter_context(folder.claim())
         search = Search(spec, opened or open_storage(folder.default_storage))
         stack.callback(search.lease.release)
-        folder.write_study(spec.model_dump(mode="json"), without_password(storage or folder.default_storage))
+        folder.write_study(
+            spec.model_dump(mode="json"), without_password(storage or folder.default_storage), code_in_force()
+        )
         engine = LocalEngine(slots)
         stack.callback(engine.close)
         observer = stack.enter_context(_observer(console, Forecast(spec.study.trials, len(slots)), plain=plain))
