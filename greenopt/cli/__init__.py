@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in ("run", "stop", "list", "importing", "analyze", "confirm", "export", "doctor"):
+for _command in ("run", "stop", "list", "importing", "analyze", "report", "confirm", "export", "doctor"):
     import_module(f"greenopt.cli.{_command}").register(app)
 
 

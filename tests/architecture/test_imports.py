@@ -16,6 +16,10 @@ HEAVY = (
     "numpy",
     "pydantic",
     "sklearn",
+    "scipy",
+    "matplotlib",
+    "typst",
+    "jinja2",
 )
 
 
