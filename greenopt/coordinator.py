@@ -208,7 +208,10 @@ class Coordinator:
 
     def _start(self, proposal: Proposal, slot: Slot) -> None:
         spec = trial_spec(self._spec, proposal)
-        self._folder.trial(spec.trial).mkdir(parents=True, exist_ok=True)
+        folder = self._folder.trial(spec.trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._spec.training.keep_model:
+            spec = spec.model_copy(update={"model_folder": str(folder.resolve())})
         self._engine.start(spec, slot, self._folder.log(spec.trial))
         limit_s = self._spec.training.time_limit_s
         deadline_s = None if limit_s is None else self._clock() + limit_s
@@ -261,8 +264,8 @@ class Coordinator:
 
 def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
     """The specification of a trial; a replicate gets a training seed of its own."""
-    replicate = study.study.on_duplicate is OnDuplicate.REPLICATE and bool(proposal.same_as)
-    offset = len(proposal.same_as) if replicate else 0
+    replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
+    offset = proposal.repetition if replicates else 0
     return TrialSpec(
         study=study.name,
         trial=proposal.trial,
@@ -275,5 +278,5 @@ def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
         split_seed=study.seeds.split,
         training_seed=(study.seeds.training + offset) % 2**31,
         retry_of=proposal.retry_of,
-        replicate_of=proposal.same_as[0] if replicate else None,
+        replicate_of=proposal.same_as[0] if replicates and proposal.same_as else None,
     )

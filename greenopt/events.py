@@ -279,6 +279,7 @@ Event: TypeAlias = (
     TrialStarted | MeterOpened | TrialPrepared | PhaseEnded | StepsDone | PowerSampled | EpochEnded | TrialEnded
 )
 
+_EPOCH_LINE = b'{"kind":"epoch_ended"'
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 
@@ -311,3 +312,18 @@ def read_events(path: Path) -> Iterator[Event]:
                 yield decode(line)
             except ValidationError:
                 continue
+
+
+def read_epochs(path: Path) -> list[EpochEnded]:
+    """The finished epochs of a file, in order; the lines of other events are passed over unread."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        lines = [line for line in file if line.startswith(_EPOCH_LINE) and line.endswith(b"\n")]
+    epochs = []
+    for line in lines:
+        try:
+            epochs.append(EpochEnded.model_validate_json(line))
+        except ValidationError:
+            continue
+    return epochs

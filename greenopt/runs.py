@@ -8,11 +8,14 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
+from pydantic import ValidationError
 
 from greenopt.course import FILE_NAME as COURSE
 from greenopt.errors import UsageError
+from greenopt.spec import Confirms
 
 RUNS = "runs"
 
@@ -65,9 +68,9 @@ class RunFolder:
         """What a coordinator printed that runs without a terminal."""
         return self.path / "coordinator.log"
 
-    def write_study(self, spec: dict[str, object], storage: str) -> None:
-        """Keep the study and its storage's URL (without a password) for later commands."""
-        document = json.dumps({"storage": storage, "spec": spec}, indent=1)
+    def write_study(self, spec: dict[str, object], storage: str, code: dict[str, str] | None = None) -> None:
+        """Keep the study, its storage's URL (without a password) and what code runs it, for later commands."""
+        document = json.dumps({"storage": storage, "code": code or {}, "spec": spec}, indent=1)
         scratch = self.study_file.with_suffix(".tmp")
         scratch.write_text(document + "\n", encoding="utf-8")
         scratch.replace(self.study_file)
@@ -84,6 +87,25 @@ class RunFolder:
             raise UsageError(f"{self.path}: no study here; `greenopt list` shows those there are") from None
         except (json.JSONDecodeError, KeyError):
             raise UsageError(f"{self.study_file}: is damaged; name the storage with --storage") from None
+
+    def code(self) -> dict[str, str]:
+        """What code the study was last run with: `greenopt` (version), `git` (commit); empty where not kept."""
+        kept = self._document().get("code")
+        return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+    def confirms(self) -> Confirms | None:
+        """The trial of another study that this one confirms, if it does."""
+        try:
+            return Confirms.model_validate(self._document()["spec"]["study"]["confirms"])
+        except (KeyError, TypeError, ValidationError):
+            return None
+
+    def _document(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self.study_file.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
     def holder(self) -> str | None:
         """Who runs this study now, as `pid N on HOST`; None if nobody on this host does."""

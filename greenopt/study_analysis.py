@@ -16,7 +16,11 @@ def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
     Raises:
         UsageError: there is no such study.
     """
-    snapshot = read_study(folder.name, open_storage(storage or folder.storage()))
+    return analyse_snapshot(read_study(folder.name, open_storage(storage or folder.storage())))
+
+
+def analyse_snapshot(snapshot: StudySnapshot) -> Analysis:
+    """Analyse a study that has been read."""
     return analyse(snapshot.spec, snapshot.rows, importances_of(snapshot))
 
 

@@ -19,7 +19,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in ("run", "watch", "stop", "list", "importing", "analyze", "dashboard", "export", "doctor"):
+for _command in (
+    "run",
+    "watch",
+    "stop",
+    "list",
+    "importing",
+    "analyze",
+    "report",
+    "confirm",
+    "dashboard",
+    "export",
+    "doctor",
+):
     import_module(f"greenopt.cli.{_command}").register(app)
 
 

@@ -78,7 +78,7 @@ def run(
         from greenopt.cli.watch import run_attached
 
         raise typer.Exit(run_attached(console, spec, storage, runs))
-    end = _conduct(console, spec, slots, storage, runs)
+    end = conduct(console, spec, slots, storage, runs)
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
 
 
@@ -87,7 +87,7 @@ def _is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _conduct(
+def conduct(
     console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path
 ) -> "StudyEnd":
     """Take what the study needs, run it, say what came of it."""
@@ -97,6 +97,7 @@ def _conduct(
     from greenopt.dashboard import Exhibit
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.progress import Forecast, PlainProgress
+    from greenopt.provenance import code_in_force
     from greenopt.runs import RunFolder
     from greenopt.search import Search, open_storage, without_password
 
@@ -110,7 +111,9 @@ def _conduct(
         opened = opened or open_storage(folder.default_storage)
         search = Search(spec, opened)
         stack.callback(search.lease.release)
-        folder.write_study(spec.model_dump(mode="json"), without_password(storage or folder.default_storage))
+        folder.write_study(
+            spec.model_dump(mode="json"), without_password(storage or folder.default_storage), code_in_force()
+        )
         engine = LocalEngine(slots)
         stack.callback(engine.close)
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))

@@ -34,8 +34,8 @@ STATES = {
 
 _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _MAY_CHANGE = {
-    "study": ("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures"),
-    "training": ("time_limit_s",),
+    "study": ("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures", "confirms"),
+    "training": ("time_limit_s", "keep_model"),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
 }
 
@@ -49,6 +49,7 @@ class Proposal:
         values: the setting, by parameter.
         retry_of: the trial that it repeats because that one was interrupted.
         same_as: earlier trials that finished or run with this very setting, oldest first.
+        repetition: how often the sampler had proposed this setting before; a retry has that of the trial it repeats.
         out_of_memory_in: an earlier trial in which this setting ran out of memory.
     """
 
@@ -56,6 +57,7 @@ class Proposal:
     values: dict[str, Value]
     retry_of: int | None = None
     same_as: tuple[int, ...] = ()
+    repetition: int = 0
     out_of_memory_in: int | None = None
 
 
@@ -120,6 +122,7 @@ class Search:
             values=dict(trial.params),
             retry_of=trial.user_attrs.get("retry_of"),
             same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
+            repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((t.number for t in same if _fail_reason(t) is FailReason.OUT_OF_MEMORY), None),
         )
 
@@ -200,6 +203,14 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
     return FloatDistribution(
         float(distribution.low), float(distribution.high), log=distribution.log, step=distribution.step
     )
+
+
+def _repetition(retry_of: int | None, same: list[FrozenTrial]) -> int:
+    """How many of these trials of one setting were proposed, and not retried, before this one was first proposed."""
+    retried = {trial.number: trial.user_attrs.get("retry_of") for trial in same}
+    while retry_of is not None and retried.get(retry_of) is not None:
+        retry_of = retried[retry_of]
+    return sum(1 for number, of in retried.items() if of is None and (retry_of is None or number < retry_of))
 
 
 def _fail_reason(trial: FrozenTrial) -> FailReason | None:

@@ -18,6 +18,7 @@ from greenopt.spec.space import Choice, Distribution, Range, SearchSpace, Value
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
+    Confirms,
     DataSet,
     DataSpec,
     Direction,
@@ -40,6 +41,7 @@ __all__ = [
     "REFERENCE_PATTERN",
     "Augmentation",
     "Choice",
+    "Confirms",
     "DataSet",
     "DataSpec",
     "Direction",

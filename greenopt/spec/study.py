@@ -90,6 +90,7 @@ class TrainingSpec(Table):
     block_images: PositiveInt = 2560
     device_images_bytes: Annotated[int, Field(ge=0)] = 8_000_000_000
     evaluation_batch_size: PositiveInt = 128
+    keep_model: bool = False
     time_limit_s: PositiveFloat | None = None
 
     @field_validator("model")
@@ -176,12 +177,20 @@ class Seeds(Table):
     training: Seed
 
 
+class Confirms(Table):
+    """The trial of another study that a study trains again, and what it was chosen by (or its number)."""
+
+    study: str
+    trial: Annotated[int, Field(ge=0)]
+    by: str
+
+
 class StudyTable(Table):
     """The `[study]` table: size and conduct of a study.
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
     `enqueue` lists settings that run before any that the sampler proposes; a parameter that one leaves out takes the
-    baseline's value.
+    baseline's value. `confirms` is set by `greenopt confirm`.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
@@ -195,6 +204,7 @@ class StudyTable(Table):
     enqueue: tuple[dict[str, Value], ...] = ()
     on_duplicate: OnDuplicate = OnDuplicate.RUN
     stop_after_equal_failures: PositiveInt = 5
+    confirms: Confirms | None = None
 
     @field_validator("objective")
     @classmethod

@@ -13,7 +13,8 @@ from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
 class TrialSpec(Table):
     """All that a trial's process needs to know, passed to it as JSON.
 
-    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own.
+    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. The trained model is kept
+    in `model_folder`, an absolute path, where there is one.
     """
 
     study: str
@@ -30,6 +31,7 @@ class TrialSpec(Table):
     share_gpu: bool = False
     retry_of: int | None = None
     replicate_of: int | None = None
+    model_folder: str | None = None
 
     @model_validator(mode="after")
     def _says_what_is_trained(self) -> Self:

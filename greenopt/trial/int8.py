@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from greenopt.trial.data import Ids
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.loop import Trainer
 
 Array = npt.NDArray[Any]
 
@@ -60,3 +62,15 @@ class Int8Model:
         self._interpreter.set_tensor(self._input["index"], batch)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)[: len(images)]  # type: ignore[no-any-return]
+
+
+def calibration_ids(train: Ids, count: int) -> Ids:
+    """So many ids, evenly spread over the training part."""
+    return train[:: max(1, len(train) // count)][:count]
+
+
+def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int) -> float:
+    """Share of right answers of a converted model, 0..1."""
+    batches = trainer.batches(ids, batch_size)
+    right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
+    return right / len(ids)

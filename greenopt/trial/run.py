@@ -10,12 +10,13 @@ from greenopt.events import Phase
 from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
 from greenopt.trial.assembly import Assembly, assemble, facts_of, float32_copy
 from greenopt.trial.caches import prepare_compiler
-from greenopt.trial.data import Ids, Images, Split, split_images
+from greenopt.trial.data import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.image_cache import cached_images
-from greenopt.trial.int8 import Int8Model, converted
+from greenopt.trial.int8 import Int8Model, calibration_ids, converted, int8_accuracy
 from greenopt.trial.journal import Journal
-from greenopt.trial.loop import Score, Trainer
+from greenopt.trial.keeping import keep_model
+from greenopt.trial.loop import Score
 
 
 def run_trial(spec: TrialSpec, journal: Journal) -> None:
@@ -96,6 +97,7 @@ def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, la
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)
         journal.end_phase(Phase.TEST)
+        keep_model(spec, assembly, images, split)
         journal.complete(last.accuracy, test.accuracy, None, energy)
         return
     calibration = trainer.prepared(calibration_ids(split.train, spec.training.calibration_images))
@@ -107,16 +109,5 @@ def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, la
     accuracy = int8_accuracy(model, trainer, split.validation, batch_size)
     test_accuracy = int8_accuracy(model, trainer, split.test, batch_size)
     journal.end_phase(Phase.TEST)
+    keep_model(spec, assembly, images, split, content)
     journal.complete(accuracy, test_accuracy, last.accuracy, energy)
-
-
-def calibration_ids(train: Ids, count: int) -> Ids:
-    """So many ids, evenly spread over the training part."""
-    return train[:: max(1, len(train) // count)][:count]
-
-
-def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int) -> float:
-    """Share of right answers of a converted model, 0..1."""
-    batches = trainer.batches(ids, batch_size)
-    right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
-    return right / len(ids)

@@ -18,7 +18,10 @@ HEAVY = (
     "sklearn",
     "optuna_dashboard",
     "plotly",
+    "scipy",
     "matplotlib",
+    "typst",
+    "jinja2",
 )
 
 

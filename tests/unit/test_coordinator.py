@@ -356,6 +356,21 @@ def test_what_happens_to_a_setting_that_comes_again(desk: Desk, policy: str) -> 
         assert len(set(seeds)) == 3
 
 
+def test_a_replicate_that_was_cut_off_runs_again_with_a_seed_that_no_other_has(desk: Desk) -> None:
+    spec = study(study={"trials": 4, "on_duplicate": "replicate"}, space={"batch_size": 4})
+    slots = [Slot(f"gpu {index}", f"GPU-{index}") for index in range(4)]
+    engine = desk.run(spec, {1: dies("SIGKILL"), 4: dies("SIGKILL")}, slots=slots)
+    assert [trial.retry_of for trial in engine.specs] == [None, None, None, None, 1, 4]
+    assert [trial.training_seed for trial in engine.specs] == [7, 8, 9, 10, 8, 8]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_models_are_kept_in_the_trials_folders_where_the_study_says_so(desk: Desk, keep: bool) -> None:
+    engine = desk.run(study(training={"keep_model": keep}))
+    folders = [str(desk.folder.trial(spec.trial)) if keep else None for spec in engine.specs]
+    assert [spec.model_folder for spec in engine.specs] == folders
+
+
 def test_the_storage_holds_no_intermediate_values(desk: Desk) -> None:
     """They make Optuna's TPE crash in a multi-objective study."""
     desk.run(study())

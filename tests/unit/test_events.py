@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from greenopt.events import EnergyReading, EnergySource, decode, encode, read_events
+from greenopt.events import EnergyReading, EnergySource, EpochEnded, decode, encode, read_epochs, read_events
 from tests.builders import ended, epoch, prepared_phases, started
 
 
@@ -30,6 +30,16 @@ def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
 
 def test_a_trial_without_events_has_none(tmp_path: Path) -> None:
     assert list(read_events(tmp_path / "nothing.jsonl")) == []
+    assert read_epochs(tmp_path / "nothing.jsonl") == []
+
+
+def test_the_epochs_alone_are_those_among_all_events(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    lines = [started(0), *prepared_phases(), epoch(1), epoch(2), ended(), epoch(3)]
+    damaged = encode(epoch(9)).replace(b"9", b'"nine"')
+    path.write_bytes(b"".join(map(encode, lines[:-1])) + damaged + encode(lines[-1])[:-1])
+    assert read_epochs(path) == [event for event in read_events(path) if isinstance(event, EpochEnded)]
+    assert [event.epoch for event in read_epochs(path)] == [1, 2]
 
 
 def test_a_loss_that_is_not_a_number_is_missing_when_read_back() -> None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from greenopt.trial.assembly import float32_copy
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.int8 import Int8Model, converted
+from greenopt.trial.int8 import Int8Model, calibration_ids, converted
 from greenopt.trial.precision import dtype_policy
 from greenopt.trial.quantize import (
     InputRange,
@@ -17,7 +17,6 @@ from greenopt.trial.quantize import (
     quantized_layers,
     rounded,
 )
-from greenopt.trial.run import calibration_ids
 from tests.unit.trial import nested, tiny
 from tests.unit.trial.workbench import prepared, trial_spec
 

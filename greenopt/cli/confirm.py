@@ -1,0 +1,125 @@
+"""`greenopt confirm`: is a study's best setting as good when it is trained again?"""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenopt.confirmation import Confirmation, Picked
+    from greenopt.runs import RunFolder
+    from greenopt.search import StudySnapshot
+    from greenopt.spec import StudySpec
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("confirm")(confirm)
+
+
+def confirm(
+    study: StudyName,
+    pick: Annotated[
+        str, typer.Option(help="Best by efficiency, accuracy or energy (the least), or a trial's number.")
+    ] = "efficiency",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each training; the study's unless given.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with a seed of its own.")] = 3,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the confirming study; STUDY-confirm-TRIAL unless given.")
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="all, none, or NVML indexes or UUIDs: 0,2. Default: all, or the CPU without any.")
+    ] = None,
+    share_gpus: Annotated[
+        bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")
+    ] = False,
+    storage: Storage = None,
+    runs: Runs = DEFAULT_RUNS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
+) -> None:
+    """Train a study's best setting again with several seeds, keep the models, and say whether the win held.
+
+    The trainings are a study of their own: the same command goes on with it after an interruption, and shows the
+    verdict again once it is done. Figures are compared after the same number of epochs, with 95 % intervals.
+    Exit code 0: all trainings are done, whatever the verdict; 3: stopped before.
+    """
+    from greenopt.confirmation import confirming_study, pick_trial
+    from greenopt.preflight import check_study
+    from greenopt.runs import RunFolder
+    from greenopt.search import open_storage, read_study
+
+    folder = RunFolder(runs.resolve() / study)
+    url = storage or folder.storage()
+    snapshot = read_study(study, open_storage(url))
+    picked = pick_trial(snapshot, pick)
+    spec = confirming_study(snapshot.spec, picked, epochs or snapshot.spec.training.epochs, seeds, name)
+    check_study(spec, folder.study_file)
+    work = _Work(folder, snapshot, picked, spec, None if url == folder.default_storage else url)
+    raise typer.Exit(_train_and_judge(work, gpus, share_gpus=share_gpus, dry_run=dry_run))
+
+
+@dataclass(frozen=True)
+class _Work:
+    folder: "RunFolder"
+    study: "StudySnapshot"
+    picked: "Picked"
+    spec: "StudySpec"
+    storage: str | None
+
+
+def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run: bool) -> ExitCode:
+    """Run the confirming study, or go on with it, and print the verdict; a dry run prints the plan alone."""
+    from rich.console import Console
+
+    from greenopt.cli.plan import print_plan
+    from greenopt.cli.run import conduct
+    from greenopt.confirmation import read_confirmation
+    from greenopt.execution.gpus import choose_slots
+    from greenopt.runs import RunFolder
+    from greenopt.search import open_storage, read_study
+
+    slots = choose_slots(gpus, share=share_gpus)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if dry_run:
+        print_plan(console, work.spec, slots)
+        return ExitCode.DONE
+    end = conduct(console, work.spec, slots, work.storage, work.folder.path.parent)
+    target = RunFolder(work.folder.path.with_name(work.spec.name))
+    confirming = read_study(work.spec.name, open_storage(work.storage or target.default_storage))
+    print_confirmation(console, read_confirmation(work.folder, work.study, work.picked, target, confirming), target)
+    return ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY
+
+
+def print_confirmation(console: "Console", confirmation: "Confirmation", target: "RunFolder") -> None:
+    """Print the verdict first, then the figures that it rests on, then where the models are."""
+    from rich.table import Table
+
+    from greenopt.confirmation import comparison_table, confirmation_lines, end_lines
+    from greenopt.wording import setting_words
+
+    picked = confirmation.picked
+    heads, rows = comparison_table(confirmation)
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    console.print()
+    for line in confirmation_lines(confirmation):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    setting = setting_words({name: picked.row[name] for name in confirmation.parameters})
+    console.print(
+        f"trial {picked.trial} of {confirmation.study}: {setting}", highlight=False, markup=False, soft_wrap=True
+    )
+    console.print(table)
+    for line in end_lines(confirmation):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    models = sorted(target.path.glob("trials/*/model.*"))
+    for path in models:
+        console.print(f"model: {path}", highlight=False, markup=False, soft_wrap=True)

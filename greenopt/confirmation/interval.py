@@ -1,0 +1,49 @@
+"""Mean and intervals of a few repeated measurements."""
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Self
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What repetitions of one measurement say, by Student's t.
+
+    Attributes:
+        values: the repetitions.
+        mean: their mean.
+        half_width: of the 95 % interval of the mean; None for a single value.
+        single_half_width: of the 95 % interval in which one more repetition falls; None for a single value.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    half_width: float | None
+    single_half_width: float | None
+
+    @classmethod
+    def of(cls, values: tuple[float, ...]) -> Self:
+        """The intervals of at least one value.
+
+        The half-widths are t(0.975, n - 1) s sqrt(1 / n) and t(0.975, n - 1) s sqrt(1 + 1 / n).
+        """
+        mean, count = statistics.fmean(values), len(values)
+        if count < 2:
+            return cls(values, mean, None, None)
+        from scipy import stats
+
+        spread = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * statistics.stdev(values)
+        return cls(values, mean, spread * math.sqrt(1 / count), spread * math.sqrt(1 + 1 / count))
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval of the mean."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval of the mean."""
+        return None if self.half_width is None else self.mean + self.half_width

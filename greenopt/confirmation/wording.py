@@ -1,0 +1,98 @@
+"""A confirmation in words and as a table, for the terminal and the report alike."""
+
+from greenopt.confirmation.compare import Comparison, Confirmation, Held
+from greenopt.spec import Metric
+from greenopt.wording import MISSING, energy_words, fraction_words, significant
+
+_VERDICTS = {Held.YES: "The win held", Held.NO: "The win did not hold", Held.OPEN: "Open: no verdict"}
+_PLACES = {
+    "within": "within what a single training gives",
+    "better": "better than a single training gives: it was lucky, or picked for its luck",
+    "worse": "worse than a single training gives",
+}
+
+
+def confirmation_lines(confirmation: Confirmation) -> list[str]:
+    """The verdict, the criterion, and what has to be known with it; one sentence or two an item."""
+    metric = confirmation.picked.by or Metric.ACCURACY
+    lines = [f"{_VERDICTS[confirmation.held]}: {confirmation.why}."]
+    place = confirmation.comparisons[metric].against_study
+    if place is not None:
+        lines.append(f"The study's {metric} is {_PLACES[place]}.")
+    lines.append(_basis(confirmation))
+    lines += _endings(confirmation)
+    reasons = {one.incomparable: None for one in confirmation.comparisons.values() if one.incomparable}
+    lines += [f"Not like with like: {reason}." for reason in reasons]
+    return lines
+
+
+def comparison_table(confirmation: Confirmation) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the figures after the same number of epochs: a column a figure, in brackets if incomparable."""
+    old, new = confirmation.picked.row.get("energy_source"), confirmation.energy_source
+    columns = [_column(one, old, new) for one in confirmation.comparisons.values()]
+    again = "again" if confirmation.ended["complete"] == 1 else "again, mean"
+    names = ("the study", again, "95 %, mean", "95 %, single", "runner-up")
+    rows = [[name, *cells] for name, cells in zip(names, zip(*columns, strict=True), strict=True)]
+    heads = [f"({one.metric})" if one.incomparable else str(one.metric) for one in confirmation.comparisons.values()]
+    return ["", *heads], [row for row in rows if any(cell != MISSING for cell in row[1:])]
+
+
+def end_lines(confirmation: Confirmation) -> list[str]:
+    """What the new trainings had come to at their end, where that is not what is compared; a line a figure."""
+    source, is_compared = confirmation.energy_source, confirmation.study_epochs == confirmation.epochs
+    return [
+        f"{name} at the end: {_value(name, interval.mean, source)}{_half_width(name, interval.half_width)}"
+        for name, interval in confirmation.at_the_end.items()
+        if name == "test_accuracy" or not is_compared
+    ]
+
+
+def _column(one: Comparison, old_source: str | None, new_source: str | None) -> tuple[str, ...]:
+    interval, metric = one.interval, one.metric
+    return (
+        _value(metric, one.study_value, old_source),
+        _value(metric, interval.mean, new_source) if interval is not None else MISSING,
+        _half_width(metric, interval.half_width).strip() or MISSING if interval is not None else MISSING,
+        _half_width(metric, interval.single_half_width).strip() or MISSING if interval is not None else MISSING,
+        _value(metric, one.runner_up_value, old_source),
+    )
+
+
+def _half_width(metric: str, half_width: float | None) -> str:
+    return "" if half_width is None else f" ±{_figure(metric, half_width)}"
+
+
+def _value(metric: str, value: float | None, source: str | None) -> str:
+    if metric in (Metric.ENERGY_WH, Metric.WH_PER_EPOCH):
+        return energy_words(value, source)
+    return _figure(metric, value)
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None:
+        return MISSING
+    if metric in (Metric.ACCURACY, "test_accuracy"):
+        return fraction_words(value)
+    unit = "1/Wh" if metric == Metric.EFFICIENCY else "Wh"
+    return f"{significant(value)} {unit}"
+
+
+def _basis(confirmation: Confirmation) -> str:
+    compared = confirmation.compared_epochs
+    if confirmation.study_epochs == confirmation.epochs:
+        return (
+            f"Compared are trainings of {compared} epochs, as they ended, on the same split with other training seeds."
+        )
+    return (
+        f"Compared is what trainings had come to after {compared} epochs: the study's had {confirmation.study_epochs}, "
+        f"these {confirmation.epochs}; before any quantization after training."
+    )
+
+
+def _endings(confirmation: Confirmation) -> list[str]:
+    words = {"pruned": "diverged", "fail": "failed"}
+    return [
+        f"{count} training{'s' if count > 1 else ''} {words[state]}."
+        for state, count in confirmation.ended.items()
+        if state in words and count
+    ]

@@ -1,0 +1,102 @@
+"""A report as a tree of plain values, which the PDF and the HTML page are both rendered from.
+
+Invariant: every text is a string that the renderers show letter by letter; nothing in it is markup.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+_NUMERIC, _DIGIT = re.compile(r"^(–|[~<x(±+-]*\s?[\d.,]+.*)$"), re.compile(r"\d")
+
+Kind = Literal["text", "note", "list", "table", "figure", "code"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a section.
+
+    Attributes:
+        kind: which of the other fields it has.
+        text: of `text`, `note`, `code`, and the caption of `table` and `figure`.
+        items: of a `list`; the pieces of `code` that may stand beside one another.
+        heads, rows: of a `table`; `wide` is the index of the column that takes the room that is left, `numeric` those
+            of the columns of numbers, which are aligned to the right.
+        file: of a `figure`, without its ending.
+    """
+
+    kind: Kind
+    text: str = ""
+    items: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    wide: int | None = None
+    numeric: tuple[int, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is under it; `level` is 1 or 2."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Files of the figures, without their endings."""
+        return tuple(block.file for section in self.sections for block in section.blocks if block.kind == "figure")
+
+    def plain(self) -> Mapping[str, Any]:
+        """As values that JSON has."""
+        return asdict(self)
+
+
+def text(*parts: str) -> Block:
+    """A paragraph; empty parts are left out."""
+    return Block("text", " ".join(part for part in parts if part))
+
+
+def note(words: str) -> Block:
+    """A remark that must not be overlooked."""
+    return Block("note", words)
+
+
+def bullets(items: Iterable[str]) -> tuple[Block, ...]:
+    """A list, or nothing where it would be empty."""
+    kept = tuple(item for item in items if item)
+    return (Block("list", items=kept),) if kept else ()
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], wide: int | None = None) -> Block:
+    """A table."""
+    kept = tuple(tuple(row) for row in rows)
+    numeric = tuple(
+        index
+        for index in range(len(heads))
+        if index != wide
+        and all(_NUMERIC.match(row[index]) for row in kept)
+        and any(_DIGIT.search(row[index]) for row in kept)
+    )
+    return Block("table", caption, heads=tuple(heads), rows=kept, wide=wide, numeric=numeric)
+
+
+def figure(file: str, caption: str) -> Block:
+    """A figure by the name of its file."""
+    return Block("figure", caption, file=file)
+
+
+def code(pieces: Iterable[str]) -> Block:
+    """Something to be copied, in pieces."""
+    return Block("code", items=tuple(pieces))

@@ -1,0 +1,42 @@
+"""All figures of a study, each by its own function."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from greenopt.analysis.results import Response
+from greenopt.report.figures import curves, distributions, effects, front, matrix, scatter
+from greenopt.report.figures.drawing import Drawing, Picture, Undrawn
+from greenopt.report.figures.style import save, style
+from greenopt.report.material import Material
+
+FIGURES: tuple[Callable[[Material], Picture], ...] = (
+    front.pareto_front,
+    curves.energy_accuracy_curves,
+    curves.accuracy_curves,
+    curves.loss_curves,
+    distributions.distributions,
+    distributions.accuracy_histogram,
+    scatter.accuracy_against_seconds,
+    scatter.test_against_training,
+    matrix.settings_by_accuracy,
+    matrix.settings_by_power_draw,
+    matrix.settings_by_efficiency,
+    distributions.power_histogram,
+    scatter.accuracy_against_power,
+    partial(effects.coefficients, response=Response.LOG_ENERGY_WH),
+    partial(effects.coefficients, response=Response.ACCURACY),
+    partial(effects.coefficients, response=Response.EFFICIENCY),
+    effects.importance,
+    scatter.counter_against_integral,
+)
+"""In the order in which the files are made."""
+
+
+def draw(material: Material) -> Iterator[Picture]:
+    """Draw all figures, one at a time; use each before the next is asked for."""
+    with style():
+        for function in FIGURES:
+            yield function(material)
+
+
+__all__ = ["FIGURES", "Drawing", "Picture", "Undrawn", "curves", "draw", "save", "style"]

@@ -1,0 +1,126 @@
+"""How figures look: sizes, colours that colour-blind readers can tell apart, and files that come out whole.
+
+Invariant: nothing here or in the drawing modules touches pyplot; matplotlib's settings are changed inside `style` only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from greenopt.errors import UsageError
+
+# Okabe and Ito's palette.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY, LIGHT = "#5f5f5f", "#c9c9c9"
+SCALE = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0, 0.86, 256)))
+"""Dark blue to orange: without the yellow that white paper swallows."""
+WIDTH_IN, HEIGHT_IN = 6.7, 3.0
+PNG_DPI = 200
+RASTER_FROM = 1000
+"""From so many marks on, they are pixels inside of the SVG file."""
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.2,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "svg.hashsalt": "greenopt",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Within this, figures are drawn and saved in the house's manner."""
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def new_figure(
+    columns: int = 1, rows: int = 1, height_in: float = HEIGHT_IN, share_y: bool = False
+) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """An empty figure as wide as the report's text, and its axes, (rows * columns,)."""
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=PNG_DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    return figure, axes.ravel()
+
+
+def is_many(count: int) -> bool:
+    """Whether so many marks are drawn as pixels."""
+    return count >= RASTER_FROM
+
+
+def mark_size(count: int) -> float:
+    """Area of a scatter's mark in square points: smaller where there are many."""
+    return 22.0 if count <= 150 else 9.0 if count < RASTER_FROM else 3.0
+
+
+def plain(text: object) -> str:
+    """A text of the user's as matplotlib shows it letter by letter: a dollar sign begins no formula."""
+    return str(text).replace("$", r"\$")
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Put ticks at whole numbers only."""
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def log_if_wide(axis: Axes, name: str, values: npt.NDArray[np.float64], ratio: float = 30.0) -> None:
+    """Make an axis (`x` or `y`) logarithmic where positive values span more than this ratio."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if len(positive) and positive.max() / positive.min() > ratio and len(positive) == np.isfinite(values).sum():
+        make_log(axis, name)
+
+
+def make_log(axis: Axes, name: str) -> None:
+    """Make an axis (`x` or `y`) logarithmic, with plain numbers beside its ticks."""
+    (axis.set_xscale if name == "x" else axis.set_yscale)("log")
+    low, high = sorted(axis.get_xlim() if name == "x" else axis.get_ylim())
+    scale = axis.xaxis if name == "x" else axis.yaxis
+    scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 200 else (1.0,)))
+    scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    scale.set_minor_formatter(NullFormatter())
+
+
+def legend_above(axis: Axes) -> None:
+    """A legend in one line above the axes, where it hides nothing."""
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 0.99), ncols=3, borderaxespad=0.2, handlelength=1.4)
+
+
+def save(figure: Figure, folder: Path, slug: str) -> None:
+    """Write `SLUG.png` and `SLUG.svg`; an earlier picture stays until the new one is whole.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    for ending, options in (("png", {"metadata": {"Software": None}}), ("svg", {"metadata": {"Date": None}})):
+        target = folder / f"{slug}.{ending}"
+        scratch = folder / f"{slug}.part.{ending}"
+        try:
+            figure.savefig(scratch, **options)  # type: ignore[arg-type]
+            scratch.replace(target)
+        except OSError as error:
+            raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
+        finally:
+            scratch.unlink(missing_ok=True)

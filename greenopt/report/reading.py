@@ -1,0 +1,98 @@
+"""Gathers all that a report is made of from a study's folder and storage; fits nothing itself."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from greenopt.analysis.results import Analysis
+from greenopt.confirmation import Confirmation, pick_trial, read_confirmation
+from greenopt.errors import GreenoptError
+from greenopt.events import read_epochs
+from greenopt.report.material import CURVES_DRAWN, Curve, Material
+from greenopt.report.origin import Origin, origin_of
+from greenopt.runs import RunFolder, run_folders
+from greenopt.search import StudySnapshot, open_storage, read_study
+from greenopt.spec import Confirms
+from greenopt.study_analysis import analyse_snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReading:
+    """A study as a report needs it."""
+
+    material: Material
+    origin: Origin
+    code: dict[str, str]
+    confirmations: tuple[Confirmation, ...] = ()
+
+    @property
+    def analysis(self) -> Analysis:
+        """What its trials say."""
+        return self.material.analysis
+
+
+def read_for_report(
+    folder: RunFolder, storage: str | None = None, tell: Callable[[str], None] = lambda _: None
+) -> StudyReading:
+    """Read and analyse a study.
+
+    Args:
+        folder: its results.
+        storage: URL of its storage; the one that it was last run with unless given.
+        tell: told what is being done, for a progress display.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    tell("reading trials")
+    snapshot = read_study(folder.name, open_storage(storage or folder.storage()))
+    tell(f"analysing {len(snapshot.rows):,} trials")
+    analysis = analyse_snapshot(snapshot)
+    tell("reading the courses of trainings")
+    ran = [(int(row["trial"]), str(row["state"])) for row in snapshot.rows if row.get("epochs_done")]
+    chosen = drawn_trials(analysis, [trial for trial, _ in ran])
+    states = dict(ran)
+    curves = (Curve.of(trial, states[trial], read_epochs(folder.events(trial))) for trial in chosen)
+    kept = tuple(curve for curve in curves if len(curve.epoch))
+    of = len(ran) if kept else 0
+    return StudyReading(
+        Material(analysis, kept, of),
+        origin_of(folder, [int(row["trial"]) for row in snapshot.rows if row["state"] not in ("waiting", "running")]),
+        folder.code(),
+        _confirmations(folder, snapshot, storage),
+    )
+
+
+def drawn_trials(analysis: Analysis, ran: list[int]) -> list[int]:
+    """The trials whose courses are drawn: all, or the front, the best and a seeded sample of the others."""
+    if len(ran) <= CURVES_DRAWN:
+        return ran
+    ranked = [one.trial for best in analysis.ranking.values() for one in best]
+    first = list(dict.fromkeys([*ranked, *(one.trial for one in analysis.pareto)]))[:CURVES_DRAWN]
+    others = sorted(set(ran) - set(first))
+    sample = random.Random(0).sample(others, min(len(others), CURVES_DRAWN - len(first)))
+    return sorted([*(trial for trial in first if trial in set(ran)), *sample])
+
+
+def _confirmations(folder: RunFolder, study: StudySnapshot, storage: str | None) -> tuple[Confirmation, ...]:
+    """What the studies beside this one that confirm its trials say; those that cannot be read say nothing."""
+    found = []
+    for other in run_folders(folder.path.parent):
+        confirms = other.confirms()
+        if confirms is None or confirms.study != study.spec.name:
+            continue
+        try:
+            found.append(_confirmation(folder, study, other, confirms, storage))
+        except GreenoptError:
+            continue
+    return tuple(found)
+
+
+def _confirmation(
+    folder: RunFolder, study: StudySnapshot, other: RunFolder, confirms: Confirms, storage: str | None
+) -> Confirmation:
+    again = read_study(other.name, open_storage(storage or other.storage()))
+    picked = pick_trial(study, confirms.by)
+    if picked.trial != confirms.trial:
+        picked = pick_trial(study, str(confirms.trial))
+    return read_confirmation(folder, study, picked, other, again)

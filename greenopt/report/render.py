@@ -1,0 +1,72 @@
+"""A document as a PDF file or as one HTML file. Sole owner of typst and jinja2; neither goes to the network.
+
+Invariant: texts reach both renderers as data, never as source, so nothing in a study's words can be markup there.
+"""
+
+import base64
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib
+
+from greenopt.errors import UsageError
+from greenopt.report.document import Document
+
+_TEMPLATES = resources.files("greenopt.report") / "templates"
+
+
+def pdf(document: Document, figures: Path) -> bytes:
+    """Typeset a document.
+
+    Args:
+        document: the report.
+        figures: folder with its figures as SVG.
+
+    Returns:
+        A PDF file with its fonts embedded.
+    """
+    import typst
+
+    files = {
+        "main.typ": (_TEMPLATES / "report.typ").read_bytes(),
+        "data.json": json.dumps(document.plain()).encode(),
+        **{f"{name}.svg": (figures / f"{name}.svg").read_bytes() for name in document.figures},
+    }
+    # The fonts come with typst and matplotlib, so a report looks the same on every machine.
+    fonts = [str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")]
+    content = typst.compile(cast(Any, files), format="pdf", font_paths=fonts, ignore_system_fonts=True)
+    assert isinstance(content, bytes)
+    return content
+
+
+def html(document: Document, figures: Path) -> bytes:
+    """One HTML page with everything in it.
+
+    Args:
+        document: the report.
+        figures: folder with its figures as PNG.
+    """
+    import jinja2
+
+    source = (_TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    images = {name: base64.b64encode((figures / f"{name}.png").read_bytes()).decode() for name in document.figures}
+    return environment.from_string(source).render(doc=document.plain(), images=images).encode()
+
+
+def write(content: bytes, target: Path) -> None:
+    """Write a file so that a half-written one never bears its name.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    scratch = target.with_name(f"{target.name}.part")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(target)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)

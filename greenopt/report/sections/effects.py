@@ -1,0 +1,202 @@
+"""Regressions, importance and advice."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.report.document import Block, Section, bullets, code, note, table, text
+from greenopt.report.figures.effects import READ_FIRST
+from greenopt.report.reading import StudyReading
+from greenopt.report.sections.results import Pictures, drawn
+from greenopt.report.sections.words import number, p_words, sentence, signed
+from greenopt.wording import MISSING
+
+_TITLES = {
+    Response.LOG_ENERGY_WH: "log energy",
+    Response.ACCURACY: "accuracy",
+    Response.EFFICIENCY: "efficiency",
+}
+_INTERACTIONS = 6
+
+
+def effects(reading: StudyReading, pictures: Pictures) -> list[Section]:
+    """What each value does to energy, accuracy and efficiency."""
+    analysis = reading.analysis
+    first = Section(
+        "Effects of the parameters",
+        (
+            text(
+                "Each coefficient says what changing one value from the baseline's does, all others kept, if effects "
+                "add "
+                "up. For energy they add up on the log scale: energy is multiplied by the factor. A value that does "
+                "nothing in a setting counts as what it amounts to there."
+            ),
+            *drawn(pictures, "importance"),
+        ),
+    )
+    return [first, *(_response(analysis, response, pictures) for response in _TITLES), *_paper(analysis)]
+
+
+def advice(reading: StudyReading) -> Section:
+    """Which values to choose, and which trials would settle it."""
+    told = reading.analysis.advice
+    blocks: list[Block] = list(bullets(sentence(words) for words in told.sentences))
+    if told.values:
+        rows = [_advised(one) for one in told.values]
+        heads = ("parameter", "value", "baseline", "energy", "accuracy", "how sure")
+        blocks.append(
+            table("Advised values for least energy at no loss of accuracy; 95 % intervals.", heads, rows, wide=0)
+        )
+    if told.toml:
+        blocks += [
+            text("Trials that would settle it, to be appended to the study's file:"),
+            code(told.toml.strip().split("\n\n")),
+        ]
+    return Section("Advice", tuple(blocks) or (text("There is too little to advise anything."),))
+
+
+def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Section:
+    title = f"Regression of {_TITLES[response]}"
+    fit = analysis.regressions.get(response, {}).get(READ_FIRST)
+    if fit is None:
+        why = analysis.refused.get((response, READ_FIRST), "it was not fitted")
+        return Section(title, (note(sentence(f"Not estimated: {why}")),), 2)
+    return Section(
+        title,
+        (
+            text(_quality(fit)),
+            *bullets(sentence(words) for words in (*fit.notes, *fit.diagnostics.words)),
+            *drawn(pictures, f"coefficients-{str(response).replace('_', '-')}"),
+            *_anova(fit),
+            _coefficients(fit),
+            *_interactions(fit),
+            *bullets([_lack_of_fit(fit), *(f"{one.method}, {one.n} trials: {one.words}." for one in fit.alternatives)]),
+        ),
+        2,
+    )
+
+
+def _quality(fit: Regression) -> str:
+    return (
+        f"{fit.n:,} trials, {fit.columns} columns of rank {fit.rank}. R2 {fit.r_squared:.3f}, adjusted "
+        f"{number(fit.adj_r_squared)}, on trials left out of the fit {number(fit.cv_r_squared)}. "
+        f"F({number(fit.df_model)}, {number(fit.df_resid)}) = {number(fit.f_value)}, p {p_words(fit.f_pvalue)}. "
+        f"Condition number {number(fit.condition_number)}."
+    )
+
+
+def _anova(fit: Regression) -> Iterable[Block]:
+    rows = [
+        (
+            one.parameter,
+            f"{one.df}",
+            number(one.f),
+            p_words(one.p),
+            p_words(one.p_holm),
+            f"{one.partial_eta_squared:.2f}",
+        )
+        for one in sorted(fit.anova, key=lambda row: row.p)
+    ]
+    if rows:
+        heads = ("parameter", "df", "F", "p", "p (Holm)", "partial eta squared")
+        yield table("Type II analysis of variance, the clearest first.", heads, rows, wide=0)
+
+
+def _coefficients(fit: Regression) -> Block:
+    is_log = fit.response is Response.LOG_ENERGY_WH
+    heads = ("value", "trials", "coefficient", "std. error", "robust", "95 %", "p", "p (Holm)")
+    rows = [_coefficient(one, is_log) for one in fit.coefficients]
+    if is_log:
+        heads = ("value", "trials", "factor", *heads[3:])
+    words = (
+        "Coefficients; the standard errors are those of log energy"
+        if is_log
+        else f"Coefficients, in {fit.response.unit}"
+    )
+    return table(f"{words}; interval and p are the plain ones.", heads, rows, wide=0)
+
+
+def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
+    def shown(value: float) -> str:
+        return number(float(np.exp(value))) if is_log else signed(value)
+
+    return (
+        one.name if one.parameter is None else f"{one.parameter} {'slope' if one.value is None else one.value}",
+        f"{one.trials:,}",
+        shown(one.coef),
+        number(one.std_err),
+        number(one.hc3_std_err),
+        f"{shown(one.low)} to {shown(one.high)}",
+        p_words(one.p),
+        p_words(one.p_holm),
+    )
+
+
+def _interactions(fit: Regression) -> Iterable[Block]:
+    rows = [
+        (f"{one.first} x {one.second}", f"{one.df}", number(one.f), p_words(one.p), p_words(one.p_holm))
+        for one in fit.interactions[:_INTERACTIONS]
+    ]
+    if rows:
+        words = f"The {len(rows)} clearest of {len(fit.interactions)} interactions of two parameters."
+        yield table(words, ("parameters", "df", "F", "p", "p (Holm)"), rows, wide=0)
+
+
+def _lack_of_fit(fit: Regression) -> str:
+    found = fit.lack_of_fit
+    if found is None:
+        return ""
+    spread = (
+        f"Trials of one setting spread by {number(found.pure_error_std)} {fit.response.unit} "
+        f"({found.pure_error_df} degrees of freedom)"
+    )
+    return (
+        f"{spread}; the model misses more than that with p {p_words(found.p)} (lack of fit)."
+        if found.p is not None
+        else f"{spread}."
+    )
+
+
+def _paper(analysis: Analysis) -> Iterable[Section]:
+    fit = analysis.regressions.get(Response.WH_PER_EPOCH, {}).get(Coding.PAPER)
+    if fit is None:
+        return
+    heads = ("name", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
+    rows = [
+        (
+            one.name,
+            *(number(value, 4) for value in (one.coef, one.std_err, one.t)),
+            p_words(one.p),
+            number(one.low, 4),
+            number(one.high, 4),
+        )
+        for one in fit.coefficients
+    ]
+    yield Section(
+        "The paper's regression",
+        (
+            text(
+                "Power draw (Wh an epoch) on a column for every value without a constant, of minimum norm, as in the "
+                "paper's table.",
+                _quality(fit),
+            ),
+            *bullets(sentence(words) for words in fit.notes),
+            table("Coefficients in the paper's coding, Wh an epoch.", heads, rows, wide=0),
+        ),
+        2,
+    )
+
+
+def _advised(one: ValueAdvice) -> tuple[str, ...]:
+    names = one.parameter, f"{one.value}", f"{one.baseline}"
+    if one.value == one.baseline:
+        return *names, MISSING, MISSING, "keep the baseline's"
+    energy = f"x {number(one.energy_ratio)} ({number(one.energy_low)} to {number(one.energy_high)})"
+    return *names, energy, _change(one.accuracy_change, one.accuracy_low, one.accuracy_high), one.sureness
+
+
+def _change(change: float | None, low: float | None, high: float | None) -> str:
+    if change is None or low is None or high is None:
+        return MISSING
+    return f"{signed(change)} ({signed(low)} to {signed(high)})"

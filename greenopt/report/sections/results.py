@@ -1,0 +1,179 @@
+"""Tables of trials: rankings, the front, how figures are spread, what was left out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from greenopt.analysis.results import Analysis, Ranked
+from greenopt.report.document import Block, Section, bullets, figure, note, table, text
+from greenopt.report.figures import Drawing, Picture, Undrawn
+from greenopt.report.reading import StudyReading
+from greenopt.report.sections.words import brief_setting, number, p_words, plural, run_words, sentence, trials_words
+from greenopt.wording import MISSING, energy_words, fraction_words, significant
+
+_RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
+_UNITS = {
+    "energy_wh": "Wh",
+    "total_wh": "Wh",
+    "wh_per_epoch": "Wh",
+    "efficiency": "1/Wh",
+    "avg_power_w": "W",
+    "seconds": "s",
+}
+_FRONT_SHOWN = 25
+_FAILURES_SHOWN = 15
+FEW = 2
+"""Of fewer completed trials there is nothing to compare, and no distribution."""
+Pictures = Mapping[str, Picture]
+
+
+def trials_section(reading: StudyReading, pictures: Pictures) -> Section:
+    """The best trials, the front, descriptive statistics."""
+    analysis = reading.analysis
+    return Section(
+        "Trials",
+        (
+            *_rankings(analysis),
+            *drawn(pictures, "pareto-front"),
+            *_front(analysis),
+            *drawn(pictures, "energy-accuracy-curves"),
+            *_descriptive(analysis),
+            *_correlations(analysis),
+        ),
+    )
+
+
+def endings(reading: StudyReading) -> Section | None:
+    """Trials that did not complete, and trials that calculations leave out; None where there is nothing to say."""
+    analysis = reading.analysis
+    trials = analysis.trials
+    blocks: list[Block] = []
+    if len(trials):
+        broken = trials[trials["state"].isin(["fail", "pruned"])]
+        reasons = [_ending(row) for row in broken.head(_FAILURES_SHOWN).to_dict("records")]
+        if reasons:
+            more = len(broken) - len(reasons)
+            caption = f"Trials that did not complete{f'; {more:,} more are in the export' if more > 0 else ''}."
+            blocks.append(table(caption, ("trial", "ended", "reason", "spent", "message"), reasons, wide=4))
+    blocks += bullets(
+        f"Left out of {one.left_out_of}: {plural(len(one.trials), 'trial')} ({trials_words(one.trials)}), {one.reason}."
+        for one in analysis.exclusions
+    )
+    return Section("What was left out, and why", tuple(blocks)) if blocks else None
+
+
+def distributions(reading: StudyReading, pictures: Pictures) -> Section:
+    """The figures of the paper that show how trials are spread."""
+    names = (
+        *("accuracy-curves", "loss-curves", "distributions", "accuracy-histogram", "power-histogram"),
+        *("accuracy-seconds", "accuracy-power", "test-training", "counter-integral"),
+    )
+    drawings = [one for name in names if isinstance(one := pictures[name], Drawing)]
+    if reading.analysis.counts.complete < FEW:
+        drawings = [one for one in drawings if one.slug in names[:2]]
+    blocks = [block for one in drawings for block in drawn(pictures, one.slug)]
+    without = [f"{one.title}: {one.reason}." for name in names if isinstance(one := pictures[name], Undrawn)]
+    if without:
+        blocks += [text("Not drawn, for want of data:"), *bullets(without)]
+    return Section("Figures of all trials", tuple(blocks))
+
+
+def matrices(pictures: Pictures) -> Section:
+    """Which values the good trials have."""
+    names = ("settings-accuracy", "settings-power-draw", "settings-efficiency")
+    blocks = [block for name in names for block in drawn(pictures, name)]
+    return Section("Settings", tuple(blocks))
+
+
+def drawn(pictures: Pictures, slug: str) -> tuple[Block, ...]:
+    """A figure, or why it is not there."""
+    picture = pictures.get(slug)
+    if picture is None:
+        return ()
+    if isinstance(picture, Drawing):
+        return (figure(slug, f"{picture.title}. {picture.caption}"),)
+    return (note(f"Not drawn: {picture.title}: {picture.reason}."),)
+
+
+def _rankings(analysis: Analysis) -> Iterable[Block]:
+    for name, title in _RANKINGS.items():
+        ranked = analysis.ranking.get(name, ())
+        if ranked:
+            yield table(f"{title}, best first.", *_ranked(ranked, analysis), wide=6)
+
+
+def _front(analysis: Analysis) -> Iterable[Block]:
+    front = analysis.pareto[:_FRONT_SHOWN]
+    if front:
+        more = len(analysis.pareto) - len(front)
+        words = f"The Pareto front, least energy first{f'; {more} more' if more else ''}."
+        yield table(words, *_ranked(front, analysis), wide=6)
+
+
+def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    trials = analysis.trials
+    tests = dict(zip(trials["trial"], trials["test_accuracy"], strict=True))
+    rows = [
+        (
+            run_words(one),
+            fraction_words(one.accuracy),
+            fraction_words(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
+            energy_words(one.energy_wh, one.energy_source),
+            significant(one.efficiency) if one.efficiency is not None else MISSING,
+            one.energy_source or MISSING,
+            brief_setting(one.params),
+        )
+        for one in ranked
+    ]
+    return ("trial", "accuracy", "test", "energy", "1/Wh", "source", "setting"), rows
+
+
+def _descriptive(analysis: Analysis) -> Iterable[Block]:
+    rows = [
+        (
+            f"{name} ({_UNITS[name]})" if name in _UNITS else name,
+            f"{one.n:,}",
+            *(number(value) for value in (one.minimum, one.median, one.mean, one.maximum, one.std)),
+        )
+        for name, one in analysis.descriptive.items()
+    ]
+    if rows:
+        heads = ("figure", "trials", "least", "median", "mean", "most", "std. deviation")
+        yield table("Descriptive statistics over the completed trials.", heads, rows, wide=0)
+
+
+def _correlations(analysis: Analysis) -> Iterable[Block]:
+    rows = [
+        (
+            f"{one.first}, {one.second}",
+            f"{one.n:,}",
+            f"{one.pearson:.2f}",
+            f"{one.low:.2f} to {one.high:.2f}",
+            p_words(one.p),
+            f"{one.spearman:.2f}",
+            p_words(one.spearman_p),
+        )
+        for one in analysis.correlations
+    ]
+    if rows:
+        heads = ("figures", "trials", "Pearson", "95 %", "p", "Spearman", "p")
+        yield table("Correlations over the completed trials.", heads, rows, wide=0)
+
+
+def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    def words(name: str) -> str:
+        value = row.get(name)
+        return sentence(str(value)) if isinstance(value, str) else ""
+
+    spent = row.get("total_wh")
+    known = float(spent) if isinstance(spent, int | float) and spent == spent else None
+    source = row.get("total_source")
+    reason = row.get("fail_reason") or row.get("stop_reason")
+    return (
+        str(row["trial"]),
+        {"fail": "failed", "pruned": "stopped early"}[str(row["state"])],
+        reason if isinstance(reason, str) else MISSING,
+        energy_words(known, source if isinstance(source, str) else None),
+        words("message"),
+    )

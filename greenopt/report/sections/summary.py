@@ -1,0 +1,131 @@
+"""The summary, in words, before anything else."""
+
+from greenopt.analysis.results import Analysis, Ranked, Response
+from greenopt.confirmation import Confirmation, confirmation_lines
+from greenopt.events import EnergySource
+from greenopt.footprint import Footprint
+from greenopt.report.document import Section, bullets, note, text
+from greenopt.report.figures.effects import READ_FIRST
+from greenopt.report.reading import StudyReading
+from greenopt.report.sections.words import brief_setting, plural, run_words, sentence, stopped
+from greenopt.wording import energy_words, fraction_words, significant
+
+_CLEAR_P = 0.05
+_SAME = {"accuracy": "the most accurate", "energy": "the most frugal"}
+
+
+def summary(reading: StudyReading) -> Section:
+    """What the study came to."""
+    analysis = reading.analysis
+    if not analysis.counts.complete:
+        return Section("Summary", (note(_nothing(analysis)), *bullets([_ended_early(analysis), _spent(reading)])))
+    best = {name: ranked[0] for name, ranked in analysis.ranking.items() if ranked}
+    items = [
+        _ended(analysis),
+        f"The most accurate is {_described(best['accuracy'])}." if "accuracy" in best else "",
+        _most_frugal(best),
+        _most_efficient(best),
+        _front(analysis),
+        _what_matters(analysis),
+        *(sentence(words) for words in analysis.advice.sentences[:1]),
+        *(_confirmed(one) for one in reading.confirmations),
+        _spent(reading),
+        reading.material.energy_note,
+    ]
+    only = text("There is one completed trial: nothing can be compared.") if analysis.counts.complete == 1 else None
+    return Section("Summary", (*((only,) if only else ()), *bullets(items)))
+
+
+def _nothing(analysis: Analysis) -> str:
+    counts = analysis.counts
+    if not counts.trials:
+        return "This study has no trial yet; there is nothing to report."
+    if counts.unfinished == counts.trials:
+        return f"None of the study's {plural(counts.trials, 'trial')} has ended yet; there is nothing to report."
+    return f"None of the study's {plural(counts.trials, 'trial')} completed: there is no result, only how they ended."
+
+
+def _ended(analysis: Analysis) -> str:
+    counts = analysis.counts
+    words = (
+        f"{counts.complete:,} of {plural(counts.trials, 'trial')} completed, with {plural(counts.settings, 'setting')}"
+    )
+    if counts.pruned or counts.failed:
+        words += f"; {counts.pruned:,} stopped early and {counts.failed:,} failed"
+    return words + (f"; {counts.unfinished:,} have not ended." if counts.unfinished else ".")
+
+
+def _ended_early(analysis: Analysis) -> str:
+    counts = analysis.counts
+    return f"{counts.pruned:,} stopped early, {counts.failed:,} failed." if counts.pruned or counts.failed else ""
+
+
+def _described(one: Ranked) -> str:
+    energy = energy_words(one.energy_wh, one.energy_source)
+    return f"trial {run_words(one)}: accuracy {fraction_words(one.accuracy)}, {energy} ({brief_setting(one.params)})"
+
+
+def _most_frugal(best: dict[str, Ranked]) -> str:
+    if "energy" not in best:
+        return ""
+    if "accuracy" in best and best["accuracy"].trial == best["energy"].trial:
+        return "The most frugal is the same trial."
+    return f"The most frugal is {_described(best['energy'])}."
+
+
+def _most_efficient(best: dict[str, Ranked]) -> str:
+    if "efficiency" not in best:
+        return ""
+    one, accurate = best["efficiency"], best["accuracy"]
+    same = next(
+        (name for name, words in _SAME.items() if best.get(name, one).trial == one.trial and name in best), None
+    )
+    who = f"the same as {_SAME[same]}" if same is not None else _described(one)
+    words = f"The most efficient, by accuracy over Wh an epoch, is {who}, with {significant(one.value)} 1/Wh."
+    if one.trial == accurate.trial or not (one.energy_wh and accurate.energy_wh and one.accuracy and accurate.accuracy):
+        return words
+    share, loss = one.energy_wh / accurate.energy_wh, accurate.accuracy - one.accuracy
+    return f"{words} It took {share:.0%} of the most accurate one's energy and is {loss:.3f} less accurate."
+
+
+def _front(analysis: Analysis) -> str:
+    front = analysis.pareto
+    if not front:
+        return ""
+    if len(front) == 1:
+        return f"Trial {run_words(front[0])} alone is on the Pareto front: no other is more accurate or more frugal."
+    first, last = front[0], front[-1]
+    return (
+        f"The Pareto front has {len(front)} trials, from {energy_words(first.energy_wh, first.energy_source)} at "
+        f"{fraction_words(first.accuracy)} to {energy_words(last.energy_wh, last.energy_source)} at "
+        f"{fraction_words(last.accuracy)}."
+    )
+
+
+def _what_matters(analysis: Analysis) -> str:
+    fit = analysis.regressions.get(Response.LOG_ENERGY_WH, {}).get(READ_FIRST)
+    if fit is None or not fit.anova:
+        return ""
+    clear = sorted((row for row in fit.anova if row.p_holm < _CLEAR_P), key=lambda row: -row.partial_eta_squared)
+    if not clear:
+        return "No parameter's effect on energy stands out from the spread of the trials."
+    names = ", ".join(f"{row.parameter} (partial eta squared {row.partial_eta_squared:.2f})" for row in clear[:4])
+    return f"Energy depends clearly on {names}, by type II ANOVA of log energy, p adjusted by Holm."
+
+
+def _confirmed(one: Confirmation) -> str:
+    again = f"{plural(len(one.seeds), 'training')} of {plural(one.epochs, 'epoch')}"
+    return f"Trial {one.picked.trial} trained again, {again}. {confirmation_lines(one)[0]}"
+
+
+def _spent(reading: StudyReading) -> str:
+    trials = reading.analysis.trials
+    if "total_wh" not in trials or trials["total_wh"].isna().all():
+        return ""
+    known = trials[trials["total_wh"].notna()]
+    total_wh = float(known["total_wh"].sum())
+    is_estimate = "total_source" in known and (known["total_source"] == EnergySource.ESTIMATE).any()
+    energy = energy_words(total_wh, EnergySource.ESTIMATE if is_estimate else None)
+    footprint = Footprint.of(reading.analysis.study.energy)
+    beside = f", {footprint.words(total_wh)}" if footprint.is_known else ""
+    return stopped(f"All trials together, set-up and failed ones included, took {energy}{beside}")
