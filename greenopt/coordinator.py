@@ -127,6 +127,7 @@ class Coordinator:
         for observer in self._observers:
             observer.study_began(self._spec, self._search.settled())
         while True:
+            self._heed_budget()
             self._tell_conduct()
             self._fill_slots()
             if not self._running:
@@ -167,6 +168,12 @@ class Coordinator:
             summary = summarise(read_events(self._folder.events(trial)))
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
+
+    def _heed_budget(self) -> None:
+        """Start nothing more once the trials that ended have drawn what the study may draw."""
+        budget_wh = self._spec.study.energy_budget_wh
+        if budget_wh is not None and self._end is None and self._wants_more() and self._search.spent_wh() >= budget_wh:
+            self._end = StudyEnd.BUDGET_SPENT
 
     def _fill_slots(self) -> None:
         busy = {running.slot for running in self._running.values()}

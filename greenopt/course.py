@@ -39,6 +39,7 @@ class StudyEnd(StrEnum):
     STOPPED = "stopped"
     EQUAL_FAILURES = "equal_failures"
     SPACE_EXHAUSTED = "space_exhausted"
+    BUDGET_SPENT = "budget_spent"
 
 
 class _Entry(BaseModel):

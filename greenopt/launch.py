@@ -62,11 +62,16 @@ class Launched:
         return next((entry for entry in reversed(self.entries()) if isinstance(entry, CoordinatorEnded)), None)
 
     def last_line(self) -> str:
-        """The last line that it printed."""
+        """The last line that it printed, or its error, after which another coordinator may have printed more."""
         with self._folder.coordinator_log.open("rb") as file:
             file.seek(self._log_began)
             lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        return lines[-1].removeprefix(PREFIX) if lines else "it printed nothing"
+        told = [line for line in lines if line.startswith(PREFIX)] or lines
+        return told[-1].removeprefix(PREFIX) if told else "it printed nothing"
+
+    def _has_begun(self) -> bool:
+        """Whether this very coordinator has; another one that runs the study writes to the same file."""
+        return any(isinstance(entry, CoordinatorStarted) and entry.pid == self.pid for entry in self.entries())
 
     def wait_until_begun(self, wait: Callable[[float], None] = time.sleep) -> None:
         """Wait until the study is under way.
@@ -75,9 +80,11 @@ class Launched:
             LaunchError: it ended before that.
         """
         try:
-            while not any(isinstance(entry, CoordinatorStarted) for entry in self.entries()):
+            while True:
                 code = self.exit_code
-                if code is not None and not self.entries():
+                if self._has_begun():
+                    return
+                if code is not None:
                     raise LaunchError(self.last_line(), code if code > 0 else 1)
                 wait(POLL_S)
         except KeyboardInterrupt:

@@ -30,6 +30,7 @@ def print_closing(
         StudyEnd.DONE: "all trials are done",
         StudyEnd.STOPPED: "stopped; the same command goes on with it",
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
+        StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is spent; raise it to go on",
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"

@@ -4,6 +4,7 @@ It has no login and its pages can delete studies: so it listens on loopback, and
 loopback as their host, so that no web page can reach it under a name of its own (DNS rebinding).
 """
 
+import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +25,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
 
 
 class _Quiet(WSGIRequestHandler):
@@ -57,6 +59,9 @@ def study_url(server: WSGIServer, study: str, storage: Storage) -> str:
 
 def _loopback_only(application: Application) -> Application:
     def guarded(environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # Read whether or not the application asks for it: closing on unread bytes resets the connection, answer and all.
+        body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+        environment["wsgi.input"] = io.BytesIO(body)
         if re.sub(r":\d+$", "", environment.get("HTTP_HOST", "")) in _LOOPBACK:
             return application(environment, start_response)
         start_response("403 Forbidden", [("Content-Type", "text/plain")])

@@ -34,7 +34,10 @@ STATES = {
 
 _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 _MAY_CHANGE = {
-    "study": ("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures", "confirms"),
+    "study": (
+        *("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures", "confirms"),
+        "energy_budget_wh",
+    ),
     "training": ("time_limit_s", "keep_model"),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
 }
@@ -159,6 +162,10 @@ class Search:
     def settled(self) -> int:
         """How many trials count towards the study's size: all that ended, but those to be repeated or skipped."""
         return sum(1 for trial in self._trials() if trial.state.is_finished() and not self._is_void(trial))
+
+    def spent_wh(self) -> float:
+        """What the trials that ended have drawn, their set-up included, in Wh; what is not known counts nothing."""
+        return sum(trial.user_attrs.get("total_wh") or 0.0 for trial in self._trials() if trial.state.is_finished())
 
     def is_exhausted(self) -> bool:
         """Whether every setting of the space has been asked for."""

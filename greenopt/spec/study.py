@@ -190,7 +190,8 @@ class StudyTable(Table):
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
     `enqueue` lists settings that run before any that the sampler proposes; a parameter that one leaves out takes the
-    baseline's value. `confirms` is set by `greenopt confirm`.
+    baseline's value. `confirms` is set by `greenopt confirm`. Once the trials that ended have drawn `energy_budget_wh`,
+    set-up included, no new one starts; the running ones end as they would.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
@@ -204,6 +205,7 @@ class StudyTable(Table):
     enqueue: tuple[dict[str, Value], ...] = ()
     on_duplicate: OnDuplicate = OnDuplicate.RUN
     stop_after_equal_failures: PositiveInt = 5
+    energy_budget_wh: PositiveFloat | None = None
     confirms: Confirms | None = None
 
     @field_validator("objective")

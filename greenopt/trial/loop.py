@@ -95,6 +95,7 @@ class Trainer:
         self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
         self._train_block = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
         self._evaluate_block = tf.function(self._evaluate_steps, autograph=False, jit_compile=recipe.jit)
+        self._weights_finite = tf.function(self._all_finite, autograph=False, jit_compile=False)
 
     @property
     def steps(self) -> int:
@@ -125,6 +126,7 @@ class Trainer:
             self._train_block(*training)
             traced.result()
         self._evaluate_block(*evaluation)
+        self._weights_finite()
         for variable, value in kept:
             variable.assign(value)
 
@@ -136,7 +138,8 @@ class Trainer:
             on_steps: told about once a second how many steps of the epoch are done.
 
         Returns:
-            Mean loss and accuracy over the epoch's steps, on the images as augmented.
+            Mean loss and accuracy over the epoch's steps, on the images as augmented; the loss is NaN where it was not
+            finite or a weight is not.
         """
         self._model.reset_metrics()
         order = np.random.default_rng((self._recipe.seed, epoch)).permutation(self._train_ids)
@@ -148,7 +151,9 @@ class Trainer:
                 told_s = time.monotonic()
                 on_steps(steps_done)
         results = self._model.get_metrics_result()
-        return Score(float(results["loss"]), float(results["accuracy"]))
+        # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
+        loss = float(results["loss"]) if bool(self._weights_finite()) else math.nan
+        return Score(loss, float(results["accuracy"]))
 
     def evaluate(self, ids: Ids) -> Score:
         """Mean loss and accuracy of the model on images, each counted exactly once."""
@@ -251,6 +256,10 @@ class Trainer:
             self._model.train_step((tf.gather(x, at), tf.gather(y, at)))
 
         self._repeat(step, number)
+
+    def _all_finite(self) -> tf.Tensor:
+        weights = (weight.value for weight in self._model.weights if weight.dtype != "int32")
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(weight)) for weight in weights])
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:

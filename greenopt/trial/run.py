@@ -83,7 +83,7 @@ def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -
         validation = trainer.evaluate(split.validation)
         journal.end_epoch(epoch, epochs, figures, validation, trainer.learning_rate())
         if not math.isfinite(figures.loss):
-            journal.diverge(f"the training loss was not finite in epoch {epoch}")
+            journal.diverge(f"the training loss or a weight was not finite in epoch {epoch}")
             return None
     journal.end_training()
     return validation

@@ -20,6 +20,7 @@ _ENDS = {
     StudyEnd.DONE: ("■ done", f"bold {GREEN}"),
     StudyEnd.STOPPED: ("■ stopped", f"bold {ORANGE}"),
     StudyEnd.EQUAL_FAILURES: ("× stopped: the last trials all failed", f"bold {VERMILION}"),
+    StudyEnd.BUDGET_SPENT: ("■ stopped: the energy budget is spent", f"bold {VERMILION}"),
     StudyEnd.SPACE_EXHAUSTED: ("■ done: every setting was tried", f"bold {GREEN}"),
 }
 
@@ -115,6 +116,9 @@ def energy_text(model: StudyModel) -> Text:
     text = Text.assemble(
         ("energy ", GREY), (spent_words(spent.energy_wh if spent.is_known else None, spent.source), "bold")
     )
+    budget = model.spec.study.energy_budget_wh
+    if budget is not None:
+        text.append(f" of {spent_words(budget, None)}", GREY)
     footprint = model.footprint.words(spent.energy_wh) if spent.is_known else ""
     return text.append(f" ({footprint})", GREY) if footprint else text
 

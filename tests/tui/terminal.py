@@ -22,7 +22,9 @@ class Terminal:
 
     def __init__(self, arguments: Sequence[str], folder: Path | None = None, size: tuple[int, int] = (120, 34)) -> None:
         self.began_s = time.monotonic()
-        environment = {name: value for name, value in os.environ.items() if name not in ("GREENOPT_RUNS", "NO_COLOR")}
+        # COLUMNS and LINES would count more than the terminal's own size.
+        others = ("GREENOPT_RUNS", "NO_COLOR", "COLUMNS", "LINES")
+        environment = {name: value for name, value in os.environ.items() if name not in others}
         self._main, replica = pty.openpty()
         fcntl.ioctl(replica, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.process = subprocess.Popen(

@@ -7,14 +7,16 @@ import pytest
 
 from greenopt.errors import UsageError
 from greenopt.spec import SearchSpace
-from greenopt.tui.headlines import remaining_words, rough_words, spent_words
+from greenopt.tui.headlines import energy_text, remaining_words, rough_words, spent_words
 from greenopt.tui.live_trial import LiveTrial
+from greenopt.tui.model import StudyModel
 from greenopt.tui.outlook import Outlook, Remaining
 from greenopt.tui.parameter_effects import Moments, ParameterEffects
 from greenopt.tui.plots import LinearAxis, LogAxis
 from greenopt.tui.setting_toml import setting_toml
 from greenopt.tui.signs import SIGNS, bar, sparkline
 from greenopt.tui.trial_filter import TrialFilter, ordered
+from tests.builders import study
 
 ROWS = [
     {"trial": 0, "accuracy": 0.5, "optimizer": "SGD", "batch_size": 32, "message": None},
@@ -138,3 +140,10 @@ def test_axes_have_round_numbers_that_fit() -> None:
     assert sum(len(label) + 3 for label in labels) <= 40
     assert LogAxis().get_labels_for_ticks(LogAxis().get_ticks(0.0, 2.0)) == ["1", "2", "5", "10", "20", "50", "100"]
     assert len(LogAxis().get_ticks(-3.0, 4.0)) <= 8
+
+
+def test_the_energy_spent_is_told_of_the_budget_where_the_study_has_one() -> None:
+    without = study()
+    with_budget = study(study={"energy_budget_wh": 5000.0})
+    assert " of " not in energy_text(StudyModel(without)).plain
+    assert "of 5 kWh" in energy_text(StudyModel(with_budget)).plain

@@ -190,6 +190,24 @@ def test_equal_failures_in_a_row_stop_the_study(desk: Desk) -> None:
     assert len(desk.rows) == 5
 
 
+def test_a_spent_energy_budget_stops_the_study_and_a_larger_one_lets_it_go_on(desk: Desk) -> None:
+    """Each trial draws 2.5 Wh with its set-up."""
+    desk.run(study(study={"trials": 9, "energy_budget_wh": 7.0}, space=CONTINUOUS))
+    assert desk.end is StudyEnd.BUDGET_SPENT
+    assert len(desk.rows) == 3
+    desk.run(study(study={"trials": 9, "energy_budget_wh": 7.0}, space=CONTINUOUS))
+    assert len(desk.rows) == 3
+    desk.run(study(study={"trials": 9, "energy_budget_wh": 10.0}, space=CONTINUOUS))
+    assert (desk.end, len(desk.rows)) == (StudyEnd.BUDGET_SPENT, 4)
+    desk.run(study(study={"trials": 9}, space=CONTINUOUS))
+    assert (desk.end, len(desk.rows)) == (StudyEnd.DONE, 9)
+
+
+def test_a_study_that_has_all_its_trials_is_done_whatever_its_budget(desk: Desk) -> None:
+    desk.run(study(study={"trials": 2, "energy_budget_wh": 5.0}, space=CONTINUOUS))
+    assert (desk.end, len(desk.rows)) == (StudyEnd.DONE, 2)
+
+
 def test_different_failures_do_not_stop_the_study(desk: Desk) -> None:
     scripts = {number: fails("crash" if number % 2 else "timeout") for number in range(12)}
     desk.run(study(study={"trials": 12}, space=CONTINUOUS), scripts)

@@ -56,3 +56,13 @@ def test_a_port_that_is_taken_is_one_line(page: Page) -> None:
             UsageError, match=rf"--port {port}: Address already in use; without --port a free one is taken"
         ):
             open_server(page.storage, page.folder.artifacts, port)
+
+
+def test_a_body_that_nobody_reads_does_not_cost_the_answer(address: tuple[str, int]) -> None:
+    """A server that closes on unread bytes resets the connection, and the browser sees no answer."""
+    for _ in range(5):
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        connection.request("POST", "/api/nowhere", body=bytes(3_000_000), headers={"Host": "localhost"})
+        answer = connection.getresponse()
+        assert answer.status == 404
+        answer.read()
