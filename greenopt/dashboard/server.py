@@ -59,7 +59,7 @@ def study_url(server: WSGIServer, study: str, storage: Storage) -> str:
 
 def _loopback_only(application: Application) -> Application:
     def guarded(environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        # Read whether or not the application asks for it: closing on unread bytes resets the connection, answer and all.
+        # Read whether or not the application asks for it: closing on unread bytes resets the connection.
         body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
         environment["wsgi.input"] = io.BytesIO(body)
         if re.sub(r":\d+$", "", environment.get("HTTP_HOST", "")) in _LOOPBACK:
