@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -35,15 +35,11 @@ def confirm(
     name: Annotated[
         str | None, typer.Option(help="Name of the confirming study; STUDY-confirm-TRIAL unless given.")
     ] = None,
-    gpus: Annotated[
-        str | None, typer.Option(help="all, none, or NVML indexes or UUIDs: 0,2. Default: all, or the CPU without any.")
-    ] = None,
-    share_gpus: Annotated[
-        bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")
-    ] = False,
+    gpus: Gpus = None,
+    share_gpus: ShareGpus = False,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a study's best setting again with several seeds, keep the models, and say whether the win held.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+from greenopt.cli.options import DEFAULT_RUNS, DryRun, Gpus, Runs, ShareGpus, Storage
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -34,19 +34,15 @@ def run(
     sampler: Annotated[str | None, typer.Option(help="Sampler by name: random, tpe, nsga2, ...")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the file's.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study, in place of the file's.")] = None,
-    gpus: Annotated[
-        str | None, typer.Option(help="all, none, or NVML indexes or UUIDs: 0,2. Default: all, or the CPU without any.")
-    ] = None,
-    share_gpus: Annotated[
-        bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")
-    ] = False,
+    gpus: Gpus = None,
+    share_gpus: ShareGpus = False,
     country: Annotated[
         str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a study, or go on with it where it was left.
 

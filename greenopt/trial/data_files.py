@@ -107,13 +107,23 @@ def find_archive(spec: DataSpec) -> Path | None:
     Raises:
         DataMissingError: the user's path does not hold it, or a file in its place is not the published one.
     """
+    path = locate_archive(spec)
+    return _checked(path, ARCHIVES[spec.name]) if path is not None and path.is_file() else path
+
+
+def locate_archive(spec: DataSpec) -> Path | None:
+    """Where `find_archive` finds it, without reading the file.
+
+    Raises:
+        DataMissingError: the user's path does not hold it.
+    """
     archive = ARCHIVES[spec.name]
     if spec.path is not None:
         return _given(Path(spec.path).expanduser(), archive)
     for folder in (datasets_folder(), datasets_folder() / archive.keras_name.removesuffix("_archive")):
         for name in (archive.keras_name, archive.file_name):
             if (folder / name).is_file():
-                return _checked(folder / name, archive)
+                return folder / name
         if _is_unpacked(folder / archive.folder, archive):
             return folder / archive.folder
     return None
@@ -148,12 +158,12 @@ def advice(archive: Archive, problem: str) -> str:
 
 def _given(path: Path, archive: Archive) -> Path:
     if path.is_file():
-        return _checked(path, archive)
+        return path
     for folder in (path, path / archive.folder):
         if _is_unpacked(folder, archive):
             return folder
     if (path / archive.file_name).is_file():
-        return _checked(path / archive.file_name, archive)
+        return path / archive.file_name
     problem = "does not exist" if not path.exists() else f"holds neither {archive.file_name} nor {archive.folder}"
     raise DataMissingError(f"{path}: {problem}; data.path is {archive.file_name} or the folder {archive.folder}")
 

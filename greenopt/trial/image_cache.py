@@ -19,7 +19,7 @@ import numpy as np
 from greenopt.spec import DataSet, DataSpec
 from greenopt.trial.caches import IMAGES_BYTES, cache_folder, prune
 from greenopt.trial.data import Images, load_images
-from greenopt.trial.data_files import ARCHIVES, find_archive
+from greenopt.trial.data_files import ARCHIVES, locate_archive
 
 _FORMAT = 1
 
@@ -62,7 +62,7 @@ def _source(spec: DataSpec) -> list[Any] | None:
     """What identifies the files behind the images; empty where they are generated; None where they are not there."""
     if spec.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
         return []
-    path = find_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()
+    path = locate_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()
     if path is None or not path.exists():
         return None
     files = [path / name for name in ARCHIVES[spec.name].batches] if path.is_dir() else [path]

@@ -84,7 +84,6 @@ class Trainer:
         self._evaluation_steps = max(1, training.block_images // self._evaluation_batch)
         self._classes, self._labels = images.classes, images.y
         self._feed = feed_of(images, training.device_images_bytes)
-        self._compute_dtype = model.compute_dtype
         # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
         self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
         self._augment = as_function(recipe.augmentation) if recipe.augmentation is not None else None
@@ -247,7 +246,7 @@ class Trainer:
         x = tf.cast(x, tf.float32)
         if (scaling := self._recipe.scaling) is not None:
             x = (x - tf.constant(scaling.shift, tf.float32)) / tf.constant(scaling.scale, tf.float32)
-        return tf.cast(tf.cast(x, self._recipe.image_dtype), self._compute_dtype)
+        return tf.cast(tf.cast(x, self._recipe.image_dtype), self._model.compute_dtype)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
