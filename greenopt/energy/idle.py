@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from greenopt.energy.meter import EnergyMeter
 from greenopt.energy.source import SHARED_GPU, PowerSource
 from greenopt.spec import EnergySpec
@@ -21,6 +23,7 @@ KEPT_FOR = timedelta(days=30)
 """An older baseline is measured anew: drivers, cooling and neighbours change."""
 
 _BUSY_UTILISATION = 0.05
+_LOCK_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,14 @@ class IdleStore:
 
     def put(self, gpu_uuid: str, idle_w: float, day: date) -> None:
         """Keep a baseline; a folder that cannot be written is passed over."""
-        everything = {**self._read(), gpu_uuid: asdict(IdleBaseline(idle_w, day.isoformat()))}
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(everything, indent=2), encoding="utf-8")
-            draft.replace(self._path)
+            # The first trials of a study on several GPUs measure theirs at the same time.
+            with filelock.FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_WAIT_S):
+                everything = {**self._read(), gpu_uuid: asdict(IdleBaseline(idle_w, day.isoformat()))}
+                draft = self._path.with_suffix(f".{os.getpid()}")
+                draft.write_text(json.dumps(everything, indent=2), encoding="utf-8")
+                draft.replace(self._path)
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -26,14 +26,15 @@ def choose_slots(
         share: take GPUs on which other processes compute.
         gpus: lists the GPUs of this host.
         processes: lists the compute processes of a GPU.
-        environment: CUDA_VISIBLE_DEVICES in it limits the choice.
+        environment: CUDA_VISIBLE_DEVICES in it limits the choice; indexes in it count as CUDA_DEVICE_ORDER says.
 
     Raises:
-        UsageError: a GPU is not there, is named twice, or is busy.
+        UsageError: a GPU is not there, is named twice, is busy, or CUDA would count the boards by speed.
     """
     if selection == "none":
         return [CPU]
-    present = visible_gpus(list(gpus()), environment.get("CUDA_VISIBLE_DEVICES"))
+    order = environment.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    present = visible_gpus(list(gpus()), environment.get("CUDA_VISIBLE_DEVICES"), order)
     if selection in (None, "all"):
         if not present and selection == "all":
             raise UsageError("--gpus all: no NVIDIA GPU is visible; `greenopt doctor` says why")

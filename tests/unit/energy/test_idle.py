@@ -1,7 +1,10 @@
 """The idle baseline: only from a GPU that is idle, kept for each GPU."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +47,22 @@ def test_baselines_are_kept_by_gpu(tmp_path: Path) -> None:
     again = IdleStore(tmp_path / "new" / "idle.json")
     assert again.get("GPU-a") == IdleBaseline(71.5, "2026-11-23")
     assert again.get("GPU-c") is None
+
+
+class SlowStore(IdleStore):
+    """Takes its time between reading what is kept and writing it."""
+
+    def _read(self) -> dict[str, Any]:
+        kept = super()._read()
+        time.sleep(0.02)
+        return kept
+
+
+def test_baselines_of_gpus_measured_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    uuids = [f"GPU-{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(uuids)) as pool:
+        list(pool.map(lambda uuid: SlowStore(tmp_path / "idle.json").put(uuid, 71.5, date(2026, 11, 23)), uuids))
+    assert [uuid for uuid in uuids if IdleStore(tmp_path / "idle.json").get(uuid) is None] == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"GPU-a": 3}', '{"GPU-a": {"idle": 1}}'])

@@ -1,5 +1,7 @@
 """Choosing GPUs of a host that exists on paper only."""
 
+from dataclasses import replace
+
 import pytest
 
 from greenopt.energy import Gpu, GpuProcess
@@ -62,6 +64,19 @@ def test_the_environment_limits_the_choice() -> None:
     assert chosen("all", visible="1,0") == ["GPU-2222", "GPU-1111"]
     with pytest.raises(UsageError):
         chosen("0", visible="1")
+
+
+def test_an_index_that_cuda_would_count_by_speed_is_refused() -> None:
+    host = [gpu(0, "GPU-1111"), replace(gpu(1, "GPU-2222"), name="A40")]
+
+    def first(**environment: str) -> str | None:
+        (slot,) = choose_slots(None, gpus=lambda: host, processes=lambda uuid: [], environment=environment)
+        return slot.gpu_uuid
+
+    with pytest.raises(UsageError, match="set CUDA_DEVICE_ORDER=PCI_BUS_ID or give UUIDs"):
+        first(CUDA_VISIBLE_DEVICES="1")
+    assert first(CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID") == "GPU-2222"
+    assert first(CUDA_VISIBLE_DEVICES="GPU-2222") == "GPU-2222"
 
 
 def test_a_hidden_gpu_means_the_cpu() -> None:
