@@ -1,134 +1,18 @@
-"""What the same study on one GPU and on several comes to: by run, by GPU, by setting.
-
-Everything is derived from the run folders (the storage and the trials' events) and from what `scripts/several_gpus`
-kept of its parts: when each began and ended, and the GPUs' energy counters then. A host without GPUs has one board,
-`cpu`.
-"""
+"""What the same study on one GPU and on several comes to: by run, by GPU, by setting."""
 
 import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from greenopt.energy.source import SHARED_GPU
-from greenopt.events import (
-    EpochEnded,
-    Event,
-    FailReason,
-    PhaseEnded,
-    PowerSampled,
-    TrialEnded,
-    read_events,
-)
-from greenopt.runs import RunFolder
-from greenopt.search import open_storage, read_study
-from greenopt.summary import summarise
+from greenopt.events import FailReason
+from scripts.gpu_runs import CUT_OFF, Board, Part, Ran, Run
 
-CPU = "cpu"
 J_PER_WH = 3600.0
-
-
-@dataclass(frozen=True)
-class Board:
-    """A GPU by UUID, or the CPU; `idle_w` in W, None where not known."""
-
-    uuid: str
-    name: str
-    product: str = ""
-    driver: str = ""
-    idle_w: float | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """One uninterrupted stretch of a run: monotonic times in s, energy counters in J by UUID, None where unread."""
-
-    began_s: float
-    ended_s: float
-    began_j: Mapping[str, float | None] = field(default_factory=dict)
-    ended_j: Mapping[str, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A trial that was started: its GPU, monotonic times in s, energies in Wh (None where not measured).
-
-    `busy` holds the utilisation, 0..1, of its GPU about once a second; `metered_s` is the window of `total_wh`.
-    """
-
-    trial: int
-    setting: Mapping[str, Any]
-    outcome: str
-    gpu: str
-    began_s: float
-    ended_s: float
-    total_wh: float | None = None
-    training_wh: float | None = None
-    metered_s: float = 0.0
-    epochs: int = 0
-    source: str | None = None
-    busy: tuple[float, ...] = ()
-    flags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """A study on the boards `used` of `boards`; `is_done` once all its trials are settled."""
-
-    label: str
-    boards: tuple[Board, ...]
-    used: tuple[str, ...]
-    parts: tuple[Part, ...]
-    ran: tuple[Ran, ...]
-    is_done: bool = True
-
-    @property
-    def wall_s(self) -> float:
-        """The time that its parts took together."""
-        return sum(part.ended_s - part.began_s for part in self.parts)
-
-
-def read_trials(folder: RunFolder) -> list[Ran]:
-    """The trials of a run folder that were started."""
-    snapshot = read_study(folder.name, open_storage(folder.storage()))
-    names = tuple(snapshot.spec.space.distributions)
-    ran = (_ran(row, names, list(read_events(folder.events(row["trial"])))) for row in snapshot.rows)
-    return [trial for trial in ran if trial is not None]
-
-
-def _ran(row: Mapping[str, Any], names: Sequence[str], events: Sequence[Event]) -> Ran | None:
-    summary = summarise(events)
-    if summary.started is None:
-        return None
-    return Ran(
-        trial=row["trial"],
-        setting={name: row[name] for name in names},
-        outcome=row.get("fail_reason") or row.get("stop_reason") or row["state"],
-        gpu=summary.started.gpu_uuid or CPU,
-        began_s=summary.started.t_s,
-        ended_s=events[-1].t_s,
-        total_wh=summary.total.energy_wh,
-        training_wh=summary.energy.energy_wh,
-        metered_s=summary.total.seconds,
-        epochs=len(summary.epochs),
-        source=summary.total.source,
-        busy=tuple(
-            event.utilisation for event in events if isinstance(event, PowerSampled) and event.utilisation is not None
-        ),
-        flags=_flags(events),
-    )
-
-
-def _flags(events: Iterable[Event]) -> tuple[str, ...]:
-    """Flags of every reading, set-up included."""
-    found: dict[str, None] = {}
-    for event in events:
-        readings = [event.energy] if isinstance(event, PhaseEnded | EpochEnded | TrialEnded) else []
-        readings += [event.total] if isinstance(event, TrialEnded) else []
-        found.update(dict.fromkeys(flag for reading in readings if reading is not None for flag in reading.flags))
-    return tuple(found)
+ENOUGH_SAMPLES = 5
+"""So many seconds without any utilisation say that a trial computed elsewhere."""
 
 
 def overlaps(trials: Iterable[Ran]) -> list[str]:
@@ -153,6 +37,12 @@ def violations(run: Run) -> list[str]:
             found.append(f"trial {trial.trial} saw another process on {trial.gpu}")
         if trial.gpu not in run.used:
             found.append(f"trial {trial.trial} ran on {trial.gpu}, which the run was not given")
+        if trial.outcome == "complete" and len(trial.busy) >= ENOUGH_SAMPLES and not any(trial.busy):
+            found.append(f"trial {trial.trial} left {trial.gpu} idle: it computed elsewhere")
+    for board in run.boards:
+        most, allowed = run.most_processes(board.uuid), int(board.uuid in run.used)
+        if most > allowed:
+            found.append(f"{most} processes at a time were on {board.uuid}, which had room for {allowed}")
     return [f"{run.label}: {line}" for line in found]
 
 
@@ -163,9 +53,10 @@ def run_figures(run: Run) -> dict[str, Any]:
         "gpus": len(run.used),
         "is_done": run.is_done,
         "parts": len(run.parts),
-        "trials": len(run.ran),
+        "trials": len(run.ended),
+        "cut_off": len(run.ran) - len(run.ended),
         "wall_s": run.wall_s,
-        "trials_per_hour": 3600 * len(run.ran) / run.wall_s if run.wall_s > 0 else None,
+        "trials_per_hour": 3600 * len(run.ended) / run.wall_s if run.wall_s > 0 else None,
         "total_wh": _sum(energies),
         "is_estimate": any(trial.source == "estimate" for trial in run.ran),
         "outcomes": dict(Counter(trial.outcome for trial in run.ran)),
@@ -191,6 +82,7 @@ def gpu_figures(run: Run, board: Board) -> dict[str, Any]:
         "gpu": board.uuid,
         "name": board.name,
         "trials": len(trials),
+        "most_processes": run.most_processes(board.uuid),
         "held_s": held_s,
         "held_share": held_s / run.wall_s if run.wall_s > 0 else None,
         "busy_share": statistics.mean(busy) if busy else None,
@@ -218,18 +110,18 @@ def counted_wh(parts: Iterable[Part], uuid: str) -> float | None:
 
 
 def paired(one: Iterable[Ran], several: Iterable[Ran]) -> list[dict[str, Any]]:
-    """The trials of both runs with the same setting, in the order of the first; interrupted ones are left out.
+    """The trials of both runs with the same setting, in the order of the first; those that were cut off are left out.
 
     Differences are those of the second against the first in %, and None where either is missing or the trials did not
     come equally far.
     """
     waiting: dict[str, list[Ran]] = defaultdict(list)
     for trial in several:
-        if trial.outcome != FailReason.INTERRUPTED:
+        if trial.outcome not in CUT_OFF:
             waiting[_key(trial)].append(trial)
     pairs = []
     for trial in one:
-        if trial.outcome != FailReason.INTERRUPTED:
+        if trial.outcome not in CUT_OFF:
             others = waiting[_key(trial)]
             pairs.append(_pair(trial, others.pop(0) if others else None))
     return pairs + [_pair(None, trial) for left in waiting.values() for trial in left]

@@ -44,13 +44,17 @@ def lines(figures: Mapping[str, Any], labels: Sequence[str]) -> Iterator[str]:
         yield from table([PAIR_HEADS, *(_pair_row(pair, names) for pair in figures["pairs"])])
         yield from _spread_lines(figures["spreads"])
     yield ""
-    yield from figures["violations"] or [
-        f"no trial held a GPU that another one held, and none saw another process on its GPU ({_counts(runs)})"
-    ]
+    if figures["violations"]:
+        yield from (f"VIOLATED: {line}" for line in figures["violations"])
+    else:
+        yield _proof(runs)
 
 
-def _counts(runs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{label}: {counted(run['trials'])}" for label, run in runs.items())
+def _proof(runs: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{label}: {counted(run['trials'] + run['cut_off'])}" for label, run in runs.items())
+    seen = max(gpu["most_processes"] for run in runs.values() for gpu in run["by_gpu"])
+    witness = "at most one process at a time was listed on each" if seen else "no process was ever listed on one"
+    return f"no trial held a GPU that another one held, and none saw another process on its GPU ({counts}); {witness}"
 
 
 def _run_row(label: str, run: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,8 @@ from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
 from greenopt.search import Search, open_storage
 from greenopt.spec import Choice, TrialSpec, load_study
-from scripts.gpu_figures import Board, Part, Ran, Run, comparison, overlaps, paired, read_trials, run_figures, spreads
+from scripts.gpu_figures import comparison, overlaps, paired, run_figures, spreads
+from scripts.gpu_runs import Board, Part, Ran, Run, read_trials
 from scripts.gpu_tables import lines
 from tests.builders import ended, epoch, prepared_phases, reading, study
 from tests.fakes import FakeEngine
@@ -64,12 +65,29 @@ def test_what_was_not_a_gpu_of_its_own_is_told() -> None:
     ]
 
 
+def test_a_trial_whose_gpu_was_never_busy_computed_elsewhere() -> None:
+    trials = (ran(0, A, 0, 10, busy=(0.0,) * 5), ran(1, B, 0, 10, busy=(0.0,) * 4 + (0.1,)), ran(2, A, 10, 12, busy=()))
+    assert run_figures(run(*trials))["violations"] == [f"all: trial 0 left {A} idle: it computed elsewhere"]
+
+
+def test_processes_beyond_one_or_on_a_gpu_that_was_not_given_are_told() -> None:
+    parts = (Part(0, 10, most_processes={A: 1, B: 1}), Part(10, 20, most_processes={A: 2, B: 0}))
+    assert run_figures(run(parts=parts))["violations"] == [
+        f"all: 2 processes at a time were on {A}, which had room for 1"
+    ]
+    alone = Run("one", BOARDS, (A,), parts[:1], ())
+    assert run_figures(alone)["violations"] == [f"one: 1 processes at a time were on {B}, which had room for 0"]
+
+
 def test_shares_of_the_wall_time_are_those_of_all_parts() -> None:
     parts = (Part(0.0, 40.0), Part(1000.0, 1060.0))
     trials = (ran(0, A, 5, 30, busy=(0.5, 0.7)), ran(1, A, 1005, 1030, busy=(0.9,)), ran(2, B, 1000, 1010))
     figures = run_figures(run(*trials, parts=parts))
     assert figures["wall_s"] == 100.0
     assert figures["trials_per_hour"] == pytest.approx(108)
+    cut_off = run_figures(run(*trials, ran(3, B, 1010, 1020, outcome="interrupted"), parts=parts))
+    assert (cut_off["trials_per_hour"], cut_off["cut_off"]) == (pytest.approx(108), 1)
+    assert cut_off["by_gpu"][1]["held_share"] == 0.2
     first, second = figures["by_gpu"]
     assert (first["trials"], first["held_share"], first["busy_share"]) == (2, 0.5, pytest.approx(0.7))
     assert (second["trials"], second["held_share"], second["busy_share"]) == (1, 0.1, None)
@@ -139,6 +157,7 @@ def test_tables_mark_estimates_and_what_is_not_known() -> None:
     assert "equal settings on different GPUs, whole trials: |difference| median 0.00 %" in text
     assert "equal settings on the same GPU: no pair" in text
     assert "no trial held a GPU that another one held" in text
+    assert "no process was ever listed on one" in text
 
 
 def on_board(spec: TrialSpec, slot: Slot, began_s: float) -> "list[Any]":
