@@ -113,7 +113,7 @@ def paired(one: Iterable[Ran], several: Iterable[Ran]) -> list[dict[str, Any]]:
     """The trials of both runs with the same setting, in the order of the first; those that were cut off are left out.
 
     Differences are those of the second against the first in %, and None where either is missing or the trials did not
-    come equally far.
+    come equally far, or not through an epoch.
     """
     waiting: dict[str, list[Ran]] = defaultdict(list)
     for trial in several:
@@ -135,7 +135,10 @@ def _pair(one: Ran | None, several: Ran | None) -> dict[str, Any]:
     first = one or several
     assert first is not None
     comparable = (
-        one is not None and several is not None and (one.outcome, one.epochs) == (several.outcome, several.epochs)
+        one is not None
+        and several is not None
+        and (one.outcome, one.epochs) == (several.outcome, several.epochs)
+        and one.epochs > 0
     )
     differences = {
         f"{name}_percent": _percent(getattr(one, name), getattr(several, name)) if comparable else None

@@ -144,6 +144,12 @@ def test_equal_settings_are_paired_wherever_they_ran() -> None:
     }
 
 
+def test_trials_that_failed_before_their_first_epoch_are_not_compared() -> None:
+    failed = [ran(0, A, 0, 1, outcome="wrong_setting", epochs=0, training_wh=None)]
+    (pair,) = paired(failed, failed)
+    assert pair["total_wh_percent"] is None
+
+
 def test_a_setting_that_came_twice_is_paired_twice() -> None:
     twice = [ran(number, A, number, number + 1, setting={"lr": 1}) for number in (0, 1)]
     assert [(pair["one"]["trial"], pair["several"]["trial"]) for pair in paired(twice, twice)] == [(0, 0), (1, 1)]

@@ -1,0 +1,1 @@
+"""Commands for developers, and what these share with their tests."""
