@@ -12,6 +12,7 @@ from greenopt.trial.augment import build_augmentation
 from greenopt.trial.data import Images, Split
 from greenopt.trial.fused_batchnorm import fuse_batchnorm
 from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
+from greenopt.trial.matrix_convolution import multiply_convolutions
 from greenopt.trial.model import all_layers, build_model, rescales_itself
 from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
 from greenopt.trial.precision import NumberFormats, dtype_policy, number_formats
@@ -31,6 +32,7 @@ class Assembly:
         formats: of images and policy.
         augmentation: a layer; None where there is none.
         fused_batchnorm: how many layers train by the fused operation.
+        matrix_convolutions: how many layers compute by matrix products.
     """
 
     model: keras.Model
@@ -38,6 +40,7 @@ class Assembly:
     formats: NumberFormats
     augmentation: keras.layers.Layer | None
     fused_batchnorm: int
+    matrix_convolutions: int
 
 
 def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
@@ -65,6 +68,8 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     )
     _create_variables(model, images.classes)
     fused = fuse_batchnorm(all_layers(model))
+    # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
+    multiplied = multiply_convolutions(all_layers(model)) if jit and tf.config.list_logical_devices("GPU") else 0
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,
@@ -75,7 +80,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, recipe)
-    return Assembly(model, trainer, formats, augmentation, fused)
+    return Assembly(model, trainer, formats, augmentation, fused, multiplied)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -120,6 +125,7 @@ def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) 
         "jit_compile": model.jit_compile,
         "quantized_layers": len(quantized_layers(model)),
         "fused_batchnorm": assembly.fused_batchnorm,
+        "matrix_convolutions": assembly.matrix_convolutions,
         "steps_per_block": trainer.block_steps,
         "images_on": trainer.feed_place,
         "device": devices[0].device_type,

@@ -27,6 +27,9 @@ _NAMES_STEP = 100_000
 _GRAPH_SIZE = "--xla_gpu_graph_min_graph_size=1"
 """XLA starts a sequence of kernels by one CUDA graph from this length on; it would wait for five."""
 
+_PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
+"""Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
+
 
 def cache_folder() -> Path | None:
     """The folder of what is kept, made if need be; None where nothing is to be kept or nothing can be."""
@@ -81,7 +84,7 @@ class CompilerCache:
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
     """Set a process up for XLA on a GPU; returns the cache that it uses, None where nothing can be kept."""
-    _add(environment, "XLA_FLAGS", _GRAPH_SIZE)
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, _PRODUCTS)
     folder = cache_folder()
     if folder is None:
         return None

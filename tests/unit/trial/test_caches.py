@@ -24,7 +24,7 @@ def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path / "file" / "below"))
     environment: dict[str, str] = {}
     assert prepare_compiler(environment) is None
-    assert environment == {"XLA_FLAGS": "--xla_gpu_graph_min_graph_size=1"}
+    assert environment == {"XLA_FLAGS": "--xla_gpu_graph_min_graph_size=1 --xla_gpu_enable_triton_gemm=false"}
 
 
 def test_the_users_own_flags_stay_and_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
