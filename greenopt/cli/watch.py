@@ -67,14 +67,19 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
 
     from greenopt.errors import GreenoptError
 
-    gc.disable()  # until the view is up: nothing that is imported or read first is garbage, and looking costs a tenth
+    # What is imported and read first is no garbage; looking there costs a tenth of the opening, and keys wait for it.
+    gc.disable()
     from greenopt.tui.app import WatchApp
     from greenopt.tui.reader import StudyReader
     from greenopt.tui.steering import StudySteering
 
+    def collect_what_comes_now() -> None:
+        gc.freeze()
+        gc.enable()
+
     reader = StudyReader(folder, url)
-    app = WatchApp(reader, StudySteering(folder, url, Path.cwd()), commands=_next_commands(folder.name))
-    app.call_later(gc.enable)
+    steering = StudySteering(folder, url, Path.cwd())
+    app = WatchApp(reader, steering, commands=_next_commands(folder.name), when_shown=collect_what_comes_now)
     try:
         app.run()
     finally:

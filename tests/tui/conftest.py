@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,9 +63,9 @@ def watch(written: Callable[[str], Written], steering: FakeSteering) -> Callable
     return lambda case: view(written(case), steering)
 
 
-def view(study: Written, steering: FakeSteering) -> WatchApp:
+def view(study: Written, steering: FakeSteering, **rest: Any) -> WatchApp:
     reader = StudyReader(study.folder, study.folder.default_storage)
-    return WatchApp(reader, steering, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None)
+    return WatchApp(reader, steering, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None, **rest)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, TabbedContent
+from textual.widgets._footer import FooterKey
 
 from greenopt.control import Request
 from greenopt.course import Conduct
@@ -16,7 +17,8 @@ from greenopt.tui.plots import FrontPlot
 from greenopt.tui.reader import Batch
 from greenopt.tui.trial_page import TrialPage
 from greenopt.tui.trial_table import TrialTable
-from tests.tui.conftest import FakeSteering
+from tests.tui.conftest import FakeSteering, view
+from tests.tui.studies import Written
 
 Watch = Callable[[str], WatchApp]
 
@@ -56,6 +58,29 @@ async def test_number_keys_show_the_tabs(watch: Watch) -> None:
         for at, name in enumerate(TABS, 1):
             await press(pilot, str(at))
             assert app.query_one(TabbedContent).active == name
+
+
+async def test_the_last_line_shows_the_keys_of_what_has_the_focus(watch: Watch) -> None:
+    app = watch("running")
+    async with watched(app) as pilot:
+        for tab, own in (("2", "Filter"), ("3", "Log/linear axis"), ("1", None)):
+            await press(pilot, tab)
+            await pilot.pause()
+            labels = [key.description for key in app.screen.query(FooterKey)]
+            assert "Pause" in labels
+            assert [label for label in labels if label in ("Filter", "Log/linear axis")] == ([own] if own else [])
+
+
+async def test_who_opens_the_view_is_told_once_when_its_figures_are_there(
+    written: Callable[[str], Written], steering: FakeSteering
+) -> None:
+    figures: list[str] = []
+    app = view(written("running"), steering, when_shown=lambda: figures.append(text_of(app, "#headlines")))
+    async with watched(app) as pilot:
+        app.post_message(app.StudyRead(Batch(holder=app.model.holder)))
+        await settle(pilot)
+    assert len(figures) == 1
+    assert "20/40" in figures[0]
 
 
 async def test_the_overview_answers_what_a_person_asks(watch: Watch) -> None:
