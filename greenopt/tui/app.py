@@ -22,7 +22,7 @@ from greenopt.course import Conduct
 from greenopt.errors import GreenoptError
 from greenopt.tui import themes
 from greenopt.tui.dialogs import Commands, Help, Question
-from greenopt.tui.headlines import title_text
+from greenopt.tui.headlines import end_words, title_text
 from greenopt.tui.keys_last import KeysLast
 from greenopt.tui.model import StudyModel
 from greenopt.tui.overview import Overview
@@ -310,11 +310,11 @@ class WatchApp(App[None]):
 
     def _announce_end(self) -> None:
         """Say once that the study ended while it was watched."""
-        has_ended = self.model.end is not None
-        if has_ended and self._has_ended is False:
-            self.notify(f"the study has ended: {self.model.end.end if self.model.end else ''}; q leaves", timeout=30)
+        end = self.model.end
+        if end is not None and self._has_ended is False:
+            self.notify(f"the study has ended: {end_words(end.end)}; q leaves", timeout=30)
             self.bell()
-        self._has_ended = has_ended
+        self._has_ended = end is not None
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave without a traceback; the command that opened the view says what happened."""

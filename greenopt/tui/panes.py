@@ -21,6 +21,7 @@ from greenopt.course import (
 from greenopt.events import EnergySource, PowerSampled
 from greenopt.tui import trial_lines
 from greenopt.tui.fitted import Fitted
+from greenopt.tui.headlines import end_words
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.overview import idle_words, live_in, slot_names
@@ -242,5 +243,5 @@ def entry_text(entry: CourseEntry) -> Text:
         case ConductChanged():
             text.append(CONDUCT_WORDS[entry.conduct], ORANGE)
         case CoordinatorEnded():
-            text.append(f"study ends: {entry.end}{f' ({entry.failure})' if entry.failure else ''}", "bold")
+            text.append(f"study {end_words(entry.end)}{f' ({entry.failure})' if entry.failure else ''}", "bold")
     return text

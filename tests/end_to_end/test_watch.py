@@ -1,6 +1,7 @@
 """The study and its view in real terminals: whatever becomes of the view, the study goes on."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,8 +112,11 @@ def test_the_study_outlives_a_killed_view_and_one_that_is_left_and_can_be_steere
     third.read_until("Stop study mine now?")
     third.press("y")
     third.read_until("what it came to")
+    third.read_until("stopped on request, at once")
     third.press("q")
-    assert third.finish()[0] == 0
+    code, words = third.finish()
+    assert (code, "study mine: stopped on request, at once (0 of 2 trials" in words) == (0, True)
+    assert "greenopt analyze" not in words
     assert desk.run.holder() is None
     assert b"own output" in desk.run.log(0).read_bytes()
 
@@ -125,6 +129,7 @@ def test_a_study_that_ended_in_view_leaves_its_table_and_the_plain_exit_code(des
     code, words = terminal.finish()
     assert code == 0
     assert "all trials are done (1 completed" in words
+    assert "next: greenopt analyze mine  ·  greenopt report mine" in words
     ended = [decode_entry(line) for line in desk.run.course.read_bytes().splitlines()][-1]
     assert isinstance(ended, CoordinatorEnded)
 
@@ -233,9 +238,16 @@ def test_a_study_on_postgresql_is_watched_from_elsewhere_while_it_runs_and_after
     here.read_until("what it came to")
     elsewhere.read_until("what it came to")
     elsewhere.read_until("2/2")
-    for terminal in (here, elsewhere):
+    elsewhere.press("c")
+    elsewhere.read_until(f"greenopt analyze mine --storage {postgres_url}")
+    elsewhere.press("\x1b")
+    elsewhere.drain(0.5)
+    for terminal, storage in ((here, ""), (elsewhere, f" --storage {postgres_url}")):
         terminal.press("q")
-        assert terminal.finish()[0] == 0
+        code, words = terminal.finish()
+        assert code == 0
+        for command in ("analyze", "report"):
+            assert re.search(rf"greenopt {command} +mine{re.escape(storage)}", re.sub(r"\s*\n", "", words))
     again = desk.open("watch", "mine", "--storage", postgres_url, size=(80, 24))
     again.read_until("2/2")
     again.press("q")

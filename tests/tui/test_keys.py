@@ -338,7 +338,7 @@ async def test_the_log_tells_the_course(watch: Watch) -> None:
         await press(pilot, "6")
         shot = app.export_screenshot().replace("&#160;", " ")
         assert "study begins with pid 4711 on node7: gpu 0" in shot
-        assert "study ends: equal_failures (out_of_memory)" in shot
+        assert "study stopped: the last trials all failed (out_of_memory)" in shot
 
 
 async def test_the_end_is_announced_once_and_a_summary_stays(watch: Watch) -> None:
