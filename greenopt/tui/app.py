@@ -62,13 +62,13 @@ class WatchApp(App[None]):
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(at), f"tab('{name}')", name.capitalize(), show=False) for at, name in enumerate(TABS, 1)),
+        Binding("q", "quit", "Leave"),
+        Binding("question_mark", "help", "Help", key_display="?"),
         Binding("p", "pause", "Pause"),
         Binding("s", "stop", "Stop"),
         Binding("k", "stop_now", "Stop now"),
-        Binding("q", "quit", "Leave"),
         Binding("ctrl+q", "quit", "Leave", show=False, priority=True),
         Binding("ctrl+c", "explain_leaving", show=False, system=True, priority=True),
-        Binding("question_mark", "help", "Help", key_display="?"),
         Binding("y", "copy_setting", "Copy"),
         Binding("e", "export", "Export"),
         Binding("o", "dashboard", "Dashboard"),
@@ -243,7 +243,9 @@ class WatchApp(App[None]):
 
     def action_commands(self) -> None:
         """Offer the commands that come next."""
-        self.push_screen(Commands(self._commands), self._copy_command)
+        steering = () if self.model.is_running else ("pause", "resume", "stop")
+        commands = [command for command in self._commands if command[0].split()[1] not in steering]
+        self.push_screen(Commands(commands), self._copy_command)
 
     def action_help(self) -> None:
         """Show keys and signs."""

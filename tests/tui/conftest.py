@@ -14,7 +14,11 @@ from greenopt.tui.app import WatchApp
 from greenopt.tui.reader import StudyReader
 from tests.tui.studies import CASES, NOW, Written
 
-COMMANDS = [("greenopt analyze paper", "Tell parameters apart."), ("greenopt export paper", "Write a table.")]
+COMMANDS = [
+    ("greenopt analyze paper", "Tell parameters apart."),
+    ("greenopt export paper", "Write a table."),
+    ("greenopt pause paper", "Start no new trials."),
+]
 
 
 class FakeSteering:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static, TabbedContent
+from textual.widgets import Input, OptionList, Static, TabbedContent
 from textual.widgets._footer import FooterKey
 
 from greenopt.control import Request
@@ -223,6 +223,16 @@ async def test_c_offers_commands_and_copies_the_chosen_one(watch: Watch) -> None
         assert app.clipboard == "greenopt export paper"
         await press(pilot, "c", "escape")
         assert not isinstance(app.screen, Commands)
+
+
+@pytest.mark.parametrize(("case", "offered"), [("running", True), ("finished", False)])
+async def test_c_offers_to_steer_only_what_runs(watch: Watch, case: str, offered: bool) -> None:
+    app = watch(case)
+    async with watched(app) as pilot:
+        await press(pilot, "c")
+        options = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        assert any("greenopt export" in option for option in options)
+        assert any("greenopt pause" in option for option in options) is offered
 
 
 async def test_help_shows_keys_and_signs_and_goes(watch: Watch) -> None:

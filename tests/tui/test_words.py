@@ -1,6 +1,8 @@
 """Signs, filters, outlooks, effects: what they say of given trials."""
 
+import re
 import tomllib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.outlook import Outlook, Remaining
 from greenopt.tui.overview import summary_text
+from greenopt.tui.panes import effects_text, slot_texts
 from greenopt.tui.parameter_effects import Moments, ParameterEffects
 from greenopt.tui.plots import LinearAxis, LogAxis
 from greenopt.tui.reader import StudyReader
@@ -175,6 +178,18 @@ def test_the_overview_of_a_study_that_was_stopped_says_by_what(
     assert state_text(model).plain == stands
     assert stands in summary_text(model, 80).plain.splitlines()
     assert comes_next in summary_text(model, 80).plain
+
+
+@pytest.mark.parametrize("width", [77, 88, 116, 196])
+def test_no_energy_of_a_parameter_and_no_setting_of_a_slot_is_cut_in_two(
+    width: int, written: Callable[[str], Written]
+) -> None:
+    model = model_of(written("two_gpus"))
+    effects = [line for line in effects_text(model, width).plain.splitlines()[1:] if line]
+    energies = [line for line in effects if re.search(r"\d\.\d{3} ", line)]
+    assert len(energies) > 20
+    assert all(re.search(r"[\d.]+ Wh ", line) for line in energies)
+    assert all(len(line) <= width for line in (*effects, *slot_texts(model, width).plain.splitlines()))
 
 
 def test_a_spent_budget_is_seen_from_another_machine_too(tmp_path: Path) -> None:
