@@ -39,8 +39,11 @@ def print_closing(
     spent = _spent(snapshot)
     if spent:
         console.print(spent, highlight=False, soft_wrap=True)
-    commands = f"greenopt dashboard {folder.name}  ·  greenopt export {folder.name}"
-    console.print(f"results: {folder.path}  ·  {commands}", highlight=False, soft_wrap=True)
+    # Nothing can be said of a study without a completed trial.
+    telling = ("analyze", "report") if snapshot.count("complete") else ()
+    commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))
+    console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"next: {commands}", highlight=False, soft_wrap=True)
 
 
 def _spent(snapshot: StudySnapshot) -> str:

@@ -1,5 +1,6 @@
 """`greenopt watch`: a study live in the terminal; and what `greenopt run` does in one."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) 
     folder = RunFolder(runs.resolve() / study)
     url = storage or folder.storage()
     model = _show(folder, url)
-    print(_parting_words(model, folder))
+    print(_parting_words(model, folder, url))
 
 
 def run_attached(console: "Console", spec: "StudySpec", storage: str | None, runs: Path) -> ExitCode | int:
@@ -67,14 +68,19 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
 
     from greenopt.errors import GreenoptError
 
-    gc.disable()  # until the view is up: nothing that is imported or read first is garbage, and looking costs a tenth
+    # What is imported and read first is no garbage; looking there costs a tenth of the opening, and keys wait for it.
+    gc.disable()
     from greenopt.tui.app import WatchApp
     from greenopt.tui.reader import StudyReader
     from greenopt.tui.steering import StudySteering
 
+    def collect_what_comes_now() -> None:
+        gc.freeze()
+        gc.enable()
+
     reader = StudyReader(folder, url)
-    app = WatchApp(reader, StudySteering(folder, url, Path.cwd()), commands=_next_commands(folder.name))
-    app.call_later(gc.enable)
+    steering = StudySteering(folder, url, Path.cwd())
+    app = WatchApp(reader, steering, commands=_next_commands(folder, url), when_shown=collect_what_comes_now)
     try:
         app.run()
     finally:
@@ -102,30 +108,49 @@ def _after(
             f"the coordinator of study {folder.name} ended without a word (exit code {launched.exit_code}): "
             f"{launched.last_line()}; see {folder.coordinator_log}. The same command goes on with it"
         )
-    print(_parting_words(model, folder))
+    print(_parting_words(model, folder, url))
     return ExitCode.DONE
 
 
-def _parting_words(model: "StudyModel", folder: "RunFolder") -> str:
-    """How to come back."""
+def _parting_words(model: "StudyModel", folder: "RunFolder", url: str) -> str:
+    """How to come back; after the end what came of it and what comes next."""
+    from greenopt.tui.headlines import state_text
+
     name = folder.name
     if model.is_running and model.end is None and model.holder is not None:
         where = f"pid {model.holder['pid']} on {model.holder['host']}"
-        paused = ", paused" if model.conduct == "paused" else ""
-        return (
-            f"study {name} goes on ({where}{paused})\n"
-            f"  greenopt watch {name}   to return\n"
-            f"  greenopt stop {name}    to end it"
-        )
-    counted = f"{model.counts['complete']} of {model.spec.study.trials} trials completed"
-    return f"study {name} is not running ({counted})\n  greenopt export {name}   writes its trials"
+        words = f"study {name} goes on ({where}{', paused' if model.conduct == 'paused' else ''})"
+        commands = {"watch": "to return"} | ({"stop": "to end it"} if _is_here(folder) else {})
+    else:
+        completed = model.counts["complete"]
+        counted = f"{completed} of {model.spec.study.trials} trials completed"
+        words = f"study {name}: {state_text(model).plain[2:]} ({counted})"
+        telling = {"analyze": "says what saves energy", "report": "writes figures and a report"} if completed else {}
+        commands = telling | {"export": "writes its trials"}
+    width = max(map(len, commands))
+    where = _where(folder, url)
+    return "\n".join(
+        [words, *(f"  greenopt {each:<{width}} {name}{where}   {what}" for each, what in commands.items())]
+    )
 
 
-def _next_commands(name: str) -> list[tuple[str, str]]:
+def _next_commands(folder: "RunFolder", url: str) -> list[tuple[str, str]]:
     """Commands for this study that this program has, with the first line of their help."""
     from greenopt.cli import app
 
-    wanted = ("analyze", "report", "confirm", "export", "dashboard", "pause", "resume", "stop")
+    steering = ("pause", "resume", "stop") if _is_here(folder) else ()
     known = {command.name: command.callback for command in app.registered_commands}
+    wanted = ("analyze", "report", "confirm", "export", "dashboard", *steering)
     docs = ((each, known[each].__doc__) for each in wanted if known.get(each) is not None)
-    return [(f"greenopt {each} {name}", (doc or "").strip().splitlines()[0]) for each, doc in docs]
+    where = _where(folder, url)
+    return [(f"greenopt {each} {folder.name}{where}", (doc or "").strip().splitlines()[0]) for each, doc in docs]
+
+
+def _is_here(folder: "RunFolder") -> bool:
+    """Whether the study runs, or ran, on this machine."""
+    return folder.study_file.exists()
+
+
+def _where(folder: "RunFolder", url: str) -> str:
+    """What a command for a study of another machine needs beside its name, without the password."""
+    return "" if _is_here(folder) else f" --storage {re.sub(r':[^:/@]*@', ':***@', url)}"

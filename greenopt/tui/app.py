@@ -15,14 +15,15 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static, TabbedContent, TabPane
+from textual.widgets import Static, TabbedContent, TabPane
 
 from greenopt.control import Request
 from greenopt.course import Conduct
 from greenopt.errors import GreenoptError
 from greenopt.tui import themes
 from greenopt.tui.dialogs import Commands, Help, Question
-from greenopt.tui.headlines import title_text
+from greenopt.tui.headlines import end_words, title_text
+from greenopt.tui.keys_last import KeysLast
 from greenopt.tui.model import StudyModel
 from greenopt.tui.overview import Overview
 from greenopt.tui.panes import CoursePane, ParametersPane, ParetoPane, SlotsPane
@@ -61,13 +62,13 @@ class WatchApp(App[None]):
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(at), f"tab('{name}')", name.capitalize(), show=False) for at, name in enumerate(TABS, 1)),
+        Binding("q", "quit", "Leave"),
+        Binding("question_mark", "help", "Help", key_display="?"),
         Binding("p", "pause", "Pause"),
         Binding("s", "stop", "Stop"),
         Binding("k", "stop_now", "Stop now"),
-        Binding("q", "quit", "Leave"),
         Binding("ctrl+q", "quit", "Leave", show=False, priority=True),
         Binding("ctrl+c", "explain_leaving", show=False, system=True, priority=True),
-        Binding("question_mark", "help", "Help", key_display="?"),
         Binding("y", "copy_setting", "Copy"),
         Binding("e", "export", "Export"),
         Binding("o", "dashboard", "Dashboard"),
@@ -89,6 +90,7 @@ class WatchApp(App[None]):
         commands: Iterable[tuple[str, str]] = (),
         clock: Callable[[], datetime] = _local_now,
         poll_s: float | None = POLL_S,
+        when_shown: Callable[[], None] = lambda: None,
     ) -> None:
         """Watch a study.
 
@@ -98,11 +100,12 @@ class WatchApp(App[None]):
             commands: command lines that may come next, and what they do.
             clock: the time now.
             poll_s: seconds between two readings; None to read once.
+            when_shown: called once, after the first reading has been drawn.
         """
         super().__init__()
         self._reader, self._steering = reader, steering
         self._commands = tuple(commands)
-        self._clock, self._poll_s = clock, poll_s
+        self._clock, self._poll_s, self._when_shown = clock, poll_s, when_shown
         self._is_reading = False
         self.model = StudyModel(reader.spec)
         self.failure: Exception | None = None
@@ -116,7 +119,7 @@ class WatchApp(App[None]):
                 label = "GPUs" if name == "gpus" else name.capitalize()
                 with TabPane(f"{at} {label}", id=name):
                     yield pane
-        yield Footer()
+        yield KeysLast()
 
     def on_mount(self) -> None:
         """Begin to read."""
@@ -148,6 +151,8 @@ class WatchApp(App[None]):
     @on(StudyRead)
     def _take(self, message: StudyRead) -> None:
         self._is_reading = False
+        if not self.model.has_been_read:
+            self.call_after_refresh(self._when_shown)
         self.model.apply(message.batch)
         self._announce_end()
         self._draw()
@@ -157,8 +162,7 @@ class WatchApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_changed(self, message: TabbedContent.TabActivated) -> None:
         focused = _FOCUSED.get(message.pane.id or "")
-        if focused is not None:
-            self.query_one(focused).focus()
+        self.screen_stack[0].set_focus(None if focused is None else self.query_one(focused))
         self.call_after_refresh(self._draw)
 
     @on(TrialTable.Opened)
@@ -239,7 +243,9 @@ class WatchApp(App[None]):
 
     def action_commands(self) -> None:
         """Offer the commands that come next."""
-        self.push_screen(Commands(self._commands), self._copy_command)
+        steering = () if self.model.is_running else ("pause", "resume", "stop")
+        commands = [command for command in self._commands if command[0].split()[1] not in steering]
+        self.push_screen(Commands(commands), self._copy_command)
 
     def action_help(self) -> None:
         """Show keys and signs."""
@@ -306,11 +312,11 @@ class WatchApp(App[None]):
 
     def _announce_end(self) -> None:
         """Say once that the study ended while it was watched."""
-        has_ended = self.model.end is not None
-        if has_ended and self._has_ended is False:
-            self.notify(f"the study has ended: {self.model.end.end if self.model.end else ''}; q leaves", timeout=30)
+        end = self.model.end
+        if end is not None and self._has_ended is False:
+            self.notify(f"the study has ended: {end_words(end.end)}; q leaves", timeout=30)
             self.bell()
-        self._has_ended = has_ended
+        self._has_ended = end is not None
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave without a traceback; the command that opened the view says what happened."""

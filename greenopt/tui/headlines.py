@@ -18,24 +18,39 @@ _CONDUCT = {
 }
 _ENDS = {
     StudyEnd.DONE: ("■ done", f"bold {GREEN}"),
-    StudyEnd.STOPPED: ("■ stopped", f"bold {ORANGE}"),
+    StudyEnd.STOPPED: ("■ stopped on request", f"bold {ORANGE}"),
     StudyEnd.EQUAL_FAILURES: ("× stopped: the last trials all failed", f"bold {VERMILION}"),
     StudyEnd.BUDGET_SPENT: ("■ stopped: the energy budget is spent", f"bold {VERMILION}"),
     StudyEnd.SPACE_EXHAUSTED: ("■ done: every setting was tried", f"bold {GREEN}"),
 }
 
 
+def end_words(end: StudyEnd) -> str:
+    """Why a study ended: `stopped: the energy budget is spent`."""
+    return _ENDS[end][0][2:]
+
+
+def end_of(model: StudyModel) -> StudyEnd | None:
+    """Why the study ended, as its course says or, from another machine, its trials; None if it runs or was cut off."""
+    if model.end is not None:
+        return model.end.end
+    if model.is_running:
+        return None
+    if model.settled >= model.spec.study.trials:
+        return StudyEnd.DONE
+    budget_wh = model.spec.study.energy_budget_wh
+    return StudyEnd.BUDGET_SPENT if budget_wh is not None and model.spent().energy_wh >= budget_wh else None
+
+
 def state_text(model: StudyModel) -> Text:
     """What the study is doing: running, paused, stopping, done, or that nobody runs it."""
     if model.problem is not None:
         return Text("! storage does not answer", f"bold {VERMILION}")
-    if model.end is not None:
-        return Text(*_ENDS[model.end.end])
-    if model.is_running:
-        return Text(*_CONDUCT[model.conduct])
-    if model.settled >= model.spec.study.trials:
-        return Text(*_ENDS[StudyEnd.DONE])
-    return Text("■ not running", f"bold {ORANGE}")
+    end = end_of(model)
+    if end is not None:
+        text = Text(*_ENDS[end])
+        return text.append(", at once") if end is StudyEnd.STOPPED and model.conduct is Conduct.STOPPING_NOW else text
+    return Text(*_CONDUCT[model.conduct]) if model.is_running else Text("■ not running", f"bold {ORANGE}")
 
 
 def title_text(model: StudyModel, now: datetime, width: int) -> Text:

@@ -6,7 +6,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, Vertical
 
-from greenopt.course import Conduct
+from greenopt.course import Conduct, StudyEnd
 from greenopt.tui import headlines, trial_lines
 from greenopt.tui.fitted import Fitted
 from greenopt.tui.live_trial import LiveTrial
@@ -154,6 +154,8 @@ def summary_text(model: StudyModel, width: int) -> Text:
 def _ending_words(model: StudyModel) -> str:
     if model.end is not None and model.end.failure is not None:
         return f"reason: {model.end.failure}; tab 2, enter: the trial's log"
+    if headlines.end_of(model) is StudyEnd.BUDGET_SPENT:
+        return "`greenopt run` goes on once study.energy_budget_wh is raised"
     if model.settled < model.spec.study.trials:
         return "`greenopt run` with its file goes on with it"
     return f"{model.counts['complete']} of {model.spec.study.trials} trials completed"

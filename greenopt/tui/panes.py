@@ -21,6 +21,7 @@ from greenopt.course import (
 from greenopt.events import EnergySource, PowerSampled
 from greenopt.tui import trial_lines
 from greenopt.tui.fitted import Fitted
+from greenopt.tui.headlines import end_words
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.overview import idle_words, live_in, slot_names
@@ -92,7 +93,10 @@ def effects_text(model: StudyModel, width: int) -> Text:
     most = max((each.effect.energy_wh.mean for _, values in groups for each in values), default=0.0)
     room = max(0, min(30, (width - 96) // 2))
     bars = " " * (room + 2 if room else 0)
-    head = f"{'parameter':<20}{'value':<22}{'trials':>6}  {'accuracy':>8} {'+-':<6}{bars}{'energy':>15} {'+-':<7}"
+    narrow, wide = (6, 7) if width >= 88 else (0, 0)  # the spreads are left out where the energies would be cut
+    spread = "+-" if narrow else ""
+    head = f"{'parameter':<20}{'value':<22}{'trials':>6}  {'accuracy':>8} {spread:<{narrow}}{bars}{'energy':>15} "
+    head += f"{spread:<{wide}}"
     lines = [Text(head, "bold")]
     for name, values in groups:
         for at, each in enumerate(values):
@@ -100,21 +104,22 @@ def effects_text(model: StudyModel, width: int) -> Text:
             line = Text.assemble((f"{name if at == 0 else '':<20}", "bold"), f"{each.value:<22}")
             line.append(f"{accuracy.count:>6}  ", GREY if accuracy.count < 3 else "")
             line.append(f"{fraction_words(accuracy.mean if accuracy.count else None):>8} ", "bold")
-            line.append(f"{_spread_words(accuracy, digits=3):<6}", GREY).append(_mean_bar(accuracy, best, room), GREEN)
+            line.append(_spread_words(accuracy, narrow, digits=3), GREY).append(_mean_bar(accuracy, best, room), GREEN)
             line.append(f"{energy_words(energy.mean if energy.count else None, source):>15} ", "bold")
-            line.append(f"{_spread_words(energy):<7}", GREY).append(_mean_bar(energy, most, room), BLUE)
+            line.append(_spread_words(energy, wide), GREY).append(_mean_bar(energy, most, room), BLUE)
             lines.append(line)
-    lines += [Text(), Text("mean and standard deviation over whatever the other parameters were: a first look", GREY)]
+    what = "mean and standard deviation" if spread else "mean"
+    lines += [Text(), Text(f"{what} over whatever the other parameters were: a first look", GREY)]
     for line in lines:
         line.truncate(max(20, width))
     return Text("\n").join(lines)
 
 
-def _spread_words(moments: Moments, digits: int | None = None) -> str:
+def _spread_words(moments: Moments, cells: int, digits: int | None = None) -> str:
     deviation = moments.deviation
-    if deviation is None:
-        return ""
-    return f"{deviation:.{digits}f}" if digits else significant(deviation, 2)
+    if deviation is None or not cells:
+        return " " * cells
+    return f"{f'{deviation:.{digits}f}' if digits else significant(deviation, 2):<{cells}}"
 
 
 def _mean_bar(moments: Moments, most: float, room: int) -> str:
@@ -131,10 +136,11 @@ class SlotsPane(VerticalScroll):
 
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw all slots."""
-        self.query_one("#devices", Fitted).fit(lambda width, _: _slot_texts(model, width))
+        self.query_one("#devices", Fitted).fit(lambda width, _: slot_texts(model, width))
 
 
-def _slot_texts(model: StudyModel, width: int) -> Text:
+def slot_texts(model: StudyModel, width: int) -> Text:
+    """What each slot's device does, a paragraph each."""
     blocks = [_slot_text(model, slot, width) for slot in slot_names(model)] if model.is_running else []
     nothing = Text("nothing runs now; what each trial drew is on its page (tab 2, enter)", GREY)
     return Text("\n\n").join(blocks) if blocks else nothing
@@ -159,8 +165,8 @@ def _slot_text(model: StudyModel, slot: str, width: int) -> Text:
         lines.append(Text(f"! flagged: {', '.join(live.flags)}", VERMILION))
     row = model.rows[live.trial]
     lines.append(Text(setting_words({name: row[name] for name in model.spec.space.distributions}), GREY))
-    for line in lines:
-        line.truncate(width, overflow="ellipsis")
+    for line in lines[1:]:
+        line.truncate(width - 2, overflow="ellipsis")
     return Text("\n  ").join(lines)
 
 
@@ -175,13 +181,14 @@ def _course_lines(live: LiveTrial, width: int) -> list[Text]:
         if not known:
             lines.append(Text(f"{name:<12} {MISSING:>11}  this device does not tell", GREY))
             continue
-        last = f"{known[-1]:.0f} {unit}" if unit != "GB" else f"{known[-1]:.1f} {unit}"
+        digits = 1 if unit == "GB" else 0
+        last = f"{known[-1]:.{digits}f} {unit}"
         if name == "power" and live.source == EnergySource.ESTIMATE:
             last = f"~{last} est."
         text = Text.assemble((f"{name:<12} ", GREY), (f"{last:>11}", "bold"), "  ")
         floor, ceiling = (0.0, 100.0) if unit == "%" else (None, None)
         text.append(sparkline(values, max(10, width - 64), floor, ceiling), style)
-        lines.append(text.append(f"  {min(known):.0f} to {max(known):.0f} {unit}, {span}", GREY))
+        lines.append(text.append(f"  {min(known):.{digits}f} to {max(known):.{digits}f} {unit}, {span}", GREY))
     return lines
 
 
@@ -242,5 +249,5 @@ def entry_text(entry: CourseEntry) -> Text:
         case ConductChanged():
             text.append(CONDUCT_WORDS[entry.conduct], ORANGE)
         case CoordinatorEnded():
-            text.append(f"study ends: {entry.end}{f' ({entry.failure})' if entry.failure else ''}", "bold")
+            text.append(f"study {end_words(entry.end)}{f' ({entry.failure})' if entry.failure else ''}", "bold")
     return text

@@ -196,8 +196,9 @@ class FrontPlot(Plot):
 
         self.clear()
         self.axes(is_log=is_log)
-        self.limits(placed(all_points))
-        self.line(_stepped(placed(front), right=max((x for x, _ in placed(all_points)), default=0.0)), GREEN)
+        everything = placed(all_points)
+        self.limits(everything)
+        self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
         for state, points in clouds.items():
             self.marks(_thinned(placed(points)), SIGNS[state].mark, SIGNS[state].style.split()[-1])
         self.marks(placed(front), SIGNS["front"].mark, GREEN)
@@ -318,7 +319,7 @@ def _thinned(points: Sequence[Pair]) -> list[Pair]:
     table = np.array(points)
     low, high = table.min(axis=0), table.max(axis=0)
     cells = np.floor((table - low) / np.where(high > low, high - low, 1.0) * _CELLS)
-    _, first = np.unique(cells, axis=0, return_index=True)
+    _, first = np.unique(cells[:, 0] * (_CELLS[1] + 1) + cells[:, 1], return_index=True)
     return [points[at] for at in first]
 
 

@@ -87,7 +87,7 @@ def _latencies_s(terminal: Terminal) -> list[tuple[float, str]]:
         ("2", "reverses"),
         ("r", "rising"),
         ("r", "falling"),
-        ("3", "least energy first"),
+        ("3", "Wh, log"),
         ("4", "parameter"),
         ("5", "utilisation"),
         ("1", "hypervolume"),

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,11 @@ from greenopt.tui.app import WatchApp
 from greenopt.tui.reader import StudyReader
 from tests.tui.studies import CASES, NOW, Written
 
-COMMANDS = [("greenopt analyze paper", "Tell parameters apart."), ("greenopt export paper", "Write a table.")]
+COMMANDS = [
+    ("greenopt analyze paper", "Tell parameters apart."),
+    ("greenopt export paper", "Write a table."),
+    ("greenopt pause paper", "Start no new trials."),
+]
 
 
 class FakeSteering:
@@ -62,9 +67,9 @@ def watch(written: Callable[[str], Written], steering: FakeSteering) -> Callable
     return lambda case: view(written(case), steering)
 
 
-def view(study: Written, steering: FakeSteering) -> WatchApp:
+def view(study: Written, steering: FakeSteering, **rest: Any) -> WatchApp:
     reader = StudyReader(study.folder, study.folder.default_storage)
-    return WatchApp(reader, steering, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None)
+    return WatchApp(reader, steering, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None, **rest)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static, TabbedContent
+from textual.widgets import Input, OptionList, Static, TabbedContent
+from textual.widgets._footer import FooterKey
 
 from greenopt.control import Request
 from greenopt.course import Conduct
@@ -16,7 +17,8 @@ from greenopt.tui.plots import FrontPlot
 from greenopt.tui.reader import Batch
 from greenopt.tui.trial_page import TrialPage
 from greenopt.tui.trial_table import TrialTable
-from tests.tui.conftest import FakeSteering
+from tests.tui.conftest import FakeSteering, view
+from tests.tui.studies import Written
 
 Watch = Callable[[str], WatchApp]
 
@@ -56,6 +58,29 @@ async def test_number_keys_show_the_tabs(watch: Watch) -> None:
         for at, name in enumerate(TABS, 1):
             await press(pilot, str(at))
             assert app.query_one(TabbedContent).active == name
+
+
+async def test_the_last_line_shows_the_keys_of_what_has_the_focus(watch: Watch) -> None:
+    app = watch("running")
+    async with watched(app) as pilot:
+        for tab, own in (("2", "Filter"), ("3", "Log/linear axis"), ("1", None)):
+            await press(pilot, tab)
+            await pilot.pause()
+            labels = [key.description for key in app.screen.query(FooterKey)]
+            assert "Pause" in labels
+            assert [label for label in labels if label in ("Filter", "Log/linear axis")] == ([own] if own else [])
+
+
+async def test_who_opens_the_view_is_told_once_when_its_figures_are_there(
+    written: Callable[[str], Written], steering: FakeSteering
+) -> None:
+    figures: list[str] = []
+    app = view(written("running"), steering, when_shown=lambda: figures.append(text_of(app, "#headlines")))
+    async with watched(app) as pilot:
+        app.post_message(app.StudyRead(Batch(holder=app.model.holder)))
+        await settle(pilot)
+    assert len(figures) == 1
+    assert "20/40" in figures[0]
 
 
 async def test_the_overview_answers_what_a_person_asks(watch: Watch) -> None:
@@ -200,6 +225,16 @@ async def test_c_offers_commands_and_copies_the_chosen_one(watch: Watch) -> None
         assert not isinstance(app.screen, Commands)
 
 
+@pytest.mark.parametrize(("case", "offered"), [("running", True), ("finished", False)])
+async def test_c_offers_to_steer_only_what_runs(watch: Watch, case: str, offered: bool) -> None:
+    app = watch(case)
+    async with watched(app) as pilot:
+        await press(pilot, "c")
+        options = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        assert any("greenopt export" in option for option in options)
+        assert any("greenopt pause" in option for option in options) is offered
+
+
 async def test_help_shows_keys_and_signs_and_goes(watch: Watch) -> None:
     app = watch("running")
     async with watched(app) as pilot:
@@ -313,7 +348,7 @@ async def test_the_log_tells_the_course(watch: Watch) -> None:
         await press(pilot, "6")
         shot = app.export_screenshot().replace("&#160;", " ")
         assert "study begins with pid 4711 on node7: gpu 0" in shot
-        assert "study ends: equal_failures (out_of_memory)" in shot
+        assert "study stopped: the last trials all failed (out_of_memory)" in shot
 
 
 async def test_the_end_is_announced_once_and_a_summary_stays(watch: Watch) -> None:

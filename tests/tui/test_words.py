@@ -1,22 +1,30 @@
 """Signs, filters, outlooks, effects: what they say of given trials."""
 
+import re
 import tomllib
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from greenopt.course import Conduct
 from greenopt.errors import UsageError
 from greenopt.spec import SearchSpace
-from greenopt.tui.headlines import energy_text, remaining_words, rough_words, spent_words
+from greenopt.tui.headlines import energy_text, remaining_words, rough_words, spent_words, state_text
 from greenopt.tui.live_trial import LiveTrial
 from greenopt.tui.model import StudyModel
 from greenopt.tui.outlook import Outlook, Remaining
+from greenopt.tui.overview import summary_text
+from greenopt.tui.panes import effects_text, slot_texts
 from greenopt.tui.parameter_effects import Moments, ParameterEffects
 from greenopt.tui.plots import LinearAxis, LogAxis
+from greenopt.tui.reader import StudyReader
 from greenopt.tui.setting_toml import setting_toml
 from greenopt.tui.signs import SIGNS, bar, sparkline
 from greenopt.tui.trial_filter import TrialFilter, ordered
 from tests.builders import study
+from tests.tui.studies import H100, Written, paper_like
 
 ROWS = [
     {"trial": 0, "accuracy": 0.5, "optimizer": "SGD", "batch_size": 32, "message": None},
@@ -147,3 +155,57 @@ def test_the_energy_spent_is_told_of_the_budget_where_the_study_has_one() -> Non
     with_budget = study(study={"energy_budget_wh": 5000.0})
     assert " of " not in energy_text(StudyModel(without)).plain
     assert "of 5 kWh" in energy_text(StudyModel(with_budget)).plain
+
+
+@pytest.mark.parametrize(
+    ("end", "conduct", "stands", "comes_next"),
+    [
+        ("stopped", Conduct.STOPPING, "■ stopped on request", "`greenopt run` with its file goes on with it"),
+        ("stopped", Conduct.STOPPING_NOW, "■ stopped on request, at once", "`greenopt run` with its file goes on"),
+        ("budget_spent", None, "■ stopped: the energy budget is spent", "once study.energy_budget_wh is raised"),
+        (None, None, "■ not running", "`greenopt run` with its file goes on with it"),
+    ],
+)
+def test_the_overview_of_a_study_that_was_stopped_says_by_what(
+    tmp_path: Path, end: str | None, conduct: Conduct | None, stands: str, comes_next: str
+) -> None:
+    written = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    written.completes("gpu 0")
+    if conduct is not None:
+        written.conducted(conduct)
+    written.ended(end) if end is not None else written.abandoned()
+    model = model_of(written)
+    assert state_text(model).plain == stands
+    assert stands in summary_text(model, 80).plain.splitlines()
+    assert comes_next in summary_text(model, 80).plain
+
+
+@pytest.mark.parametrize("width", [77, 88, 116, 196])
+def test_no_energy_of_a_parameter_and_no_setting_of_a_slot_is_cut_in_two(
+    width: int, written: Callable[[str], Written]
+) -> None:
+    model = model_of(written("two_gpus"))
+    effects = [line for line in effects_text(model, width).plain.splitlines()[1:] if line]
+    energies = [line for line in effects if re.search(r"\d\.\d{3} ", line)]
+    assert len(energies) > 20
+    assert all(re.search(r"[\d.]+ Wh ", line) for line in energies)
+    assert all(len(line) <= width for line in (*effects, *slot_texts(model, width).plain.splitlines()))
+
+
+def test_a_spent_budget_is_seen_from_another_machine_too(tmp_path: Path) -> None:
+    spec = paper_like(8)
+    spent = spec.model_copy(update={"study": spec.study.model_copy(update={"energy_budget_wh": 1.0})})
+    written = Written(tmp_path, spent, {"gpu 0": H100})
+    written.completes("gpu 0")
+    written.folder.course.unlink()
+    written.abandoned()
+    assert state_text(model_of(written)).plain == "■ stopped: the energy budget is spent"
+    written.held_by()
+    assert state_text(model_of(written)).plain == "▶ running"
+
+
+def model_of(written: Written) -> StudyModel:
+    reader = StudyReader(written.folder, written.folder.default_storage)
+    model = StudyModel(reader.spec)
+    model.apply(reader.read())
+    return model

@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from greenopt.errors import UsageError
+from greenopt.errors import GreenoptError, UsageError
 from greenopt.events import Outcome
 from greenopt.live_rows import LiveRows
 from greenopt.search import Search, open_storage, read_study
@@ -88,3 +88,31 @@ def test_what_is_not_there_is_one_line_and_makes_no_file(tmp_path: Path, url: st
         LiveRows("tried", f"sqlite:///{tmp_path / 'other.db'}")
     with pytest.raises(UsageError, match="not a database URL"):
         LiveRows("tried", "nonsense")
+
+
+@pytest.mark.parametrize(("name", "written"), [("a b#1ü", "a b#1ü"), ("a b", "a%20b"), ("c", "c")])
+def test_a_file_of_any_name_is_the_one_that_optuna_opens(tmp_path: Path, name: str, written: str) -> None:
+    (tmp_path / name).mkdir()
+    url = f"sqlite:///{tmp_path}/{written}/study.db{'?timeout=5' if name == 'c' else ''}"
+    Search(SPEC, open_storage(url)).ask()
+    assert LiveRows("tried", url).changed(PARAMETERS) == as_optuna_has_it(url)
+
+
+def test_a_storage_that_goes_is_one_line_each_time_and_is_not_made_again(search: Search, url: str) -> None:
+    rows = LiveRows("tried", url)
+    search.ask()
+    file = Path(url.removeprefix("sqlite:///"))
+    kept = file.rename(file.with_name("kept.db"))
+    for ask in (rows.holder, lambda: rows.changed(PARAMETERS)):
+        with pytest.raises(GreenoptError, match=r"^storage sqlite:///\S*study.db: unable to open database file$"):
+            ask()
+    assert not file.exists()
+    kept.rename(file)
+    assert [row["state"] for row in rows.changed(PARAMETERS)] == ["running"]
+
+
+def test_what_is_no_database_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "study.db"
+    file.write_text("no database, but more than the hundred bytes of a head" * 20)
+    with pytest.raises(UsageError, match=r"cannot be read: file is not a database$"):
+        LiveRows("tried", f"sqlite:///{file}")
