@@ -2,6 +2,7 @@
 
 import sys
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from greenopt.errors import UsageError
@@ -9,7 +10,7 @@ from greenopt.events import Outcome
 from greenopt.footprint import Footprint
 from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
-from greenopt.spec import StudySpec
+from greenopt.spec import Choice, Internal, StudySpec
 from greenopt.study_rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data_files import check_data
@@ -23,7 +24,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
         file: where it was read, for messages.
 
     Raises:
-        UsageError: the sampler does not fit or the data are not there; one line that starts with the file.
+        UsageError: the sampler does not fit, the data are not there, or what runs int8 models is not installed; one line that starts with the file.
     """
     try:
         build_sampler(spec, 0)
@@ -35,6 +36,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
         raise UsageError(f"{file}: energy.{error}") from None
     if spec.study.objective is not None:
         _check_objective(spec, file, spec.study.objective)
+    _check_int8_runtime(spec, file)
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
         raise UsageError(f"{file}: data.name: {problem}")
@@ -49,3 +51,14 @@ def _check_objective(spec: StudySpec, file: Path, reference: str) -> None:
     taken = {*COLUMNS, *figures, "began", "ended"} & set(spec.space.distributions)
     if taken:
         raise UsageError(f"{file}: space.{min(taken)}: is the name of a figure of every trial; choose another")
+
+
+def _check_int8_runtime(spec: StudySpec, file: Path) -> None:
+    """Check that what runs int8 models is installed; a trial would miss it only after its training."""
+    internal = spec.space.distributions.get("internal")
+    wanted = isinstance(internal, Choice) and Internal.POST_QUANTIZATION in internal.values
+    if wanted and not spec.space.own and find_spec("ai_edge_litert") is None:
+        raise UsageError(
+            f"{file}: space.internal: post_quantization runs its int8 models by ai-edge-litert, which is not installed; "
+            "install it, or leave the value out"
+        )
