@@ -24,7 +24,8 @@ def check_study(spec: StudySpec, file: Path) -> None:
         file: where it was read, for messages.
 
     Raises:
-        UsageError: the sampler does not fit, the data are not there, or what runs int8 models is not installed; one line that starts with the file.
+        UsageError: the sampler does not fit, the data are not there, or what runs int8 models is not installed; one
+            line that starts with the file.
     """
     try:
         build_sampler(spec, 0)
@@ -59,6 +60,6 @@ def _check_int8_runtime(spec: StudySpec, file: Path) -> None:
     wanted = isinstance(internal, Choice) and Internal.POST_QUANTIZATION in internal.values
     if wanted and not spec.space.own and find_spec("ai_edge_litert") is None:
         raise UsageError(
-            f"{file}: space.internal: post_quantization runs its int8 models by ai-edge-litert, which is not installed; "
+            f"{file}: space.internal: post_quantization needs ai-edge-litert, which is not installed; "
             "install it, or leave the value out"
         )
