@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,9 +52,15 @@ class CompilerCache:
     what it loads may not fit the machine.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Keep under a folder, apart for each version of TensorFlow."""
-        self._folder = folder / "xla" / f"tensorflow-{version('tensorflow')}"
+    def __init__(self, folder: Path, flags: str = "") -> None:
+        """Keep under a folder, apart for each version of TensorFlow and each set of XLA's flags.
+
+        Args:
+            folder: of all that greenopt keeps.
+            flags: that programs are compiled with; XLA itself would take one compiled with others.
+        """
+        compiled_by = f"tensorflow-{version('tensorflow')}-{sha256(flags.encode()).hexdigest()[:8]}"
+        self._folder = folder / "xla" / compiled_by
         self._tuned = self._folder / "autotuned.pb"
         self._found = self._folder / f"autotuned-{os.getpid()}.pb"
 
@@ -88,7 +95,7 @@ def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | N
     folder = cache_folder()
     if folder is None:
         return None
-    cache = CompilerCache(folder)
+    cache = CompilerCache(folder, environment["XLA_FLAGS"])
     try:
         cache.use(environment)
     except OSError:

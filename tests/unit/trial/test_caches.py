@@ -35,6 +35,16 @@ def test_the_users_own_flags_stay_and_come_last(tmp_path: Path, monkeypatch: pyt
     assert environment["TF_XLA_FLAGS"].endswith("--tf_xla_auto_jit=0")
 
 
+def test_programs_of_other_flags_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path))
+    places = []
+    for flags in ("--xla_gpu_autotune_level=0", "--xla_gpu_autotune_level=4", "--xla_gpu_autotune_level=0"):
+        environment = {"XLA_FLAGS": flags}
+        prepare_compiler(environment)
+        places.append(environment["TF_XLA_FLAGS"].split("persistent_cache_directory=")[1].split()[0])
+    assert places[0] == places[2] != places[1]
+
+
 def test_what_the_autotuner_found_is_loaded_from_the_second_trial_on(tmp_path: Path) -> None:
     first: dict[str, str] = {}
     cache = CompilerCache(tmp_path)
