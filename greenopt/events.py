@@ -103,6 +103,7 @@ class TrialStarted(_Record):
     Attributes:
         utc: the wall clock's time; of an imported run the time that its log gives, in whatever zone.
         pid: its process; None of an imported run, as is `host`.
+        gpu_memory_bytes: size of the GPU's memory.
     """
 
     kind: Literal["trial_started"] = "trial_started"
@@ -113,6 +114,7 @@ class TrialStarted(_Record):
     host: str | None = None
     gpu_uuid: str | None = None
     gpu_name: str | None = None
+    gpu_memory_bytes: int | None = None
     driver: str | None = None
 
 

@@ -105,6 +105,7 @@ def _started(spec: TrialSpec) -> TrialStarted:
         host=socket.gethostname(),
         gpu_uuid=spec.gpu_uuid,
         gpu_name=gpu.name if gpu else None,
+        gpu_memory_bytes=gpu.memory_bytes if gpu else None,
         driver=gpu.driver if gpu else None,
     )
 

@@ -40,15 +40,15 @@ def curves_text(live: LiveTrial, width: int) -> Text:
     return text.append(sparkline(losses, room), ORANGE)
 
 
-def device_text(samples: Sequence[PowerSampled], width: int) -> Text:
-    """Power with its course, temperature, utilisation, memory."""
+def device_text(samples: Sequence[PowerSampled], width: int, memory_bytes: int | None = None) -> Text:
+    """Power with its course, temperature, utilisation, memory in use of all the device has."""
     last = samples[-1] if samples else None
     text = Text("power ", GREY)
     if last is None:
         return text.append("no sample yet", GREY)
     is_estimate = last.source == EnergySource.ESTIMATE
     text.append(watts_words(last.power_w, is_estimate=is_estimate), "bold").append(" ")
-    tail = Text("  ".join(["", *_vitals_words(last)]))
+    tail = Text("  ".join(["", *_vitals_words(last, memory_bytes)]))
     room = max(0, width - text.cell_len - tail.cell_len)
     text.append(sparkline([sample.power_w for sample in samples], min(room, 40)), BLUE)
     return text + tail
@@ -110,12 +110,13 @@ def reason_words(row: Mapping[str, Any]) -> str:
     return ": ".join(str(part) for part in (reason, message) if part)
 
 
-def _vitals_words(sample: PowerSampled) -> list[str]:
+def _vitals_words(sample: PowerSampled, memory_bytes: int | None) -> list[str]:
     words = []
     if sample.temperature_c is not None:
         words.append(f"{sample.temperature_c:.0f} °C")
     if sample.utilisation is not None:
         words.append(f"{sample.utilisation:.0%} busy")
     if sample.memory_bytes is not None:
-        words.append(f"{sample.memory_bytes / 1e9:.1f} GB")
+        whole = "" if memory_bytes is None else f" of {memory_bytes / 1e9:.0f}"
+        words.append(f"{sample.memory_bytes / 1e9:.1f}{whole} GB")
     return words

@@ -248,6 +248,7 @@ class Written:
             host="node7",
             gpu_uuid=device.gpu,
             gpu_name=device.name if device.gpu else None,
+            gpu_memory_bytes=85_520_809_984 if device.gpu else None,
         )
         idle_w = 71.0 if device.gpu else None
         idle = "measured before this trial" if device.gpu else "not measured on a CPU"
