@@ -153,7 +153,8 @@ class Plot(PlotWidget):
         air = 0.04 * (float(x.max() - x.min()) or abs(float(x.max())) or 1.0)
         self.set_xlimits(float(x.min()) - air, float(x.max()) + air)
         rise = float(y.max() - y.min()) or abs(float(y.max())) or 1.0
-        low = 0.0 if from_zero else float(y.min()) - 0.06 * rise
+        least = float(y.min())
+        low = 0.0 if from_zero else max(min(0.0, least), least - 0.06 * rise)
         self.set_ylimits(low, float(y.max()) + 0.08 * rise)
 
 
@@ -197,7 +198,8 @@ class FrontPlot(Plot):
         self.clear()
         self.axes(is_log=is_log)
         everything = placed(all_points)
-        self.limits(everything)
+        # Good accuracies lie close together; from zero on, they would share a few lines of the screen.
+        self.limits(everything, from_zero=not everything)
         self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
         for state, points in clouds.items():
             self.marks(_thinned(placed(points)), SIGNS[state].mark, SIGNS[state].style.split()[-1])
