@@ -1,7 +1,7 @@
 """Energy of GPUs and hosts: sources, the meter, idle baseline, carbon and cost."""
 
 from greenopt.energy.carbon import carbon_g, cost, g_per_kwh
-from greenopt.energy.gpus import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, visible_gpus
+from greenopt.energy.gpus import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, shown_gpus, visible_gpus
 from greenopt.energy.host import CpuTimeEstimate, RaplDomains, RaplSource
 from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measure_idle_w
 from greenopt.energy.keras_callback import EnergyCallback
@@ -44,6 +44,7 @@ __all__ = [
     "measure_idle_w",
     "open_device",
     "open_source",
+    "shown_gpus",
     "sum_of_devices",
     "visible_gpus",
 ]

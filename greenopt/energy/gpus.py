@@ -4,7 +4,7 @@ Invariant: a GPU is known by its UUID; an index means something only together wi
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,20 @@ def foreign_pids(
     if len(others) == len(reported) and hidden:
         others.remove(hidden[0])
     return others
+
+
+def shown_gpus(gpus: list[Gpu], environment: Mapping[str, str]) -> list[Gpu]:
+    """The GPUs that CUDA shows to a process with this environment, in its order.
+
+    Args:
+        gpus: all boards, in NVML's order.
+        environment: holds CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, or neither.
+
+    Raises:
+        UsageError: as `visible_gpus`.
+    """
+    order = environment.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    return visible_gpus(gpus, environment.get("CUDA_VISIBLE_DEVICES"), order)
 
 
 def visible_gpus(gpus: list[Gpu], cuda_visible_devices: str | None, device_order: str = "PCI_BUS_ID") -> list[Gpu]:

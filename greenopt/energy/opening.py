@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from greenopt.energy.gpu_source import NvmlSource
-from greenopt.energy.gpus import list_gpus, named_gpu, visible_gpus
+from greenopt.energy.gpus import list_gpus, named_gpu, shown_gpus
 from greenopt.energy.host import POWERCAP, CpuTimeEstimate, RaplDomains
 from greenopt.energy.nvml import Nvml
 from greenopt.energy.source import PowerSource, ReadError, UnreadableSource
@@ -21,11 +21,7 @@ def open_device(gpu: str | None = None, *, cpu_w_per_core: float = EnergySpec().
     Raises:
         UsageError: there is no such GPU.
     """
-    if gpu is None:
-        order = os.environ.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
-        chosen = visible_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"), order)
-    else:
-        chosen = [named_gpu(list_gpus(), gpu)]
+    chosen = shown_gpus(list_gpus(), os.environ) if gpu is None else [named_gpu(list_gpus(), gpu)]
     return open_source(chosen[0].uuid if chosen else None, EnergySpec(cpu_w_per_core=cpu_w_per_core))
 
 

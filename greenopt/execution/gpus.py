@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from greenopt.energy import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, visible_gpus
+from greenopt.energy import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, shown_gpus
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
 
@@ -33,8 +33,7 @@ def choose_slots(
     """
     if selection == "none":
         return [CPU]
-    order = environment.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
-    present = visible_gpus(list(gpus()), environment.get("CUDA_VISIBLE_DEVICES"), order)
+    present = shown_gpus(list(gpus()), environment)
     if selection in (None, "all"):
         if not present and selection == "all":
             raise UsageError("--gpus all: no NVIDIA GPU is visible; `greenopt doctor` says why")
