@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from greenopt.errors import GreenoptError, UsageError
+from greenopt.storage_url import cause_of, driver_missing, without_password
 
 BUSY_TIMEOUT_S = 10
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>[^?]*))?(?:\?.*)?")
@@ -70,17 +71,13 @@ def _file_connection(path: Path) -> Iterator[Ask]:
 
 def _server(url: str) -> Database:
     import sqlalchemy as sa
-    from sqlalchemy.engine import make_url
 
     try:
-        parsed = make_url(url)
-        shown = parsed.render_as_string(hide_password=True)
-        engine = sa.create_engine(parsed, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_pre_ping=True)
     except sa.exc.ArgumentError:
         raise UsageError("storage: not a database URL; one is sqlite:///study.db") from None
     except ImportError as error:
-        hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
-        raise UsageError(f"storage {shown}: its driver is not installed ({error.name}){hint}") from None
+        raise driver_missing(url, error) from None
 
     @contextmanager
     def connection() -> Iterator[Ask]:
@@ -95,6 +92,6 @@ def _server(url: str) -> Database:
 
                 yield ask
         except sa.exc.SQLAlchemyError as error:
-            raise DatabaseError(str(getattr(error, "orig", None) or error).strip().splitlines()[0]) from None
+            raise DatabaseError(cause_of(error)) from None
 
-    return Database(connection, engine.dispose, shown)
+    return Database(connection, engine.dispose, without_password(url))

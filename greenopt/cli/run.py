@@ -95,7 +95,8 @@ def conduct(
     from greenopt.progress import Forecast, PlainProgress
     from greenopt.provenance import code_in_force
     from greenopt.runs import RunFolder
-    from greenopt.search import Search, open_storage, without_password
+    from greenopt.search import Search, open_storage
+    from greenopt.storage_url import without_password
 
     folder = RunFolder(runs.resolve() / spec.name)
     for early in (signal.SIGUSR1, signal.SIGUSR2):

@@ -1,6 +1,5 @@
 """`greenopt watch`: a study live in the terminal; and what `greenopt run` does in one."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,4 +152,6 @@ def _is_here(folder: "RunFolder") -> bool:
 
 def _where(folder: "RunFolder", url: str) -> str:
     """What a command for a study of another machine needs beside its name, without the password."""
-    return "" if _is_here(folder) else f" --storage {re.sub(r':[^:/@]*@', ':***@', url)}"
+    from greenopt.storage_url import without_password
+
+    return "" if _is_here(folder) else f" --storage {without_password(url)}"

@@ -13,8 +13,9 @@ from greenopt.events import Event, FailReason, Outcome, TrialStarted, encode
 from greenopt.importing.imported import Import, ImportedTrial
 from greenopt.record import Verdict, attributes
 from greenopt.runs import RunFolder
-from greenopt.search import FinishedTrial, create_finished, open_storage, without_password
+from greenopt.search import FinishedTrial, create_finished, open_storage
 from greenopt.spec import Setting, StudySpec, inert_parameters
+from greenopt.storage_url import without_password
 from greenopt.summary import summarise
 
 

@@ -6,7 +6,7 @@ from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.rows import StudySnapshot, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
-from greenopt.search.storage import Storage, artifact_store, open_storage, without_password
+from greenopt.search.storage import Storage, artifact_store, open_storage
 from greenopt.study_rows import COLUMNS
 
 __all__ = [
@@ -28,5 +28,4 @@ __all__ = [
     "read_study",
     "read_trial",
     "sampler_arguments",
-    "without_password",
 ]

@@ -1,6 +1,5 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
-import re
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,6 +9,7 @@ import sqlalchemy.exc
 from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
+from greenopt.storage_url import cause_of, driver_missing, without_password
 
 SQLITE_BUSY_TIMEOUT_S = 60
 
@@ -33,23 +33,13 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         make_url(url)
         return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=engine))
     except ImportError as error:
-        hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
-        raise UsageError(f"storage {without_password(url)}: its driver is not installed ({error.name}){hint}") from None
+        raise driver_missing(url, error) from None
     except sqlalchemy.exc.ArgumentError:
         raise UsageError(f"storage {without_password(url)}: not a database URL; one is sqlite:///study.db") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause}") from None
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause_of(error)}") from None
 
 
 def artifact_store(folder: Path) -> optuna.artifacts.FileSystemArtifactStore:
     """The artifacts in a folder, which need not exist; reading makes nothing."""
     return optuna.artifacts.FileSystemArtifactStore(folder)
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown and kept."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return re.sub(r"://[^@/]*@", "://***@", url)

@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from greenopt.errors import UsageError
-from greenopt.search import Search, open_storage, read_study, without_password
+from greenopt.search import Search, open_storage, read_study
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, Range
+from greenopt.storage_url import without_password
 from greenopt.study_rows import LEASE_ATTRIBUTE
 from tests.builders import study
 
