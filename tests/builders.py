@@ -32,8 +32,8 @@ def reading(energy_wh: float = 1.0, seconds: float = 10.0, **rest: Any) -> Energ
     return EnergyReading(energy_wh=energy_wh, source=EnergySource.NVML_COUNTER, seconds=seconds, coverage=1.0, **rest)
 
 
-def started(trial: int, t_s: float = 0.0) -> TrialStarted:
-    return TrialStarted(t_s=t_s, utc="2026-01-01T00:00:00Z", trial=trial, pid=1, host="here", gpu_uuid="GPU-0")
+def started(trial: int, t_s: float = 0.0, gpu_uuid: str | None = "GPU-0") -> TrialStarted:
+    return TrialStarted(t_s=t_s, utc="2026-01-01T00:00:00Z", trial=trial, pid=1, host="here", gpu_uuid=gpu_uuid)
 
 
 def epoch(number: int, accuracy: float = 0.5, energy: EnergyReading | None = None) -> EpochEnded:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenopt.coordinator import Coordinator
-from greenopt.events import PowerSampled, TrialStarted
+from greenopt.events import PowerSampled
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
 from greenopt.search import Search, open_storage
@@ -15,7 +15,7 @@ from greenopt.spec import Choice, TrialSpec, load_study
 from scripts.gpu_figures import comparison, overlaps, paired, run_figures, spreads
 from scripts.gpu_runs import Board, Part, Ran, Run, read_trials
 from scripts.gpu_tables import lines
-from tests.builders import ended, epoch, prepared_phases, reading, study
+from tests.builders import ended, epoch, prepared_phases, reading, started, study
 from tests.fakes import FakeEngine
 
 A, B = "GPU-aaaa", "GPU-bbbb"
@@ -168,7 +168,7 @@ def test_tables_mark_estimates_and_what_is_not_known() -> None:
 
 def on_board(spec: TrialSpec, slot: Slot, began_s: float) -> "list[Any]":
     """A trial of ten seconds on its slot's GPU."""
-    said = TrialStarted(t_s=began_s, utc="2026-01-01T00:00:00Z", trial=spec.trial, pid=1, gpu_uuid=slot.gpu_uuid)
+    said = started(spec.trial, began_s, slot.gpu_uuid)
     sample = PowerSampled(t_s=began_s + 1, power_w=300, utilisation=0.25)
     last = ended(total=reading(2.5, 9.0)).model_copy(update={"t_s": began_s + 10})
     return [said, *prepared_phases(), sample, epoch(1), epoch(2), last, ProcessEnded(spec.trial, 0, None, "")]

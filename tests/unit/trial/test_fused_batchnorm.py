@@ -1,6 +1,5 @@
 """BatchNormalization by the fused operation, against the layer as Keras has it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,27 +8,15 @@ import pytest
 import tensorflow as tf
 
 from greenopt.trial.fused_batchnorm import fuse_batchnorm
-from tests.unit.trial.workbench import prepared, trial_spec
+from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative, trial_spec
 
 TOLERANCE = {"float32": 5e-6, "mixed_float16": 2e-3, "float16": 2e-3}
 
 
-def relative(found: Any, wanted: Any) -> float:
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
-
-
 def trained(layer: keras.layers.Layer, x: tf.Tensor, pull: tf.Tensor, jit: bool) -> list[Any]:
     """Output, gradients to the input and to each weight, and the weights that are not trained, after one step."""
-
-    @tf.function(jit_compile=jit)
-    def step(x: tf.Tensor) -> Sequence[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.cast(layer(tf.cast(x, layer.compute_dtype), training=True), tf.float32)
-            loss = tf.reduce_sum(y * pull)
-        return [y, *tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_weights)])]
-
-    return [value.numpy() for value in step(x)] + [weight.numpy() for weight in layer.non_trainable_weights]
+    told = outputs_and_gradients(layer, x, pull, jit, training=True)
+    return told + [weight.numpy() for weight in layer.non_trainable_weights]
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -1,8 +1,5 @@
 """Convolutions as matrix products, against the layers as Keras has them."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
@@ -10,27 +7,9 @@ import tensorflow as tf
 
 from greenopt.trial.matrix_convolution import multiply_convolutions
 from greenopt.trial.model import all_layers
-from tests.unit.trial.workbench import prepared, trial_spec
+from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative, trial_spec
 
 TOLERANCE = {"float32": 1e-5, "mixed_float16": 5e-3}
-
-
-def relative(found: Any, wanted: Any) -> float:
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
-
-
-def outcome(layer: keras.layers.Layer, x: tf.Tensor, pull: tf.Tensor, jit: bool) -> list[Any]:
-    """Output, and gradients to the input and to each weight."""
-
-    @tf.function(jit_compile=jit)
-    def step(x: tf.Tensor) -> Sequence[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.cast(layer(tf.cast(x, layer.compute_dtype)), tf.float32)
-            loss = tf.reduce_sum(y * pull)
-        return [y, *tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_weights)])]
-
-    return [value.numpy() for value in step(x)]
 
 
 @pytest.mark.parametrize("policy", list(TOLERANCE))
@@ -70,7 +49,7 @@ def check(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, padding:
         layers.append(layer)
     assert multiply_convolutions(layers[1:]) == 1
     pull = tf.constant(random.normal(size=layers[0].compute_output_shape(shape)), tf.float32)
-    wanted, found = (outcome(layer, x, pull, jit=True) for layer in layers)
+    wanted, found = (outputs_and_gradients(layer, x, pull, jit=True) for layer in layers)
     assert len(wanted) == len(found) == 4
     for a, b in zip(found, wanted, strict=True):
         assert a.shape == b.shape

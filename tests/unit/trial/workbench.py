@@ -1,9 +1,14 @@
 """Trials for tests: specifications with most parts filled in, a meter of a virtual device, a run in this process."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from greenopt.energy import Readings
 from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
@@ -34,6 +39,27 @@ def trial_spec(
             "training_seed": seed,
         }
     )
+
+
+def relative(found: Any, wanted: Any) -> float:
+    """The largest difference of two arrays by the largest value wanted."""
+    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+
+
+def outputs_and_gradients(
+    layer: keras.layers.Layer, x: tf.Tensor, pull: tf.Tensor, jit: bool, **how: Any
+) -> list[npt.NDArray[Any]]:
+    """What a layer called so gives, and the gradients of output times pull to the input and to each trained weight."""
+
+    @tf.function(jit_compile=jit)
+    def step(x: tf.Tensor) -> Sequence[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.cast(layer(tf.cast(x, layer.compute_dtype), **how), tf.float32)
+            loss = tf.reduce_sum(y * pull)
+        return [y, *tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_weights)])]
+
+    return [value.numpy() for value in step(x)]
 
 
 class FakeMeter:
