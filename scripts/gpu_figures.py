@@ -184,7 +184,7 @@ def comparison(one: Run | None, several: Run | None) -> dict[str, Any]:
         found["speedup"] = rates[1] / rates[0] if all(rates) else None
         found["pairs"] = paired(one.ran, several.ran)
         found["spreads"] = spreads(found["pairs"])
-    found["violations"] = [line for run in (one, several) if run is not None for line in violations(run)]
+    found["violations"] = [line for run in (one, several) if run is not None for line in found[run.label]["violations"]]
     return found
 
 

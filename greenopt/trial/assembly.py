@@ -67,9 +67,10 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         jit_compile=jit,
     )
     _create_variables(model, images.classes)
-    fused = fuse_batchnorm(all_layers(model))
+    layers = all_layers(model)
+    fused = fuse_batchnorm(layers)
     # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
-    multiplied = multiply_convolutions(all_layers(model)) if jit and tf.config.list_logical_devices("GPU") else 0
+    multiplied = multiply_convolutions(layers) if jit and tf.config.list_logical_devices("GPU") else 0
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,

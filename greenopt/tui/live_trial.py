@@ -85,6 +85,11 @@ class LiveTrial:
                 self._flag(event.energy.flags if event.energy else ())
 
     @property
+    def memory_bytes(self) -> int | None:
+        """Size of the device's memory; None where not known."""
+        return self.started.gpu_memory_bytes if self.started else None
+
+    @property
     def progress(self) -> Progress:
         """How far the epochs are."""
         done = float(len(self.epochs))

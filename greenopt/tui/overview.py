@@ -100,7 +100,7 @@ def _slot_lines(model: StudyModel, live: LiveTrial, width: int) -> Text:
     lines = [
         trial_lines.progress_text(live, width),
         trial_lines.curves_text(live, width),
-        trial_lines.device_text(list(live.samples), width, live.started.gpu_memory_bytes if live.started else None),
+        trial_lines.device_text(list(live.samples), width, live.memory_bytes),
         trial_lines.energy_text(live, width),
         Text(setting_words({name: row[name] for name in model.spec.space.distributions}), GREY),
     ]

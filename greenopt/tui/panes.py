@@ -174,7 +174,6 @@ def _course_lines(live: LiveTrial, width: int) -> list[Text]:
     samples = list(live.samples)
     if not samples:
         return [Text("power: no sample yet", GREY)]
-    memory_bytes = live.started.gpu_memory_bytes if live.started else None
     span = f"last {seconds_words(samples[-1].t_s - samples[0].t_s)}"
     lines = []
     for name, unit, values, style in _courses(samples):
@@ -183,7 +182,7 @@ def _course_lines(live: LiveTrial, width: int) -> list[Text]:
             lines.append(Text(f"{name:<12} {MISSING:>11}  this device does not tell", GREY))
             continue
         digits = 1 if unit == "GB" else 0
-        whole = f" of {memory_bytes / 1e9:.0f}" if unit == "GB" and memory_bytes is not None else ""
+        whole = trial_lines.of_memory_words(live.memory_bytes) if unit == "GB" else ""
         last = f"{known[-1]:.{digits}f} {unit}"
         if name == "power" and live.source == EnergySource.ESTIMATE:
             last = f"~{last} est."

@@ -117,6 +117,10 @@ def _vitals_words(sample: PowerSampled, memory_bytes: int | None) -> list[str]:
     if sample.utilisation is not None:
         words.append(f"{sample.utilisation:.0%} busy")
     if sample.memory_bytes is not None:
-        whole = "" if memory_bytes is None else f" of {memory_bytes / 1e9:.0f}"
-        words.append(f"{sample.memory_bytes / 1e9:.1f}{whole} GB")
+        words.append(f"{sample.memory_bytes / 1e9:.1f}{of_memory_words(memory_bytes)} GB")
     return words
+
+
+def of_memory_words(memory_bytes: int | None) -> str:
+    """What stands between a memory in use and its unit: ` of 86`; empty where the whole is not known."""
+    return "" if memory_bytes is None else f" of {memory_bytes / 1e9:.0f}"
