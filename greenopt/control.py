@@ -27,6 +27,10 @@ class Request(StrEnum):
         }[self]
 
 
+STEERING_COMMANDS = (Request.PAUSE, Request.RESUME, Request.STOP)
+"""Those that are commands of the command line too."""
+
+
 def send(folder: RunFolder, request: Request) -> int:
     """Send a request; returns the process number of the coordinator.
 

@@ -136,8 +136,9 @@ def _parting_words(model: "StudyModel", folder: "RunFolder", url: str) -> str:
 def _next_commands(folder: "RunFolder", url: str) -> list[tuple[str, str]]:
     """Commands for this study that this program has, with the first line of their help."""
     from greenopt.cli import app
+    from greenopt.control import STEERING_COMMANDS
 
-    steering = ("pause", "resume", "stop") if _is_here(folder) else ()
+    steering = STEERING_COMMANDS if _is_here(folder) else ()
     known = {command.name: command.callback for command in app.registered_commands}
     wanted = ("analyze", "report", "confirm", "export", "dashboard", *steering)
     docs = ((each, known[each].__doc__) for each in wanted if known.get(each) is not None)

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static, TabbedContent, TabPane
 
-from greenopt.control import Request
+from greenopt.control import STEERING_COMMANDS, Request
 from greenopt.course import Conduct
 from greenopt.errors import GreenoptError
 from greenopt.tui import themes
@@ -243,8 +243,8 @@ class WatchApp(App[None]):
 
     def action_commands(self) -> None:
         """Offer the commands that come next."""
-        steering = () if self.model.is_running else ("pause", "resume", "stop")
-        commands = [command for command in self._commands if command[0].split()[1] not in steering]
+        left_out = () if self.model.is_running else STEERING_COMMANDS
+        commands = [command for command in self._commands if command[0].split()[1] not in left_out]
         self.push_screen(Commands(commands), self._copy_command)
 
     def action_help(self) -> None:
