@@ -38,13 +38,22 @@ def test_each_kind_fits_its_own_statistics_of_each_channel(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_counted_quantiles_are_numpys(seed: int) -> None:
-    x = np.random.default_rng(seed).integers(0, 256, (3, 2, 3, 1)).astype(np.uint8)
-    scaling = fit_scaling(Preprocessing.ROBUST_SCALING, x)
-    assert scaling is not None
-    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
-    assert scaling.shift[0] == pytest.approx(middle)
-    assert scaling.scale[0] == pytest.approx(high - low)
+@pytest.mark.parametrize("count", [3, 4, 5, 8])
+def test_counted_statistics_are_numpys_however_many_pixels_there_are(
+    count: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenopt.trial.preprocessing._COUNTED_AT_ONCE", 4)
+    x = np.random.default_rng(seed).integers(0, 256, (count, 3, 3, 2)).astype(np.uint8)
+    for kind in (Preprocessing.ROBUST_SCALING, Preprocessing.STANDARDIZATION, Preprocessing.MINMAX):
+        counted, plain = fit_scaling(kind, x), fit_scaling(kind, x.astype(np.float32))
+        assert counted is not None
+        assert plain is not None
+        assert counted.shift == pytest.approx(plain.shift, rel=1e-12)
+        assert counted.scale == pytest.approx(plain.scale, rel=1e-12)
+    low, middle, high = np.quantile(x[..., 0], [0.25, 0.5, 0.75])
+    robust = fit_scaling(Preprocessing.ROBUST_SCALING, x)
+    assert robust is not None
+    assert (robust.shift[0], robust.scale[0]) == pytest.approx((middle, high - low))
 
 
 def test_a_channel_without_spread_is_shifted_and_not_scaled() -> None:
