@@ -28,6 +28,13 @@ _NAMES_STEP = 100_000
 _GRAPH_SIZE = "--xla_gpu_graph_min_graph_size=1"
 """XLA starts a sequence of kernels by one CUDA graph from this length on; it would wait for five."""
 
+_AT_ONCE = (
+    "--xla_gpu_command_buffer_scheduling_mode=CONCURRENT",
+    "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL",
+)
+"""Kernels of a CUDA graph that do not need one another run side by side, and the graph is the whole loop over a block's
+steps: a step of ResNet-50 with small images is a thousand kernels too short to fill a fast GPU one by one."""
+
 _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 """Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
 
@@ -91,7 +98,7 @@ class CompilerCache:
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
     """Set a process up for XLA on a GPU; returns the cache that it uses, None where nothing can be kept."""
-    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, _PRODUCTS)
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PRODUCTS)
     folder = cache_folder()
     if folder is None:
         return None
@@ -101,6 +108,19 @@ def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | N
     except OSError:
         return None
     return cache
+
+
+def keep_kernels(environment: MutableMapping[str, str], architecture: str) -> None:
+    """Have TensorFlow keep the kernels that it compiles when an operation first runs, half a second for each.
+
+    Args:
+        environment: of this process.
+        architecture: of the GPU; TensorFlow itself would load a kernel that was compiled for another.
+    """
+    folder = cache_folder()
+    if folder is not None:
+        kernels = folder / "kernels" / f"tensorflow-{version('tensorflow')}" / architecture
+        environment.setdefault("TF_JIT_CACHE_DIR", str(kernels))
 
 
 def name_functions_afresh() -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from greenopt.events import Phase
 from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
 from greenopt.trial.assembly import Assembly, assemble, facts_of, float32_copy
-from greenopt.trial.caches import prepare_compiler
+from greenopt.trial.caches import keep_kernels, prepare_compiler
 from greenopt.trial.data import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.image_cache import cached_images
@@ -64,6 +64,8 @@ def choose_device(gpu_uuid: str | None) -> None:
         )
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    major, minor = tf.config.experimental.get_device_details(gpus[0])["compute_capability"]
+    keep_kernels(os.environ, f"sm_{major}{minor}")
 
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.trial.caches import CompilerCache, cache_folder, prepare_compiler, prune
+from greenopt.trial.caches import CompilerCache, cache_folder, keep_kernels, prepare_compiler, prune
 
 
 def test_the_folder_is_the_named_one_and_an_empty_name_keeps_nothing(
@@ -24,7 +24,8 @@ def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path / "file" / "below"))
     environment: dict[str, str] = {}
     assert prepare_compiler(environment) is None
-    assert environment == {"XLA_FLAGS": "--xla_gpu_graph_min_graph_size=1 --xla_gpu_enable_triton_gemm=false"}
+    assert list(environment) == ["XLA_FLAGS"]
+    assert "autotune" not in environment["XLA_FLAGS"]
 
 
 def test_the_users_own_flags_stay_and_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +85,23 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "3"]
     prune(tmp_path, 0)
     assert not list(tmp_path.iterdir())
+
+
+def test_kernels_are_kept_apart_for_each_architecture_unless_the_user_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path))
+    places = []
+    for architecture in ("sm_80", "sm_90"):
+        environment: dict[str, str] = {}
+        keep_kernels(environment, architecture)
+        places.append(Path(environment["TF_JIT_CACHE_DIR"]))
+    assert places[0] != places[1]
+    assert all(place.is_relative_to(tmp_path) for place in places)
+    environment = {"TF_JIT_CACHE_DIR": "/mine"}
+    keep_kernels(environment, "sm_90")
+    assert environment == {"TF_JIT_CACHE_DIR": "/mine"}
+    monkeypatch.setenv("GREENOPT_CACHE", "")
+    environment = {}
+    keep_kernels(environment, "sm_90")
+    assert environment == {}
