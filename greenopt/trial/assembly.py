@@ -87,9 +87,10 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
 def _create_variables(model: keras.Model, classes: int) -> None:
     """Create what Keras would create in the first step, so that a program finds all variables there."""
     model.optimizer.build(model.trainable_variables)
-    answer = tf.one_hot([0], classes)
-    model.compute_metrics(None, answer, answer, None)
-    model.reset_metrics()
+    # Traced, not run: what the metrics compute runs in compiled programs alone, and their first run by themselves would
+    # take seconds on a GPU, which loads each operation's kernels then.
+    answer = tf.TensorSpec((1, classes))
+    tf.function(lambda y: model.compute_metrics(None, y, y, None), autograph=False).get_concrete_function(answer)
 
 
 def float32_copy(spec: TrialSpec, assembly: Assembly, images: Images) -> keras.Model:

@@ -94,7 +94,6 @@ class Trainer:
         self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
         self._train_block = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
         self._evaluate_block = tf.function(self._evaluate_steps, autograph=False, jit_compile=recipe.jit)
-        self._weights_finite = tf.function(self._all_finite, autograph=False, jit_compile=False)
 
     @property
     def steps(self) -> int:
@@ -119,13 +118,15 @@ class Trainer:
         name_functions_afresh()
         self._train_block.get_concrete_function(*training)
         name_functions_afresh()
-        with ThreadPoolExecutor(1) as tracing:
+        # Without XLA a program tries out at its first run which convolutions are fastest, and has the GPU to itself.
+        ahead = self._evaluate_block if self._recipe.jit else self._evaluate_block.get_concrete_function
+        with ThreadPoolExecutor(1) as other:
             # Tracing holds Python's lock and compiling does not: one program is traced while the other compiles.
-            traced = tracing.submit(lambda: self._evaluate_block.get_concrete_function(*evaluation))
+            prepared = other.submit(ahead, *evaluation)
             self._train_block(*training)
-            traced.result()
+            prepared.result()
         self._evaluate_block(*evaluation)
-        self._weights_finite()
+        self._weights_are_finite()
         for variable, value in kept:
             variable.assign(value)
 
@@ -151,7 +152,7 @@ class Trainer:
                 on_steps(steps_done)
         results = self._model.get_metrics_result()
         # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
-        loss = float(results["loss"]) if bool(self._weights_finite()) else math.nan
+        loss = float(results["loss"]) if self._weights_are_finite() else math.nan
         return Score(loss, float(results["accuracy"]))
 
     def evaluate(self, ids: Ids) -> Score:
@@ -256,9 +257,18 @@ class Trainer:
 
         self._repeat(step, number)
 
-    def _all_finite(self) -> tf.Tensor:
-        weights = (weight.value for weight in self._model.weights if weight.dtype != "int32")
-        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(weight)) for weight in weights])
+    def _weights_are_finite(self) -> bool:
+        """Whether no weight is infinite or not a number."""
+        flat: dict[str, list[tf.Tensor]] = {}
+        for weight in self._model.weights:
+            flat.setdefault(weight.dtype, []).append(tf.reshape(weight.value, [-1]))
+        try:
+            for dtype, values in flat.items():
+                if tf.as_dtype(dtype).is_floating:
+                    tf.debugging.check_numerics(tf.concat(values, axis=0), "weights")
+        except tf.errors.InvalidArgumentError:
+            return False
+        return True
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
