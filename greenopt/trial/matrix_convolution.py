@@ -42,7 +42,7 @@ def multiply_convolutions(layers: Iterable[keras.layers.Layer]) -> int:
         return 0
     for layer in found:
         # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
-        layer.convolution_op = partial(_convolve, layer)
+        layer.call = partial(_call, layer)
     return len(found)
 
 
@@ -70,41 +70,54 @@ class _Axis:
     Attributes:
         places: positions of the kernel.
         stride: between them.
-        padding: zeros before and after the image.
         taps: first, and one past the last, element of the kernel that meets the image anywhere.
+        padding: zeros before and after the image, for these elements alone.
     """
 
     places: int
     stride: int
-    padding: tuple[int, int]
     taps: tuple[int, int]
+    padding: tuple[int, int]
 
     @classmethod
     def of(cls, size: int, kernel: int, stride: int, padding: str) -> "_Axis":
         """Of an image's and a kernel's size, with Keras's padding: `valid` or `same`."""
         if padding == "valid":
-            return cls((size - kernel) // stride + 1, stride, (0, 0), (0, kernel))
+            return cls((size - kernel) // stride + 1, stride, (0, kernel), (0, 0))
         places = math.ceil(size / stride)
-        missing = max(0, (places - 1) * stride + kernel - size)
-        before = missing // 2
+        reach = (places - 1) * stride
+        before = max(0, reach + kernel - size) // 2
         met = [tap for tap in range(kernel) if any(0 <= at * stride + tap - before < size for at in range(places))]
-        return cls(places, stride, (before, missing - before), (met[0], met[-1] + 1))
+        after = max(0, reach + met[-1] + 1 - before - size)
+        return cls(places, stride, (met[0], met[-1] + 1), (before - met[0], after))
 
     def slices(self) -> list[slice]:
         """For each tap, where of the padded image it lies."""
         reach = (self.places - 1) * self.stride + 1
-        return [slice(tap, tap + reach, self.stride) for tap in range(*self.taps)]
+        return [slice(tap, tap + reach, self.stride) for tap in range(self.taps[1] - self.taps[0])]
 
 
-def _convolve(layer: keras.layers.Conv2D, inputs: Any, kernel: Any) -> tf.Tensor:
-    """(batch, height, width, channels), (rows, columns, channels, filters) -> (batch, height', width', filters)."""
-    x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
+def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
+    """(batch, height, width, channels) -> (batch, height', width', filters)."""
+    x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(layer.kernel)
     y_axis, x_axis = (
         _Axis.of(x.shape[1 + axis], kernel.shape[axis], layer.strides[axis], layer.padding) for axis in (0, 1)
     )
-    padded = tf.pad(x, [(0, 0), y_axis.padding, x_axis.padding, (0, 0)])
-    patches = tf.concat([padded[:, rows, columns] for rows in y_axis.slices() for columns in x_axis.slices()], axis=-1)
-    met = kernel[slice(*y_axis.taps), slice(*x_axis.taps)]
+    patches = _patches(_patches(x, x_axis, 2), y_axis, 1)
+    used = (slice(*y_axis.taps), slice(*x_axis.taps))
+    met = kernel[used] if used != (slice(0, kernel.shape[0]), slice(0, kernel.shape[1])) else kernel
     filters = kernel.shape[-1]
     product = tf.reshape(patches, [-1, patches.shape[-1]]) @ tf.reshape(met, [-1, filters])
-    return tf.reshape(product, [-1, y_axis.places, x_axis.places, filters])
+    if layer.use_bias:
+        product += tf.convert_to_tensor(layer.bias)
+    outputs = tf.reshape(product, [-1, y_axis.places, x_axis.places, filters])
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _patches(x: tf.Tensor, along: _Axis, axis: int) -> tf.Tensor:
+    """What each position of a kernel meets along an axis of images, side by side in the place of their channels."""
+    if any(along.padding):
+        x = tf.pad(x, [along.padding if at == axis else (0, 0) for at in range(4)])
+    parts = [slice(None)] * axis
+    met = [x[(*parts, part)] if part != slice(0, x.shape[axis], 1) else x for part in along.slices()]
+    return tf.concat(met, axis=-1) if len(met) > 1 else met[0]
