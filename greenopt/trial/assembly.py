@@ -15,6 +15,7 @@ from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
 from greenopt.trial.matrix_convolution import multiply_convolutions
 from greenopt.trial.model import all_layers, build_model, rescales_itself
 from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
+from greenopt.trial.plain_relu import spell_out_relu
 from greenopt.trial.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.preprocessing import fit_scaling
 from greenopt.trial.quantize import quantization_aware, quantized_layers
@@ -31,7 +32,7 @@ class Assembly:
         trainer: holds the images.
         formats: of images and policy.
         augmentation: a layer; None where there is none.
-        fused_batchnorm: how many layers train by the fused operation.
+        fused_batchnorm: how many BatchNormalization layers train in few operations.
         matrix_convolutions: how many layers compute by matrix products.
     """
 
@@ -68,7 +69,9 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     )
     _create_variables(model, images.classes)
     layers = all_layers(model)
-    fused = fuse_batchnorm(layers)
+    fused = fuse_batchnorm(layers, jit)
+    if jit:
+        spell_out_relu(layers)
     # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
     multiplied = multiply_convolutions(layers) if jit and tf.config.list_logical_devices("GPU") else 0
     recipe = Recipe(

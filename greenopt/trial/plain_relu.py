@@ -1,0 +1,42 @@
+"""ReLU as Keras has it, in operations that TensorFlow hands to XLA directly.
+
+TensorFlow takes the ReLU operation and its gradient to XLA by a compiler of its own, five milliseconds each time; in
+ResNet-50, with 49 of them, that is a tenth of what a trial waits for before its first step.
+
+Invariants: a layer computes what it did before, to the last digit: outputs and gradients, of what is no number too.
+Weights, configuration, copies and saved models are as they were.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def spell_out_relu(layers: Iterable[keras.layers.Layer]) -> int:
+    """Let ReLU layers compute by plain operations; returns how many do."""
+    found = [layer for layer in layers if _is_plain(layer)]
+    for layer in found:
+        # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
+        layer.call = _relu
+    return len(found)
+
+
+def _is_plain(layer: keras.layers.Layer) -> bool:
+    if type(layer) is keras.layers.Activation:
+        return layer.activation is keras.activations.relu
+    return (
+        type(layer) is keras.layers.ReLU
+        and layer.max_value is None
+        and layer.negative_slope == 0
+        and layer.threshold == 0
+    )
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _relu(inputs: Any) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    x = tf.convert_to_tensor(inputs)
+    zero = tf.zeros((), x.dtype)
+    outputs = tf.maximum(x, zero)
+    return outputs, lambda pull: tf.where(outputs > 0, pull, zero)
