@@ -10,7 +10,7 @@ are of the biased variance). Weights, configuration, copies and saved models are
 expressed stays as it is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -78,28 +78,28 @@ def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: fl
 
 def _by_sums(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
     """The same for XLA."""
-    rows = tf.reshape(x, [-1, x.shape[-1]])
-    held = tf.cast(tf.stop_gradient(rows), tf.float32)
-    mean = tf.reduce_mean(held, axis=0)
-    variance = tf.maximum(tf.reduce_mean(held * held, axis=0) - mean * mean, 0.0)
-    outputs = _scaled(rows, scale, offset, mean, tf.math.rsqrt(variance + epsilon))
-    return tf.reshape(outputs, x.shape), mean, variance
+    statistics: list[tf.Tensor] = []
 
+    # One gradient of all of it, which is less to trace and to compute. Mean and variance are no outputs, since nothing
+    # that is learned follows from them.
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def normalised(rows: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        exact, count = tf.cast(rows, tf.float32), float(rows.shape[0])
+        mean = tf.reduce_mean(exact, axis=0)
+        variance = tf.maximum(tf.reduce_mean(exact * exact, axis=0) - mean * mean, 0.0)
+        statistics.extend((mean, variance))
+        centred, steepness = exact - mean, tf.math.rsqrt(variance + epsilon)
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _scaled(
-    rows: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, mean: tf.Tensor, steepness: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
-    """(rows - mean) * steepness * scale + offset, whose gradient has mean and steepness depend on rows."""
-    centred, count = tf.cast(rows, tf.float32) - mean, float(rows.shape[0])
+        def gradient(pull: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            dy = tf.cast(pull, tf.float32)
+            total, along = tf.reduce_sum(dy, axis=0), tf.reduce_sum(dy * centred, axis=0) * steepness
+            dx = (dy - total / count - centred * (steepness * along / count)) * (scale * steepness)
+            return tf.cast(dx, rows.dtype), along, total
 
-    def gradient(pull: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        dy = tf.cast(pull, tf.float32)
-        total, along = tf.reduce_sum(dy, axis=0), tf.reduce_sum(dy * centred, axis=0) * steepness
-        dx = (dy - total / count - centred * (steepness * along / count)) * (scale * steepness)
-        return tf.cast(dx, rows.dtype), along, total, None, None
+        return tf.cast(centred * (steepness * scale) + offset, rows.dtype), gradient
 
-    return tf.cast(centred * (steepness * scale) + offset, rows.dtype), gradient
+    outputs = normalised(tf.reshape(x, [-1, x.shape[-1]]), scale, offset)
+    return tf.reshape(outputs, x.shape), *statistics
 
 
 def _follow(moving: Any, value: tf.Tensor, momentum: float) -> None:

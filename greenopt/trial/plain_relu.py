@@ -37,6 +37,6 @@ def _is_plain(layer: keras.layers.Layer) -> bool:
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _relu(inputs: Any) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     x = tf.convert_to_tensor(inputs)
-    zero = tf.zeros((), x.dtype)
+    zero = tf.constant(0, x.dtype)
     outputs = tf.maximum(x, zero)
     return outputs, lambda pull: tf.where(outputs > 0, pull, zero)
