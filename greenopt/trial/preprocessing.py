@@ -13,7 +13,9 @@ from greenopt.spec import Preprocessing
 
 Array = npt.NDArray[Any]
 _LEVELS = 256
-_QUARTILES = (0.25, 0.5, 0.75)
+_SHARES = {Preprocessing.ROBUST_SCALING: (0.25, 0.5, 0.75), Preprocessing.MINMAX: (0.0, 0.0, 1.0)}
+"""Quantiles that a kind is fitted by: the lower end of its scale, its shift, the upper end."""
+
 _COUNTED_AT_ONCE = 2048
 """Images; their channels fit into a processor's cache."""
 
@@ -40,8 +42,7 @@ def fit_scaling(kind: Preprocessing, training_images: Array) -> Scaling | None:
     if kind is Preprocessing.NONE:
         return None
     if training_images.dtype == np.uint8:
-        values, weights = np.arange(_LEVELS, dtype=np.float64), _level_counts(training_images)
-        fitted = [_fit_counted(kind, values[counts > 0], counts[counts > 0]) for counts in weights]
+        fitted = [_fit_counted(kind, counts) for counts in _level_counts(training_images)]
     else:
         fitted = [_fit(kind, training_images[..., at].astype(np.float64)) for at in range(training_images.shape[-1])]
     shift, scale = zip(*fitted, strict=True)
@@ -50,27 +51,20 @@ def fit_scaling(kind: Preprocessing, training_images: Array) -> Scaling | None:
 
 def _fit(kind: Preprocessing, channel: Array) -> tuple[float, float]:
     """Shift and scale of a channel, float64."""
-    match kind:
-        case Preprocessing.STANDARDIZATION:
-            return float(channel.mean()), float(channel.std())
-        case Preprocessing.ROBUST_SCALING:
-            low, middle, high = np.quantile(channel, _QUARTILES)
-        case _:
-            low, middle, high = channel.min(), channel.min(), channel.max()
+    if kind is Preprocessing.STANDARDIZATION:
+        return float(channel.mean()), float(channel.std())
+    low, middle, high = np.quantile(channel, _SHARES[kind])
     return float(middle), float(high - low)
 
 
-def _fit_counted(kind: Preprocessing, values: Array, counts: Array) -> tuple[float, float]:
-    """The same from the values that occur, in ascending order, and how often each does."""
-    match kind:
-        case Preprocessing.STANDARDIZATION:
-            mean = float(values @ counts / counts.sum())
-            return mean, float(np.sqrt((values - mean) ** 2 @ counts / counts.sum()))
-        case Preprocessing.ROBUST_SCALING:
-            low, middle, high = (_counted_quantile(values, counts, share) for share in _QUARTILES)
-        case _:
-            low, middle, high = values[0], values[0], values[-1]
-    return float(middle), float(high - low)
+def _fit_counted(kind: Preprocessing, counts: Array) -> tuple[float, float]:
+    """The same from how often each level occurs."""
+    if kind is Preprocessing.STANDARDIZATION:
+        levels, pixels = np.arange(_LEVELS), counts.sum()
+        mean = levels @ counts / pixels
+        return float(mean), float(np.sqrt((levels - mean) ** 2 @ counts / pixels))
+    low, middle, high = (_counted_quantile(counts, share) for share in _SHARES[kind])
+    return middle, high - low
 
 
 def _level_counts(images: Array) -> Array:
@@ -92,9 +86,9 @@ def _level_counts(images: Array) -> Array:
     return np.asarray(both.sum(axis=1) + both.sum(axis=2) + single)
 
 
-def _counted_quantile(values: Array, counts: Array, share: float) -> float:
+def _counted_quantile(counts: Array, share: float) -> float:
     """A quantile, interpolated linearly."""
     ends = np.cumsum(counts)
     place = share * (ends[-1] - 1)
-    low, high = values[np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
+    low, high = np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")
     return float(low + (high - low) * (place - np.floor(place)))
