@@ -104,8 +104,7 @@ def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
         _Axis.of(x.shape[1 + axis], kernel.shape[axis], layer.strides[axis], layer.padding) for axis in (0, 1)
     )
     patches = _patches(_patches(x, x_axis, 2), y_axis, 1)
-    used = (slice(*y_axis.taps), slice(*x_axis.taps))
-    met = kernel[used] if used != (slice(0, kernel.shape[0]), slice(0, kernel.shape[1])) else kernel
+    met = _part(kernel, slice(*y_axis.taps), slice(*x_axis.taps))
     filters = kernel.shape[-1]
     product = tf.reshape(patches, [-1, patches.shape[-1]]) @ tf.reshape(met, [-1, filters])
     if layer.use_bias:
@@ -118,6 +117,11 @@ def _patches(x: tf.Tensor, along: _Axis, axis: int) -> tf.Tensor:
     """What each position of a kernel meets along an axis of images, side by side in the place of their channels."""
     if any(along.padding):
         x = tf.pad(x, [along.padding if at == axis else (0, 0) for at in range(4)])
-    parts = [slice(None)] * axis
-    met = [x[(*parts, part)] if part != slice(0, x.shape[axis], 1) else x for part in along.slices()]
+    met = [_part(x, *[slice(None)] * axis, part) for part in along.slices()]
     return tf.concat(met, axis=-1) if len(met) > 1 else met[0]
+
+
+def _part(x: tf.Tensor, *slices: slice) -> tf.Tensor:
+    """x[slices], without an operation where that is all of x."""
+    pairs = zip(slices, x.shape, strict=False)
+    return x if all(part == slice(None) or part.indices(size) == (0, size, 1) for part, size in pairs) else x[slices]
