@@ -24,6 +24,7 @@ from greenopt.trial.caches import name_functions_afresh
 from greenopt.trial.data import Array, Ids, Images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.feed import Block, feed_of
+from greenopt.trial.model import weights_are_finite
 from greenopt.trial.optimizer import Rates
 from greenopt.trial.precision import dtype_policy
 from greenopt.trial.preprocessing import Scaling
@@ -126,7 +127,7 @@ class Trainer:
             self._train_block(*training)
             prepared.result()
         self._evaluate_block(*evaluation)
-        self._weights_are_finite()
+        weights_are_finite(self._model)
         for variable, value in kept:
             variable.assign(value)
 
@@ -152,7 +153,7 @@ class Trainer:
                 on_steps(steps_done)
         results = self._model.get_metrics_result()
         # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
-        loss = float(results["loss"]) if self._weights_are_finite() else math.nan
+        loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
         return Score(loss, float(results["accuracy"]))
 
     def evaluate(self, ids: Ids) -> Score:
@@ -256,19 +257,6 @@ class Trainer:
             self._model.train_step((tf.gather(x, at), tf.gather(y, at)))
 
         self._repeat(step, number)
-
-    def _weights_are_finite(self) -> bool:
-        """Whether no weight is infinite or not a number."""
-        flat: dict[str, list[tf.Tensor]] = {}
-        for weight in self._model.weights:
-            flat.setdefault(weight.dtype, []).append(tf.reshape(weight.value, [-1]))
-        try:
-            for dtype, values in flat.items():
-                if tf.as_dtype(dtype).is_floating:
-                    tf.debugging.check_numerics(tf.concat(values, axis=0), "weights")
-        except tf.errors.InvalidArgumentError:
-            return False
-        return True
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:

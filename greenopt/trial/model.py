@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from greenopt.spec import MODEL_NAMES, TrainingSpec
 from greenopt.trial.failures import WrongSettingError
@@ -69,6 +70,20 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def batchnorm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """All BatchNormalization layers, wherever they are."""
     return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def weights_are_finite(model: keras.Model) -> bool:
+    """Whether no weight is infinite or not a number."""
+    flat: dict[str, list[tf.Tensor]] = {}
+    for weight in model.weights:
+        if tf.as_dtype(weight.dtype).is_floating:
+            flat.setdefault(weight.dtype, []).append(tf.reshape(weight.value, [-1]))
+    try:
+        for values in flat.values():
+            tf.debugging.check_numerics(tf.concat(values, axis=0), "weights")
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 def _application(name: str, shape: Shape, classes: int) -> keras.Model:
