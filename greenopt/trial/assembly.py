@@ -91,7 +91,7 @@ def _create_variables(model: keras.Model, classes: int) -> None:
     """Create what Keras would create in the first step, so that a program finds all variables there."""
     model.optimizer.build(model.trainable_variables)
     # Traced, not run: what the metrics compute runs in compiled programs alone, and their first run by themselves would
-    # take seconds on a GPU, which loads each operation's kernels then.
+    # take seconds on a GPU, for which TensorFlow compiles each operation's kernel then.
     answer = tf.TensorSpec((1, classes))
     tf.function(lambda y: model.compute_metrics(None, y, y, None), autograph=False).get_concrete_function(answer)
 

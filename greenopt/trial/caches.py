@@ -66,7 +66,7 @@ class CompilerCache:
             folder: of all that greenopt keeps.
             flags: that programs are compiled with; XLA itself would take one compiled with others.
         """
-        compiled_by = f"tensorflow-{version('tensorflow')}-{sha256(flags.encode()).hexdigest()[:8]}"
+        compiled_by = f"{_compiler()}-{sha256(flags.encode()).hexdigest()[:8]}"
         self._folder = folder / "xla" / compiled_by
         self._tuned = self._folder / "autotuned.pb"
         self._found = self._folder / f"autotuned-{os.getpid()}.pb"
@@ -119,8 +119,7 @@ def keep_kernels(environment: MutableMapping[str, str], architecture: str) -> No
     """
     folder = cache_folder()
     if folder is not None:
-        kernels = folder / "kernels" / f"tensorflow-{version('tensorflow')}" / architecture
-        environment.setdefault("TF_JIT_CACHE_DIR", str(kernels))
+        environment.setdefault("TF_JIT_CACHE_DIR", str(folder / "kernels" / _compiler() / architecture))
 
 
 def name_functions_afresh() -> None:
@@ -151,6 +150,10 @@ def prune(folder: Path, limit_bytes: int) -> None:
         if kept_bytes > limit_bytes:
             with suppress(OSError):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _compiler() -> str:
+    return f"tensorflow-{version('tensorflow')}"
 
 
 def _add(environment: MutableMapping[str, str], name: str, *flags: str) -> None:

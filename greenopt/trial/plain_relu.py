@@ -3,8 +3,8 @@
 TensorFlow takes the ReLU operation and its gradient to XLA by a compiler of its own, five milliseconds each time; in
 ResNet-50, with 49 of them, that is a tenth of what a trial waits for before its first step.
 
-Invariants: a layer computes what it did before, to the last digit: outputs and gradients, of what is no number too.
-Weights, configuration, copies and saved models are as they were.
+Invariants: under XLA a layer computes what it did before, to the last digit: outputs and gradients, where there is no
+number too. Weights, configuration, copies and saved models are as they were.
 """
 
 from collections.abc import Callable, Iterable

@@ -48,7 +48,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
 
 
 def choose_device(gpu_uuid: str | None) -> None:
-    """Use the GPU that this process can see, growing its memory as needed, or the CPU alone.
+    """Use the GPU that this process can see, growing its memory as needed and keeping its kernels, or the CPU alone.
 
     Raises:
         WrongSettingError: a GPU was given and TensorFlow sees none; the energy of an idle GPU would be recorded.
