@@ -11,7 +11,8 @@ from greenopt.spec import Internal, TrialSpec
 from greenopt.trial.augment import build_augmentation
 from greenopt.trial.data import Images, Split
 from greenopt.trial.fused_batchnorm import fuse_batchnorm
-from greenopt.trial.loop import Recipe, Trainer, steps_per_epoch
+from greenopt.trial.kept_programs import kept_programs
+from greenopt.trial.loop import Recipe, Trainer, steps_per_block, steps_per_epoch
 from greenopt.trial.matrix_convolution import multiply_convolutions
 from greenopt.trial.model import all_layers, build_model, rescales_itself
 from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
@@ -54,6 +55,9 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     keras.utils.set_random_seed(spec.training_seed)
     jit = setting.internal is Internal.JIT_COMPILATION
     steps = steps_per_epoch(len(split.train), setting.batch_size)
+    in_block, in_all = steps_per_block(steps, setting.batch_size, training), training.epochs * steps
+    programs = kept_programs(spec, images, in_block, in_all)
+    programs.compile_ahead()
     formats = number_formats(setting.precision, training.precision_applies_to)
     with dtype_policy("float32"):
         augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
@@ -80,10 +84,10 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         image_dtype=formats.images,
         scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
         augmentation=augmentation,
-        rates=Rates(model.optimizer, build_schedule(setting, training, steps), training.epochs * steps),
+        rates=Rates(model.optimizer, build_schedule(setting, training, steps), in_all),
         seed=spec.training_seed,
     )
-    trainer = Trainer(model, images, split.train, training, recipe)
+    trainer = Trainer(model, images, split.train, training, recipe, programs)
     return Assembly(model, trainer, formats, augmentation, fused, multiplied)
 
 

@@ -23,7 +23,6 @@ IMAGES_BYTES = 10_000_000_000
 """What may be kept of each; the least recently used goes first."""
 
 _UNFINISHED_S = 86400.0
-_NAMES_STEP = 100_000
 
 _GRAPH_SIZE = "--xla_gpu_graph_min_graph_size=1"
 """XLA starts a sequence of kernels by one CUDA graph from this length on; it would wait for five."""
@@ -122,15 +121,18 @@ def keep_kernels(environment: MutableMapping[str, str], architecture: str) -> No
         environment.setdefault("TF_JIT_CACHE_DIR", str(folder / "kernels" / _compiler() / architecture))
 
 
-def name_functions_afresh() -> None:
+def name_functions_afresh(step: int = 100_000) -> None:
     """Have the next function that is traced get the name that it gets in every process that builds the same program.
 
     TensorFlow ends the names of functions with a number that it counts up at every tensor and function of the process,
     and XLA's programs are kept by name too: what came before, a scaling or an augmentation, would change it.
+
+    Args:
+        step: count on to the next multiple of it.
     """
     from tensorflow.python.framework import ops
 
-    while ops.uid() % _NAMES_STEP:
+    while ops.uid() % step:
         pass
 
 

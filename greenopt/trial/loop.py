@@ -9,7 +9,7 @@ Invariant: after `warm_up` every program is compiled and every variable is as it
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,10 +24,12 @@ from greenopt.trial.caches import name_functions_afresh
 from greenopt.trial.data import Array, Ids, Images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.feed import Block, feed_of
+from greenopt.trial.kept_programs import KeptPrograms
 from greenopt.trial.model import weights_are_finite
 from greenopt.trial.optimizer import Rates
 from greenopt.trial.precision import dtype_policy
 from greenopt.trial.preprocessing import Scaling
+from greenopt.trial.programs import Graph, traced
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -65,7 +67,15 @@ class Recipe:
 class Trainer:
     """Trains and evaluates one compiled model."""
 
-    def __init__(self, model: keras.Model, images: Images, train: Ids, training: TrainingSpec, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        images: Images,
+        train: Ids,
+        training: TrainingSpec,
+        recipe: Recipe,
+        programs: KeptPrograms,
+    ) -> None:
         """Bring the images to where they are fed from; nothing is compiled or trained yet.
 
         Args:
@@ -74,13 +84,14 @@ class Trainer:
             train: ids of the training part.
             training: sizes of blocks and of evaluation batches.
             recipe: the rest.
+            programs: what is kept of the two programs below, of training and of evaluation.
 
         Raises:
             WrongSettingError: a batch is larger than the training part.
         """
-        self._model, self._recipe, self._train_ids = model, recipe, train
+        self._model, self._recipe, self._train_ids, self._programs = model, recipe, train, programs
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
-        self._block_steps = min(self._steps, max(1, training.block_images // recipe.batch_size))
+        self._block_steps = steps_per_block(self._steps, recipe.batch_size, training)
         self._evaluation_batch = training.evaluation_batch_size
         self._evaluation_steps = max(1, training.block_images // self._evaluation_batch)
         self._classes, self._labels = images.classes, images.y
@@ -93,8 +104,10 @@ class Trainer:
         # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
         self._prepared = tf.function(self._prepare, autograph=False, jit_compile=False)
         self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
-        self._train_block = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
-        self._evaluate_block = tf.function(self._evaluate_steps, autograph=False, jit_compile=recipe.jit)
+        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
+        self._evaluate_block: Callable[..., None] = tf.function(
+            self._evaluate_steps, autograph=False, jit_compile=recipe.jit
+        )
 
     @property
     def steps(self) -> int:
@@ -116,16 +129,13 @@ class Trainer:
         kept = [(variable, tf.identity(variable.value)) for variable in self._variables()]
         training = (*self._training_block(self._train_ids), tf.constant(int(self._loops)))
         evaluation = (*self._evaluation_block(self._train_ids[:1]), tf.constant(int(self._loops)))
-        name_functions_afresh()
-        self._train_block.get_concrete_function(*training)
-        name_functions_afresh()
-        # Without XLA a program tries out at its first run which convolutions are fastest, and has the GPU to itself.
-        ahead = self._evaluate_block if self._recipe.jit else self._evaluate_block.get_concrete_function
+        self._ready_programs(training, evaluation)
         with ThreadPoolExecutor(1) as other:
-            # Tracing holds Python's lock and compiling does not: one program is traced while the other compiles.
-            prepared = other.submit(ahead, *evaluation)
+            if self._recipe.jit:
+                # Without XLA a program tries out at its first run which convolutions are fastest, and has the GPU to
+                # itself; XLA compiles both at once.
+                other.submit(self._evaluate_block, *evaluation)
             self._train_block(*training)
-            prepared.result()
         self._evaluate_block(*evaluation)
         weights_are_finite(self._model)
         for variable, value in kept:
@@ -267,18 +277,45 @@ class Trainer:
 
         self._repeat(step, number)
 
-    def _variables(self) -> list[Any]:
-        """All state that a program changes: weights, seeds, optimizer, metrics, augmentation; each once."""
-        layer = self._recipe.augmentation
+    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
+        """Take the programs that are kept, or trace them, with what they will be called with."""
+        functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
+            (self._train_block, training),
+            (self._evaluate_block, evaluation),
+        )
+        variables = [*(variable.value for variable in self._state()), self._recipe.rates.table]
+
+        def trace() -> list[Graph]:
+            return [traced(function, inputs, variables) for function, inputs in functions]
+
+        programs = self._programs.settled(variables, trace)
+        if programs is not None:
+            self._train_block, self._evaluate_block = programs
+            return
+        for function, inputs in functions:
+            name_functions_afresh()
+            function.get_concrete_function(*inputs)
+
+    def _state(self) -> list[Any]:
+        """All that the two programs change: weights, seeds, optimizer, metrics; each once."""
         groups = (
             self._model.variables,
             self._model.optimizer.variables,
             self._model.metrics_variables,
             self._loss.variables,
             self._accuracy.variables,
-            layer.variables if layer is not None else [],
         )
         return list({id(variable): variable for group in groups for variable in group}.values())
+
+    def _variables(self) -> list[Any]:
+        """All state that any program changes: that, and the augmentation's."""
+        layer = self._recipe.augmentation
+        return [*self._state(), *(layer.variables if layer is not None else [])]
+
+
+def steps_per_block(steps: int, batch_size: int, training: TrainingSpec) -> int:
+    """Training steps in one call, of an epoch with that many."""
+    return min(steps, max(1, training.block_images // batch_size))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

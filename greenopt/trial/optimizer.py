@@ -73,6 +73,9 @@ class Rates:
 
     A program that reads rates from a table is the same program for every schedule, so that it need not be compiled
     again; one that computes them has the schedule's numbers in it.
+
+    Attributes:
+        table: a variable, (table_size(steps),) float32.
     """
 
     def __init__(
@@ -90,12 +93,11 @@ class Rates:
         """
         # The optimizer inside of loss scaling, whose steps are those that were not left out.
         self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        # The size is part of the compiled program, so there are few sizes.
-        size = max(_LEAST_TABLE, 2 ** math.ceil(math.log2(steps + 1)))
+        size = table_size(steps)
         with tf.device("CPU"):
             at = tf.constant(np.minimum(np.arange(size), steps), tf.float32)
             values = schedule(at) if callable(schedule) else tf.fill([size], schedule)
-        self._table = tf.constant(np.asarray(values, np.float32))
+        self.table = tf.Variable(np.asarray(values, np.float32), trainable=False, name="rates")
 
     def set_rate(self) -> None:
         """Give the optimizer the rate of its next step; part of a program."""
@@ -106,4 +108,10 @@ class Rates:
         return float(self._next())
 
     def _next(self) -> tf.Tensor:
-        return tf.gather(self._table, tf.minimum(self._optimizer.iterations.value, len(self._table) - 1))
+        last = self.table.shape[0] - 1
+        return tf.gather(self.table, tf.minimum(self._optimizer.iterations.value, last))
+
+
+def table_size(steps: int) -> int:
+    """Rates in the table of a training of that many steps: its size is part of a program, so there are few sizes."""
+    return max(_LEAST_TABLE, 1 << math.ceil(math.log2(steps + 1)))
