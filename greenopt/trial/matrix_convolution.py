@@ -10,7 +10,7 @@ copies and saved models are as they were. All convolutions of a model are replac
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ import tensorflow as tf
 
 PATCH_BYTES = 256 * 1024
 """What the patches of a layer may take for an image, in float32: enough for ResNet-50 with images of 32x32."""
+
+_MANY_ROWS, _PART_ROWS = 16_384, 1024
+"""From so many rows on, a sum over all of them is one over parts of so many: few threads of a GPU would work on it."""
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -96,6 +99,13 @@ class _Axis:
         reach = (self.places - 1) * self.stride + 1
         return [slice(tap, tap + reach, self.stride) for tap in range(self.taps[1] - self.taps[0])]
 
+    def views(self, size: int) -> list[slice] | None:
+        """For each place, what of the taps meets an image of that size; None where it meets more than the taps."""
+        starts = [self.padding[0] - place * self.stride for place in range(self.places)]
+        if min(starts) < 0 or max(starts) + size > self.taps[1] - self.taps[0]:
+            return None
+        return [slice(start, start + size) for start in starts]
+
 
 def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
     """(batch, height, width, channels) -> (batch, height', width', filters)."""
@@ -103,21 +113,56 @@ def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
     y_axis, x_axis = (
         _Axis.of(x.shape[1 + axis], kernel.shape[axis], layer.strides[axis], layer.padding) for axis in (0, 1)
     )
-    patches = _patches(_patches(x, x_axis, 2), y_axis, 1)
-    met = _part(kernel, slice(*y_axis.taps), slice(*x_axis.taps))
-    filters = kernel.shape[-1]
-    product = tf.reshape(patches, [-1, patches.shape[-1]]) @ tf.reshape(met, [-1, filters])
+    met, filters = _part(kernel, slice(*y_axis.taps), slice(*x_axis.taps)), kernel.shape[-1]
+    y_views, x_views = y_axis.views(x.shape[1]), x_axis.views(x.shape[2])
+    if y_views and x_views and _is_larger_than_image(met, x):
+        # The kernel as each place meets it, for whole images, rather than the images as the kernel meets them.
+        rows, matrix = x, _side_by_side(_side_by_side(met, x_views, 1), y_views, 0)
+    else:
+        rows, matrix = _patches(_patches(x, x_axis, 2), y_axis, 1), met
+    columns = math.prod(matrix.shape[:3])
+    product = _product(tf.reshape(rows, [-1, columns]), tf.reshape(matrix, [columns, -1]))
+    product = tf.reshape(product, [-1, filters])
     if layer.use_bias:
         product += tf.convert_to_tensor(layer.bias)
     outputs = tf.reshape(product, [-1, y_axis.places, x_axis.places, filters])
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
+def _is_larger_than_image(kernel: tf.Tensor, x: tf.Tensor) -> bool:
+    """Whether a kernel has more taps than images have pixels, and patches of the batch more numbers than its views."""
+    batch, pixels, taps = x.shape[0], math.prod(x.shape[1:3]), math.prod(kernel.shape[:2])
+    return pixels < taps and batch is not None and batch * taps >= pixels * kernel.shape[-1]
+
+
+def _product(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """The product; with very many rows, whose sum in the gradient is one long row of additions, in parts there."""
+    count = rows.shape[0]
+    if count is None or count < _MANY_ROWS or count % _PART_ROWS:
+        return rows @ matrix
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def product(rows: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        def gradient(pull: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            left, right = (tf.reshape(one, [-1, _PART_ROWS, one.shape[-1]]) for one in (rows, pull))
+            of_matrix = tf.reduce_sum(tf.matmul(left, right, transpose_a=True), axis=0)
+            return tf.matmul(pull, matrix, transpose_b=True), of_matrix
+
+        return rows @ matrix, gradient
+
+    return product(rows, matrix)
+
+
 def _patches(x: tf.Tensor, along: _Axis, axis: int) -> tf.Tensor:
     """What each position of a kernel meets along an axis of images, side by side in the place of their channels."""
     if any(along.padding):
         x = tf.pad(x, [along.padding if at == axis else (0, 0) for at in range(4)])
-    met = [_part(x, *[slice(None)] * axis, part) for part in along.slices()]
+    return _side_by_side(x, along.slices(), axis)
+
+
+def _side_by_side(x: tf.Tensor, parts: Sequence[slice], axis: int) -> tf.Tensor:
+    """Parts of an axis, one after the other in the last axis."""
+    met = [_part(x, *[slice(None)] * axis, part) for part in parts]
     return tf.concat(met, axis=-1) if len(met) > 1 else met[0]
 
 

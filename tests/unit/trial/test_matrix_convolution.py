@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from greenopt.trial import matrix_convolution
 from greenopt.trial.matrix_convolution import multiply_convolutions
 from greenopt.trial.model import all_layers
 from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative, trial_spec
@@ -36,6 +37,45 @@ def test_a_product_gives_kerass_outputs_and_gradients(
 def test_what_of_a_kernel_lies_on_padding_alone_has_a_gradient_of_zero(size: tuple[int, int], stride: int) -> None:
     check((3, *size, 5), (3, 3), stride, "same", "float32")
     check((3, *size, 5), (7, 7), stride, "same", "float32")
+
+
+@pytest.mark.parametrize("policy", list(TOLERANCE))
+@pytest.mark.parametrize(("size", "kernel"), [((2, 2), (3, 3)), ((2, 3), (7, 7)), ((3, 3), (5, 7)), ((1, 2), (3, 3))])
+def test_images_smaller_than_a_kernel_are_multiplied_whole(
+    size: tuple[int, int], kernel: tuple[int, int], policy: str
+) -> None:
+    check((3, *size, 5), kernel, 1, "same", policy)
+    assert "Pad" not in operations((3, *size, 5), kernel)
+    assert "Pad" in operations((1, *size, 5), kernel, filters=64), (
+        "a kernel for each place would be larger than patches"
+    )
+    assert "Pad" in operations((3, 8, 8, 5), kernel)
+
+
+@pytest.mark.parametrize("policy", list(TOLERANCE))
+def test_a_gradient_over_very_many_rows_is_summed_in_parts(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "BatchMatMulV2" not in operations((4, 4, 4, 5), (3, 3))
+    monkeypatch.setattr(matrix_convolution, "_MANY_ROWS", 64)
+    monkeypatch.setattr(matrix_convolution, "_PART_ROWS", 16)
+    assert "BatchMatMulV2" in operations((4, 4, 4, 5), (3, 3))
+    assert "BatchMatMulV2" not in operations((3, 4, 4, 5), (3, 3)), "48 rows are not so many"
+    assert "BatchMatMulV2" not in operations((9, 3, 3, 5), (3, 3)), "81 rows are no whole parts"
+    check((4, 4, 4, 5), (3, 3), 1, "same", policy)
+
+
+def operations(shape: tuple[int, ...], kernel: tuple[int, int], filters: int = 4) -> set[str]:
+    """Of a layer's step and gradient."""
+    layer = keras.layers.Conv2D(filters, kernel, padding="same")
+    layer.build(shape)
+    multiply_convolutions([layer])
+
+    @tf.function
+    def step(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            y = tf.reduce_sum(layer(x) ** 2)
+        return tape.gradient(y, layer.kernel.value)
+
+    return {operation.type for operation in step.get_concrete_function(tf.TensorSpec(shape)).graph.get_operations()}
 
 
 def check(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, padding: str, policy: str) -> None:
