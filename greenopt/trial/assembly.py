@@ -73,11 +73,12 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     )
     _create_variables(model, images.classes)
     layers = all_layers(model)
-    fused = fuse_batchnorm(layers, jit)
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    fused = fuse_batchnorm(layers, jit, gpu)
     if jit:
         spell_out_relu(layers)
     # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
-    multiplied = multiply_convolutions(layers) if jit and tf.config.list_logical_devices("GPU") else 0
+    multiplied = multiply_convolutions(layers) if jit and gpu else 0
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,

@@ -7,6 +7,7 @@ and set-up energy; where nothing can be kept, trials run all the same.
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from hashlib import sha256
@@ -33,6 +34,9 @@ _AT_ONCE = (
 )
 """Kernels of a CUDA graph that do not need one another run side by side, and the graph is the whole loop over a block's
 steps: a step of ResNet-50 with small images is a thousand kernels too short to fill a fast GPU one by one."""
+
+_PLAIN_SUMS = "--xla_gpu_experimental_enable_fusion_block_level_rewriter=false"
+"""Sums over the rows of small matrices are left to XLA's own kernels; Triton's need more power here."""
 
 _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 """Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
@@ -97,7 +101,7 @@ class CompilerCache:
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
     """Set a process up for XLA on a GPU; returns the cache that it uses, None where nothing can be kept."""
-    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PRODUCTS)
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _PRODUCTS)
     folder = cache_folder()
     if folder is None:
         return None
@@ -132,8 +136,8 @@ def name_functions_afresh(step: int = 100_000) -> None:
     """
     from tensorflow.python.framework import ops
 
-    while ops.uid() % step:
-        pass
+    target = (ops.uid() // step + 1) * step
+    deque(iter(ops.uid, target), maxlen=0)
 
 
 def prune(folder: Path, limit_bytes: int) -> None:

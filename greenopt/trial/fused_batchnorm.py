@@ -10,31 +10,36 @@ are of the biased variance). Weights, configuration, copies and saved models are
 expressed stays as it is.
 """
 
-from collections.abc import Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
+Sums: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 _FUSED_TYPES = ("float32", "float16", "bfloat16")
 _LEAST_EPSILON = 1e-5
 
 
-def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool) -> int:
+def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = False) -> int:
     """Let BatchNormalization layers train in few operations.
 
     Args:
         layers: of a built model.
         jit: whether XLA compiles them.
+        gpu: whether for a GPU.
 
     Returns:
         How many do.
     """
     fused = [layer for layer in layers if _is_fusible(layer)]
+    way = partial(_by_sums, _at_once if gpu else _apart) if jit else _by_operation
     for layer in fused:
         # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
-        layer.call = partial(_normalise, layer, layer.call, jit)
+        layer.call = partial(_normalise, layer, layer.call, way)
     return len(fused)
 
 
@@ -51,7 +56,7 @@ def _is_fusible(layer: keras.layers.Layer) -> bool:
 
 
 def _normalise(
-    layer: keras.layers.BatchNormalization, plain: Any, jit: bool, inputs: Any, training: Any = None, mask: Any = None
+    layer: keras.layers.BatchNormalization, plain: Any, way: Any, inputs: Any, training: Any = None, mask: Any = None
 ) -> Any:
     """(batch, height, width, channels) -> the same, normalised; the layer's plain call where it does not train."""
     if not (training and layer.trainable) or mask is not None:
@@ -59,8 +64,8 @@ def _normalise(
     x, channels = tf.convert_to_tensor(inputs), inputs.shape[-1]
     scale = tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones(channels)
     offset = tf.cast(layer.beta, tf.float32) if layer.center else tf.zeros(channels)
-    way = _by_sums if jit and None not in x.shape else _by_operation
-    outputs, mean, variance = way(x, scale, offset, layer.epsilon)
+    compute = _by_operation if None in x.shape else way
+    outputs, mean, variance = compute(x, scale, offset, layer.epsilon)
     _follow(layer.moving_mean, mean, layer.momentum)
     _follow(layer.moving_variance, variance, layer.momentum)
     return outputs
@@ -76,8 +81,8 @@ def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: fl
     return outputs, mean, variance * tf.maximum(count - 1, 1) / count
 
 
-def _by_sums(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """The same for XLA."""
+def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
+    """The same for XLA, by a way to take two sums."""
     statistics: list[tf.Tensor] = []
 
     # One gradient of all of it, which is less to trace and to compute. Mean and variance are no outputs, since nothing
@@ -92,7 +97,8 @@ def _by_sums(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) 
 
         def gradient(pull: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             dy = tf.cast(pull, tf.float32)
-            total, along = tf.reduce_sum(dy, axis=0), tf.reduce_sum(dy * centred, axis=0) * steepness
+            total, with_rows = sums(dy, dy * exact)
+            along = (with_rows - mean * total) * steepness
             dx = (dy - total / count - centred * (steepness * along / count)) * (scale * steepness)
             return tf.cast(dx, rows.dtype), along, total
 
@@ -100,6 +106,33 @@ def _by_sums(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) 
 
     outputs = normalised(tf.reshape(x, [-1, x.shape[-1]]), scale, offset)
     return tf.reshape(outputs, x.shape), *statistics
+
+
+def _apart(one: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums over the rows of two matrices."""
+    return tf.reduce_sum(one, axis=0), tf.reduce_sum(other, axis=0)
+
+
+def _at_once(one: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same in one operation; for a GPU, XLA would else write a product to memory to sum it on its own."""
+    zero = tf.constant(0.0)
+    sums = xla.variadic_reduce((one, other), (zero, zero), dimensions_to_reduce=(0,), reducer=_additions())
+    for found in sums:
+        found.set_shape(one.shape[1:])
+    return sums[0], sums[1]
+
+
+@cache
+def _additions() -> Any:
+    """(a, b, c, d) -> (a + c, b + d), of single numbers."""
+    number = tf.TensorSpec((), tf.float32)
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def additions(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return a + c, b + d
+
+    with tf.init_scope():
+        return additions.get_concrete_function(number, number, number, number)
 
 
 def _follow(moving: Any, value: tf.Tensor, momentum: float) -> None:

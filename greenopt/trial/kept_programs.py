@@ -60,7 +60,8 @@ class KeptPrograms:
         """Begin to compile what is kept, for variables that are made up, beside what the caller does next."""
         if not self._graphs:
             return
-        self._made_up = [tf.Variable(form.zeros(), trainable=False) for form in self._graphs[0].state]
+        zeros = cache(tf.zeros)
+        self._made_up = [tf.Variable(zeros(form.shape, form.dtype), trainable=False) for form in self._graphs[0].state]
         try:
             self._programs = self._readied(self._graphs, self._made_up)
         except (ValueError, tf.errors.OpError):
@@ -69,7 +70,8 @@ class KeptPrograms:
         pool = ThreadPoolExecutor(len(self._graphs))
         for graph, program in zip(self._graphs, self._programs, strict=True):
             # Zero steps, where the program loops. One that fails here fails again, and is heard, when it is used.
-            self._compiling.append(pool.submit(program, *(form.zeros() for form in graph.inputs)))
+            inputs = [zeros(form.shape, form.dtype) for form in graph.inputs]
+            self._compiling.append(pool.submit(program, *inputs))
         pool.shutdown(wait=False)
 
     def settled(self, variables: Variables, trace: Trace) -> Sequence[Program] | None:

@@ -31,10 +31,6 @@ class Form(NamedTuple):
         """The form of a variable."""
         return cls(variable.name, tuple(variable.shape), variable.dtype.name)
 
-    def zeros(self) -> tf.Tensor:
-        """A tensor of that form."""
-        return tf.zeros(self.shape, self.dtype)
-
 
 class Graph(BaseModel):
     """A traced function without results, whose effect is on variables.

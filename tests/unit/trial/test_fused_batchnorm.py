@@ -19,12 +19,12 @@ def trained(layer: keras.layers.Layer, x: tf.Tensor, pull: tf.Tensor, jit: bool)
     return told + [weight.numpy() for weight in layer.non_trainable_weights]
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(("jit", "gpu"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("policy", list(TOLERANCE))
 @pytest.mark.parametrize(("scale", "center"), [(True, True), (False, True), (True, False)])
 @pytest.mark.parametrize("shape", [(32, 8, 8, 16), (4, 1, 1, 16)])
 def test_fused_batchnorm_gives_kerass_outputs_gradients_and_moving_statistics(
-    shape: tuple[int, ...], scale: bool, center: bool, policy: str, jit: bool
+    shape: tuple[int, ...], scale: bool, center: bool, policy: str, jit: bool, gpu: bool
 ) -> None:
     random = np.random.default_rng(3)
     x = tf.constant(random.normal(2, 3, shape), tf.float32)
@@ -38,13 +38,45 @@ def test_fused_batchnorm_gives_kerass_outputs_gradients_and_moving_statistics(
         for number, weight in enumerate(layer.trainable_weights):
             weight.assign(np.linspace(0.5, 1.5, shape[-1]) + number)
         layers.append(layer)
-    assert fuse_batchnorm(layers[1:], jit) == 1
+    assert fuse_batchnorm(layers[1:], jit, gpu) == 1
     wanted, found = (trained(layer, x, pull, jit) for layer in layers)
     assert len(wanted) == len(found) == 4 + scale + center
     # The gradient to the input is a small difference of large terms; it is judged by the pull that it comes from.
     assert np.abs(found[1] - wanted[1]).max() / np.abs(pull).max() < TOLERANCE[policy]
     for a, b in zip(found[:1] + found[2:], wanted[:1] + wanted[2:], strict=True):
         assert relative(a, b) < TOLERANCE[policy]
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_mean_of_thirty_deviations_costs_three_digits_of_seven(gpu: bool) -> None:
+    """The sums are of squares and of products that are not centred."""
+    random = np.random.default_rng(3)
+    shape = (32, 8, 8, 16)
+    x = tf.constant(random.normal(30, 1, shape), tf.float32)
+    pull = tf.constant(random.normal(size=shape), tf.float32)
+    layers = [keras.layers.BatchNormalization(), keras.layers.BatchNormalization()]
+    for layer in layers:
+        layer.build(shape)
+    fuse_batchnorm(layers[1:], jit=True, gpu=gpu)
+    wanted, found = (trained(layer, x, pull, jit=True) for layer in layers)
+    for a, b in zip(found, wanted, strict=True):
+        assert np.abs(a - b).max() / max(1.0, np.abs(b).max()) < 1e-3
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_for_a_gpu_a_gradients_two_sums_are_one_operation(gpu: bool) -> None:
+    layer = keras.layers.BatchNormalization()
+    layer.build((8, 4, 4, 3))
+    fuse_batchnorm([layer], jit=True, gpu=gpu)
+
+    @tf.function
+    def step(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            y = tf.reduce_sum(layer(x, training=True) ** 2)
+        return tape.gradient(y, layer.gamma.value)
+
+    types = [node.type for node in step.get_concrete_function(tf.TensorSpec((8, 4, 4, 3))).graph.get_operations()]
+    assert types.count("XlaVariadicReduceV2") == int(gpu)
 
 
 def test_batchnorm_is_kerass_own_where_it_does_not_train() -> None:
