@@ -18,11 +18,39 @@ from greenopt.spec import Augmentation, TrainingSpec
 Augment: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
+class Equalization(keras.layers.Equalization):  # type: ignore[misc]
+    """Keras's Equalization for each image by itself; Keras takes one histogram of all images of a call.
+
+    It is faster too: Keras looks for the first level that occurs where it waits for the device.
+    """
+
+    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
+        """(n, height, width, channels) in 0..255 -> the same, with every channel's levels spread evenly."""
+        if not training:
+            return images
+        height, width, channels = images.shape[1:]
+        by_channel = tf.reshape(tf.transpose(images, [0, 3, 1, 2]), [-1, height * width])
+        levels = tf.cast(tf.clip_by_value(by_channel, 0, 255), tf.int32)
+        histogram = tf.raw_ops.DenseBincount(input=levels, size=256, weights=tf.zeros(0), binary_output=False)
+        below = tf.cumsum(histogram, axis=1)
+        # That of the lowest level that occurs; nothing is below it.
+        lowest = tf.reduce_min(tf.where(below > 0, below, float(height * width)), axis=1, keepdims=True)
+        rest = height * width - lowest
+        spread = tf.clip_by_value(tf.round((below - lowest) * 255 / tf.maximum(rest, 1)), 0, 255)
+        equalized = tf.where(rest == 0, by_channel, tf.gather(spread, levels, batch_dims=1))
+        return tf.transpose(tf.reshape(equalized, [-1, channels, height, width]), [0, 2, 3, 1])
+
+
 class RandAugment(keras.layers.RandAugment):  # type: ignore[misc]
     """Keras's RandAugment with operations drawn for each image; Keras draws them once a call, for all images alike.
 
     It costs nothing: Keras computes all operations on all images anyway and then selects.
     """
+
+    def __init__(self, **how: Any) -> None:
+        """With Keras's arguments."""
+        super().__init__(**how)
+        self.equalization = Equalization(value_range=self.value_range)
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
         """Keras's draw, with (num_ops, images, 1, 1, 1) indices of operations."""

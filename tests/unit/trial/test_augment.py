@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from greenopt.spec import Augmentation
-from greenopt.trial.augment import RandAugment, as_function, build_augmentation
+from greenopt.trial.augment import Equalization, RandAugment, as_function, build_augmentation
 from tests.unit.trial.workbench import fed, prepared, trial_spec
 
 KINDS = ("random", "mixup", "cutmix")
@@ -135,3 +135,34 @@ def test_mixing_happens_on_raw_images_before_they_are_scaled() -> None:
         tf.config.run_functions_eagerly(False)
     assert max(float(tf.reduce_max(images)) for images in largest) > 200
     assert min(float(tf.reduce_min(images)) for images in largest) >= 0
+
+
+def test_equalization_is_kerass_of_each_image_alone() -> None:
+    random = np.random.default_rng(0)
+    x = np.concatenate(
+        [random.integers(0, high, (2, 8, 6, 3)) for high in (256, 40, 3)] + [np.full((1, 8, 6, 3), 7)]
+    ).astype(np.float32)
+    x[1, ..., 1] = 255
+    alone = np.concatenate([keras.layers.Equalization().transform_images(x[at : at + 1], None) for at in range(len(x))])
+    # Keras takes some levels for the one below, since level / 255 * 255 is a little less than the level.
+    exact = (x / np.float32(255) * np.float32(255)).astype(np.int32) == x
+    assert exact.mean() > 0.9
+    found = Equalization().transform_images(tf.constant(x)).numpy()
+    np.testing.assert_array_equal(found[exact], alone[exact])
+    assert found[0].min() == 0
+    assert found[0].max() == 255
+    np.testing.assert_array_equal(found[-1], x[-1])
+    fractions = tf.constant(x[:1] + 0.25)
+    np.testing.assert_array_equal(Equalization().transform_images(fractions).numpy(), found[:1])
+
+
+@pytest.mark.parametrize("name", RandAugment._AUGMENT_LAYERS)
+def test_no_operation_on_an_image_depends_on_the_other_images(name: str) -> None:
+    layer = RandAugment(num_ops=1, factor=0.5, seed=4)
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.float32)
+    drawn = layer.get_random_transformation(tf.constant(x), training=True)["transforms"][name]
+    other = np.concatenate([x[:1], np.zeros_like(x[1:])])
+    one, two = (getattr(layer, name).transform_images(tf.constant(images), drawn)[0] for images in (x, other))
+    np.testing.assert_array_equal(one, two)
+    changed = getattr(layer, name).transform_images(tf.constant(x), drawn)
+    assert not np.array_equal(changed, x)
