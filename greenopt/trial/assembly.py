@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from greenopt.spec import Internal, TrialSpec
 from greenopt.trial.augment import build_augmentation
+from greenopt.trial.blocks import Look
 from greenopt.trial.data import Images, Split
 from greenopt.trial.fused_batchnorm import fuse_batchnorm
 from greenopt.trial.kept_programs import kept_programs
@@ -82,9 +83,12 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
     recipe = Recipe(
         batch_size=setting.batch_size,
         jit=jit,
-        image_dtype=formats.images,
-        scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
-        augmentation=augmentation,
+        look=Look(
+            scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
+            image_dtype=formats.images,
+            model_dtype=model.compute_dtype,
+            augmentation=augmentation,
+        ),
         rates=Rates(model.optimizer, build_schedule(setting, training, steps), in_all),
         seed=spec.training_seed,
     )
@@ -137,7 +141,7 @@ def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) 
         "fused_batchnorm": assembly.fused_batchnorm,
         "matrix_convolutions": assembly.matrix_convolutions,
         "steps_per_block": trainer.block_steps,
-        "images_on": trainer.feed_place,
+        "images_on": trainer.blocks.place,
         "device": devices[0].device_type,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

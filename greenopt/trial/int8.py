@@ -71,6 +71,6 @@ def calibration_ids(train: Ids, count: int) -> Ids:
 
 def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int) -> float:
     """Share of right answers of a converted model, 0..1."""
-    batches = trainer.batches(ids, batch_size)
+    batches = trainer.blocks.batches(ids, batch_size)
     right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
     return right / len(ids)

@@ -71,7 +71,7 @@ def _keep_int8(
         return {"missing": "internal = pre_quantization: its layers are greenopt's own; no converter knows them"}
     trainer = assembly.trainer
     if content is None:
-        calibration = trainer.prepared(calibration_ids(split.train, spec.training.calibration_images))
+        calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
         content = converted(float32_copy(spec, assembly, images), calibration)
     batch_size = spec.training.evaluation_batch_size
     accuracy = int8_accuracy(Int8Model(content, batch_size), trainer, split.validation, batch_size)

@@ -34,7 +34,7 @@ GRAPHS_BYTES = 500_000_000
 _NO_PART_OF_A_PROGRAM = {"preprocessing", "augmentation", "precision", "partitioning", "lr", "lr_schedule"}
 """Parameters whose values are in the images, in a variable, or given to the key in another form."""
 
-_BEYOND_TRACING = 1_000_000
+_BEYOND_TRACING = 500_000
 """More names than tracing uses up, so that programs have the same, whether or not they were traced in this process."""
 
 _GRAPHS = TypeAdapter(tuple[Graph, ...])

@@ -19,16 +19,13 @@ import numpy as np
 import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
-from greenopt.trial.augment import as_function
+from greenopt.trial.blocks import Blocks, BlockShape, Look
 from greenopt.trial.caches import name_functions_afresh
-from greenopt.trial.data import Array, Ids, Images
+from greenopt.trial.data import Ids, Images
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.feed import Block, feed_of
 from greenopt.trial.kept_programs import KeptPrograms
 from greenopt.trial.model import weights_are_finite
 from greenopt.trial.optimizer import Rates
-from greenopt.trial.precision import dtype_policy
-from greenopt.trial.preprocessing import Scaling
 from greenopt.trial.programs import Graph, traced
 
 PROGRESS_PERIOD_S = 1.0
@@ -48,18 +45,14 @@ class Recipe:
     Attributes:
         batch_size: images a step.
         jit: whether the programs are compiled by XLA.
-        image_dtype: type that images are cast to after scaling.
-        scaling: of the images; None leaves them at 0..255.
-        augmentation: a layer; None leaves training images as they are.
+        look: what becomes of images before they are trained on.
         rates: learning rate of each step of the training.
         seed: of the order of the training images.
     """
 
     batch_size: int
     jit: bool
-    image_dtype: str
-    scaling: Scaling | None
-    augmentation: keras.layers.Layer | None
+    look: Look
     rates: Rates
     seed: int
 
@@ -92,18 +85,16 @@ class Trainer:
         self._model, self._recipe, self._train_ids, self._programs = model, recipe, train, programs
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
         self._block_steps = steps_per_block(self._steps, recipe.batch_size, training)
-        self._evaluation_batch = training.evaluation_batch_size
-        self._evaluation_steps = max(1, training.block_images // self._evaluation_batch)
-        self._classes, self._labels = images.classes, images.y
-        self._feed = feed_of(images, training.device_images_bytes)
+        self._evaluation = BlockShape(
+            max(1, training.block_images // training.evaluation_batch_size), training.evaluation_batch_size
+        )
+        shape = BlockShape(self._block_steps, recipe.batch_size)
+        self._blocks = Blocks(images, recipe.look, shape, self._evaluation, training.device_images_bytes)
         # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
         self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
-        self._augment = as_function(recipe.augmentation) if recipe.augmentation is not None else None
         self._loss = keras.metrics.CategoricalCrossentropy()
         self._accuracy = keras.metrics.CategoricalAccuracy()
         # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
-        self._prepared = tf.function(self._prepare, autograph=False, jit_compile=False)
-        self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
         self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
         self._evaluate_block: Callable[..., None] = tf.function(
             self._evaluate_steps, autograph=False, jit_compile=recipe.jit
@@ -120,15 +111,16 @@ class Trainer:
         return self._block_steps
 
     @property
-    def feed_place(self) -> str:
-        """Where images are fed from: `device` or `host`."""
-        return self._feed.place
+    def blocks(self) -> Blocks:
+        """The images as the model gets them."""
+        return self._blocks
 
     def warm_up(self) -> None:
         """Compile and run every program once, then put every variable back."""
         kept = [(variable, tf.identity(variable.value)) for variable in self._variables()]
-        training = (*self._training_block(self._train_ids), tf.constant(int(self._loops)))
-        evaluation = (*self._evaluation_block(self._train_ids[:1]), tf.constant(int(self._loops)))
+        number = tf.constant(int(self._loops))
+        training = (*next(self._blocks.training(self._train_ids)), number)
+        evaluation = (*next(self._blocks.evaluation(self._train_ids[:1])), number)
         self._ready_programs(training, evaluation)
         with ThreadPoolExecutor(1) as other:
             if self._recipe.jit:
@@ -170,56 +162,26 @@ class Trainer:
         """Mean loss and accuracy of the model on images, each counted exactly once."""
         self._loss.reset_state()
         self._accuracy.reset_state()
-        capacity = self._evaluation_steps * self._evaluation_batch
-        for start in range(0, len(ids), capacity):
-            part = ids[start : start + capacity]
-            steps = math.ceil(len(part) / self._evaluation_batch)
-            self._run(self._evaluate_block, steps, *self._evaluation_block(part))
+        left = len(ids)
+        for block in self._blocks.evaluation(ids):
+            steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
+            self._run(self._evaluate_block, steps, *block)
+            left -= math.prod(self._evaluation)
         return Score(float(self._loss.result()), float(self._accuracy.result()))
 
     def learning_rate(self) -> float:
         """The learning rate that the next step would have."""
         return self._recipe.rates.next_rate()
 
-    def prepared(self, ids: Ids) -> Array:
-        """Images as the model gets them, not augmented: (images, height, width, channels) float32."""
-        (x, _), *_ = self._feed.blocks([ids])
-        return np.asarray(tf.cast(self._scaled(x), tf.float32))
-
-    def batches(self, ids: Ids, size: int) -> Iterator[tuple[Array, Array]]:
-        """Images as the model gets them with their labels, as arrays, in batches of at most `size`."""
-        for start in range(0, len(ids), size):
-            part = ids[start : start + size]
-            yield self.prepared(part), self._labels[part]
-
     def _train_on(self, ids: Ids) -> Iterator[int]:
         """Train on whole batches of ids, block by block; yields how many steps are queued."""
-        total, size = len(ids) // self._recipe.batch_size, self._block_steps * self._recipe.batch_size
-        # The last block is filled up with its own ids and left after its last step.
-        parts = [np.resize(ids[start : start + size], size) for start in range(0, len(ids), size)]
-        for number, block in enumerate(self._feed.blocks(parts)):
-            steps = min(self._block_steps, total - number * self._block_steps)
-            self._run(self._train_block, steps, *self._augment_block(block))
-            yield number * self._block_steps + steps
-
-    def _training_block(self, ids: Ids) -> Block:
-        """The first block of an epoch that trains on ids in their order."""
-        (block,) = self._feed.blocks([np.resize(ids, self._block_steps * self._recipe.batch_size)])
-        return self._augment_block(block)
-
-    def _augment_block(self, block: Block) -> Block:
-        # Keras's and keras_cv's augmentation breaks under another policy, in its first call, which traces it.
-        with dtype_policy("float32"):
-            x, y = self._augmented(*block)
-        return x, y
-
-    def _evaluation_block(self, ids: Ids) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Images, labels and a mask of what counts, each (steps, batch, ...); ids are repeated to fill it up."""
-        shape = (self._evaluation_steps, self._evaluation_batch)
-        (block,) = self._feed.blocks([np.resize(ids, math.prod(shape))])
-        counts = np.arange(math.prod(shape)) < len(ids)
-        x, y = self._prepared(*block)
-        return x, y, tf.constant(counts.reshape(shape), tf.float32)
+        total, done = len(ids) // self._recipe.batch_size, 0
+        for block in self._blocks.training(ids):
+            # A last block that was filled up is left after its last step.
+            steps = min(self._block_steps, total - done)
+            self._run(self._train_block, steps, *block)
+            done += steps
+            yield done
 
     def _run(self, program: Callable[..., None], steps: int, *tensors: tf.Tensor) -> None:
         """Run the first steps of a block: in one call where the program loops, else in one call each."""
@@ -237,28 +199,6 @@ class Trainer:
             return [done + 1]
 
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
-
-    def _prepare(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Stored images and labels of an evaluation block -> images as the model gets them, one-hot labels."""
-        return self._blocked(x, tf.one_hot(y, self._classes), self._evaluation_steps, self._evaluation_batch)
-
-    def _prepare_augmented(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same of a training block, augmented."""
-        y = tf.one_hot(y, self._classes)
-        if self._augment is not None:
-            x, y = self._augment(tf.cast(x, tf.float32), y)
-        return self._blocked(x, y, self._block_steps, self._recipe.batch_size)
-
-    def _blocked(self, x: tf.Tensor, y: tf.Tensor, steps: int, batch: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """(steps * batch, height, width, channels) -> (steps, batch, ...), scaled; labels alike."""
-        return tf.reshape(self._scaled(x), [steps, batch, *x.shape[1:]]), tf.reshape(y, [steps, batch, self._classes])
-
-    def _scaled(self, x: tf.Tensor) -> tf.Tensor:
-        """Images scaled, cast to the type that the setting asks for, and then to the model's own."""
-        x = tf.cast(x, tf.float32)
-        if (scaling := self._recipe.scaling) is not None:
-            x = (x - tf.constant(scaling.shift, tf.float32)) / tf.constant(scaling.scale, tf.float32)
-        return tf.cast(tf.cast(x, self._recipe.image_dtype), self._model.compute_dtype)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
         def step(at: tf.Tensor) -> None:
@@ -309,7 +249,7 @@ class Trainer:
 
     def _variables(self) -> list[Any]:
         """All state that any program changes: that, and the augmentation's."""
-        layer = self._recipe.augmentation
+        layer = self._recipe.look.augmentation
         return [*self._state(), *(layer.variables if layer is not None else [])]
 
 

@@ -102,7 +102,7 @@ def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, la
         keep_model(spec, assembly, images, split)
         journal.complete(last.accuracy, test.accuracy, None, energy)
         return
-    calibration = trainer.prepared(calibration_ids(split.train, spec.training.calibration_images))
+    calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
     content = converted(float32_copy(spec, assembly, images), calibration)
     journal.end_phase(Phase.QUANTIZE)
     energy = journal.training_energy()

@@ -127,8 +127,8 @@ def test_equal_keys_mean_equal_programs() -> None:
         trainer = assembly.trainer
         keys.append(program_key(spec, images, trainer.block_steps, spec.training.epochs * trainer.steps))
         variables = [*(variable.value for variable in trainer._state()), trainer._recipe.rates.table]
-        training = (*trainer._training_block(split.train), tf.constant(1))
-        evaluation = (*trainer._evaluation_block(split.train[:1]), tf.constant(1))
+        training = (*next(trainer.blocks.training(split.train)), tf.constant(1))
+        evaluation = (*next(trainer.blocks.evaluation(split.train[:1])), tf.constant(1))
         found = [
             traced(trainer._train_block, training, variables),
             traced(trainer._evaluate_block, evaluation, variables),

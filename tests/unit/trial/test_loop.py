@@ -43,7 +43,7 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
     assembly, _, split = prepared(trial_spec(augmentation="mixup"))
     trainer = assembly.trainer
     trainer.warm_up()
-    programs = (trainer._prepared, trainer._augmented, trainer._train_block, trainer._evaluate_block)
+    programs = (trainer.blocks._plain, trainer.blocks._augmented, trainer._train_block, trainer._evaluate_block)
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
     trainer.train_epoch(1)
     trainer.evaluate(split.validation)
@@ -92,7 +92,7 @@ def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
         assert assembly.model.jit_compile is jit
         for program in (trainer._train_block, trainer._evaluate_block):
             assert program._jit_compile is jit
-        for program in (trainer._prepared, trainer._augmented):
+        for program in (trainer.blocks._plain, trainer.blocks._augmented):
             assert program._jit_compile is False
 
 
@@ -128,7 +128,7 @@ def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> 
     found = {}
     for precision in ("float16", "float32", "float64", "global_policy_float16"):
         trainer = prepared(trial_spec(precision=precision, preprocessing="standardization"))[0].trainer
-        found[precision] = trainer._scaled(stored)
+        found[precision] = trainer.blocks._scaled(stored)
         assert found[precision].dtype == ("float16" if precision == "global_policy_float16" else "float32")
     exact = found["float32"].numpy()
     assert np.array_equal(found["float16"].numpy(), exact.astype(np.float16).astype(np.float32))
@@ -138,8 +138,8 @@ def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> 
 
 def test_images_stay_on_the_device_as_bytes() -> None:
     trainer = prepared(trial_spec())[0].trainer
-    assert trainer.feed_place == "device"
-    assert trainer._feed._x.dtype == tf.uint8
+    assert trainer.blocks.place == "device"
+    assert trainer.blocks._feed._x.dtype == tf.uint8
 
 
 def test_an_incomplete_batch_is_dropped_and_a_batch_that_never_fills_is_refused() -> None:

@@ -79,8 +79,8 @@ def test_the_model_gets_training_images_scaled_by_statistics_of_the_training_par
     kind: str, check: object
 ) -> None:
     assembly, found, split = prepared(trial_spec(preprocessing=kind))
-    assert check(assembly.trainer.prepared(split.train).astype(np.float64))  # type: ignore[operator]
-    scaling = assembly.trainer._recipe.scaling
+    assert check(assembly.trainer.blocks.prepared(split.train).astype(np.float64))  # type: ignore[operator]
+    scaling = assembly.trainer._recipe.look.scaling
     assert scaling == fit_scaling(Preprocessing(kind), found.x[split.train])
     if kind == "standardization":
         assert scaling != fit_scaling(Preprocessing(kind), found.x)

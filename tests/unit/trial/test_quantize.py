@@ -104,7 +104,7 @@ def test_training_moves_weights_and_limits_and_rounding_shows_in_the_answers() -
             layer.set_weights([weight.numpy() for weight in twin.trainable_weights])
         else:
             layer.set_weights(twin.get_weights())
-    images = assembly.trainer.prepared(split.validation)
+    images = assembly.trainer.blocks.prepared(split.validation)
     difference = np.abs(assembly.model(images).numpy() - plain.model(images).numpy())
     assert 1e-6 < difference.max() < 0.1
 
@@ -136,9 +136,9 @@ def test_conversion_to_int8_keeps_the_answers(precision: str) -> None:
         assembly.trainer.train_epoch(epoch)
     copy = float32_copy(spec, assembly, images)
     assert {weight.dtype for weight in copy.weights} == {"float32"}
-    calibration = assembly.trainer.prepared(calibration_ids(split.train, 50))
+    calibration = assembly.trainer.blocks.prepared(calibration_ids(split.train, 50))
     model = Int8Model(converted(copy, calibration), batch_size=32)
-    x = assembly.trainer.prepared(split.validation)[:50]
+    x = assembly.trainer.blocks.prepared(split.validation)[:50]
     answers = np.concatenate([model.predict(x[:32]), model.predict(x[32:])])
     assert answers.shape == (50, 4)
     assert (answers.argmax(axis=1) == copy(x).numpy().argmax(axis=1)).mean() > 0.9

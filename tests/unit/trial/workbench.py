@@ -90,14 +90,14 @@ def prepared(spec: TrialSpec) -> tuple[Assembly, Images, Split]:
 def fed(trainer: Trainer) -> list[Ids]:
     """The ids of each block that a trainer asks for from now on, as it asks."""
     asked: list[Ids] = []
-    original = trainer._feed.blocks
+    original = trainer.blocks._feed.blocks
 
     def recorded(parts: Iterable[Ids]) -> Iterator[Block]:
         parts = list(parts)
         asked.extend(parts)
         return original(parts)
 
-    trainer._feed.blocks = recorded  # type: ignore[method-assign]
+    trainer.blocks._feed.blocks = recorded  # type: ignore[method-assign]
     return asked
 
 
