@@ -140,6 +140,21 @@ def name_functions_afresh(step: int = 100_000) -> None:
     deque(iter(ops.uid, target), maxlen=0)
 
 
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file so that a half-written one neither bears its name nor stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    scratch = target.with_name(f"part-{os.getpid()}.{target.name}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(target)
+    finally:
+        with suppress(OSError):
+            scratch.unlink()
+
+
 def prune(folder: Path, limit_bytes: int) -> None:
     """Delete the least recently used files and folders in a folder until the rest takes at most `limit_bytes`."""
     entries = []

@@ -12,6 +12,7 @@ from typing import Any
 
 from greenopt.spec import Internal, TrialSpec
 from greenopt.trial.assembly import Assembly, float32_copy
+from greenopt.trial.caches import write_whole
 from greenopt.trial.data import Images, Split
 from greenopt.trial.int8 import Int8Model, calibration_ids, converted, int8_accuracy
 from greenopt.trial.preprocessing import fit_scaling
@@ -79,12 +80,7 @@ def _keep_int8(
 
 
 def _write(target: Path, content: bytes) -> dict[str, Any]:
-    scratch = target.with_name(f"part.{target.name}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_whole(target, content)
     return {"bytes": len(content)}
 
 

@@ -6,7 +6,6 @@ included. Where something kept is damaged or does not fit, programs are traced.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,7 +19,7 @@ import tensorflow as tf
 from pydantic import TypeAdapter, ValidationError
 
 from greenopt.spec import MODEL_NAMES, Internal, TrialSpec
-from greenopt.trial.caches import cache_folder, name_functions_afresh, prune
+from greenopt.trial.caches import cache_folder, name_functions_afresh, prune, write_whole
 from greenopt.trial.data import Images
 from greenopt.trial.optimizer import table_size
 from greenopt.trial.precision import number_formats
@@ -88,6 +87,9 @@ class KeptPrograms:
             return None
         forms = tuple(map(Form.of, variables))
         wait(self._compiling)
+        for variable in self._made_up:
+            # A program holds on to what it captured first, but not to its memory.
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros(0, variable.dtype))
         if not self._programs or any(graph.state != forms for graph in self._graphs):
             try:
                 graphs = trace()
@@ -97,9 +99,6 @@ class KeptPrograms:
             return self._readied(graphs, variables)
         for program in self._programs:
             program.use(variables)
-        for variable in self._made_up:
-            # A program holds on to what it captured first, but not to its memory.
-            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros(0, variable.dtype))
         return self._programs
 
     def _readied(self, graphs: Sequence[Graph], variables: Variables) -> list[Program]:
@@ -160,7 +159,5 @@ def _write(graphs: Sequence[Graph], file: Path) -> None:
     """Keep graphs, whole or not at all; where they cannot be kept, the next trial traces again."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-", delete=False) as scratch:
-            scratch.write(_GRAPHS.dump_json(tuple(graphs)))
-        Path(scratch.name).replace(file)
+        write_whole(file, _GRAPHS.dump_json(tuple(graphs)))
         prune(file.parent, GRAPHS_BYTES)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.trial.caches import CompilerCache, cache_folder, keep_kernels, prepare_compiler, prune
+from greenopt.trial.caches import CompilerCache, cache_folder, keep_kernels, prepare_compiler, prune, write_whole
 
 
 def test_the_folder_is_the_named_one_and_an_empty_name_keeps_nothing(
@@ -108,3 +108,21 @@ def test_kernels_are_kept_apart_for_each_architecture_unless_the_user_says_where
     environment = {}
     keep_kernels(environment, "sm_90")
     assert environment == {}
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_nothing_and_the_earlier_one_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "kept.json"
+    write_whole(target, b"first")
+
+    def half(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(target, b"second")
+    assert target.read_bytes() == b"first"
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.json"]

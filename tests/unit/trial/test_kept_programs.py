@@ -139,15 +139,26 @@ def test_equal_keys_mean_equal_programs() -> None:
     assert len(set(keys)) == len(OTHER), "beside the first, with Adam's two momentums as one"
 
 
-def test_what_is_kept_is_used_only_whole_and_where_it_fits(folder: Path) -> None:
+def test_what_is_kept_is_used_only_whole_and_where_it_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warm_trainer()
     (file,) = folder.iterdir()
     whole = file.read_bytes()
     for damaged in (whole[:1000], b"", b"[]", whole.replace(b'"float32"', b'"int32"')):
         file.write_bytes(damaged)
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_train_steps", never)
+            with pytest.raises(AssertionError, match="this was traced"):
+                warm_trainer()
+        assert file.read_bytes() == damaged
         trainer = warm_trainer()
         assert type(trainer._train_block) is Program
-        assert len(file.read_bytes()) == len(whole)
+        assert [len(graph.used) for graph in kept_programs._read(file)] == [
+            len(graph.used) for graph in kept_programs._GRAPHS.validate_json(whole)
+        ]
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_train_steps", never)
+            patch.setattr(Trainer, "_evaluate_steps", never)
+            warm_trainer()
 
 
 def test_what_is_not_named_by_its_key_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
