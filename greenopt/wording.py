@@ -1,6 +1,7 @@
 """Quantities in words, the same everywhere: estimates are marked, what is missing is a dash."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 from greenopt.events import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS
@@ -48,13 +49,8 @@ def significant(number: float, digits: int = 3) -> str:
     if number == 0:
         return "0"
     text = f"{number:.{digits}g}"
-    return (
-        f"{float(text):.0f}"
-        if "e+" in text
-        else f"{float(text):.10f}".rstrip("0").rstrip(".")
-        if "e-" in text
-        else text
-    )
+    # Decimal writes all digits of a very small or large number, where a fixed number of decimals would end in zeros.
+    return f"{Decimal(text):f}" if "e" in text else text
 
 
 def counted(count: int, thing: str = "trial") -> str:

@@ -1,13 +1,13 @@
-"""An analysis in a terminal: tables that fit 80 columns, then the advice."""
+"""An analysis in a terminal: tables that fit 80 columns where names and numbers allow, then the advice."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
+from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
 from greenopt.wording import MISSING, energy_words, fraction_words, setting_words, significant
 
@@ -29,26 +29,26 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         responses: the regressions to show in full.
         coding: the coding in which.
     """
-    _print_lines(console, _head(analysis))
+    print_lines(console, _head(analysis))
     if not analysis.counts.complete:
         console.print("\nNo trial has been completed: there is nothing to analyse yet.")
         return
-    console.print(_described(analysis))
+    print_table(console, _described(analysis))
     shown = {title: rows for title, rows in _rankings(analysis).items() if rows}
     for title, rows in shown.items():
-        console.print(_trials(title, rows))
+        print_table(console, _trials(title, rows))
     if analysis.hypervolume.value is not None:
         source = EnergySource.ESTIMATE if is_estimated(analysis) else None
         reference = energy_words(analysis.hypervolume.reference_energy_wh, source)
-        console.print(f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}", highlight=False)
-    _print_lines(console, _settings(shown.values()))
+        print_lines(console, [f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}"])
+    print_lines(console, _settings(shown.values()))
     if analysis.correlations:
-        console.print(_correlated(analysis))
+        print_table(console, _correlated(analysis))
     for response in responses:
         print_regression(console, analysis, response, coding)
-    console.print(_overview(analysis, coding))
+    print_table(console, _overview(analysis, coding))
     if any(shares.shares for shares in analysis.importance):
-        console.print(_importance(analysis))
+        print_table(console, _importance(analysis))
     _print_advice(console, analysis)
 
 
@@ -73,17 +73,8 @@ def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _print_lines(console: Console, lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
-
-
 def _table(title: str, *heads: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
-    for head in heads:
-        is_name = head in ("", "trial", "parameter")
-        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name)
-    return table
+    return Table(*heads, title=title, left=("", "trial", "parameter"))
 
 
 def _described(analysis: Analysis) -> Table:
@@ -173,19 +164,19 @@ def _importance(analysis: Analysis) -> Table:
     for name in sorted(total, key=lambda parameter: -total[parameter]):
         table.add_row(name, *(f"{100 * shares.shares.get(name, 0.0):.0f} %" for shares in shown))
     words = dict.fromkeys(f"{shares.method}: {shares.words}" for shares in analysis.importance if shares.words)
-    table.caption, table.caption_justify = "; ".join(words) or None, "left"
+    table.caption = "; ".join(words)
     return table
 
 
 def _print_advice(console: Console, analysis: Analysis) -> None:
     advice = analysis.advice
     console.print("\n[bold]Advice[/bold]")
-    _print_lines(console, (f"- {sentence}" for sentence in advice.sentences))
+    print_lines(console, (f"- {sentence}" for sentence in advice.sentences))
     if not advice.next_settings:
         return
     console.print("\n[bold]Trials that would settle it next[/bold]")
-    _print_lines(console, (f"- {setting_words(setting)}" for setting in advice.next_settings))
-    _print_lines(
+    print_lines(console, (f"- {setting_words(setting)}" for setting in advice.next_settings))
+    print_lines(
         console,
         [
             f"`greenopt analyze {analysis.study.name} --next next.toml` writes them as [[study.enqueue]] tables: "

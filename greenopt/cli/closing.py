@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.course import StudyEnd
 from greenopt.events import EnergySource, FailReason
 from greenopt.footprint import Footprint
@@ -23,7 +23,7 @@ def print_closing(
 ) -> None:
     """Print the table of trials, how the study ended and the next commands."""
     snapshot = read_study(folder.name, storage)
-    console.print(trial_table(snapshot))
+    print_table(console, trial_table(snapshot))
     skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
     failed = snapshot.count("fail") - skipped
     words = {
@@ -35,15 +35,14 @@ def print_closing(
     }
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
     counts += f", {skipped} settings that had already run skipped" if skipped else ""
-    console.print(f"study {folder.name}: {words[end]} ({counts})", highlight=False, soft_wrap=True)
+    print_lines(console, [f"study {folder.name}: {words[end]} ({counts})"])
     spent = _spent(snapshot)
     if spent:
-        console.print(spent, highlight=False, soft_wrap=True)
+        print_lines(console, [spent])
     # Nothing can be said of a study without a completed trial.
     telling = ("analyze", "report") if snapshot.count("complete") else ()
     commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))
-    console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
-    console.print(f"next: {commands}", highlight=False, soft_wrap=True)
+    print_lines(console, [f"results: {folder.path}", f"next: {commands}"])
 
 
 def _spent(snapshot: StudySnapshot) -> str:
@@ -69,7 +68,7 @@ def trial_table(snapshot: StudySnapshot) -> Table:
     ]
     ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
     heads = ("trial", "state", "accuracy", "energy", "time", "1/Wh", "setting")
-    table = Table(*heads, box=None, padding=(0, 2, 0, 0), caption_justify="left")
+    table = Table(*heads, left=heads, wraps=("setting",))
     for row in ended[:ROWS_SHOWN]:
         table.add_row(
             str(row["trial"]),
@@ -80,10 +79,7 @@ def trial_table(snapshot: StudySnapshot) -> Table:
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
             setting_words({name: row[name] for name in snapshot.spec.space.distributions}),
         )
-    for column in table.columns[:-1]:
-        column.no_wrap = True
     sources = sorted({row["energy_source"] for row in ended if row["energy_source"]})
-    table.caption = f"energy from: {', '.join(sources)}" if sources else None
-    if len(ended) > ROWS_SHOWN:
-        table.caption = f"and {len(ended) - ROWS_SHOWN} more; {table.caption}"
+    more = [f"and {len(ended) - ROWS_SHOWN} more"] if len(ended) > ROWS_SHOWN else []
+    table.caption = "; ".join([*more, *([f"energy from: {', '.join(sources)}"] if sources else [])])
     return table

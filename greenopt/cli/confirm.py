@@ -96,26 +96,20 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
 
 def print_confirmation(console: "Console", confirmation: "Confirmation", target: "RunFolder") -> None:
     """Print the verdict first, then the figures that it rests on, then where the models are."""
-    from rich.table import Table
-
+    from greenopt.cli.tables import Table, print_lines, print_table
     from greenopt.confirmation import comparison_table, confirmation_lines, end_lines
     from greenopt.wording import setting_words
 
     picked = confirmation.picked
     heads, rows = comparison_table(confirmation)
-    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
+    table = Table(*heads, left=heads)
     for row in rows:
         table.add_row(*row)
-    console.print()
-    for line in confirmation_lines(confirmation):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
     setting = setting_words({name: picked.row[name] for name in confirmation.parameters})
-    console.print(
-        f"trial {picked.trial} of {confirmation.study}: {setting}", highlight=False, markup=False, soft_wrap=True
+    print_lines(
+        console,
+        ["", *confirmation_lines(confirmation), f"trial {picked.trial} of {confirmation.study}: {setting}"],
     )
-    console.print(table)
-    for line in end_lines(confirmation):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    models = sorted(target.path.glob("trials/*/model.*"))
-    for path in models:
-        console.print(f"model: {path}", highlight=False, markup=False, soft_wrap=True)
+    print_table(console, table)
+    print_lines(console, end_lines(confirmation))
+    print_lines(console, (f"model: {path}" for path in sorted(target.path.glob("trials/*/model.*"))))

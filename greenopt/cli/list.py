@@ -18,18 +18,19 @@ def register(app: typer.Typer) -> None:
 def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     """List the studies with their state, trials and best results."""
     from rich.console import Console
-    from rich.table import Table
 
+    from greenopt.cli.tables import Table, print_table
     from greenopt.runs import run_folders
 
     folders = run_folders(runs.resolve())
     if not folders:
         print(f"no studies in {runs}; `greenopt run studies/quickstart.toml` makes one")
         return
-    table = Table("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
+    heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
+    table = Table(*heads, left=("study",), wraps=("state", "storage"))
     for folder in folders:
         table.add_row(folder.name, *_row(folder))
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def _row(folder: "RunFolder") -> list[str]:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
+from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.execution import Slot
 from greenopt.search import Search, sampler_arguments
 from greenopt.spec import Setting, StudySpec, inert_parameters
@@ -18,17 +18,18 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None
     size = "infinitely many" if math.isinf(spec.space.size) else f"{int(spec.space.size):,}"
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
-    console.print(f"study      {spec.name}: {spec.study.trials} trials x {spec.training.epochs} epochs, {what}")
-    if spec.data is not None:
-        console.print(f"data       {spec.data.name}")
-    console.print(f"objectives {', '.join(f'{direction} {metric}' for metric, direction in spec.objectives.items())}")
-    console.print(f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}", highlight=False)
-    console.print(
-        f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary"
-    )
-    console.print(f"runs on    {', '.join(slot.name for slot in slots)}", highlight=False)
-    console.print(_settings(spec))
-    console.print("nothing was written")
+    data = [f"data       {spec.data.name}"] if spec.data is not None else []
+    lines = [
+        f"study      {spec.name}: {spec.study.trials} trials x {spec.training.epochs} epochs, {what}",
+        *data,
+        f"objectives {', '.join(f'{direction} {metric}' for metric, direction in spec.objectives.items())}",
+        f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
+        f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
+        f"runs on    {', '.join(slot.name for slot in slots)}",
+    ]
+    print_lines(console, lines)
+    print_table(console, _settings(spec))
+    print_lines(console, ["nothing was written"])
 
 
 def _settings(spec: StudySpec) -> Table:
@@ -37,10 +38,11 @@ def _settings(spec: StudySpec) -> Table:
     search.enqueue_baseline()
     settings = [search.ask().values for _ in range(min(SETTINGS_SHOWN, spec.study.trials))]
     inert = [{} if spec.space.own else inert_parameters(Setting(**values), spec.training) for values in settings]
-    table = Table("first settings", *(f"trial {number}" for number in range(len(settings))))
+    heads = ("first settings", *(f"trial {number}" for number in range(len(settings))))
+    table = Table(*heads, left=heads)
     for name in spec.space.distributions:
         pairs = zip(settings, inert, strict=True)
         shown = [f"({values[name]})" if name in idle else str(values[name]) for values, idle in pairs]
         table.add_row(name, *shown)
-    table.caption = "(in brackets: has no effect in that setting)" if any(inert) else None
+    table.caption = "(in brackets: has no effect in that setting)" if any(inert) else ""
     return table

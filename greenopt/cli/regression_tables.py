@@ -4,16 +4,14 @@ import math
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.table import Table
 
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
+from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
 from greenopt.wording import MISSING, energy_words, significant
 
 FOUND = 0.05
 PAIRS = 3
-NAME_WIDTH = 23
-"""Holds `global_policy_float16`, two columns in."""
 
 
 def print_regression(console: Console, analysis: Analysis, response: Response, coding: Coding) -> None:
@@ -21,15 +19,13 @@ def print_regression(console: Console, analysis: Analysis, response: Response, c
     console.print(f"\n[bold]What explains {response}[/bold] ({coding} coding)")
     fitted = analysis.regressions.get(response, {}).get(coding)
     if fitted is None:
-        console.print(f"not estimated: {analysis.refused.get((response, coding), 'not asked for')}", markup=False)
+        print_lines(console, [f"not estimated: {analysis.refused.get((response, coding), 'not asked for')}"])
         return
-    for line in _summary(fitted):
-        console.print(line, highlight=False, markup=False)
+    print_lines(console, _summary(fitted))
     if fitted.anova:
-        console.print(_anova(fitted))
-    console.print(_coefficients(fitted, is_estimated=is_estimated(analysis)))
-    for line in _remarks(fitted):
-        console.print(f"- {line}", highlight=False, markup=False)
+        print_table(console, _anova(fitted))
+    print_table(console, _coefficients(fitted, is_estimated=is_estimated(analysis)))
+    print_lines(console, (f"- {line}" for line in _remarks(fitted)))
 
 
 def _summary(fitted: Regression) -> list[str]:
@@ -42,10 +38,8 @@ def _summary(fitted: Regression) -> list[str]:
 
 
 def _anova(fitted: Regression) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title="by parameter (type II)", title_justify="left")
-    table.add_column("parameter")
-    for head in ("df", "F", "p", "p Holm", "p BH", "partial eta2"):
-        table.add_column(head, justify="right")
+    heads = ("parameter", "df", "F", "p", "p Holm", "p BH", "partial eta2")
+    table = Table(*heads, title="by parameter (type II)", left=("parameter",))
     for row in sorted(fitted.anova, key=lambda row: row.p):
         ps = (p_words(p) for p in (row.p, row.p_holm, row.p_bh))
         table.add_row(row.parameter, str(row.df), f"{row.f:.4g}", *ps, f"{row.partial_eta_squared:.3f}")
@@ -60,12 +54,9 @@ def is_estimated(analysis: Analysis) -> bool:
 def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
     is_log = fitted.response is Response.LOG_ENERGY_WH
     title = "by value, as change of energy" if is_log else f"by value, in {fitted.response.unit}"
-    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
-    table.add_column("value", overflow="fold", min_width=NAME_WIDTH)
     is_paper = fitted.coding is Coding.PAPER
     ps = ("std err", "t", "p") if is_paper else ("p", "p HC3", "p Holm")
-    for head in ("n", "effect", "95 % interval", *ps):
-        table.add_column(head, justify="right", no_wrap=True)
+    table = Table("value", "n", "effect", "95 % interval", *ps, title=title, left=("value",))
     number = three_decimals if fitted.response is Response.ACCURACY else signed
     parameter = None
     for row in fitted.coefficients:
