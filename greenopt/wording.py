@@ -7,6 +7,7 @@ from greenopt.events import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS
 
 MISSING = "–"
+SMALLEST_PLAIN = 1e-9
 
 
 def energy_words(energy_wh: float | None, source: str | None) -> str:
@@ -45,12 +46,12 @@ def seconds_words(seconds: float | None) -> str:
 
 
 def significant(number: float, digits: int = 3) -> str:
-    """A number with this many significant digits, without an exponent."""
+    """A number with this many significant digits, without an exponent down to 1e-9."""
     if number == 0:
         return "0"
     text = f"{number:.{digits}g}"
     # Decimal writes all digits of a very small or large number, where a fixed number of decimals would end in zeros.
-    return f"{Decimal(text):f}" if "e" in text else text
+    return f"{Decimal(text):f}" if "e" in text and abs(number) >= SMALLEST_PLAIN else text
 
 
 def counted(count: int, thing: str = "trial") -> str:

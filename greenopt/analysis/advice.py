@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from greenopt.analysis.design import left_out_words
+from greenopt.analysis.no_advice import no_advice
+from greenopt.analysis.regression import Regressions
 from greenopt.analysis.results import FOUND, Advice, Coding, Coefficient, Regression, Response, ValueAdvice
 from greenopt.analysis.trials import COMPLETE
 from greenopt.spec import Distribution, Range, StudySpec, Value
@@ -21,11 +24,12 @@ MARGIN = 0.01
 
 SURENESSES = SETTLED, LIKELY, TRADE_OFF, NO_MATTER, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
 NEXT_TRIALS = 6
-NO_ADVICE = "No advice: the energy of these trials cannot be explained by their settings."
 SLIGHTLY_MORE = math.log(1.05)
 """Energy that more accuracy may cost, as a log ratio."""
 HARDLY = math.log(1.1)
 """A change of energy that is not worth a choice, as a log ratio."""
+BEYOND_CHANCE = 5
+"""Degrees of freedom left over by an exact fit from which on it is no coincidence."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,13 @@ class Effect:
     p_holm: float = 1.0
 
     @classmethod
-    def of(cls, row: Coefficient) -> "Effect":
-        """The effect that a coefficient stands for."""
+    def of(cls, row: Coefficient, df_resid: float) -> "Effect":
+        """The effect that a coefficient stands for, in a regression with these degrees of freedom left."""
+        if row.p is None:
+            is_there = row.coef != 0
+            return cls(
+                row.coef, row.low, row.high, float(not is_there), float(df_resid < BEYOND_CHANCE or not is_there)
+            )
         low = min(row.low, row.low if row.hc3_low is None else row.hc3_low)
         high = max(row.high, row.high if row.hc3_high is None else row.hc3_high)
         # Without a robust p a single trial decides the coefficient, and nothing is certain.
@@ -52,14 +61,15 @@ class Effect:
         return replace(self, estimate=self.estimate * factor, low=self.low * factor, high=self.high * factor)
 
 
-def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.DataFrame", spec: StudySpec) -> Advice:
-    """Advice from a study's regressions; it says so where there is none to give."""
-    energy = fitted.get(Response.LOG_ENERGY_WH, {}).get(Coding.EFFECTIVE)
+def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> Advice:
+    """Advice from a study's regressions; it says why where there is none to give."""
+    energy = regressions.fitted.get(Response.LOG_ENERGY_WH, {}).get(Coding.EFFECTIVE)
     if energy is None:
-        return Advice(
-            ("No advice: the energy of these trials cannot be explained by their settings.",), (), None, (), ""
-        )
-    accuracy = fitted.get(Response.ACCURACY, {}).get(Coding.EFFECTIVE)
+        key = Response.LOG_ENERGY_WH, Coding.EFFECTIVE
+        why = no_advice(trials, spec, regressions.refused[key], regressions.needed.get(key))
+        return Advice((why,), (), None, (), "")
+    accuracy = regressions.fitted.get(Response.ACCURACY, {}).get(Coding.EFFECTIVE)
+    why_no_accuracy = regressions.refused.get((Response.ACCURACY, Coding.EFFECTIVE), "")
     values = [
         _advised(parameter, distribution, energy, accuracy)
         for parameter, distribution in spec.space.free.items()
@@ -70,7 +80,12 @@ def advise(fitted: Mapping[Response, Mapping[Coding, Regression]], trials: "pd.D
     setting = {**spec.space.baseline, **chosen}
     tried = _tried_settings(trials, spec)
     following = _next(setting, values, tried, spec)
-    sentences = [*_sentences(values), *_together(setting, values, tried), *_cautions(energy, accuracy)]
+    sentences = [
+        *_sentences(values),
+        *_not_judged(energy, trials, spec),
+        *_together(setting, values, tried),
+        *_cautions(energy, accuracy, why_no_accuracy),
+    ]
     return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
 
 
@@ -84,9 +99,9 @@ def _effects(
         low, high = float(distribution.low), float(distribution.high)
         span = math.log10(high / low) if distribution.log else high - low
         if rows:
-            effects[distribution.high] = Effect.of(rows[0]).times(span)
+            effects[distribution.high] = Effect.of(rows[0], regression.df_resid).times(span)
         return effects
-    return {**effects, **{row.value: Effect.of(row) for row in rows if row.value is not None}}
+    return {**effects, **{row.value: Effect.of(row, regression.df_resid) for row in rows if row.value is not None}}
 
 
 def _advised(
@@ -101,7 +116,12 @@ def _advised(
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
     sureness = _sureness(cost, gain)
-    if sureness == OPEN and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high)):
+    is_told = distribution.size <= len(costs) or (isinstance(distribution, Range) and len(costs) > 1)
+    if (
+        sureness == OPEN
+        and is_told
+        and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high))
+    ):
         sureness = NO_MATTER
     return ValueAdvice(
         parameter=parameter,
@@ -114,7 +134,7 @@ def _advised(
         accuracy_low=gain.low if gain else None,
         accuracy_high=gain.high if gain else None,
         sureness=sureness,
-        words=_words(parameter, value, reference, cost, gain, sureness),
+        words=_words(parameter, value, reference, cost, gain, sureness) if len(costs) > 1 else _untold(parameter),
     )
 
 
@@ -162,6 +182,10 @@ def _words(parameter: str, value: Value, reference: Value, cost: Effect, gain: E
     return f"{head}; {sureness}{': ' if sureness != SETTLED else ''}{'; '.join(_doubts(cost, gain, sureness))}"
 
 
+def _untold(parameter: str) -> str:
+    return f"{parameter}: in these trials its values always change together with those of other parameters"
+
+
 def _doubts(cost: Effect, gain: Effect | None, sureness: str) -> list[str]:
     """Why an effect is not settled."""
     if sureness == SETTLED:
@@ -196,7 +220,19 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
     tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
     tail += [f"Nothing can be said yet of {undecided}."] if undecided else []
+    together = ", ".join(advice.parameter for advice in values if advice.words == _untold(advice.parameter))
+    tail += [f"{together}: values always change together with others here; vary them apart."] if together else []
     return [*head, *sure, *likely, *tail]
+
+
+def _not_judged(energy: Regression, trials: "pd.DataFrame", spec: StudySpec) -> list[str]:
+    """Why nothing is said of a parameter that the study varies."""
+    left = [name for name in spec.space.free if name not in energy.reference]
+    chosen = trials[trials["trial"].isin(list(energy.fitted))]
+    alike = [name for name in left if chosen[name].nunique() <= 1]
+    varied = [left_out_words(name, int(chosen[name].nunique()), energy.n) for name in left if name not in alike]
+    found = [f"Nothing can be said of {', '.join(alike)}: these trials have one value of it."] if alike else []
+    return [*found, *(f"Nothing can be said of a parameter: {words}." for words in varied)]
 
 
 def _together(
@@ -214,10 +250,10 @@ def _together(
     ]
 
 
-def _cautions(energy: Regression, accuracy: Regression | None) -> list[str]:
+def _cautions(energy: Regression, accuracy: Regression | None, why_no_accuracy: str) -> list[str]:
     found = []
     if accuracy is None:
-        found.append("Accuracy could not be explained by these trials: look at the accuracy of what you choose.")
+        found.append(f"Accuracy could not be explained ({why_no_accuracy}): look at the accuracy of what you choose.")
     for regression in (energy, accuracy):
         if regression is None:
             continue
@@ -227,7 +263,16 @@ def _cautions(energy: Regression, accuracy: Regression | None) -> list[str]:
                 f"In {regression.response} some effects depend on another parameter ({', '.join(strong[:3])}): judge "
                 "those values together, not one by one."
             )
-        if regression.cv_r_squared is None or regression.cv_r_squared < 0.1:
+        if regression.is_exact:
+            found.append(
+                f"The settings explain {regression.response} of every trial to the last digit: intervals have no width."
+            )
+        if regression.cv_r_squared is None:
+            found.append(
+                f"Most trials alone have some value, so that their {regression.response} cannot be predicted from the "
+                "others; treat the model with caution."
+            )
+        elif regression.cv_r_squared < 0.1:
             found.append(f"The model hardly predicts {regression.response} of trials it has not seen; trust it little.")
     return found
 

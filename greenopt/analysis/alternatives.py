@@ -4,6 +4,8 @@ A trial that ended early would have taken more energy than it did: its energy is
 of log energy is fitted with it as a censored value (Tobin 1958, in Olsen's 1978 form, whose likelihood is concave).
 """
 
+import warnings
+
 import numpy as np
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
@@ -22,12 +24,16 @@ _STEPS = 100
 
 def robust(fitted: Fit, found: tuple[Coefficient, ...]) -> Alternative | None:
     """Huber's M-estimation, which far-off trials pull less; None where it does not converge."""
-    try:
-        start = _huber(fitted)
-        result = RLM(fitted.response, fitted.design.matrix, M=HuberT()).fit(start_params=start)
-    except (np.linalg.LinAlgError, ZeroDivisionError, ValueError):
-        return None
-    if not np.all(np.isfinite(result.params)) or not np.all(result.bse > 0):
+    with warnings.catch_warnings():
+        # Where most residuals are 0 its scale is 0 and its result no number, which is looked at below.
+        warnings.simplefilter("ignore")
+        try:
+            start = _huber(fitted)
+            result = RLM(fitted.response, fitted.design.matrix, M=HuberT()).fit(start_params=start)
+            is_sound = bool(np.all(np.isfinite(result.params)) and np.all(result.bse > 0))
+        except (np.linalg.LinAlgError, ZeroDivisionError, ValueError):
+            return None
+    if not is_sound:
         return None
     p = 2 * stats.t.sf(np.abs(result.params / result.bse), fitted.df_resid)
     return _compared("Huber's M-estimation", fitted, found, len(fitted.response), result.params, result.bse, p)
@@ -77,9 +83,13 @@ def censored(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, bounds:
 def at_worst(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, worst: float) -> Alternative:
     """OLS with the trials that ended early at the worst value that they could have had."""
     response = np.concatenate([fitted.response, np.full(len(early), worst)])
-    result = OLS(response, np.vstack([fitted.design.matrix, early])).fit()
+    with warnings.catch_warnings():
+        # An exact fit has no p, and a value without one is left out below.
+        warnings.simplefilter("ignore")
+        result = OLS(response, np.vstack([fitted.design.matrix, early])).fit()
+        errors, ps = result.bse, result.pvalues
     method = f"OLS with {counted(len(early))} that ended early at {worst:g}"
-    return _compared(method, fitted, found, len(response), result.params, result.bse, result.pvalues)
+    return _compared(method, fitted, found, len(response), result.params, errors, ps)
 
 
 def _tobit(matrix: Matrix, response: Matrix, early: Matrix, bounds: Matrix) -> tuple[Matrix, Matrix] | None:
@@ -138,7 +148,7 @@ def _compared(
     by_name = {}
     for row in found:
         i = index[row.name]
-        if np.isfinite(coefs[i]):
+        if np.isfinite(coefs[i]) and np.isfinite(p[i]):
             by_name[row.name] = (float(coefs[i]), float(errors[i]), float(p[i]))
     return Alternative(method, n, by_name, _words(found, by_name))
 

@@ -41,7 +41,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         regressions=regressions.fitted,
         refused=regressions.refused,
         importance=tuple(importance),
-        advice=advise(regressions.fitted, trials, spec),
+        advice=advise(regressions, trials, spec),
         footnotes=_footnotes(trials, counts),
     )
 

@@ -1,7 +1,7 @@
 """Settings as the columns of a design matrix, in each coding."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,12 +12,14 @@ import pandas as pd
 
 from greenopt.analysis.results import Coding
 from greenopt.analysis.trials import effective
-from greenopt.spec import Range, StudySpec, Value
+from greenopt.spec import Choice, Range, StudySpec, Value, is_too_varied
 
 Matrix = npt.NDArray[np.float64]
 
 NOTHING_NEW = 1e-9
 """Share of a column's length beyond all others, squared, below which it adds nothing."""
+MAX_PRODUCTS = 400
+"""Products of two parameters' columns, above which their interaction is not looked at: it takes minutes."""
 LEAST_IN_CELL = 3
 """Trials with both values of a pair, below which their interaction would only describe an outlier."""
 
@@ -61,12 +63,16 @@ class Design:
         columns: what its columns stand for.
         reference: parameter -> the value whose column was left out.
         notes: what the reader must know, as sentences.
+        possible: how many columns it would have with every value of the space.
+        left_out: parameters of which most trials have a value of their own -> how many values there are.
     """
 
     matrix: Matrix
     columns: tuple[Column, ...]
     reference: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    possible: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def basis(self) -> Matrix:
@@ -92,6 +98,8 @@ class Design:
         )
 
     def _pair(self, first: str, second: str, ours: Sequence[int], theirs: Sequence[int]) -> Pair | None:
+        if len(ours) * len(theirs) > MAX_PRODUCTS:
+            return None
         products = (self.matrix[:, ours, None] * self.matrix[:, None, theirs]).reshape(len(self.matrix), -1)
         products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
         products = products / np.sqrt((products**2).sum(axis=0))
@@ -129,12 +137,17 @@ def design_of(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design
     made = [*constant]
     reference: dict[str, Value] = {}
     notes: list[str] = []
+    left_out: dict[str, int] = {}
     for parameter, distribution in spec.space.distributions.items():
         values = trials[_source(parameter, coding)]
         if isinstance(distribution, Range):
             if values.nunique() > 1:
                 made.append(_slope(parameter, distribution, values))
                 reference[parameter] = distribution.first
+            continue
+        if is_too_varied(values.dropna().tolist(), distribution):
+            left_out[parameter] = values.nunique()
+            notes.append(f"left out: {left_out_words(parameter, left_out[parameter], len(trials))}")
             continue
         levels = _levels(values, distribution.values)
         unseen = [value for value in distribution.values if value not in levels]
@@ -151,7 +164,24 @@ def design_of(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design
         if unseen and distribution.size > 1 and coding is not Coding.EFFECTIVE:
             notes.append(f"{parameter}: no trial has {', '.join(map(str, unseen))}")
     matrix = np.column_stack([values for values, _ in made]) if made else np.empty((len(trials), 0))
-    return Design(matrix, tuple(column for _, column in made), reference, tuple(notes))
+    columns = tuple(column for _, column in made)
+    return Design(matrix, columns, reference, tuple(notes), _possible(spec, coding, left_out), left_out)
+
+
+def left_out_words(parameter: str, values: int, trials: int) -> str:
+    """Why a parameter cannot be estimated."""
+    return f"{parameter} has {values} different values in {trials} trials, too many to estimate the effect of each"
+
+
+def _possible(spec: StudySpec, coding: Coding, left_out: Collection[str]) -> int:
+    """How many columns there are once every value of the space has occurred."""
+    count = 0 if coding is Coding.PAPER else 1
+    for parameter, distribution in spec.space.distributions.items():
+        if isinstance(distribution, Choice) and parameter not in left_out:
+            count += len(distribution.values) - (coding is not Coding.PAPER)
+        elif isinstance(distribution, Range):
+            count += 1
+    return count
 
 
 def matched(

@@ -9,10 +9,13 @@ from greenopt.analysis.fit import LEVERAGE_OF_ONE, Fit
 from greenopt.analysis.results import Diagnostics
 
 DOUBT = 0.01
+EXACT_WORDS = (
+    "the settings explain every trial to the last digit: there is no chance in it for p and intervals to judge"
+)
 LEAST_FOR_TESTS = 8
 SKEWED, HEAVY_TAILED = 0.5, 4.0
+NOTHING = 1e-20
 NAMED = 8
-EXPLAINED = 1 - 1e-12
 
 
 def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
@@ -22,13 +25,16 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
         fitted: the regression.
         trials: numbers of its trials, in the order of the response.
     """
+    if fitted.is_exact:
+        told = (EXACT_WORDS, *_few(fitted), *_alone(fitted, trials))
+        return Diagnostics(None, None, None, None, (), told, asks_for_robust=False)
     residual = fitted.response - fitted.result.fittedvalues
     _, normality_p, skewness, kurtosis = (float(figure) for figure in jarque_bera(residual))
     spread_p = _breusch_pagan_p(fitted, residual)
     influential = _influential(fitted, residual, trials)
     enough = len(residual) >= LEAST_FOR_TESTS
     is_odd = enough and normality_p < DOUBT and (abs(skewness) > SKEWED or kurtosis > HEAVY_TAILED)
-    words = [*_exact(fitted), *_few(fitted), *_alone(fitted, trials)]
+    words = [*_few(fitted), *_alone(fitted, trials)]
     if is_odd:
         words.append(
             f"the residuals are not normal (Jarque-Bera p = {normality_p:.2g}, skewness {skewness:.2g}, kurtosis "
@@ -59,12 +65,6 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
     )
 
 
-def _exact(fitted: Fit) -> list[str]:
-    if fitted.result.rsquared < EXPLAINED:
-        return []
-    return ["the settings explain every trial to the last digit: there is no chance in it for p and intervals to judge"]
-
-
 def _few(fitted: Fit) -> list[str]:
     if fitted.df_resid >= fitted.rank:
         return []
@@ -90,8 +90,9 @@ def _breusch_pagan_p(fitted: Fit, residual: Matrix) -> float | None:
     squares = residual**2 - np.mean(residual**2)
     total = float(squares @ squares)
     explained = fitted.basis.T @ squares
-    if total == 0:
-        return None
+    if total <= NOTHING * float(residual @ residual) ** 2:
+        # All residuals are of one size: nothing could be more equal.
+        return 1.0
     return float(stats.chi2.sf(len(residual) * float(explained @ explained) / total, fitted.rank - 1))
 
 

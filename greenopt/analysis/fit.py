@@ -16,18 +16,31 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of
+from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of, left_out_words
 from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
 from greenopt.errors import UsageError
+from greenopt.wording import counted
 
 LEVERAGE_OF_ONE = 1 - 1e-9
+EXACT = 1e-12
+"""Share of the spread that rounding may leave in residuals; figures are recorded with nine digits."""
+ROUNDING = 1e-9
+"""Share of a response's range below which a coefficient of an exact fit is none."""
 LEAST_RESIDUAL_DF = 5
 FOLDS = 10
 LEAVE_ONE_OUT_BELOW = 200
 
 
 class RefusedError(UsageError):
-    """What was asked for cannot be estimated from these trials; the text says why."""
+    """What was asked for cannot be estimated from these trials; the text says why.
+
+    Attributes:
+        needed: how many trials are enough, where there are too few.
+    """
+
+    def __init__(self, reason: str, needed: int | None = None) -> None:
+        super().__init__(reason)
+        self.needed = needed
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,12 @@ class Fit:
         """Sum of squared residuals."""
         return float(self.result.ssr)
 
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether the settings explain every trial but for rounding, so that nothing is left to judge chance by."""
+        spread = self.response - self.response.mean()
+        return self.residual_ss <= EXACT * float(spread @ spread)
+
     def is_estimable(self, index: int) -> bool:
         """Whether a column's coefficient is determined by the trials."""
         return bool(np.all(np.abs(self.design.null_space[index]) < 1e-8))
@@ -88,16 +107,22 @@ def fit(design: Design, response: Matrix) -> Fit:
     """
     trials = len(response)
     if trials == 0:
-        raise RefusedError("no completed trial has it")
-    if np.ptp(response) <= 1e-12 * max(1.0, float(np.abs(response).max())):
-        raise RefusedError(f"it has the same value in all {trials} trials")
+        raise RefusedError("no completed trial can be used: it is not known, or not of the study's length")
+    if not design.of_parameter and design.left_out:
+        raise RefusedError("; ".join(left_out_words(name, count, trials) for name, count in design.left_out.items()))
     if not design.of_parameter:
-        raise RefusedError(f"no parameter has two values in the {trials} trials")
+        raise RefusedError(f"no parameter has two values in {counted(trials, 'completed trial')}", 2 * design.possible)
+    if np.ptp(response) <= 1e-12 * float(np.abs(response).max()):
+        raise RefusedError(f"it has the same value in all {trials} trials")
     rank = design.basis.shape[1]
     if trials <= rank:
+        # Values that have not occurred yet will bring coefficients of their own.
+        all_values = max(rank, design.possible)
+        what = f"{all_values} coefficients of the whole space" if all_values > rank else "that"
         raise RefusedError(
-            f"{trials} trials for {rank} coefficients leave nothing to judge them by; "
-            f"at least {rank + 1} are needed, {rank * 2} are better"
+            f"{trials} trials for {rank} coefficients leave nothing to judge them by; for {what} at least "
+            f"{all_values + 1} are needed, {2 * all_values} are better",
+            2 * all_values,
         )
     with warnings.catch_warnings():
         # A deficient rank is said in words, and what it leaves undetermined is left out.
@@ -113,6 +138,8 @@ def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
     """The coefficients that the trials determine; all of them, of minimum norm, in the paper's coding."""
     errors = _robust_errors(fitted)
     chosen = [i for i in range(len(fitted.design.columns)) if coding is Coding.PAPER or fitted.is_estimable(i)]
+    if fitted.is_exact:
+        return tuple(_exact_coefficient(fitted, fitted.design.columns[i], i) for i in chosen)
     bounds = fitted.result.conf_int()
     rows = [_coefficient(fitted, fitted.design.columns[i], i, bounds[i], errors[i]) for i in chosen]
     return tuple(rows) if coding is Coding.PAPER else _adjusted(rows)
@@ -139,6 +166,14 @@ def _coefficient(fitted: Fit, column: Column, index: int, bounds: Matrix, error:
     return replace(plain, hc3_std_err=error, hc3_p=p, hc3_low=plain.coef - reach, hc3_high=plain.coef + reach)
 
 
+def _exact_coefficient(fitted: Fit, column: Column, index: int) -> Coefficient:
+    """A coefficient that the trials give to the last digit: an interval without width, and no test."""
+    coef = float(fitted.result.params[index])
+    if abs(coef) <= ROUNDING * float(np.ptp(fitted.response)):
+        coef = 0.0
+    return Coefficient(column.name, column.parameter, column.value, column.trials, coef, 0.0, None, None, coef, coef)
+
+
 def _robust_errors(fitted: Fit) -> Matrix:
     """MacKinnon and White's HC3; not a number where a trial decides a coefficient alone."""
     alone = fitted.leverage >= LEVERAGE_OF_ONE
@@ -153,8 +188,9 @@ def _robust_errors(fitted: Fit) -> Matrix:
 
 def _adjusted(rows: Sequence[Coefficient]) -> tuple[Coefficient, ...]:
     family = [row for row in rows if row.parameter is not None]
-    holm, bh = adjusted_p([row.p for row in family])
-    robust, _ = adjusted_p([row.p if row.hc3_p is None else row.hc3_p for row in family])
+    plain = [1.0 if row.p is None else row.p for row in family]
+    holm, bh = adjusted_p(plain)
+    robust, _ = adjusted_p([p if row.hc3_p is None else row.hc3_p for row, p in zip(family, plain, strict=True)])
     by_name = {
         row.name: replace(row, p_holm=h, p_bh=b, hc3_p_holm=None if row.hc3_p is None else r)
         for row, h, b, r in zip(family, holm, bh, robust, strict=True)
@@ -179,7 +215,7 @@ def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
 def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
     """Type II sums of squares: each parameter against a model that has all the others."""
     inside, explained = fitted.basis.T @ fitted.design.matrix, fitted.basis.T @ fitted.response
-    found = []
+    found, exact = [], []
     for parameter, columns in fitted.design.of_parameter.items():
         # In the coordinates of the design's own basis, where everything is small.
         rest = basis_of(np.delete(inside, columns, axis=1))
@@ -188,19 +224,33 @@ def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
             continue
         beyond = explained - rest @ (rest.T @ explained)
         sum_sq = float(beyond @ beyond)
+        if fitted.is_exact:
+            exact.append(_exact_row(fitted, parameter, df, sum_sq))
+            continue
         f = sum_sq / df / (fitted.residual_ss / fitted.df_resid)
         share = sum_sq / (sum_sq + fitted.residual_ss)
         found.append((parameter, df, sum_sq, f, float(stats.f.sf(f, df, fitted.df_resid)), share))
+    if exact:
+        return tuple(exact)
     holm, bh = adjusted_p([row[4] for row in found])
     return tuple(AnovaRow(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True))
+
+
+def _exact_row(fitted: Fit, parameter: str, df: int, sum_sq: float) -> AnovaRow:
+    """A parameter of an exact fit: it explains all that is left without it, or nothing."""
+    spread = fitted.response - fitted.response.mean()
+    explains = sum_sq > EXACT * float(spread @ spread)
+    return AnovaRow(parameter, df, sum_sq if explains else 0.0, None, None, float(explains), None, None)
 
 
 def interactions(fitted: Fit) -> tuple[Interaction, ...]:
     """Every pair of parameters, one at a time beside all main effects, by p.
 
     A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
-    three or more trials have.
+    three or more trials have. There is none in an exact fit, which leaves nothing to explain.
     """
+    if fitted.is_exact:
+        return ()
     residual = fitted.response - fitted.result.fittedvalues
     found = [row for pair in fitted.design.pairs if (row := _interaction(fitted, residual, pair)) is not None]
     holm, bh = adjusted_p([row[4] for row in found])
@@ -208,15 +258,17 @@ def interactions(fitted: Fit) -> tuple[Interaction, ...]:
     return tuple(sorted(rows, key=lambda row: row.p))
 
 
-def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, int, float, float, float] | None:
+def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, int, float | None, float, float] | None:
     df = pair.products.shape[1]
     rest = fitted.df_resid - df
     # The residual has no part inside the design, so the products need not be freed of theirs.
     along = pair.products.T @ residual
     sum_sq = float(along @ along)
     residual_ss = fitted.residual_ss - sum_sq
-    if rest < LEAST_RESIDUAL_DF or residual_ss <= 0:
+    if rest < LEAST_RESIDUAL_DF:
         return None
+    if residual_ss <= EXACT * fitted.residual_ss:
+        return pair.first, pair.second, df, None, 0.0, 1.0
     f = sum_sq / df / (residual_ss / rest)
     return pair.first, pair.second, df, f, float(stats.f.sf(f, df, rest)), sum_sq / fitted.residual_ss
 
@@ -235,8 +287,10 @@ def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:
     means = np.bincount(group, fitted.response) / sizes
     pure_ss = float(((fitted.response - means[group]) ** 2).sum())
     lack_df = fitted.df_resid - pure_df
+    if fitted.is_exact or pure_ss <= EXACT * fitted.residual_ss:
+        return LackOfFit(pure_df, 0.0, max(lack_df, 0), None, None)
     std = float(np.sqrt(pure_ss / pure_df))
-    if lack_df < 1 or pure_ss <= 1e-12 * fitted.residual_ss:
+    if lack_df < 1:
         return LackOfFit(pure_df, std, max(lack_df, 0), None, None)
     f = max(0.0, fitted.residual_ss - pure_ss) / lack_df / (pure_ss / pure_df)
     return LackOfFit(pure_df, std, lack_df, float(f), float(stats.f.sf(f, lack_df, pure_df)))
@@ -254,7 +308,7 @@ def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
     squares = (fitted.response - fitted.response.mean()) ** 2
     if trials < LEAVE_ONE_OUT_BELOW:
         told = fitted.leverage < LEVERAGE_OF_ONE
-        if told.sum() < trials / 2:
+        if told.sum() < trials / 2 or not squares[told].any():
             return None
         errors = (fitted.response - fitted.result.fittedvalues)[told] / (1 - fitted.leverage[told])
         return 1 - float((errors**2).sum()) / float(squares[told].sum())

@@ -27,10 +27,15 @@ from greenopt.spec import StudySpec
 
 @dataclass(frozen=True)
 class Regressions:
-    """What could be fitted, and why the rest could not."""
+    """What could be fitted, and why the rest could not.
+
+    Attributes:
+        needed: how many trials are enough for what was refused because they are too few.
+    """
 
     fitted: dict[Response, dict[Coding, Regression]]
     refused: dict[tuple[Response, Coding], str]
+    needed: dict[tuple[Response, Coding], int]
 
 
 def regress(
@@ -47,7 +52,7 @@ def regress(
         responses: those that are wanted.
         codings: those that are wanted.
     """
-    found = Regressions({}, {})
+    found = Regressions({}, {}, {})
     chosen = tuple(codings)
     designs: dict[tuple[Coding, tuple[int, ...]], Design] = {}
     for response in responses:
@@ -60,6 +65,8 @@ def regress(
                 fitted = regression(_Asked(response, coding, trials, spec), sample, designs[key])
             except RefusedError as error:
                 found.refused[response, coding] = str(error)
+                if error.needed is not None:
+                    found.needed[response, coding] = error.needed
             else:
                 found.fitted.setdefault(response, {})[coding] = fitted
     return found
@@ -80,6 +87,7 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
     fitted = fit(design, sample.response.to_numpy().astype(np.float64))
     numbers = tuple(int(number) for number in sample.trials["trial"])
     found, result = coefficients_of(fitted, coding), fitted.result
+    f_value, f_pvalue = (None, None) if fitted.is_exact else (float(result.fvalue), float(result.f_pvalue))
     diagnostics = diagnose(fitted, numbers)
     plain = Regression(
         response=asked.response,
@@ -91,8 +99,8 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
         df_resid=float(result.df_resid),
         r_squared=float(result.rsquared),
         adj_r_squared=float(result.rsquared_adj),
-        f_value=float(result.fvalue),
-        f_pvalue=float(result.f_pvalue),
+        f_value=f_value,
+        f_pvalue=f_pvalue,
         condition_number=float(result.condition_number),
         cv_r_squared=cross_validated_r_squared(fitted),
         residual_std=float(np.sqrt(result.mse_resid)),
@@ -102,6 +110,7 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
         diagnostics=diagnostics,
         fitted=dict(zip(numbers, (float(value) for value in result.fittedvalues), strict=True)),
         notes=(*design.notes, *_untold(fitted, found, coding)),
+        is_exact=fitted.is_exact,
     )
     if coding is Coding.PAPER:
         return plain
@@ -139,9 +148,12 @@ def _untold(fitted: Fit, coefficients: tuple[Coefficient, ...], coding: Coding) 
 def _unscreened(fitted: Fit, pairs: tuple[Interaction, ...]) -> list[str]:
     count = len(fitted.design.of_parameter)
     untested = count * (count - 1) // 2 - len(pairs)
-    if not untested:
+    if not untested or fitted.is_exact:
         return []
-    return [f"{untested} pairs of parameters have too few trials, or none beyond the main effects, to be screened"]
+    return [
+        f"{untested} pairs of parameters have too few trials, too many values, or nothing beyond the main effects, and "
+        "are not screened"
+    ]
 
 
 def _alternatives(
@@ -151,10 +163,10 @@ def _alternatives(
     early = asked.early()
     if len(early):
         matrix, known = matched(fitted.design, early, asked.spec, asked.coding)
-        if asked.response is LOG_ENERGY and len(matrix):
+        if asked.response is LOG_ENERGY and len(matrix) and not fitted.is_exact:
             bounds = values_of(LOG_ENERGY, early[known]).to_numpy().astype(np.float64)
             others.append(censored(fitted, found, matrix, bounds))
-        elif len(matrix):
+        elif len(matrix) and asked.response is not LOG_ENERGY:
             others.append(at_worst(fitted, found, matrix, 0.0))
     return tuple(other for other in others if other is not None)
 

@@ -158,6 +158,7 @@ class Coefficient:
         trials: how many trials have the value.
         hc3_*: the same with standard errors that hold under unequal variances (MacKinnon and White's HC3); None where
             a trial has a leverage of 1.
+        t, p: None where the settings explain every trial exactly: there is no chance left to judge by.
         p_holm, p_bh: p adjusted over all values of the regression by Holm (family-wise) and by Benjamini and Hochberg
             (false discoveries); `hc3_p_holm` of the robust p. None for the constant and in the paper's coding.
     """
@@ -168,8 +169,8 @@ class Coefficient:
     trials: int
     coef: float
     std_err: float
-    t: float
-    p: float
+    t: float | None
+    p: float | None
     low: float
     high: float
     hc3_std_err: float | None = None
@@ -189,26 +190,30 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class AnovaRow:
-    """A parameter as a whole: its type II sum of squares against the residual's."""
+    """A parameter as a whole: its type II sum of squares against the residual's; no F and p where there is none."""
 
     parameter: str
     df: int
     sum_sq: float
-    f: float
-    p: float
+    f: float | None
+    p: float | None
     partial_eta_squared: float
-    p_holm: float
-    p_bh: float
+    p_holm: float | None
+    p_bh: float | None
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """A pair of parameters, added to all main effects: does one's effect depend on the other's value?"""
+    """A pair of parameters, added to all main effects: does one's effect depend on the other's value?
+
+    Attributes:
+        f: None where the pair explains exactly what the main effects do not; p is 0 then.
+    """
 
     first: str
     second: str
     df: int
-    f: float
+    f: float | None
     p: float
     partial_eta_squared: float
     p_holm: float
@@ -221,7 +226,7 @@ class LackOfFit:
 
     Attributes:
         pure_error_std: standard deviation of trials with the same setting, in the response's unit.
-        f, p: None where the model leaves no degree of freedom for misfit.
+        f, p: None where the model leaves no degree of freedom for misfit, and where there is no misfit or no spread.
     """
 
     pure_error_df: int
@@ -275,6 +280,7 @@ class Regression:
 
     Attributes:
         n: trials in it.
+        is_exact: the settings explain every trial to the last digit; F, t and p are None.
         rank: of the design matrix; `columns` is how many columns it has.
         df_model, df_resid: degrees of freedom.
         condition_number: of the design matrix, as in statsmodels (infinite or huge where rank < columns).
@@ -298,8 +304,8 @@ class Regression:
     df_resid: float
     r_squared: float
     adj_r_squared: float
-    f_value: float
-    f_pvalue: float
+    f_value: float | None
+    f_pvalue: float | None
     condition_number: float
     cv_r_squared: float | None
     residual_std: float
@@ -312,6 +318,7 @@ class Regression:
     interactions: tuple[Interaction, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     notes: tuple[str, ...] = ()
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _overview(analysis: Analysis, coding: Coding) -> Table:
             f"{fitted.r_squared:.3f}",
             f"{fitted.adj_r_squared:.3f}",
             unseen,
-            f"{fitted.f_value:.4g}" if math.isfinite(fitted.f_value) else MISSING,
+            MISSING if fitted.f_value is None or not math.isfinite(fitted.f_value) else f"{fitted.f_value:.4g}",
             small_p(fitted.f_pvalue),
         )
     return table

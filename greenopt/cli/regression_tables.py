@@ -32,17 +32,18 @@ def _summary(fitted: Regression) -> list[str]:
     unseen = MISSING if fitted.cv_r_squared is None else f"{fitted.cv_r_squared:.3f}"
     return [
         f"{fitted.n} trials, R2 {fitted.r_squared:.3f}, adjusted {fitted.adj_r_squared:.3f}, on unseen trials {unseen}",
-        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {fitted.f_value:.4g}, p = {small_p(fitted.f_pvalue)}; "
-        f"rank {fitted.rank} of {fitted.columns} columns, condition number {fitted.condition_number:.3g}",
+        f"F({fitted.df_model:.0f}, {fitted.df_resid:.0f}) = {_f_words(fitted.f_value)}, "
+        f"p = {small_p(fitted.f_pvalue)}; rank {fitted.rank} of {fitted.columns} columns, condition number "
+        + (f"{fitted.condition_number:.3g}" if math.isfinite(fitted.condition_number) else "infinite"),
     ]
 
 
 def _anova(fitted: Regression) -> Table:
     heads = ("parameter", "df", "F", "p", "p Holm", "p BH", "partial eta2")
     table = Table(*heads, title="by parameter (type II)", left=("parameter",))
-    for row in sorted(fitted.anova, key=lambda row: row.p):
+    for row in sorted(fitted.anova, key=lambda row: (row.p or 0.0, -row.sum_sq)):
         ps = (p_words(p) for p in (row.p, row.p_holm, row.p_bh))
-        table.add_row(row.parameter, str(row.df), f"{row.f:.4g}", *ps, f"{row.partial_eta_squared:.3f}")
+        table.add_row(row.parameter, str(row.df), _f_words(row.f), *ps, f"{row.partial_eta_squared:.3f}")
     return table
 
 
@@ -65,7 +66,11 @@ def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
             if row.parameter in fitted.reference:
                 table.add_row(f"  {fitted.reference[row.parameter]}", "", "baseline")
         parameter = row.parameter
-        tail = (number(row.std_err).lstrip("+"), f"{row.t:.2f}", p_words(row.p)) if is_paper else _ps(row)
+        tail = (
+            (number(row.std_err).lstrip("+"), MISSING if row.t is None else f"{row.t:.2f}", p_words(row.p))
+            if is_paper
+            else _ps(row)
+        )
         name = row.name if row.value is None else f"  {row.value}"
         table.add_row(
             name,
@@ -114,8 +119,14 @@ def p_words(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def small_p(p: float) -> str:
+def _f_words(f: float | None) -> str:
+    return MISSING if f is None or not math.isfinite(f) else f"{f:.4g}"
+
+
+def small_p(p: float | None) -> str:
     """A p with its power of ten; one that is too small for a number as such."""
+    if p is None or math.isnan(p):
+        return MISSING
     return f"{p:.2g}" if p > 0 else "<1e-300"
 
 
@@ -131,6 +142,8 @@ def _remarks(fitted: Regression) -> list[str]:
     if fitted.lack_of_fit is not None:
         pure = fitted.lack_of_fit
         misfit = "" if pure.p is None else f"; lack of fit: p = {p_words(pure.p)}"
+        if pure.pure_error_std == 0 and pure.lack_of_fit_df and not fitted.is_exact:
+            misfit = "; what the model misses is misfit, not chance"
         spread = significant(pure.pure_error_std)
         lines.append(f"repeated settings spread by {spread} {fitted.response.unit} ({pure.pure_error_df} df){misfit}")
     lines += [f"{other.method}: {other.words}" for other in fitted.alternatives]

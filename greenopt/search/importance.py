@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from greenopt.search.search import as_optuna
-from greenopt.spec import StudySpec
+from greenopt.spec import Choice, Distribution, Range, StudySpec, is_too_varied
 
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
@@ -20,6 +20,10 @@ LEAST_TRIALS = 10
 TREES = 20
 METHODS = {"ped_anova": 2000, "fanova": 300}
 """By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
+
+MAX_ENCODED = 8
+"""Values of a list up to which fANOVA takes each for a feature of its own; its time doubles with every value. Values of
+a longer list are known to it by their places in the list."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,26 @@ def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shar
     if len(having) < LEAST_TRIALS:
         words = f"needs {LEAST_TRIALS} completed trials; there are {len(having)}"
         return [Shares(str(metric), method, {}, words) for metric in spec.objectives for method in METHODS]
-    return [shares for method in METHODS for shares in _by_method(spec, method, having)]
+    varied = [name for name in spec.space.free if is_too_varied([row[name] for row in having], spec.space.free[name])]
+    free = {name: distribution for name, distribution in spec.space.free.items() if name not in varied}
+    words = f"without {', '.join(varied)}, of which most trials have a value of their own" if varied else ""
+    if not free:
+        return [
+            Shares(str(m), method, {}, words or "no parameter varies") for m in spec.objectives for method in METHODS
+        ]
+    return [shares for method in METHODS for shares in _by_method(spec, free, method, having, words)]
 
 
-def _by_method(spec: StudySpec, method: str, rows: Sequence[Mapping[str, Any]]) -> list[Shares]:
+def _by_method(
+    spec: StudySpec, free: Mapping[str, Distribution], method: str, rows: Sequence[Mapping[str, Any]], words: str
+) -> list[Shares]:
     """The shares for each objective by one method, on at most as many trials as it takes in seconds."""
-    most, words = METHODS[method], ""
+    most = METHODS[method]
     if len(rows) > most:
-        words = f"on {most} of {len(rows)} trials, drawn at random"
+        drawn = f"on {most} of {len(rows)} trials, drawn at random"
+        words = f"{drawn}; {words}" if words else drawn
         rows = random.Random(0).sample(list(rows), most)
-    study = _study(spec, rows)
+    study = _study(spec, free, rows, encodes=method == "fanova")
     return [_shares(study, str(metric), index, method, words) for index, metric in enumerate(spec.objectives)]
 
 
@@ -92,16 +106,24 @@ def _lower_is_better(value: float, is_less_better: bool) -> float:
     return value if is_less_better else -value
 
 
-def _study(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> optuna.Study:
-    """A study in memory, of the free parameters alone."""
-    distributions = {name: as_optuna(distribution) for name, distribution in spec.space.free.items()}
+def _study(
+    spec: StudySpec, free: Mapping[str, Distribution], rows: Sequence[Mapping[str, Any]], *, encodes: bool
+) -> optuna.Study:
+    """A study in memory, of these parameters alone."""
+    places = {
+        name: {value: place for place, value in enumerate(distribution.values)}
+        for name, distribution in free.items()
+        if encodes and isinstance(distribution, Choice) and distribution.size > MAX_ENCODED
+    }
+    shown = {name: Range(low=0, high=len(places[name]) - 1) if name in places else free[name] for name in free}
+    distributions = {name: as_optuna(distribution) for name, distribution in shown.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=[StudyDirection[way.name] for way in spec.objectives.values()])
     study.add_trials(
         optuna.trial.create_trial(
             state=TrialState.COMPLETE,
             values=[float(row[metric]) for metric in spec.objectives],
-            params={name: row[name] for name in distributions},
+            params={name: places[name][row[name]] if name in places else row[name] for name in distributions},
             distributions=distributions,
         )
         for row in rows

@@ -14,7 +14,7 @@ from greenopt.spec.setting import (
     Setting,
     Shares,
 )
-from greenopt.spec.space import Choice, Distribution, Range, SearchSpace, Value
+from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchSpace, Value, is_too_varied
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
@@ -34,6 +34,7 @@ from greenopt.spec.study import (
 from greenopt.spec.trial import TrialSpec
 
 __all__ = [
+    "MAX_LISTED",
     "MINIMUM_SIDE",
     "MODEL_NAMES",
     "NAME_PATTERN",
@@ -67,5 +68,6 @@ __all__ = [
     "Value",
     "describe",
     "inert_parameters",
+    "is_too_varied",
     "load_study",
 ]

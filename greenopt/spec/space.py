@@ -4,7 +4,7 @@ Invariant: every value that can be drawn from a space is valid for the parameter
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -85,6 +85,21 @@ class Range(BaseModel):
 
 
 Distribution: TypeAlias = Choice | Range
+
+
+MAX_LISTED = 10
+"""Values of a parameter up to which each is looked at by itself, however few trials there are."""
+
+
+def is_too_varied(values: Sequence[object], distribution: Distribution | None = None) -> bool:
+    """Return whether most trials have a value of their own, so that the effects of values cannot be estimated.
+
+    Args:
+        values: a parameter's value in each trial; None where it has none.
+        distribution: the parameter's; a range is one slope, whatever its values.
+    """
+    different = set(values) - {None}
+    return not isinstance(distribution, Range) and len(different) > MAX_LISTED and 2 * len(different) > len(values)
 
 
 def _check_own(parameter: str, value: object, location: tuple[str | int, ...]) -> Value:

@@ -96,7 +96,7 @@ def _anova(fit: Regression) -> Iterable[Block]:
             p_words(one.p_holm),
             f"{one.partial_eta_squared:.2f}",
         )
-        for one in sorted(fit.anova, key=lambda row: row.p)
+        for one in sorted(fit.anova, key=lambda row: (row.p or 0.0, -row.sum_sq))
     ]
     if rows:
         heads = ("parameter", "df", "F", "p", "p (Holm)", "partial eta squared")
@@ -151,6 +151,8 @@ def _lack_of_fit(fit: Regression) -> str:
         f"Trials of one setting spread by {number(found.pure_error_std)} {fit.response.unit} "
         f"({found.pure_error_df} degrees of freedom)"
     )
+    if found.pure_error_std == 0 and found.lack_of_fit_df and not fit.is_exact:
+        return f"{spread}: what the model misses is misfit, not chance."
     return (
         f"{spread}; the model misses more than that with p {p_words(found.p)} (lack of fit)."
         if found.p is not None

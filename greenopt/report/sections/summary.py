@@ -106,7 +106,13 @@ def _what_matters(analysis: Analysis) -> str:
     fit = analysis.regressions.get(Response.LOG_ENERGY_WH, {}).get(READ_FIRST)
     if fit is None or not fit.anova:
         return ""
-    clear = sorted((row for row in fit.anova if row.p_holm < _CLEAR_P), key=lambda row: -row.partial_eta_squared)
+    clear = sorted(
+        (row for row in fit.anova if row.p_holm is not None and row.p_holm < _CLEAR_P),
+        key=lambda row: -row.partial_eta_squared,
+    )
+    if fit.is_exact:
+        names = ", ".join(row.parameter for row in fit.anova if row.sum_sq > 0)
+        return f"Energy follows from {names} to the last digit, in every trial."
     if not clear:
         return "No parameter's effect on energy stands out from the spread of the trials."
     names = ", ".join(f"{row.parameter} (partial eta squared {row.partial_eta_squared:.2f})" for row in clear[:4])
