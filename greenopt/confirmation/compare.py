@@ -1,28 +1,31 @@
 """From the trainings of a confirming study to a verdict.
 
-Compared is what both trainings had come to after the same number of epochs, the smaller of the two. The win held if the
-whole 95 % interval of the new mean is ahead of the study's runner-up, and did not hold if all of it is behind; in
-between, these trainings cannot tell. A trial that was named by its number, and one without a runner-up, held if a
-single training of the setting may well be as good as the study said.
+Compared is what trainings had come to after the same number of epochs: the new ones, the study's winner, and the best
+of its other settings after that many epochs. The runner-up is a single training, so its distance is judged by the
+interval in which one more training falls, and not by that of the mean. The win held if the runner-up lies behind that
+interval. It did not hold if the runner-up is ahead by more than the luckiest of as many trainings as there are other
+settings would be (Bonferroni). In between, and where the new trainings do not vary at all, these trainings cannot tell.
+A trial that was named by its number, and one without a runner-up, held if one of the new trainings is about as good as
+the study said, and did not if the study said more than a training of this setting gives.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from greenopt.confirmation.figures import COMPARED, Figures, accuracies_differ, energies_differ
+from greenopt.confirmation.figures import COMPARED, accuracies_differ, energies_differ
 from greenopt.confirmation.interval import Interval
 from greenopt.confirmation.pick import LESS_IS_BETTER, Picked
-from greenopt.events import EpochEnded
+from greenopt.confirmation.rival import Epochs, Rival, figures_after, find_rival
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
-
-Epochs = Callable[[int], Sequence[EpochEnded]]
-"""Gives the finished epochs of a trial by its number."""
+from greenopt.wording import counted
 
 _OF_ENERGY = (Metric.WH_PER_EPOCH, Metric.ENERGY_WH, Metric.EFFICIENCY)
 _OF_ACCURACY = (Metric.ACCURACY, Metric.EFFICIENCY)
+ABOUT = 0.01
+"""Share of a figure by which a training may be worse and is still as good as the study said."""
 
 
 class Held(StrEnum):
@@ -55,15 +58,27 @@ class Comparison:
         """1 where more is better, else -1."""
         return -1 if self.metric in LESS_IS_BETTER else 1
 
-    def ahead_of(self, value: float) -> Held:
-        """Whether the mean's interval lies wholly on the better side of a value."""
+    def ahead_of(self, value: float, others: int = 1) -> Held:
+        """Return whether trainings of the setting are beyond doubt better, or worse, than another setting's.
+
+        Args:
+            value: of one training of the other setting.
+            others: how many other settings it is the best of; chance alone puts the best of many ahead.
+        """
         assert self.interval is not None
-        if self.interval.half_width is None:
+        width, far = self.interval.single_half_width, self.interval.reach_of_best(others)
+        if width is None or far is None or not self.interval.varies:
             return Held.OPEN
         lead = self.sign * (self.interval.mean - value)
-        return (
-            Held.YES if lead > self.interval.half_width else Held.NO if lead < -self.interval.half_width else Held.OPEN
-        )
+        return Held.YES if lead > width else Held.NO if lead < -far else Held.OPEN
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether one of the new trainings is about as good as the study's."""
+        assert self.interval is not None
+        assert self.study_value is not None
+        best = max(self.sign * value for value in self.interval.values)
+        return best >= self.sign * self.study_value - ABOUT * abs(self.study_value)
 
     @property
     def against_study(self) -> str | None:
@@ -73,6 +88,8 @@ class Comparison:
         if self.interval.single_half_width is None:
             return None
         lead = self.sign * (self.study_value - self.interval.mean)
+        if not self.interval.varies:
+            return "within" if abs(lead) <= ABOUT * abs(self.interval.mean) else None
         width = self.interval.single_half_width
         return "better" if lead > width else "worse" if lead < -width else "within"
 
@@ -116,9 +133,28 @@ def confirmation(
     """
     complete = [row for row in confirming.rows if row["state"] == "complete"]
     lengths = int(picked.row.get("epochs_done") or study.spec.training.epochs), confirming.spec.training.epochs
-    comparisons = _comparisons(study, picked, (epochs_of, new_epochs_of), complete, lengths)
+    epochs, at_the_end = min(lengths), lengths[0] == lengths[1]
+    rival = Rival()
+    if picked.by is not None:
+        rival = find_rival(study, picked.row, picked.by, epochs_of, epochs, at_the_end=at_the_end)
+    new = [figures_after(row, new_epochs_of, epochs, at_the_end=at_the_end) for row in complete]
+    old = figures_after(picked.row, epochs_of, epochs, at_the_end=at_the_end)
+    comparisons = {
+        metric: Comparison(
+            metric,
+            getattr(old, metric),
+            getattr(rival.figures, metric),
+            _interval([getattr(one, metric) for one in new]),
+            _incomparable(metric, study, picked.row, complete, lengths),
+        )
+        for metric in COMPARED
+    }
+    is_apart = None
+    if rival.row is not None and picked.by is not None:
+        is_apart = _incomparable(picked.by, study, rival.row, complete, lengths)
+    picked = replace(picked, runner_up=rival.row)
     ended = {state: confirming.count(state) for state in ("complete", "pruned", "fail")}
-    held, why = _verdict(picked, comparisons, ended)
+    held, why = _verdict(picked, comparisons, ended, _Against(rival, is_apart, lengths))
     ends = {name: _interval([row.get(name) for row in complete]) for name in (*map(str, COMPARED), "test_accuracy")}
     return Confirmation(
         study=study.spec.name,
@@ -137,73 +173,98 @@ def confirmation(
     )
 
 
-def _comparisons(
-    study: StudySnapshot,
-    picked: Picked,
-    epochs_of: tuple[Epochs, Epochs],
-    complete: list[dict[str, Any]],
-    lengths: tuple[int, int],
-) -> dict[Metric, Comparison]:
-    """Every figure after as many epochs as the shorter trainings have; first the study's, then the new ones."""
-
-    def figures(row: Mapping[str, Any], of: Epochs) -> Figures:
-        return Figures.at_the_end(row) if lengths[0] == lengths[1] else Figures.after(of(row["trial"]), min(lengths))
-
-    new = [figures(row, epochs_of[1]) for row in complete]
-    old = figures(picked.row, epochs_of[0])
-    other = figures(picked.runner_up, epochs_of[0]) if picked.runner_up is not None else Figures()
-    return {
-        metric: Comparison(
-            metric,
-            getattr(old, metric),
-            getattr(other, metric),
-            _interval([getattr(one, metric) for one in new]),
-            _incomparable(metric, study, picked, complete, lengths),
-        )
-        for metric in COMPARED
-    }
-
-
 def _interval(values: list[float | None]) -> Interval | None:
     known = tuple(value for value in values if value is not None)
     return Interval.of(known) if known and len(known) == len(values) else None
 
 
 def _incomparable(
-    metric: Metric, study: StudySnapshot, picked: Picked, complete: list[dict[str, Any]], lengths: tuple[int, int]
+    metric: Metric,
+    study: StudySnapshot,
+    trial: Mapping[str, Any],
+    complete: list[dict[str, Any]],
+    lengths: tuple[int, int],
 ) -> str | None:
-    reason = accuracies_differ(study.spec, picked.row, *lengths) if metric in _OF_ACCURACY else None
+    """Why a figure of one of the study's trials cannot be compared with the new trainings'."""
+    reason = accuracies_differ(study.spec, trial, *lengths) if metric in _OF_ACCURACY else None
     if reason is None and metric in _OF_ENERGY and complete:
-        reason = next(filter(None, (energies_differ(picked.row, row) for row in complete)), None)
+        reason = next(filter(None, (energies_differ(trial, row) for row in complete)), None)
     return reason
 
 
-def _verdict(picked: Picked, comparisons: Mapping[Metric, Comparison], ended: Mapping[str, int]) -> tuple[Held, str]:
+@dataclass(frozen=True)
+class _Against:
+    """What the winner is compared with: the rival, why its figure must not be compared, and both studies' epochs."""
+
+    rival: Rival
+    incomparable: str | None
+    lengths: tuple[int, int]
+
+
+def _verdict(
+    picked: Picked, comparisons: Mapping[Metric, Comparison], ended: Mapping[str, int], against: _Against
+) -> tuple[Held, str]:
     if ended["pruned"]:
         return Held.NO, f"{ended['pruned']} of {sum(ended.values())} trainings diverged"
     if not ended["complete"]:
         return Held.OPEN, "no training completed"
     if ended["complete"] < 2:
         return Held.OPEN, "a single training gives no interval; more seeds do"
-    if picked.by is not None and picked.runner_up is not None:
-        return _against_runner_up(comparisons[picked.by], picked)
+    if picked.by is not None and (picked.runner_up is not None or against.rival.unknown):
+        return _against_runner_up(comparisons[picked.by], picked, against)
     metrics = (picked.by,) if picked.by is not None else (Metric.ACCURACY, Metric.ENERGY_WH)
     return _reproduced([comparisons[metric] for metric in metrics])
 
 
-def _against_runner_up(comparison: Comparison, picked: Picked) -> tuple[Held, str]:
-    assert picked.runner_up is not None
+def _against_runner_up(comparison: Comparison, picked: Picked, against: _Against) -> tuple[Held, str]:
     if (missing := _missing(comparison)) is not None:
         return Held.OPEN, missing
-    if comparison.runner_up_value is None:
-        return Held.OPEN, f"{comparison.metric} of the runner-up after as many epochs is not on file"
-    held = comparison.ahead_of(comparison.runner_up_value)
+    if picked.runner_up is None or comparison.runner_up_value is None:
+        return Held.OPEN, f"{comparison.metric} of the other settings after as many epochs is not on file"
+    runner_up = f"the runner-up, trial {picked.runner_up['trial']}"
+    if against.incomparable is not None:
+        return Held.OPEN, f"{comparison.metric} of {runner_up} cannot be compared: {against.incomparable}"
+    assert comparison.interval is not None
+    if not comparison.interval.varies:
+        return Held.OPEN, _alike(comparison)
+    held = comparison.ahead_of(comparison.runner_up_value, against.rival.others)
+    return _doubted(held, comparison, runner_up, picked.trial, against)
+
+
+def _doubted(held: Held, comparison: Comparison, runner_up: str, trial: int, against: _Against) -> tuple[Held, str]:
+    """The verdict, unless something that is not known or not meant stands against it."""
+    metric, count = comparison.metric, len(comparison.interval.values if comparison.interval else ())
+    if held is Held.YES and against.rival.unknown:
+        return Held.OPEN, (
+            f"{metric} after as many epochs is not on file for {against.rival.unknown} completed trials of other "
+            "settings, which may have been better"
+        )
+    if held is Held.NO and against.lengths[0] != against.lengths[1] and _was_behind(comparison):
+        epochs, other = min(against.lengths), against.lengths[0]
+        return Held.OPEN, (
+            f"after {epochs} epochs trial {trial} was not ahead of {runner_up} in the study either: that says nothing about a "
+            f"win after {other}"
+        )
+    more = "; two trainings tell little, more seeds tell more" if count == 2 else ""
     place = {
-        Held.YES: "the whole interval of the mean is ahead of",
-        Held.NO: "the whole interval of the mean is behind",
-        Held.OPEN: "the interval of the mean holds that of",
+        Held.YES: f"trainings of this setting are ahead of {runner_up}, by more than a single training varies",
+        Held.NO: f"trainings of this setting are behind {runner_up}, by more than luck among "
+        f"{counted(against.rival.others, 'other setting')} gives",
+        Held.OPEN: f"{runner_up} is no farther off than trainings may vary by chance{more}",
     }
-    return held, f"in {comparison.metric}, {place[held]} the runner-up, trial {picked.runner_up['trial']}"
+    return held, f"in {metric}, {place[held]}"
+
+
+def _was_behind(comparison: Comparison) -> bool:
+    """Whether the study's own winner was no better than the runner-up after as many epochs."""
+    if comparison.study_value is None or comparison.runner_up_value is None:
+        return False
+    return comparison.sign * (comparison.study_value - comparison.runner_up_value) <= 0
+
+
+def _alike(comparison: Comparison) -> str:
+    count = len(comparison.interval.values if comparison.interval else ())
+    return f"{comparison.metric} is the same in all {count} trainings: without spread nothing can be judged by it"
 
 
 def _reproduced(comparisons: list[Comparison]) -> tuple[Held, str]:
@@ -213,6 +274,16 @@ def _reproduced(comparisons: list[Comparison]) -> tuple[Held, str]:
     lucky = [str(comparison.metric) for comparison in comparisons if comparison.against_study == "better"]
     if lucky:
         return Held.NO, f"the study's {' and '.join(lucky)} is better than a training of this setting gives"
+    apart = [comparison for comparison in comparisons if not comparison.is_reached]
+    if apart:
+        assert apart[0].interval is not None
+        if not apart[0].interval.varies:
+            return Held.OPEN, _alike(apart[0])
+        count = len(apart[0].interval.values)
+        return Held.OPEN, (
+            f"none of {count} trainings came to the study's {' and '.join(str(one.metric) for one in apart)}, and "
+            f"{count} vary too much to say more; more seeds do"
+        )
     names = " and ".join(str(comparison.metric) for comparison in comparisons)
     return Held.YES, f"the study's {names} is what a training of this setting may well give"
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 LEVEL = 0.95
+NO_SPREAD = 1e-6
+"""Share of a figure below which its repetitions are the same; figures are recorded with nine digits."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,25 @@ class Interval:
 
         spread = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * statistics.stdev(values)
         return cls(values, mean, spread * math.sqrt(1 / count), spread * math.sqrt(1 + 1 / count))
+
+    @property
+    def varies(self) -> bool:
+        """Whether the repetitions differ by more than rounding; without spread an interval means nothing."""
+        least, most = min(self.values), max(self.values)
+        return most - least > NO_SPREAD * max(abs(least), abs(most))
+
+    def reach_of_best(self, count: int) -> float | None:
+        """Return how far from the mean the best of so many more repetitions may lie by chance; None for one value.
+
+        That is t(1 - 0.025 / count, n - 1) s sqrt(1 + 1 / n): the level is shared among the repetitions (Bonferroni).
+        """
+        n = len(self.values)
+        if n < 2:
+            return None
+        from scipy import stats
+
+        t = float(stats.t.ppf(1 - (1 - LEVEL) / 2 / max(count, 1), n - 1))
+        return t * statistics.stdev(self.values) * math.sqrt(1 + 1 / n)
 
     @property
     def low(self) -> float | None:
