@@ -1,10 +1,12 @@
 """A study's trials as a table in a file, with carbon and cost where the study names its electricity."""
 
+import json
 from pathlib import Path
 
-from greenopt.analysis.frame import trials_frame, write_frame
+from greenopt.analysis.frame import text_frame, trials_frame, write_frame
+from greenopt.cells import mixes_types
 from greenopt.footprint import Footprint
-from greenopt.importing import STUDY_ATTRIBUTE
+from greenopt.importing import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
 from greenopt.search import open_storage, read_study
 
 
@@ -24,8 +26,13 @@ def export_trials(study: str, url: str, target: Path, file_format: str) -> int:
     footprint = Footprint.of(snapshot.spec.energy)
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
     rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
-    frame = trials_frame(rows)
-    # For `greenopt import`, which finds it again in a Parquet file.
-    frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
+    if file_format == "csv":
+        frame = text_frame(rows, PLAIN_TEXTS)
+    else:
+        cells = [name for name, distribution in snapshot.spec.space.distributions.items() if mixes_types(distribution)]
+        frame = trials_frame(rows, cells)
+        # For `greenopt import`, which finds them again in a Parquet file.
+        frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
+        frame.attrs[CELLS_ATTRIBUTE] = json.dumps(cells)
     write_frame(frame, target, file_format)
     return len(frame)

@@ -62,7 +62,12 @@ def _said(imported: "Import") -> list[str]:
     kinds = {"completed": Outcome.COMPLETED, "stopped early": Outcome.DIVERGED, "failed": Outcome.FAILED}
     counts = ", ".join(f"{ends.count(outcome)} {word}" for word, outcome in kinds.items())
     lines = [f"study {imported.spec.name}: {len(ends)} trials imported ({counts}), {len(imported.skipped)} skipped"]
+    lines += imported.notes
     lines += _first([f"skipped {where}: {why}" for where, why in imported.skipped.items()])
+    lines += [
+        f"{name}: taken for a range, {space.low:g} to {space.high:g}{' (log)' if space.log else ''}"
+        for name, space in imported.ranges().items()
+    ]
     outside = imported.outside_space()
     lines += _first(
         [

@@ -242,8 +242,8 @@ def _doubted(held: Held, comparison: Comparison, runner_up: str, trial: int, aga
     if held is Held.NO and against.lengths[0] != against.lengths[1] and _was_behind(comparison):
         epochs, other = min(against.lengths), against.lengths[0]
         return Held.OPEN, (
-            f"after {epochs} epochs trial {trial} was not ahead of {runner_up} in the study either: that says nothing about a "
-            f"win after {other}"
+            f"after {epochs} epochs trial {trial} was not ahead of {runner_up} in the study either: that says nothing "
+            f"about a win after {other}"
         )
     more = "; two trainings tell little, more seeds tell more" if count == 2 else ""
     place = {

@@ -6,11 +6,19 @@ from greenopt.errors import UsageError
 from greenopt.importing.imported import Import, ImportedTrial
 from greenopt.importing.paper import read_runs
 from greenopt.importing.studies import fitted_to, paper_study
-from greenopt.importing.table import STUDY_ATTRIBUTE, read_table, study_of
+from greenopt.importing.table import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE, read_table, study_of
 from greenopt.importing.writing import write_import
 from greenopt.spec import StudySpec
 
-__all__ = ["STUDY_ATTRIBUTE", "Import", "ImportedTrial", "read_import", "write_import"]
+__all__ = [
+    "CELLS_ATTRIBUTE",
+    "PLAIN_TEXTS",
+    "STUDY_ATTRIBUTE",
+    "Import",
+    "ImportedTrial",
+    "read_import",
+    "write_import",
+]
 
 
 def read_import(source: Path, name: str, spec: StudySpec | None = None) -> Import:
@@ -24,11 +32,13 @@ def read_import(source: Path, name: str, spec: StudySpec | None = None) -> Impor
     Raises:
         UsageError: nothing in it can be imported.
     """
+    notes: list[str] = []
     if source.is_dir():
         trials, skipped, epochs = read_runs(source)
     elif source.suffix in (".csv", ".parquet"):
-        trials, skipped, kept = read_table(source, spec)
-        spec, epochs = spec or kept, 0
+        table = read_table(source, spec)
+        trials, skipped, notes = table.trials, table.skipped, table.notes
+        spec, epochs = table.spec, 0
     else:
         raise UsageError(f"{source}: is neither a folder of runs nor a .csv or .parquet file")
     if not trials:
@@ -38,4 +48,4 @@ def read_import(source: Path, name: str, spec: StudySpec | None = None) -> Impor
         spec = fitted_to(spec, name, trials)
     else:
         spec = paper_study(name, trials, epochs) if source.is_dir() else study_of(name, trials)
-    return Import(spec, tuple(trials), skipped)
+    return Import(spec, tuple(trials), skipped, tuple(notes))

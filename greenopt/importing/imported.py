@@ -8,7 +8,10 @@ from typing import Any
 from greenopt.errors import UsageError
 from greenopt.events import Event
 from greenopt.record import Verdict
-from greenopt.spec import StudySpec, Value
+from greenopt.spec import Range, StudySpec, Value
+
+ELSEWHERE = "elsewhere:trained"
+"""Stands for a training that is not known."""
 
 
 class BrokenRunError(UsageError):
@@ -44,11 +47,19 @@ class Import:
     Attributes:
         spec: the study, named; its size is the number of trials.
         skipped: what could not be read -> why.
+        notes: what was understood in another way than one might expect, as sentences.
     """
 
     spec: StudySpec
     trials: tuple[ImportedTrial, ...]
     skipped: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def ranges(self) -> dict[str, Range]:
+        """The ranges of a study whose space was made of the values that occur."""
+        if self.spec.study.objective != ELSEWHERE:
+            return {}
+        return {name: found for name, found in self.spec.space.distributions.items() if isinstance(found, Range)}
 
     def outside_space(self) -> dict[str, tuple[str, Value]]:
         """Runs that have a value outside the study's space -> (parameter, value)."""

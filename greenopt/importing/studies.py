@@ -1,5 +1,6 @@
 """The study that imported trials belong to: from a study file, or from what is known of them."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +9,9 @@ from pydantic import ValidationError
 
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
-from greenopt.importing.imported import ImportedTrial
+from greenopt.importing.imported import ELSEWHERE, ImportedTrial
 from greenopt.spec import (
+    MAX_LISTED,
     PARAMETERS,
     Augmentation,
     Internal,
@@ -36,8 +38,8 @@ PAPER_SPACE: dict[str, list[Value]] = {
 }
 """The paper's forty values, as in `studies/paper.toml`, the baseline's first."""
 
-ELSEWHERE = "elsewhere:trained"
-"""Stands for a training that is not known."""
+
+FEW, DECADES = 4, 2
 
 
 def paper_study(name: str, trials: Sequence[ImportedTrial], epochs: int) -> StudySpec:
@@ -60,7 +62,9 @@ def paper_study(name: str, trials: Sequence[ImportedTrial], epochs: int) -> Stud
 def table_study(name: str, trials: Sequence[ImportedTrial], objectives: dict[str, str]) -> StudySpec:
     """The study of a table's rows, whose training is not known: its space is the values that occur.
 
-    Values that the paper has come in its order, others by size; the first counts as the baseline's.
+    Values that the paper has come in its order, others by size; the first counts as the baseline's. A parameter of many
+    different numbers is a range from the least to the largest: more than `MAX_LISTED`, or more than `FEW` of which most
+    rows have one of their own. The range is logarithmic where it spans `DECADES` and the middle value says so.
     """
     space = {parameter: _occurring(parameter, trials) for parameter in trials[0].values}
     epochs = Counter(int(trial.figures.get("epochs_done") or 1) for trial in trials if _is_complete(trial))
@@ -77,9 +81,28 @@ def _is_complete(trial: ImportedTrial) -> bool:
     return trial.verdict.outcome is Outcome.COMPLETED
 
 
-def _occurring(parameter: str, trials: Sequence[ImportedTrial]) -> list[Value]:
+def _spanned(values: Sequence[Value]) -> dict[str, Value] | None:
+    """The range of a column of many different numbers; None where it is a list."""
+    numbers = sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
+    different = len(set(numbers))
+    if len(numbers) < len(values) or not (different > MAX_LISTED or (different > FEW and 2 * different > len(values))):
+        return None
+    low, middle, high = numbers[0], numbers[len(numbers) // 2], numbers[-1]
+    if all(isinstance(number, int) for number in numbers):
+        found: dict[str, Value] = {"low": low, "high": high}
+    else:
+        found = {"low": float(low), "high": float(high)}
+    if low > 0 and high / low >= 10**DECADES:
+        place, log_place = (middle - low) / (high - low), math.log(middle / low) / math.log(high / low)
+        found["log"] = abs(log_place - 0.5) < abs(place - 0.5)
+    return found
+
+
+def _occurring(parameter: str, trials: Sequence[ImportedTrial]) -> list[Value] | dict[str, Value]:
     values = {trial.values[parameter] for trial in trials}
     known = [value for value in PAPER_SPACE.get(parameter, ()) if value in values]
+    if len(known) < len(values) and (span := _spanned([trial.values[parameter] for trial in trials])) is not None:
+        return span
     return [*known, *sorted(values.difference(known), key=lambda value: (isinstance(value, str), value))]
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,44 +11,71 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from greenopt.cells import looked_up, loose_number, read_cell, read_column
 from greenopt.errors import UsageError
 from greenopt.events import EnergyReading, EnergySource, Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.importing.imported import BrokenRunError, ImportedTrial
 from greenopt.importing.studies import table_study
 from greenopt.record import Verdict, figure_names
-from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe
+from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
 
 STUDY_ATTRIBUTE = "greenopt_study"
 """Where a Parquet file of `greenopt export` keeps its study."""
+CELLS_ATTRIBUTE = "greenopt_cells"
+"""Where it says which columns are written as cells of a CSV file are, because they mix types."""
+PLAIN_TEXTS = ("run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+"""Columns of texts, which stand in a CSV file as they are."""
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
 _BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
-_TEXTS = ("run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+_NO_NUMBERS = ("nan", "inf", "infinity")
 _OUTCOMES = {"complete": Outcome.COMPLETED, "pruned": Outcome.DIVERGED, "fail": Outcome.FAILED}
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
 
 
-def read_table(path: Path, spec: StudySpec | None) -> tuple[list[ImportedTrial], dict[str, str], StudySpec | None]:
+@dataclass(frozen=True)
+class Table:
+    """What a table was understood as.
+
+    Attributes:
+        skipped: rows that could not be read -> why.
+        spec: the study, where the file or the caller knows it.
+        notes: what was understood in another way than one might expect, as sentences.
+    """
+
+    trials: list[ImportedTrial]
+    skipped: dict[str, str]
+    spec: StudySpec | None
+    notes: list[str]
+
+
+def read_table(path: Path, spec: StudySpec | None) -> Table:
     """Read the trials of a table.
+
+    With the study known a parameter's value is looked up in its space. Without it the columns of a CSV file are read as
+    `greenopt.cells.read_column` says.
 
     Args:
         path: a file whose ending is `.csv` or `.parquet`.
         spec: the study that they belong to, where it is known.
 
-    Returns:
-        The trials, the rows that could not be read -> why, and the study, where the file or the caller knows it.
-
     Raises:
         UsageError: the file cannot be read or has no trial.
     """
     frame = _frame(path)
-    spec = spec or _kept_study(frame)
+    spec = spec or _kept_study(frame, path)
     parameters = _parameters(frame, spec, path)
     is_setting = set(parameters) <= set(PARAMETERS)
+    columns = _columns(frame, parameters, spec, is_csv=path.suffix == ".csv", is_setting=is_setting)
+    named = [] if spec is not None else _names_of_rows(columns, parameters)
+    parameters = tuple(name for name in parameters if name not in named)
+    if not parameters:
+        raise UsageError(f"{path}: has no column that could be a parameter: {_named_words(named)}")
     trials: dict[str, ImportedTrial] = {}
     skipped: dict[str, str] = {}
-    for position, row in enumerate(_rows(frame)):
+    for position in range(len(frame)):
+        row = {name: values[position] for name, values in columns.items()}
         number = str(row["trial"] if row.get("trial") is not None else position)
         try:
             if number in trials:
@@ -56,7 +83,20 @@ def read_table(path: Path, spec: StudySpec | None) -> tuple[list[ImportedTrial],
             trials[number] = _trial(row, number, parameters, is_setting=is_setting)
         except BrokenRunError as error:
             skipped[f"{path}, row {position + 1}"] = str(error)
-    return _renumbered(trials), skipped, spec
+    return Table(_renumbered(trials), skipped, spec, [_named_words(named)] if named else [])
+
+
+def _names_of_rows(columns: Mapping[str, list[Any]], parameters: Iterable[str]) -> list[str]:
+    """The columns of texts of which most rows have one of their own: names, that explain nothing."""
+    return [
+        name
+        for name in parameters
+        if all(isinstance(value, str | None) for value in columns[name]) and is_too_varied(columns[name])
+    ]
+
+
+def _named_words(named: Iterable[str]) -> str:
+    return f"{', '.join(named)}: most rows have a text of their own; kept as a figure, not taken for a parameter"
 
 
 def study_of(name: str, trials: list[ImportedTrial]) -> StudySpec:
@@ -86,9 +126,13 @@ def _frame(path: Path) -> "pd.DataFrame":
         raise UsageError(f"{path}: cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from None
 
 
-def _kept_study(frame: "pd.DataFrame") -> StudySpec | None:
+def _kept_study(frame: "pd.DataFrame", path: Path) -> StudySpec | None:
     kept = frame.attrs.get(STUDY_ATTRIBUTE)
-    return StudySpec.model_validate(json.loads(kept)) if kept else None
+    try:
+        return StudySpec.model_validate(json.loads(kept)) if kept else None
+    except (ValueError, TypeError) as error:
+        why = describe(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{path}: the study that it keeps cannot be used: {why}; give one with --study") from None
 
 
 def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tuple[str, ...]:
@@ -105,28 +149,48 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
     return found
 
 
-def _rows(frame: "pd.DataFrame") -> Iterable[dict[str, Any]]:
-    for record in frame.to_dict(orient="records"):
-        yield {str(name): None if pd.isna(value) else _plain(value, str(name)) for name, value in record.items()}
+def _columns(
+    frame: "pd.DataFrame", parameters: Iterable[str], spec: StudySpec | None, *, is_csv: bool, is_setting: bool
+) -> dict[str, list[Any]]:
+    """The columns with the types that their values had; None where there is none."""
+    cells = json.loads(frame.attrs.get(CELLS_ATTRIBUTE) or "[]")
+    found = {}
+    for column in frame.columns:
+        name, is_cell = str(column), is_csv or column in cells
+        values = [None if pd.isna(value) else _plain(value) for value in frame[column]]
+        values = [None if value == "" and is_cell else value for value in values]
+        if name not in parameters:
+            found[name] = [_figure(value, name) if is_csv else value for value in values]
+        elif spec is not None:
+            space = spec.space.distributions[name]
+            found[name] = [None if v is None else looked_up(v, space, is_cell=is_cell) for v in values]
+        else:
+            found[name] = _read(values, as_whole=not is_setting) if is_cell else values
+    return found
 
 
-def _plain(value: Any, name: str) -> Any:
-    if isinstance(value, str):
-        return (value or None) if name in _TEXTS else _parsed(value)
+def _read(values: list[Any], *, as_whole: bool) -> list[Any]:
+    """Cells of a parameter of an unknown study; those of the ten one by one, because their types are known."""
+    known = [value for value in values if value is not None]
+    read = iter(read_column(known) if as_whole else [read_cell(value) for value in known])
+    return [None if value is None else next(read) for value in values]
+
+
+def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _parsed(text: str) -> Any:
-    """A cell of a CSV file: nothing, true or false, a number, or the text itself."""
-    if text in ("", "True", "False"):
-        return None if text == "" else text == "True"
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        return number if math.isfinite(number) else None
-    return text
+def _figure(cell: str | None, name: str) -> Any:
+    """A cell of a figure: nothing, true or false, a number, or a text."""
+    if cell is None or name in PLAIN_TEXTS:
+        return cell
+    value = read_cell(cell)
+    if not isinstance(value, str) or value != cell:
+        return value
+    if cell.strip().lower().lstrip("+-") in _NO_NUMBERS:
+        return None
+    number = loose_number(cell)
+    return cell if number is None else number
 
 
 def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
