@@ -97,7 +97,8 @@ def sample_of(response: Response, trials: "pd.DataFrame", spec: StudySpec) -> Sa
 
 def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
     """Whether a trial trained another number of epochs than the study."""
-    return trials["epochs_done"].notna() & (trials["epochs_done"] != spec.training.epochs)
+    # Studies that were imported from tables without epochs once had 0 of them.
+    return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
 
 
 def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:

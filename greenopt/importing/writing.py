@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from greenopt.errors import UsageError
-from greenopt.events import Event, FailReason, Outcome, TrialStarted, encode
+from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialStarted, encode
 from greenopt.importing.imported import Import, ImportedTrial
 from greenopt.record import Verdict, attributes
 from greenopt.runs import RunFolder
@@ -78,6 +78,9 @@ def _numbered(event: Event, number: int) -> Event:
 
 def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec) -> FinishedTrial:
     figures = {**attributes(summarise(events), trial.verdict, None), "inert": _inert(trial, spec), "run": trial.run}
+    if not any(isinstance(event, EpochEnded) for event in events):
+        # A table says nothing of epochs unless it has a column of them: that is not known, and not 0.
+        figures["epochs_done"] = None
     figures.update({name: value for name, value in trial.figures.items() if value is not None})
     verdict, values = trial.verdict, None
     if verdict.outcome is Outcome.COMPLETED:

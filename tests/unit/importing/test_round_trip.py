@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenopt.analysis.frame import text_frame, trials_frame, write_frame
+from greenopt.analysis.results import Coding, Response
 from greenopt.cells import mixes_types
 from greenopt.errors import UsageError
 from greenopt.events import FailReason, Outcome
@@ -20,6 +21,7 @@ from greenopt.record import Verdict
 from greenopt.runs import RunFolder
 from greenopt.search import open_storage, read_study
 from greenopt.spec import Range, StudySpec, Value
+from greenopt.study_analysis import analyse_study
 
 TEXTS = ["1", "true", "007", "nan", "None", "", "1e5", "-0", "0x10", "2020-01-01", " x", 'a,"b"\nc', "é", "True", "1.0"]
 NUMBERS: list[Value] = [1.0, 0.1, 0.30000000000000004, 1e22, 5e-324]
@@ -206,3 +208,11 @@ def test_a_figure_that_is_whole_stays_a_fraction(tmp_path: Path) -> None:
     rows = [{"trial": 0, "energy_wh": 2.0, "epochs_done": 3, "accuracy": math.nan}]
     assert str(trials_frame(rows)["energy_wh"].dtype) == "Float64"
     assert text_frame(rows).iloc[0].to_dict() == {"trial": "0", "energy_wh": "2.0", "epochs_done": "3", "accuracy": ""}
+
+
+def test_a_table_without_epochs_has_its_energy_explained(tmp_path: Path) -> None:
+    """Epochs that are not in the table were once 0, and every trial of another length than the study's."""
+    folder = RunFolder(write_import(read_import(foreign(tmp_path, {"x": [n % 3 for n in range(60)]}), "t"), tmp_path))
+    found = analyse_study(folder)
+    assert found.trials["epochs_done"].isna().all()
+    assert found.regressions[Response.ENERGY_WH][Coding.EFFECTIVE].n == 60
