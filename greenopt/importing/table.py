@@ -23,7 +23,8 @@ STUDY_ATTRIBUTE = "greenopt_study"
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
 _BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
-_TEXTS = ("run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+_IDENTITIES = ("attempt_id", "code_id", "data_id")
+_TEXTS = ("attempt_id", "code_id", "data_id", "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
 _OUTCOMES = {"complete": Outcome.COMPLETED, "pruned": Outcome.DIVERGED, "fail": Outcome.FAILED}
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
@@ -98,7 +99,7 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
         if missing:
             raise UsageError(f"{path}: has no column {', '.join(missing)}, which the study varies")
         return tuple(name for name in spec.space.distributions if name in frame)
-    figures = {*_OF_THE_ROW, *_BESIDE, *figure_names()}
+    figures = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *figure_names()}
     found = tuple(str(name) for name in frame.columns if name not in figures)
     if not found:
         raise UsageError(f"{path}: has no column that could be a parameter")
