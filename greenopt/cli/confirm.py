@@ -85,10 +85,13 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
     from greenopt.cli.run import conduct
     from greenopt.confirmation import read_confirmation
     from greenopt.execution.gpus import choose_slots
+    from greenopt.identity.device import check_device, device_of_slots, device_of_trials
     from greenopt.identity.snapshot import read_folder
     from greenopt.runs import RunFolder
 
     slots = choose_slots(gpus, share=share_gpus)
+    if not work.accepts_changes:
+        check_device(device_of_trials([work.picked.row]), device_of_slots(slots), work.study.spec.name)
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
         print_plan(console, work.spec, slots)
