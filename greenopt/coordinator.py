@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from greenopt.course import Conduct, StudyEnd
-from greenopt.events import Event, FailReason, Outcome, encode, read_events
+from greenopt.errors import UsageError
+from greenopt.events import AttemptBegan, Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
+from greenopt.identity.belongings import take_trial_folder
+from greenopt.identity.ids import new_id
 from greenopt.record import Verdict, attributes, judge, objective_values
 from greenopt.runs import RunFolder
 from greenopt.search import Proposal, Search
@@ -51,6 +54,19 @@ class Observer(Protocol):
         ...
 
 
+class Inputs(Protocol):
+    """The code and the data that trials run with, as they are now."""
+
+    def change(self) -> str | None:
+        """What changed and was not accepted, in words; None where trials may start."""
+        ...
+
+    @property
+    def marks(self) -> Mapping[str, str | None]:
+        """What a trial that starts now keeps of them."""
+        ...
+
+
 class Annotator(Protocol):
     """Adds to a trial what can be added only before it is told; must not raise and must not take long."""
 
@@ -63,6 +79,7 @@ class Annotator(Protocol):
 class _Running:
     spec: TrialSpec
     slot: Slot
+    attempt_id: str
     deadline_s: float | None
     cause: FailReason | None = None
 
@@ -80,6 +97,7 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
         annotator: Annotator | None = None,
         wait: Callable[[float], None] = time.sleep,
+        inputs: Inputs | None = None,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -90,6 +108,7 @@ class Coordinator:
         self._clock = clock
         self._annotator = annotator
         self._wait = wait
+        self._inputs = inputs
         self._running: dict[int, _Running] = {}
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
@@ -165,7 +184,7 @@ class Coordinator:
     def _recover(self) -> None:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
         for trial in self._search.running():
-            summary = summarise(read_events(self._folder.events(trial)))
+            summary = summarise(read_events(self._folder.own_events(trial, self._search.attempt(trial))))
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
 
@@ -180,6 +199,9 @@ class Coordinator:
         for slot in self._engine.slots:
             if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
                 continue
+            if self._inputs is not None and self._inputs.change() is not None:
+                self._end = StudyEnd.INPUTS_CHANGED
+                return
             proposal = self._next_proposal()
             if proposal is not None:
                 self._start(proposal, slot)
@@ -216,15 +238,30 @@ class Coordinator:
     def _start(self, proposal: Proposal, slot: Slot) -> None:
         spec = trial_spec(self._spec, proposal)
         folder = self._folder.trial(spec.trial)
-        folder.mkdir(parents=True, exist_ok=True)
+        attempt_id = self._begin_attempt(spec.trial)
         if self._spec.training.keep_model:
             spec = spec.model_copy(update={"model_folder": str(folder.resolve())})
         self._engine.start(spec, slot, self._folder.log(spec.trial))
         limit_s = self._spec.training.time_limit_s
         deadline_s = None if limit_s is None else self._clock() + limit_s
-        self._running[spec.trial] = _Running(spec, slot, deadline_s)
+        self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s)
         for observer in self._observers:
             observer.trial_began(spec, slot)
+
+    def _begin_attempt(self, trial: int) -> str:
+        """Give a trial's attempt an identity, in the storage first and then in its folder; return it."""
+        head = AttemptBegan(
+            study_id=self._search.study_id, run_id=self._search.run_id, attempt_id=new_id(), trial=trial
+        )
+        self._search.begin(trial, head.attempt_id, self._inputs.marks if self._inputs is not None else {})
+        try:
+            take_trial_folder(self._folder.trial(trial), head)
+        except FileExistsError:
+            raise UsageError(
+                f"{self._folder.trial(trial)}: holds something of another study or attempt, which is not written over; "
+                "move it away"
+            ) from None
+        return head.attempt_id
 
     def _record_event(self, trial: int, event: Event) -> None:
         with self._folder.events(trial).open("ab") as file:
@@ -234,7 +271,7 @@ class Coordinator:
 
     def _finish(self, ended: ProcessEnded) -> None:
         running = self._running.pop(ended.trial)
-        summary = summarise(read_events(self._folder.events(ended.trial)))
+        summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
         verdict = judge(summary, self._spec, running.cause, ended)
         self._settle(ended.trial, summary, verdict, running.spec)
         self._search.enqueue_retries()
@@ -284,6 +321,7 @@ def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
         energy=study.energy,
         split_seed=study.seeds.split,
         training_seed=(study.seeds.training + offset) % 2**31,
+        modules_folder=study.modules_folder,
         retry_of=proposal.retry_of,
         replicate_of=proposal.same_as[0] if replicates and proposal.same_as else None,
     )

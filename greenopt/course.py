@@ -40,6 +40,7 @@ class StudyEnd(StrEnum):
     EQUAL_FAILURES = "equal_failures"
     SPACE_EXHAUSTED = "space_exhausted"
     BUDGET_SPENT = "budget_spent"
+    INPUTS_CHANGED = "inputs_changed"
 
 
 class _Entry(BaseModel):
@@ -55,6 +56,8 @@ class CoordinatorStarted(_Entry):
         slots: names of the slots, with the GPU's UUID or None for the CPU.
         settled: trials that were there from earlier.
         trials: the study's size.
+        study_id: the study's identity; None in entries from before there were any.
+        run_id: the identity of this coordinator's run.
     """
 
     kind: Literal["coordinator_started"] = "coordinator_started"
@@ -63,6 +66,8 @@ class CoordinatorStarted(_Entry):
     slots: dict[str, str | None]
     settled: int
     trials: int
+    study_id: str | None = None
+    run_id: str | None = None
 
 
 class TrialPlaced(_Entry):

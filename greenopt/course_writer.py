@@ -28,15 +28,26 @@ from greenopt.summary import TrialSummary
 class CourseWriter:
     """An observer that appends to a study's course. A full disk costs the entry, never the study."""
 
-    def __init__(self, file: Path, slots: Sequence[Slot], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        file: Path,
+        slots: Sequence[Slot],
+        clock: Callable[[], float] = time.time,
+        *,
+        study_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
         """Write nothing yet.
 
         Args:
             file: the course; its folder exists when the study begins.
             slots: where trials run.
             clock: seconds since 1970, UTC.
+            study_id: the study's identity.
+            run_id: the identity of this coordinator's run.
         """
         self._file, self._slots, self._clock = file, slots, clock
+        self._study_id, self._run_id = study_id, run_id
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
         """Say who runs the study, and where."""
@@ -48,6 +59,8 @@ class CourseWriter:
                 slots={slot.name: slot.gpu_uuid for slot in self._slots},
                 settled=settled,
                 trials=spec.study.trials,
+                study_id=self._study_id,
+                run_id=self._run_id,
             )
         )
 

@@ -97,6 +97,24 @@ class Phase(StrEnum):
 SETUP_PHASES = (Phase.IMPORT, Phase.DATA, Phase.BUILD, Phase.COMPILE)
 
 
+class AttemptBegan(_Record):
+    """The first line of an events file: which study and which attempt of a trial the lines after it belong to.
+
+    Written by the coordinator before the trial's process starts.
+
+    Attributes:
+        study_id: the study's, as in its storage and its `study.json`.
+        run_id: the coordinator's that started the attempt.
+        attempt_id: this attempt's, as in the trial's attributes in the storage.
+    """
+
+    kind: Literal["attempt_began"] = "attempt_began"
+    study_id: str
+    run_id: str
+    attempt_id: str
+    trial: int
+
+
 class TrialStarted(_Record):
     """The trial's process is up.
 
@@ -278,7 +296,15 @@ class TrialEnded(_Record):
 
 
 Event: TypeAlias = (
-    TrialStarted | MeterOpened | TrialPrepared | PhaseEnded | StepsDone | PowerSampled | EpochEnded | TrialEnded
+    AttemptBegan
+    | TrialStarted
+    | MeterOpened
+    | TrialPrepared
+    | PhaseEnded
+    | StepsDone
+    | PowerSampled
+    | EpochEnded
+    | TrialEnded
 )
 
 _EPOCH_LINE = b'{"kind":"epoch_ended"'
@@ -299,12 +325,24 @@ def decode(line: bytes | str) -> Event:
     return _EVENT.validate_json(line)
 
 
-def read_events(path: Path) -> Iterator[Event]:
+def first_event(path: Path) -> Event | None:
+    """Return the event in a file's first line; None where there is no such file or the line is not an event."""
+    try:
+        with path.open("rb") as file:
+            return decode(file.readline())
+    except (OSError, ValidationError):
+        return None
+
+
+def read_events(path: Path | None) -> Iterator[Event]:
     """The events of a file, in order; a last line without its newline is being written and is left out.
 
     A line that is not an event is passed over: a disk that filled up must not hide the lines around it.
+
+    Args:
+        path: the file, as `RunFolder.own_events` gives it; None where there is none, and then there are no events.
     """
-    if not path.exists():
+    if path is None or not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
@@ -316,9 +354,9 @@ def read_events(path: Path) -> Iterator[Event]:
                 continue
 
 
-def read_epochs(path: Path) -> list[EpochEnded]:
+def read_epochs(path: Path | None) -> list[EpochEnded]:
     """The finished epochs of a file, in order; the lines of other events are passed over unread."""
-    if not path.exists():
+    if path is None or not path.exists():
         return []
     with path.open("rb") as file:
         lines = [line for line in file if line.startswith(_EPOCH_LINE) and line.endswith(b"\n")]

@@ -6,23 +6,24 @@ from pathlib import Path
 from greenopt.analysis.frame import text_frame, trials_frame, write_frame
 from greenopt.cells import mixes_types
 from greenopt.footprint import Footprint
+from greenopt.identity.snapshot import read_folder
 from greenopt.importing import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
-from greenopt.search import open_storage, read_study
+from greenopt.runs import RunFolder
 
 
-def export_trials(study: str, url: str, target: Path, file_format: str) -> int:
+def export_trials(folder: RunFolder, storage: str | None, target: Path, file_format: str) -> int:
     """Write the trials of a study; returns how many there are.
 
     Args:
-        study: its name.
-        url: its storage's.
+        folder: its results; need not exist where `storage` is given.
+        storage: URL of its storage; the one that the study was last run with unless given.
         target: the file; an existing one is replaced.
         file_format: `csv` or `parquet`.
 
     Raises:
         UsageError: there is no such study, or the file cannot be written.
     """
-    snapshot = read_study(study, open_storage(url))
+    snapshot = read_folder(folder, storage)
     footprint = Footprint.of(snapshot.spec.energy)
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
     rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]

@@ -1,13 +1,14 @@
 """Everything that can be checked before a study starts, so that bad input costs nothing."""
 
-import sys
-from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
 from greenopt.footprint import Footprint
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
+from greenopt.identity.sources import is_there
 from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
 from greenopt.spec import Choice, Internal, StudySpec
@@ -35,21 +36,37 @@ def check_study(spec: StudySpec, file: Path) -> None:
         Footprint.of(spec.energy)
     except UsageError as error:
         raise UsageError(f"{file}: energy.{error}") from None
+    _check_module(spec, file)
     if spec.study.objective is not None:
-        _check_objective(spec, file, spec.study.objective)
+        _check_names(spec, file)
     _check_int8_runtime(spec, file)
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
-        raise UsageError(f"{file}: data.name: {problem}")
+        where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
+        raise UsageError(f"{file}: data.name: {problem}{where}")
 
 
-def _check_objective(spec: StudySpec, file: Path, reference: str) -> None:
-    """Check that the function's module can be found, without importing it, and that no parameter hides a figure."""
-    top = reference.partition(":")[0].partition(".")[0]
-    if PathFinder.find_spec(top, [str(Path.cwd()), *sys.path]) is None:
-        raise UsageError(f"{file}: study.objective: {reference}: there is no module {top} in {Path.cwd()} or installed")
+def _is_relative(spec: StudySpec) -> bool:
+    path = spec.data.path if spec.data is not None else None
+    return path is not None and not Path(path).expanduser().is_absolute()
+
+
+def _check_module(spec: StudySpec, file: Path) -> None:
+    """Check that the module of the study's function or model can be found, without importing it."""
+    module = studied_module(spec)
+    if module is None or is_there(module, spec.modules_folder):
+        return
+    key = "study.objective" if spec.study.objective is not None else "training.model"
+    reference = spec.study.objective or spec.training.model
+    places = " or ".join(str(place) for place in dict.fromkeys((file.parent.resolve(), Path.cwd())))
+    raise UsageError(f"{file}: {key}: {reference}: there is no module {module} in {places}, and none installed")
+
+
+def _check_names(spec: StudySpec, file: Path) -> None:
+    """Check that no parameter of an objective function has the name of a figure."""
     figures = attributes(summarise(()), Verdict(Outcome.COMPLETED), None)
-    taken = {*COLUMNS, *figures, "began", "ended"} & set(spec.space.distributions)
+    marks = (ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
+    taken = {*COLUMNS, *figures, *marks, "began", "ended"} & set(spec.space.distributions)
     if taken:
         raise UsageError(f"{file}: space.{min(taken)}: is the name of a figure of every trial; choose another")
 

@@ -2,8 +2,9 @@
 
 from greenopt.analysis.analyse import analyse
 from greenopt.analysis.results import Analysis, Importance
+from greenopt.identity.snapshot import read_folder
 from greenopt.runs import RunFolder
-from greenopt.search import StudySnapshot, importances, open_storage, read_study
+from greenopt.search import StudySnapshot, importances
 
 
 def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
@@ -16,7 +17,7 @@ def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
     Raises:
         UsageError: there is no such study.
     """
-    return analyse_snapshot(read_study(folder.name, open_storage(storage or folder.storage())))
+    return analyse_snapshot(read_folder(folder, storage))
 
 
 def analyse_snapshot(snapshot: StudySnapshot) -> Analysis:

@@ -12,8 +12,8 @@ Script = Callable[[TrialSpec], "list[Event | ProcessEnded]"]
 
 
 def completes(spec: TrialSpec) -> "list[Event | ProcessEnded]":
-    """A trial of two epochs that goes well; its accuracy follows its batch size."""
-    accuracy = 0.5 + spec.setting.batch_size / 100
+    """A trial of two epochs that goes well; its accuracy follows its batch size, if it has one."""
+    accuracy = 0.5 + (spec.setting.batch_size if spec.setting is not None else 1) / 100
     events: list[Event] = [
         started(spec.trial),
         *prepared_phases(),

@@ -10,6 +10,7 @@ from greenopt.analysis.describe import correlations, described, front_of, hyperv
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, counts_of, exclusions_of
+from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.events import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.wording import counted
@@ -24,6 +25,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         importance: shares that were computed elsewhere.
     """
     trials = analysed_trials(spec, rows)
+    trials["version_letter"] = versions_of(trials)
     counts = counts_of(trials, spec)
     front = front_of(trials, spec)
     trials["on_front"] = trials["trial"].isin([point.trial for point in front])
@@ -47,7 +49,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
 
 
 def _footnotes(trials: "pd.DataFrame", counts: Counts) -> tuple[str, ...]:
-    notes = []
+    notes = version_notes(trials)
     ended_early = counts.pruned + counts.failed
     if ended_early:
         notes.append(

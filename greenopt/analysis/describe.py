@@ -73,6 +73,7 @@ def ranked_row(row: Mapping[Any, Any], spec: StudySpec, column: str) -> Ranked:
         run=_text(row.get("run")),
         energy_source=_text(row.get("energy_source")),
         wh_per_epoch=_number(row.get("wh_per_epoch")),
+        version=_text(row.get("version_letter")),
     )
 
 

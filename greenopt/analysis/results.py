@@ -100,6 +100,7 @@ class Ranked:
         efficiency: accuracy / (Wh an epoch), in 1/Wh.
         run: the name of the run that it was imported from; None otherwise.
         energy_source: how the energy was obtained.
+        version: a letter that tells trials of other code, data or device apart; None where all are of one version.
     """
 
     trial: int
@@ -111,6 +112,7 @@ class Ranked:
     run: str | None = None
     energy_source: str | None = None
     wh_per_epoch: float | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -390,7 +392,7 @@ class Analysis:
         trials: a row a trial, every state; index 0..n-1. Columns: `greenopt.search.COLUMNS` and the study's
             parameters, then every further figure that a trial has (README, 'What the numbers mean'); besides them
             `effective_PARAMETER` (the value after inert ones are set to what they amount to), `in_space` (bool),
-            `in_regressions` (bool) and `on_front` (bool).
+            `in_regressions` (bool), `on_front` (bool) and `version_letter` (where code, data or device changed).
         descriptive: column -> its figures over the completed trials.
         ranking: `accuracy`, `energy` (least first) and `efficiency`, the best five of each.
         pareto: the front of accuracy against energy_wh, least energy first; `value` is the energy in Wh.

@@ -24,6 +24,7 @@ for _command in (
     "watch",
     "stop",
     "list",
+    "rename",
     "importing",
     "analyze",
     "report",

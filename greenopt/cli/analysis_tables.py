@@ -105,8 +105,9 @@ def _settings(tables: Iterable[Sequence[Ranked]]) -> list[str]:
 
 
 def _name(row: Ranked) -> str:
-    """A trial's number, and behind it the name of the run that it was imported from."""
-    return str(row.trial) if row.run in (None, str(row.trial)) else f"{row.trial} ({row.run})"
+    """A trial's number, its version where there are several, and the name of the run that it was imported from."""
+    number = str(row.trial) if row.version is None else f"{row.trial} {row.version}"
+    return number if row.run in (None, str(row.trial)) else f"{number} ({row.run})"
 
 
 def _trials(title: str, rows: Sequence[Ranked]) -> Table:

@@ -22,7 +22,7 @@ def print_closing(
     console: Console, folder: RunFolder, storage: "BaseStorage", end: StudyEnd, failure: FailReason | None
 ) -> None:
     """Print the table of trials, how the study ended and the next commands."""
-    snapshot = read_study(folder.name, storage)
+    snapshot = read_study(folder.stored_name, storage)
     print_table(console, trial_table(snapshot))
     skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
     failed = snapshot.count("fail") - skipped
@@ -31,6 +31,7 @@ def print_closing(
         StudyEnd.STOPPED: "stopped; the same command goes on with it",
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
         StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is spent; raise it to go on",
+        StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def confirm(
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
     dry_run: DryRun = False,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Train a study's best setting again with several seeds, keep the models, and say whether the win held.
 
@@ -48,17 +49,21 @@ def confirm(
     Exit code 0: all trainings are done, whatever the verdict; 3: stopped before.
     """
     from greenopt.confirmation import confirming_study, pick_trial
+    from greenopt.identity.inputs import check_inputs
+    from greenopt.identity.place import locate
+    from greenopt.identity.snapshot import read_folder
     from greenopt.preflight import check_study
     from greenopt.runs import RunFolder
-    from greenopt.search import open_storage, read_study
 
     folder = RunFolder(runs.resolve() / study)
-    url = storage or folder.storage()
-    snapshot = read_study(study, open_storage(url))
+    url = locate(folder, storage).url
+    snapshot = read_folder(folder, storage)
     picked = pick_trial(snapshot, pick)
     spec = confirming_study(snapshot.spec, picked, epochs or snapshot.spec.training.epochs, seeds, name)
     check_study(spec, folder.study_file)
-    work = _Work(folder, snapshot, picked, spec, None if url == folder.default_storage else url)
+    if not accept_changes:
+        check_inputs(spec, picked.row, picked.trial)
+    work = _Work(folder, snapshot, picked, spec, None if url == folder.default_storage else url, accept_changes)
     raise typer.Exit(_train_and_judge(work, gpus, share_gpus=share_gpus, dry_run=dry_run))
 
 
@@ -69,6 +74,7 @@ class _Work:
     picked: "Picked"
     spec: "StudySpec"
     storage: str | None
+    accepts_changes: bool
 
 
 def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run: bool) -> ExitCode:
@@ -79,17 +85,21 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
     from greenopt.cli.run import conduct
     from greenopt.confirmation import read_confirmation
     from greenopt.execution.gpus import choose_slots
+    from greenopt.identity.device import check_device, device_of_slots, device_of_trials
+    from greenopt.identity.snapshot import read_folder
     from greenopt.runs import RunFolder
-    from greenopt.search import open_storage, read_study
 
     slots = choose_slots(gpus, share=share_gpus)
+    if not work.accepts_changes:
+        check_device(device_of_trials([work.picked.row]), device_of_slots(slots), work.study.spec.name)
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
         print_plan(console, work.spec, slots)
         return ExitCode.DONE
-    end = conduct(console, work.spec, slots, work.storage, work.folder.path.parent)
+    runs = work.folder.path.parent
+    end = conduct(console, work.spec, slots, work.storage, runs, accepts_changes=work.accepts_changes)
     target = RunFolder(work.folder.path.with_name(work.spec.name))
-    confirming = read_study(work.spec.name, open_storage(work.storage or target.default_storage))
+    confirming = read_folder(target, work.storage)
     print_confirmation(console, read_confirmation(work.folder, work.study, work.picked, target, confirming), target)
     return ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY
 

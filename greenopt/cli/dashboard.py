@@ -36,16 +36,18 @@ def dashboard(
     from contextlib import suppress
     from threading import Thread
 
+    from greenopt.identity.place import locate
     from greenopt.runs import RunFolder
     from greenopt.search import open_storage, read_study
 
     folder = RunFolder(runs.resolve() / study)
-    opened = open_storage(storage or folder.storage())
-    read_study(study, opened)
+    found = locate(folder, storage)
+    opened = open_storage(found.url)
+    read_study(found.name, opened)
     from greenopt.dashboard.server import open_server, study_url  # takes seconds; an unknown study is said at once
 
     server = open_server(opened, folder.artifacts, port)
-    url = study_url(server, study, opened)
+    url = study_url(server, found.name, opened)
     with server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -53,7 +55,7 @@ def dashboard(
             print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
             if browser:
                 _open_browser(url)
-            _add_what_is_missing(study, opened, folder)
+            _add_what_is_missing(found.name, opened, folder)
             thread.join()
         server.shutdown()
 

@@ -46,6 +46,5 @@ def export(
             raise UsageError(f"{output}: the ending tells no format; name one with --format csv or --format parquet")
         chosen = endings[output.suffix]
     target = output or Path(f"{study}.{chosen}")
-    url = storage or RunFolder(runs.resolve() / study).storage()
-    count = export_trials(study, url, target, chosen)
+    count = export_trials(RunFolder(runs.resolve() / study), storage, target, chosen)
     print(f"{count} trials -> {target}")

@@ -1,12 +1,14 @@
 """`greenopt list`: the studies there are."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from greenopt.runs import RunFolder
 
 
@@ -16,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
-    """List the studies with their state, trials and best results."""
+    """List the studies with their state, trials and best results.
+
+    `changed` beside the trials: code or data changed between them; `greenopt analyze` tells them apart.
+    """
     from rich.console import Console
 
     from greenopt.cli.tables import Table, print_table
@@ -33,15 +38,22 @@ def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     print_table(Console(), table)
 
 
+def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
+    """Return whether trials of one study ran with different code or data, so that the best of all says little."""
+    from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE
+
+    return any(len({row[name] for row in rows if row.get(name)}) > 1 for name in (CODE_ATTRIBUTE, DATA_ATTRIBUTE))
+
+
 def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import UsageError
-    from greenopt.search import open_storage, read_study
+    from greenopt.identity.snapshot import read_folder
     from greenopt.wording import MISSING, energy_words, fraction_words
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:
         url = folder.storage()
-        snapshot = read_study(folder.name, open_storage(url))
+        snapshot = read_folder(folder)
     except UsageError as error:
         return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == "complete"]
@@ -50,7 +62,7 @@ def _row(folder: "RunFolder") -> list[str]:
     done = len(complete) + snapshot.count("pruned")
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
-        f"{done}/{snapshot.spec.study.trials}",
+        f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count("fail")),
         fraction_words(max((row["accuracy"] for row in complete), default=None)),
         energy_words(least["energy_wh"], least["energy_source"]) if least else MISSING,

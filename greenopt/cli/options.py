@@ -18,5 +18,11 @@ Gpus = Annotated[
 ]
 ShareGpus = Annotated[bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes", help="Go on with changed code or data, or on another kind of device; trials are marked."
+    ),
+]
 
 DEFAULT_RUNS = Path("runs")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, DryRun, Gpus, Runs, ShareGpus, Storage
+from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -29,7 +29,14 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    study: Annotated[Path, typer.Argument(help="Study file, such as studies/quickstart.toml.", show_default=False)],
+    study: Annotated[
+        Path,
+        typer.Argument(
+            help="Study file, such as studies/quickstart.toml. Data and modules that it names are looked for beside "
+            "it, then in this folder.",
+            show_default=False,
+        ),
+    ],
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials, in place of the file's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler by name: random, tpe, nsga2, ...")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the file's.")] = None,
@@ -43,6 +50,7 @@ def run(
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: DryRun = False,
+    accept_changes: AcceptChanges = False,
 ) -> None:
     """Run a study, or go on with it where it was left.
 
@@ -67,14 +75,17 @@ def run(
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
         from greenopt.cli.plan import print_plan
+        from greenopt.identity.start import check_start
+        from greenopt.runs import RunFolder
 
+        check_start(spec, RunFolder(runs.resolve() / spec.name), storage, slots, accepts_changes=accept_changes)
         print_plan(console, spec, slots)
         return
     if not plain and _is_interactive():
         from greenopt.cli.watch import run_attached
 
         raise typer.Exit(run_attached(console, spec, storage, runs))
-    end = conduct(console, spec, slots, storage, runs)
+    end = conduct(console, spec, slots, storage, runs, accepts_changes=accept_changes)
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
 
 
@@ -84,18 +95,25 @@ def _is_interactive() -> bool:
 
 
 def conduct(
-    console: "Console", spec: "StudySpec", slots: "Sequence[Slot]", storage: str | None, runs: Path
+    console: "Console",
+    spec: "StudySpec",
+    slots: "Sequence[Slot]",
+    storage: str | None,
+    runs: Path,
+    *,
+    accepts_changes: bool = False,
 ) -> "StudyEnd":
     """Take what the study needs, run it, say what came of it."""
     from greenopt.cli.closing import print_closing
-    from greenopt.coordinator import Coordinator
+    from greenopt.coordinator import Coordinator, Observer
     from greenopt.course_writer import CourseWriter
     from greenopt.dashboard import Exhibit
     from greenopt.execution import GpuLeases, LocalEngine
+    from greenopt.identity.start import open_study
     from greenopt.progress import Forecast, PlainProgress
     from greenopt.provenance import code_in_force
     from greenopt.runs import RunFolder
-    from greenopt.search import Search, open_storage
+    from greenopt.search import check_url
     from greenopt.storage_url import without_password
 
     folder = RunFolder(runs.resolve() / spec.name)
@@ -103,21 +121,27 @@ def conduct(
         signal.signal(early, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
-        opened = open_storage(storage) if storage else None
+        if storage is not None:
+            check_url(storage)
         stack.enter_context(folder.claim())
-        opened = opened or open_storage(folder.default_storage)
-        search = Search(spec, opened)
+        study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes)
+        search, spec, opened = study.search, study.search.spec, study.storage
         stack.callback(search.lease.release)
         folder.write_study(
-            spec.model_dump(mode="json"), without_password(storage or folder.default_storage), code_in_force()
+            spec.model_dump(mode="json"),
+            without_password(study.url),
+            code_in_force(),
+            study_id=search.study_id,
+            run_id=search.run_id,
         )
         engine = LocalEngine(slots)
         stack.callback(engine.close)
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
-        course = CourseWriter(folder.course, slots)
+        course = CourseWriter(folder.course, slots, study_id=search.study_id, run_id=search.run_id)
         exhibit = Exhibit(spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False))
         stack.callback(exhibit.close)
-        coordinator = Coordinator(spec, search, engine, folder, [course, lines, exhibit], annotator=exhibit)
+        observers: tuple[Observer, ...] = (course, lines, exhibit)
+        coordinator = Coordinator(spec, search, engine, folder, observers, annotator=exhibit, inputs=study.guard)
         _listen(coordinator, console)
         end = coordinator.run()
     print_closing(console, folder, opened, end, coordinator.repeated_failure)

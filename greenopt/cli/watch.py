@@ -30,12 +30,13 @@ def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) 
     what the storage knows is shown.
     """
     from greenopt.errors import UsageError
+    from greenopt.identity.place import locate
     from greenopt.runs import RunFolder
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("watch: needs a terminal; `greenopt list` and `greenopt export` print and write what there is")
     folder = RunFolder(runs.resolve() / study)
-    url = storage or folder.storage()
+    url = locate(folder, storage).url
     model = _show(folder, url)
     print(_parting_words(model, folder, url))
 
@@ -53,8 +54,9 @@ def run_attached(console: "Console", spec: "StudySpec", storage: str | None, run
     console.print(f"study {spec.name}: starting its coordinator", highlight=False)
     launched = launch([*sys.argv[1:], "--plain"], folder)
     launched.wait_until_begun()
-    model = _show(folder, storage or folder.default_storage)
-    return _after(console, folder, storage or folder.default_storage, launched, model)
+    url = storage or folder.storage()
+    model = _show(folder, url)
+    return _after(console, folder, url, launched, model)
 
 
 def _show(folder: "RunFolder", url: str) -> "StudyModel":

@@ -2,7 +2,8 @@
 
 from greenopt.confirmation.compare import Confirmation, confirmation
 from greenopt.confirmation.pick import Picked
-from greenopt.events import read_epochs
+from greenopt.events import EpochEnded, read_epochs
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.runs import RunFolder
 from greenopt.search import StudySnapshot
 
@@ -14,7 +15,12 @@ def read_confirmation(
     return confirmation(
         study,
         picked,
-        lambda trial: read_epochs(folder.events(trial)),
+        lambda trial: _epochs(folder, study, trial),
         confirming,
-        lambda trial: read_epochs(new_folder.events(trial)),
+        lambda trial: _epochs(new_folder, confirming, trial),
     )
+
+
+def _epochs(folder: RunFolder, study: StudySnapshot, trial: int) -> list[EpochEnded]:
+    attempt_id = next((row.get(ATTEMPT_ATTRIBUTE) for row in study.rows if row["trial"] == trial), None)
+    return read_epochs(folder.own_events(trial, attempt_id))

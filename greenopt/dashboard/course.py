@@ -119,11 +119,16 @@ class Courses:
         if trial in self._known:
             self._known[trial].add(event)
 
-    def of(self, trial: int) -> Course:
-        """The course of a trial; empty where nothing is known of it."""
+    def of(self, trial: int, attempt_id: str | None = None) -> Course:
+        """The course of a trial; empty where nothing is known of it.
+
+        Args:
+            trial: its number.
+            attempt_id: the attempt that the storage has of it.
+        """
         if trial not in self._known:
             self._known[trial] = Course()
-            for event in read_events(self._folder.events(trial)):
+            for event in read_events(self._folder.own_events(trial, attempt_id)):
                 self._known[trial].add(event)
         return self._known[trial]
 

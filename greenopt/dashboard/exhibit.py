@@ -16,6 +16,7 @@ from greenopt.dashboard.gallery import attach_course, describe_trial, write_figu
 from greenopt.dashboard.notes import study_note, words_of_setting
 from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.execution import Slot
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.record import Verdict
 from greenopt.runs import RunFolder
 from greenopt.search import Storage, StudySnapshot, read_study, read_trial
@@ -134,8 +135,10 @@ class Exhibit:
 
     def _attach_course(self, trial: int) -> None:
         if trial not in self._attached:
-            words = words_of_setting(self._spec, read_trial(self._spec.name, self._storage, trial))
-            attach_course(self._opened(), self._folder, trial, words, self._courses.of(trial), ended=False)
+            row = read_trial(self._spec.name, self._storage, trial)
+            course = self._courses.of(trial, row.get(ATTEMPT_ATTRIBUTE))
+            words = words_of_setting(self._spec, row)
+            attach_course(self._opened(), self._folder, trial, words, course, ended=False)
             self._attached.add(trial)
 
 
@@ -159,7 +162,8 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
                 return
             describe_trial(board, folder, snapshot.spec, row, ended=True)
             words = words_of_setting(snapshot.spec, row)
-            attach_course(board, folder, row["trial"], words, courses.of(row["trial"]), ended=True)
+            course = courses.of(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
+            attach_course(board, folder, row["trial"], words, course, ended=True)
             courses.keep(set())
 
 

@@ -16,6 +16,7 @@ from greenopt.dashboard.figures import (
 )
 from greenopt.dashboard.files import draw_curves, write_epochs
 from greenopt.dashboard.notes import trial_note, words_of_setting
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs import RunFolder
 from greenopt.search import StudySnapshot
@@ -39,7 +40,9 @@ def write_figures(board: Board, snapshot: StudySnapshot, courses: Courses) -> No
         trace.add(Point(row[across], row["accuracy"], row["trial"]))
     front = [point.trial for point in trace.front.points]
     recent = _recent(snapshot)
-    followed = {trial: courses.of(trial) for trial in sorted({*_spread(front, FRONT_CURVES), *recent})}
+    attempts = [row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows]
+    shown = sorted({*_spread(front, FRONT_CURVES), *recent})
+    followed = {trial: courses.of(trial, attempts[trial]) for trial in shown}
     settings = {
         trial: words_of_setting(spec, snapshot.rows[trial]) for trial, course in followed.items() if course.epochs
     }
@@ -49,7 +52,7 @@ def write_figures(board: Board, snapshot: StudySnapshot, courses: Courses) -> No
     }
     if courses.are_here:
         figures["greenopt-accuracy-by-energy"] = accuracy_energy_figure(settings, followed)
-        figures["greenopt-power"] = power_figure({trial: courses.of(trial) for trial in recent})
+        figures["greenopt-power"] = power_figure({trial: followed[trial] for trial in recent})
     for name, figure in figures.items():
         board.write_figure(name, figure.to_json())
     courses.keep(set(followed))
@@ -78,10 +81,10 @@ def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mappin
         row: the trial's setting, figures and state.
         ended: whether the storage holds the trial for finished.
     """
-    trial, log = row["trial"], folder.log(row["trial"])
+    trial, log = row["trial"], folder.own_log(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
     if not board.has_trial_note(trial):
         board.write_trial_note(trial, trial_note(spec, row, _tail(log)))
-    if log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
+    if log is not None and log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
         board.attach(trial, log, ended=ended)
 
 
@@ -115,8 +118,8 @@ def _spread(trials: Sequence[int], most: int) -> list[int]:
     return [trials[round(n * (len(trials) - 1) / (most - 1))] for n in range(most)]
 
 
-def _tail(log: Path) -> str:
-    if not log.exists():
+def _tail(log: Path | None) -> str:
+    if log is None or not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))

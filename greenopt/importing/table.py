@@ -23,7 +23,8 @@ STUDY_ATTRIBUTE = "greenopt_study"
 """Where a Parquet file of `greenopt export` keeps its study."""
 CELLS_ATTRIBUTE = "greenopt_cells"
 """Where it says which columns are written as cells of a CSV file are, because they mix types."""
-PLAIN_TEXTS = ("run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+_IDENTITIES = ("attempt_id", "code_id", "data_id")
+PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
 """Columns of texts, which stand in a CSV file as they are."""
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
@@ -142,7 +143,7 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
         if missing:
             raise UsageError(f"{path}: has no column {', '.join(missing)}, which the study varies")
         return tuple(name for name in spec.space.distributions if name in frame)
-    figures = {*_OF_THE_ROW, *_BESIDE, *figure_names()}
+    figures = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *figure_names()}
     found = tuple(str(name) for name in frame.columns if name not in figures)
     if not found:
         raise UsageError(f"{path}: has no column that could be a parameter")

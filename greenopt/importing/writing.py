@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from greenopt.errors import UsageError
-from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialStarted, encode
+from greenopt.events import AttemptBegan, EpochEnded, Event, FailReason, Outcome, TrialStarted, encode
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, new_id
 from greenopt.importing.imported import Import, ImportedTrial
 from greenopt.record import Verdict, attributes
 from greenopt.runs import RunFolder
@@ -51,24 +52,28 @@ def write_import(
     try:
         folder = RunFolder(scratch / imported.spec.name)
         folder.path.mkdir()
-        create_finished(
-            imported.spec, open_storage(storage or folder.default_storage), _written(imported, folder, tell)
-        )
-        kept = without_password(storage or target.default_storage)
-        folder.write_study(imported.spec.model_dump(mode="json"), kept)
+        study_id = new_id()
+        written = _written(imported, folder, tell, study_id)
+        create_finished(imported.spec, open_storage(storage or folder.default_storage), written, study_id)
+        kept = without_password(storage or folder.default_storage)
+        folder.write_study(imported.spec.model_dump(mode="json"), kept, study_id=study_id)
         folder.path.rename(target.path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target.path
 
 
-def _written(imported: Import, folder: RunFolder, tell: Callable[[int], None]) -> Iterator[FinishedTrial]:
+def _written(
+    imported: Import, folder: RunFolder, tell: Callable[[int], None], study_id: str
+) -> Iterator[FinishedTrial]:
     """Write each trial's events and yield what the storage is told of it."""
+    run_id = new_id()
     for number, trial in enumerate(imported.trials):
-        events = [_numbered(event, number) for event in trial.events]
+        head = AttemptBegan(study_id=study_id, run_id=run_id, attempt_id=new_id(), trial=number)
+        events = [head, *(_numbered(event, number) for event in trial.events)]
         folder.trial(number).mkdir(parents=True)
         folder.events(number).write_bytes(b"".join(encode(event) for event in events))
-        yield _finished(trial, events, imported.spec)
+        yield _finished(trial, events, imported.spec, head.attempt_id)
         tell(number + 1)
 
 
@@ -76,12 +81,13 @@ def _numbered(event: Event, number: int) -> Event:
     return event.model_copy(update={"trial": number}) if isinstance(event, TrialStarted) else event
 
 
-def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec) -> FinishedTrial:
+def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec, attempt_id: str) -> FinishedTrial:
     figures = {**attributes(summarise(events), trial.verdict, None), "inert": _inert(trial, spec), "run": trial.run}
     if not any(isinstance(event, EpochEnded) for event in events):
         # A table says nothing of epochs unless it has a column of them: that is not known, and not 0.
         figures["epochs_done"] = None
     figures.update({name: value for name, value in trial.figures.items() if value is not None})
+    figures[ATTEMPT_ATTRIBUTE] = attempt_id
     verdict, values = trial.verdict, None
     if verdict.outcome is Outcome.COMPLETED:
         missing = [str(metric) for metric in spec.objectives if figures.get(metric) is None]

@@ -1,7 +1,8 @@
 """Where a study ran, with what, as far as its trials say it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from greenopt.events import MeterOpened, TrialPrepared, TrialStarted, read_events
 from greenopt.runs import RunFolder
@@ -33,15 +34,15 @@ class Origin:
     facts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def origin_of(folder: RunFolder, trials: Sequence[int]) -> Origin:
+def origin_of(folder: RunFolder, trials: Mapping[int, str | None]) -> Origin:
     """Ask the events of a study's trials.
 
     Args:
         folder: the study's results.
-        trials: numbers of the trials that ran.
+        trials: the trials that ran, by number, with the attempt that the storage has of each.
     """
     step = max(1, -(-len(trials) // TRIALS_ASKED))
-    heads = [_head(folder, trial) for trial in trials[::step]]
+    heads = [_head(folder.own_events(*one)) for one in list(trials.items())[::step]]
     started = [event for head in heads for event in head if isinstance(event, TrialStarted)]
     opened = [event for head in heads for event in head if isinstance(event, MeterOpened)]
     prepared = [event for head in heads for event in head if isinstance(event, TrialPrepared)]
@@ -59,10 +60,10 @@ def origin_of(folder: RunFolder, trials: Sequence[int]) -> Origin:
     )
 
 
-def _head(folder: RunFolder, trial: int) -> list[TrialStarted | MeterOpened | TrialPrepared]:
+def _head(events: Path | None) -> list[TrialStarted | MeterOpened | TrialPrepared]:
     """What a trial says up to its first epoch."""
     found: list[TrialStarted | MeterOpened | TrialPrepared] = []
-    for event in read_events(folder.events(trial)):
+    for event in read_events(events):
         if isinstance(event, TrialStarted | MeterOpened | TrialPrepared):
             found.append(event)
         if isinstance(event, TrialPrepared):

@@ -8,10 +8,12 @@ from greenopt.analysis.results import Analysis
 from greenopt.confirmation import Confirmation, pick_trial, read_confirmation
 from greenopt.errors import GreenoptError
 from greenopt.events import read_epochs
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.identity.snapshot import read_folder
 from greenopt.report.material import CURVES_DRAWN, Curve, Material
 from greenopt.report.origin import Origin, origin_of
 from greenopt.runs import RunFolder, run_folders
-from greenopt.search import StudySnapshot, open_storage, read_study
+from greenopt.search import StudySnapshot
 from greenopt.spec import Confirms
 from greenopt.study_analysis import analyse_snapshot
 
@@ -45,22 +47,30 @@ def read_for_report(
         UsageError: there is no such study.
     """
     tell("reading trials")
-    snapshot = read_study(folder.name, open_storage(storage or folder.storage()))
+    snapshot = read_folder(folder, storage)
     tell(f"analysing {len(snapshot.rows):,} trials")
     analysis = analyse_snapshot(snapshot)
     tell("reading the courses of trainings")
     ran = [(int(row["trial"]), str(row["state"])) for row in snapshot.rows if row.get("epochs_done")]
     chosen = drawn_trials(analysis, [trial for trial, _ in ran])
     states = dict(ran)
-    curves = (Curve.of(trial, states[trial], read_epochs(folder.events(trial))) for trial in chosen)
+    attempts = {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows}
+    events = {trial: folder.own_events(trial, attempts[trial]) for trial in chosen}
+    curves = (Curve.of(trial, states[trial], read_epochs(path)) for trial, path in events.items())
     kept = tuple(curve for curve in curves if len(curve.epoch))
     of = len(ran) if kept else 0
     return StudyReading(
         Material(analysis, kept, of),
-        origin_of(folder, [int(row["trial"]) for row in snapshot.rows if row["state"] not in ("waiting", "running")]),
+        origin_of(folder, _ended(snapshot)),
         folder.code(),
         _confirmations(folder, snapshot, storage),
     )
+
+
+def _ended(snapshot: StudySnapshot) -> dict[int, str | None]:
+    """Return the attempt of each trial that ended."""
+    ended = (row for row in snapshot.rows if row["state"] not in ("waiting", "running"))
+    return {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in ended}
 
 
 def drawn_trials(analysis: Analysis, ran: list[int]) -> list[int]:
@@ -79,7 +89,7 @@ def _confirmations(folder: RunFolder, study: StudySnapshot, storage: str | None)
     found = []
     for other in run_folders(folder.path.parent):
         confirms = other.confirms()
-        if confirms is None or confirms.study != study.spec.name:
+        if confirms is None or confirms.study not in (study.spec.name, folder.stored_name):
             continue
         try:
             found.append(_confirmation(folder, study, other, confirms, storage))
@@ -91,7 +101,7 @@ def _confirmations(folder: RunFolder, study: StudySnapshot, storage: str | None)
 def _confirmation(
     folder: RunFolder, study: StudySnapshot, other: RunFolder, confirms: Confirms, storage: str | None
 ) -> Confirmation:
-    again = read_study(other.name, open_storage(storage or other.storage()))
+    again = read_folder(other, storage)
     picked = pick_trial(study, confirms.by)
     if picked.trial != confirms.trial:
         picked = pick_trial(study, str(confirms.trial))

@@ -3,10 +3,10 @@
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
-from greenopt.search.rows import StudySnapshot, read_study, read_trial
+from greenopt.search.rows import StudySnapshot, read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
-from greenopt.search.storage import Storage, artifact_store, open_storage
+from greenopt.search.storage import Storage, artifact_store, change_spec, check_url, open_storage, rename_stored
 from greenopt.study_rows import COLUMNS
 
 __all__ = [
@@ -21,11 +21,16 @@ __all__ = [
     "StudySnapshot",
     "artifact_store",
     "build_sampler",
+    "change_spec",
+    "check_url",
     "create_finished",
     "importances",
     "lease_holder",
     "open_storage",
+    "read_attributes",
+    "read_rows",
     "read_study",
     "read_trial",
+    "rename_stored",
     "sampler_arguments",
 ]

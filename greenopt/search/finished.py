@@ -34,22 +34,33 @@ class FinishedTrial:
     ended: datetime | None = None
 
 
-def create_finished(spec: StudySpec, storage: optuna.storages.BaseStorage, trials: Iterable[FinishedTrial]) -> None:
+def create_finished(
+    spec: StudySpec,
+    storage: optuna.storages.BaseStorage,
+    trials: Iterable[FinishedTrial],
+    study_id: str | None = None,
+) -> None:
     """Make a study of trials that have ended; they get the numbers 0, 1, 2...
 
     If it fails midway, nothing of the study is left in the storage.
+
+    Args:
+        spec: the study.
+        storage: where it is made.
+        trials: in the order of their numbers.
+        study_id: the study's identity; a new one unless given.
 
     Raises:
         UsageError: the storage has a study of this name.
     """
     if spec.name in optuna.get_all_study_names(storage):
         raise UsageError(f"study {spec.name}: is in this storage already; give another name with --name")
-    search = Search(spec, storage)
+    search = Search(spec, storage, study_id=study_id)
     try:
-        study_id = storage.get_study_id_from_name(spec.name)
+        number = storage.get_study_id_from_name(spec.name)
         for trial in trials:
             # Not Study.add_trial, which refuses a trial of which nobody knows when it ran.
-            storage.create_new_trial(study_id, template_trial=_frozen(trial, spec))
+            storage.create_new_trial(number, template_trial=_frozen(trial, spec))
     except BaseException:
         optuna.delete_study(study_name=spec.name, storage=storage)
         raise

@@ -3,8 +3,8 @@
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -24,6 +24,13 @@ class StudySnapshot:
 
     spec: StudySpec
     rows: tuple[dict[str, Any], ...]
+
+    def renamed(self, name: str) -> Self:
+        """Return the same study under the name of its folder, which may have been renamed by hand."""
+        if self.spec.name == name:
+            return self
+        study = self.spec.study.model_copy(update={"name": name})
+        return replace(self, spec=self.spec.model_copy(update={"study": study}))
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states (`complete`, `pruned`, `fail`, `running`, `waiting`)."""
@@ -60,6 +67,18 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str, Any], ...]:
+    """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
+    study_id = storage.get_study_id_from_name(name)
+    with _collector_paused():
+        return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
+
+
+def read_attributes(name: str, storage: optuna.storages.BaseStorage) -> dict[str, Any]:
+    """Return the attributes of a study."""
+    return dict(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
 
 
 def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> dict[str, Any]:

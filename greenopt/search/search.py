@@ -7,7 +7,9 @@ again at most `MAX_RETRIES` times, and exactly once for each interruption, howev
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import optuna
@@ -15,11 +17,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from greenopt.errors import UsageError
 from greenopt.events import FailReason, Outcome
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
+from greenopt.identity.sameness import as_begun
 from greenopt.search.lease import StudyLease
 from greenopt.search.samplers import build_sampler, sampler_arguments
-from greenopt.spec import Choice, Distribution, StudySpec, Value
+from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Value
 from greenopt.study_rows import MAX_RETRIES, SPEC_ATTRIBUTE
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
@@ -33,14 +36,6 @@ STATES = {
 }
 
 _RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-_MAY_CHANGE = {
-    "study": (
-        *("description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures", "confirms"),
-        "energy_budget_wh",
-    ),
-    "training": ("time_limit_s", "keep_model"),
-    "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
-}
 
 
 @dataclass(frozen=True)
@@ -65,36 +60,56 @@ class Proposal:
 
 
 class Search:
-    """One Optuna study. Not for use by two threads; the coordinator alone writes through it."""
+    """One Optuna study. Not for use by two threads; the coordinator alone writes through it.
 
-    def __init__(self, spec: StudySpec, storage: optuna.storages.BaseStorage | None) -> None:
+    Attributes:
+        spec: the study, its objectives and its space in the order in which it was begun: Optuna keeps directions and
+            values by position.
+        study_id: the study's identity.
+        run_id: the identity of this coordinator's run.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        storage: optuna.storages.BaseStorage | None,
+        *,
+        is_same_data: bool | None = None,
+        study_id: str | None = None,
+    ) -> None:
         """Create the study, or load it and check that it is the same study.
 
         Args:
             spec: what the study file says, overrides applied.
             storage: None for a study in memory that is thrown away.
+            is_same_data: whether the data's contents are known to be those that the study was begun with; None where
+                that is not known, and then paths are compared.
+            study_id: the identity of a study that is made anew; one of its own unless given.
 
         Raises:
             UsageError: a study of this name exists and differs from the file in what its trials mean, or another
                 coordinator runs it.
         """
         build_sampler(spec, 0)
-        self._spec = spec
         self._storage = storage or optuna.storages.InMemoryStorage()
+        self._is_same_data = is_same_data
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        names = [str(metric) for metric in spec.objectives]
         self._study = optuna.create_study(
             study_name=spec.name,
             storage=self._storage,
             directions=[StudyDirection[direction.name] for direction in spec.objectives.values()],
             load_if_exists=True,
         )
-        self._check_same_study()
+        self.spec = spec = self._spec = self._as_begun(spec)
+        names = [str(metric) for metric in spec.objectives]
         self.lease = StudyLease(spec.name, self._storage)
         if self._study.metric_names != names:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(names)
+        self.study_id = str(self._study.user_attrs.get(STUDY_ID_ATTRIBUTE) or study_id or new_id())
+        self.run_id = new_id()
+        self._record(STUDY_ID_ATTRIBUTE, self.study_id)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
@@ -108,6 +123,7 @@ class Search:
         """Put the settings of `study.enqueue` at the head of the queue, each as often as it is listed and no more."""
         there = [trial.user_attrs.get(WANTED) for trial in self._trials()]
         for setting in self._spec.enqueued:
+            setting = {name: self._as_listed(name, value) for name, value in setting.items()}
             wanted = json.dumps(setting, sort_keys=True)
             if wanted in there:
                 there.remove(wanted)
@@ -128,6 +144,27 @@ class Search:
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((t.number for t in same if _fail_reason(t) is FailReason.OUT_OF_MEMORY), None),
         )
+
+    def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
+        """Record that a trial's process is about to start.
+
+        Args:
+            trial: its number.
+            attempt_id: the identity of this attempt, as in its events file.
+            marks: what else the trial is to keep, whatever becomes of it; None is left out.
+        """
+        frozen = self._trials()[trial]
+        for name, value in {ATTEMPT_ATTRIBUTE: attempt_id, **marks}.items():
+            if value is not None:
+                self._storage.set_trial_user_attr(frozen._trial_id, name, value)
+
+    def note(self, name: str, value: object) -> None:
+        """Keep an attribute of the study."""
+        self._record(name, value)
+
+    def attempt(self, trial: int) -> str | None:
+        """Return the identity of a trial's attempt; None where it was begun before there were any."""
+        return self._trials()[trial].user_attrs.get(ATTEMPT_ATTRIBUTE)
 
     def tell(self, trial: int, outcome: Outcome, attributes: dict[str, Any], values: list[float] | None = None) -> None:
         """Record how a trial ended; a trial that is already recorded stays as it is.
@@ -185,18 +222,30 @@ class Search:
         if self._study.user_attrs.get(name) != value:
             self._study.set_user_attr(name, value)
 
-    def _check_same_study(self) -> None:
+    def _as_begun(self, spec: StudySpec) -> StudySpec:
+        """Return the study in the form in which it was begun; raises UsageError where it means something else."""
         kept = self._study.user_attrs.get(SPEC_ATTRIBUTE)
         if kept is None:
-            return
-        before_now = StudySpec.model_validate(kept).model_dump(mode="json")
-        for key, (before, after) in _differences(before_now, self._spec.model_dump(mode="json")).items():
-            table, _, field = key.partition(".")
-            if table != "sampler" and field not in _MAY_CHANGE.get(table, ()):
-                raise UsageError(
-                    f"{key}: {json.dumps(after)}: study {self._spec.name} was begun with {json.dumps(before)}; "
-                    "put it back, or give the changed study another name with --name"
-                )
+            return spec
+        begun = StudySpec.model_validate(kept)
+        begun = begun.model_copy(update={"objectives": self._in_stored_order(begun.objectives)})
+        return as_begun(begun, spec, is_same_data=self._is_same_data)
+
+    def _in_stored_order(self, objectives: dict[Metric, Direction]) -> dict[Metric, Direction]:
+        """Return the objectives in the order of the directions that Optuna holds; older versions might turn it."""
+        directions = [direction.name for direction in self._study.directions]
+        for order in permutations(objectives):
+            if [objectives[metric].name for metric in order] == directions:
+                return {metric: objectives[metric] for metric in order}
+        return objectives
+
+    def _as_listed(self, parameter: str, value: Value) -> Value:
+        """Return a value as the study's space lists it, so that 1 and 1.0 are one setting."""
+        distribution = self._spec.space.distributions[parameter]
+        listed = distribution.values if isinstance(distribution, Choice) else ()
+        return next(
+            (each for each in listed if each == value and isinstance(each, bool) == isinstance(value, bool)), value
+        )
 
 
 def as_optuna(distribution: Distribution) -> BaseDistribution:
@@ -225,15 +274,3 @@ def _fail_reason(trial: FrozenTrial) -> FailReason | None:
         return None
     reason = trial.user_attrs.get("fail_reason")
     return FailReason(reason) if reason is not None else FailReason.INTERRUPTED
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys two levels deep whose values differ, with both values."""
-    found = {}
-    for table in sorted(before.keys() | after.keys()):
-        old, new = before.get(table), after.get(table)
-        if isinstance(old, dict) and isinstance(new, dict) and table not in ("objectives", "space"):
-            found.update({f"{table}.{key}": pair for key, pair in _differences(old, new).items()})
-        elif old != new:
-            found[table] = (old, new)
-    return found

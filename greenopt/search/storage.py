@@ -1,17 +1,29 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import optuna
 import optuna.artifacts
+import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
+from greenopt.identity.reference import sqlite_file
 from greenopt.storage_url import cause_of, driver_missing, without_password
+from greenopt.study_rows import SPEC_ATTRIBUTE
 
 SQLITE_BUSY_TIMEOUT_S = 60
+
+_BY_NAME = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")
+_RENAME = sqlalchemy.text("UPDATE studies SET study_name = :name WHERE study_id = :id")
+_OF_KEY = "WHERE study_id = :id AND study_user_attributes.key = :key"
+_SPEC = sqlalchemy.text(f"SELECT value_json FROM study_user_attributes {_OF_KEY}")
+_SET_SPEC = sqlalchemy.text(f"UPDATE study_user_attributes SET value_json = :value {_OF_KEY}")
 
 Storage: TypeAlias = optuna.storages.BaseStorage
 """An open storage; for annotations of those who pass it on."""
@@ -38,6 +50,74 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         raise UsageError(f"storage {without_password(url)}: not a database URL; one is sqlite:///study.db") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause_of(error)}") from None
+
+
+def check_url(url: str) -> None:
+    """Check that a storage can be opened; makes no file.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    file = sqlite_file(url)
+    if file is None:
+        open_storage(url)
+    elif not file.parent.is_dir():
+        raise UsageError(f"storage {url}: cannot be opened: there is no folder {file.parent}")
+
+
+def rename_stored(url: str, name: str, new: str) -> None:
+    """Give a study in a storage another name; whoever has the storage open must open it again.
+
+    Raises:
+        UsageError: the storage has a study of the new name, or does not answer.
+    """
+    with _connected(url) as connection:
+        if connection.execute(_BY_NAME, {"name": new}).first() is not None:
+            raise UsageError(f"study {new}: is in storage {without_password(url)} already; choose another name")
+        ((study_id,),) = connection.execute(_BY_NAME, {"name": name})
+        connection.execute(_RENAME, {"id": study_id, "name": new})
+        _change_spec(connection, study_id, ("study", "name"), new)
+
+
+def change_spec(url: str, name: str, key: Sequence[str], value: str) -> None:
+    """Change one value of what a storage keeps of a study's file.
+
+    Args:
+        url: the storage's.
+        name: the study's.
+        key: the value's place, table by table.
+        value: the new one.
+
+    Raises:
+        UsageError: the storage does not answer.
+    """
+    with _connected(url) as connection:
+        ((study_id,),) = connection.execute(_BY_NAME, {"name": name})
+        _change_spec(connection, study_id, key, value)
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
+    """One transaction."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise UsageError(f"storage {without_password(url)}: {cause_of(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def _change_spec(connection: sqlalchemy.Connection, study_id: int, key: Sequence[str], value: str) -> None:
+    kept = connection.execute(_SPEC, {"id": study_id, "key": SPEC_ATTRIBUTE}).scalar()
+    if kept is None:
+        return
+    spec = table = json.loads(kept)
+    for part in key[:-1]:
+        table = table[part]
+    table[key[-1]] = value
+    connection.execute(_SET_SPEC, {"id": study_id, "key": SPEC_ATTRIBUTE, "value": json.dumps(spec)})
 
 
 def artifact_store(folder: Path) -> optuna.artifacts.FileSystemArtifactStore:

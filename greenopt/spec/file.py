@@ -40,10 +40,32 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
             raw[table][field] = value
     if isinstance(raw.get("study"), dict):
         raw["study"].setdefault("name", path.stem)
+    if "modules_folder" in raw:
+        raise UsageError(f"{path}: modules_folder: unknown key; it follows from where the file is")
+    _place(raw, path.parent.resolve())
     try:
         return StudySpec.model_validate(raw)
     except ValidationError as error:
         raise UsageError(f"{path}: {describe(error)}") from None
+
+
+def _place(raw: dict[str, Any], folder: Path) -> None:
+    """Make the paths of a study absolute: those of data and modules are relative to its file, then to this folder.
+
+    A path that leads nowhere stays as it is, for the message about it.
+    """
+    data = raw.get("data")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        given = Path(data["path"]).expanduser()
+        places = (folder / given, Path.cwd() / given)
+        data["path"] = str(next((place.resolve() for place in places if place.exists()), data["path"]))
+    for table, key in (("study", "objective"), ("training", "model")):
+        values = raw.get(table)
+        reference = values.get(key) if isinstance(values, dict) else None
+        if isinstance(reference, str) and ":" in reference:
+            module = folder.joinpath(*reference.partition(":")[0].split("."))
+            if module.with_name(f"{module.name}.py").is_file() or (module / "__init__.py").is_file():
+                raw["modules_folder"] = str(folder)
 
 
 def describe(error: ValidationError) -> str:

@@ -219,7 +219,11 @@ class StudyTable(Table):
 
 
 class StudySpec(Table):
-    """A whole study file."""
+    """A whole study file.
+
+    `modules_folder`, absolute, is where modules of `study.objective` and `training.model` are looked for first; it is
+    set when the file is read, to the file's folder where that holds the module.
+    """
 
     study: StudyTable
     objectives: dict[Metric, Direction] = Field(
@@ -230,6 +234,7 @@ class StudySpec(Table):
     training: TrainingSpec
     energy: EnergySpec = EnergySpec()
     space: SearchSpace
+    modules_folder: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ class TrialSpec(Table):
     """All that a trial's process needs to know, passed to it as JSON.
 
     Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. The trained model is kept
-    in `model_folder`, an absolute path, where there is one.
+    in `model_folder`, an absolute path, where there is one. Modules are looked for first in `modules_folder`, absolute.
     """
 
     study: str
@@ -32,6 +32,7 @@ class TrialSpec(Table):
     retry_of: int | None = None
     replicate_of: int | None = None
     model_folder: str | None = None
+    modules_folder: str | None = None
 
     @model_validator(mode="after")
     def _says_what_is_trained(self) -> Self:

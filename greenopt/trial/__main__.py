@@ -56,13 +56,13 @@ def _run(spec: TrialSpec, journal: Journal) -> None:
     try:
         # TensorFlow, or what a function needs, comes in here, metered.
         if spec.objective is not None:
-            from greenopt.trial.objective import run_objective
-
-            run_objective(spec, journal)
+            from greenopt.trial.objective import run_objective as run
         else:
-            from greenopt.trial.run import run_trial
-
-            run_trial(spec, journal)
+            from greenopt.trial.run import run_trial as run
+        # Only now, so that no file beside the study takes the place of a module of TensorFlow's or greenopt's.
+        if spec.modules_folder is not None and spec.modules_folder not in sys.path[:1]:
+            sys.path.insert(0, spec.modules_folder)
+        run(spec, journal)
     except BaseException as error:
         traceback.print_exc()
         journal.fail(failure_of(error))

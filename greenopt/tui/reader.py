@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from greenopt.course import CourseEntry, decode_entry
+from greenopt.course import CoordinatorStarted, CourseEntry, decode_entry
 from greenopt.errors import GreenoptError
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.identity.place import locate
 from greenopt.live_rows import LiveRows
 from greenopt.runs import RunFolder
 from greenopt.spec import StudySpec
@@ -72,8 +74,11 @@ class StudyReader:
             UsageError: there is no such study.
         """
         self._folder = folder
-        self._rows = rows(folder.name, url)
-        self.spec = self._rows.spec()
+        found = locate(folder, url)
+        self._rows = rows(found.name, url)
+        self.spec = _renamed(self._rows.spec(), folder.name)
+        self._study_id, self._is_own_course = found.study_id, True
+        self._attempts: dict[int, str | None] = {}
         self._parameters = tuple(self.spec.space.distributions)
         self._course = LineTail(folder.course)
         self._events: dict[int, LineTail] = {}
@@ -89,14 +94,15 @@ class StudyReader:
             rows, holder, problem = self._rows.changed(self._parameters), self._rows.holder(), None
         except GreenoptError as error:
             rows, holder, problem = [], None, str(error)
-        course = [decode_entry(line) for line in self._course.new_lines()]
+        self._attempts.update({row["trial"]: row.get(ATTEMPT_ATTRIBUTE) for row in rows})
+        course = self._new_entries()
         running = [row["trial"] for row in rows if row["state"] == "running"]
         for number in set(self._events) - set(running) if problem is None else ():
             del self._events[number]
         return Batch(
             rows=tuple(rows),
             lines={number: self._new_lines(number) for number in running},
-            course=tuple(entry for entry in course if entry is not None),
+            course=course,
             holder=holder,
             problem=problem,
         )
@@ -104,16 +110,39 @@ class StudyReader:
     def trial(self, number: int) -> LiveTrial:
         """All that a trial has said; nothing where its events are not on this machine."""
         live = LiveTrial(number, self.spec.training.epochs)
-        live.take_lines(LineTail(self._folder.events(number)).new_lines())
+        events = self._folder.own_events(number, self._attempts.get(number))
+        live.take_lines(LineTail(events).new_lines() if events is not None else ())
         return live
 
     def log(self, number: int) -> list[str]:
         """The last lines that a trial's process printed."""
-        return last_lines(self._folder.log(number), LOG_LINES)
+        log = self._folder.own_log(number, self._attempts.get(number))
+        return last_lines(log, LOG_LINES) if log is not None else []
 
     def close(self) -> None:
         """Give the storage back."""
         self._rows.close()
 
+    def _new_entries(self) -> tuple[CourseEntry, ...]:
+        """New entries of the study's course; what coordinators of another study did in this folder is left out."""
+        found: list[CourseEntry] = []
+        for line in self._course.new_lines():
+            entry = decode_entry(line)
+            if isinstance(entry, CoordinatorStarted):
+                self._is_own_course = entry.study_id in (None, self._study_id)
+            if entry is not None and self._is_own_course:
+                found.append(entry)
+        return tuple(found)
+
     def _new_lines(self, number: int) -> list[bytes]:
-        return self._events.setdefault(number, LineTail(self._folder.events(number))).new_lines()
+        if number not in self._events:
+            events = self._folder.own_events(number, self._attempts.get(number))
+            if events is None:
+                return []
+            self._events[number] = LineTail(events)
+        return self._events[number].new_lines()
+
+
+def _renamed(spec: StudySpec, name: str) -> StudySpec:
+    """Return the study under the name of its folder, which may have been renamed by hand."""
+    return spec.model_copy(update={"study": spec.study.model_copy(update={"name": name})})

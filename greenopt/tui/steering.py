@@ -70,7 +70,7 @@ class StudySteering:
         """Write the trials to `export_target`; returns what was written, in words."""
         from greenopt.export import export_trials
 
-        count = export_trials(self._folder.name, self._url, self.export_target, "csv")
+        count = export_trials(self._folder, self._url, self.export_target, "csv")
         return f"{count} trials -> {self.export_target}"
 
     def open_dashboard(self) -> str:

@@ -222,7 +222,8 @@ class Written:
 
     def _write(self, number: int, events: Sequence[Event]) -> None:
         self.folder.trial(number).mkdir(parents=True)
-        self.folder.events(number).write_bytes(b"".join(encode(event) for event in events))
+        numbered = (e.model_copy(update={"trial": number}) if isinstance(e, TrialStarted) else e for e in events)
+        self.folder.events(number).write_bytes(b"".join(encode(event) for event in numbered))
         self.folder.log(number).write_text(
             f"Epoch 1/{EPOCHS}\n234/234 - loss: 3.91\n[not markup] done\n", encoding="utf-8"
         )

@@ -78,7 +78,7 @@ def test_idle_power_and_the_hosts_energy_stand_beside_the_gpus(desk: Desk) -> No
 def test_what_a_trial_says_is_kept_in_its_events_file(desk: Desk) -> None:
     desk.run(study())
     assert [event.kind for event in read_events(desk.folder.events(2))] == [
-        *("trial_started", "phase_ended", "phase_ended", "epoch_ended", "epoch_ended", "trial_ended")
+        *("attempt_began", "trial_started", "phase_ended", "phase_ended", "epoch_ended", "epoch_ended", "trial_ended")
     ]
 
 

@@ -35,8 +35,8 @@ with RunFolder(Path({str(tmp_path / "s")!r})).claim():
 def test_the_storage_is_found_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "s")
     folder.path.mkdir()
-    folder.write_study({"a": 1}, "sqlite:///x.db")
-    assert folder.storage() == "sqlite:///x.db"
+    folder.write_study({"a": 1}, f"sqlite:///{tmp_path}/s/x.db")
+    assert folder.storage() == f"sqlite:///{tmp_path}/s/x.db"
     assert [found.name for found in run_folders(tmp_path)] == ["s"]
 
 

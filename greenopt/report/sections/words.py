@@ -60,8 +60,9 @@ def stopped(words: str) -> str:
 
 
 def run_words(one: Ranked) -> str:
-    """A trial by its number, and by the name that it had where it was imported from."""
-    return f"{one.trial}" + (f" (run {one.run})" if one.run else "")
+    """A trial by its number, its version where there are several, and the name of the run that it was imported from."""
+    number = f"{one.trial}" if one.version is None else f"{one.trial} {one.version}"
+    return number + (f" (run {one.run})" if one.run else "")
 
 
 def brief_setting(values: Mapping[str, Value]) -> str:

@@ -1,0 +1,116 @@
+"""Digests of what a study is made of: Python files by what they do, data files by their contents.
+
+Invariant: comments, docstrings and layout of a Python file are not in its digest; its digest is the same under every
+version of Python that reads it alike.
+"""
+
+import ast
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_UNSTABLE = ("type_comment", "type_ignores", "type_params", "kind", "ctx")
+"""Fields of syntax trees that say nothing of what code does, or that only some versions of Python have."""
+
+_SETTLED_S = 2.0
+"""A file that was changed less long ago may change again within the same tick of its time stamp."""
+
+
+def code_digest(file: Path) -> str:
+    """Return the digest of a source file; of one that cannot be parsed, of its bytes."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return "unreadable"
+    try:
+        parsed = repr(_plain(ast.parse(content)))
+    except (SyntaxError, ValueError, RecursionError):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(parsed.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(node: Any) -> Any:
+    """Return a syntax tree as nested tuples of names and constants, without positions and docstrings."""
+    if isinstance(node, list):
+        return tuple(_plain(each) for each in node)
+    if not isinstance(node, ast.AST):
+        return node
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _UNSTABLE)
+    kept = tuple(
+        (name, _plain(_without_docstring(node, name, value))) for name, value in fields if value not in (None, [])
+    )
+    return (type(node).__name__, *kept)
+
+
+def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if name != "body" or not isinstance(node, holders) or not value:
+        return value
+    first = value[0]
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return value[1:] if is_text else value
+
+
+class DataDigests:
+    """Digests of data, each file read once as long as its size and its time of change stay. Used by one thread."""
+
+    def __init__(self, kept: Path | None = None) -> None:
+        """Know nothing yet.
+
+        Args:
+            kept: file in which digests are kept between runs; None for none.
+        """
+        self._kept = kept
+        self._known: dict[str, str] = _read(kept)
+
+    def of(self, path: Path) -> str | None:
+        """Return the SHA-256 of a file's contents, or of a folder's names and contents; None where there is nothing."""
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            named = [(str(file.relative_to(path)), self._file(file)) for file in files]
+            return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+        return self._file(path) if path.is_file() else None
+
+    def _file(self, file: Path) -> str:
+        state = file.stat()
+        key = f"{file.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ino}"
+        if key not in self._known:
+            digest = _sha256(file)
+            if time.time() - state.st_mtime < _SETTLED_S:
+                return digest
+            self._known[key] = digest
+            self._keep()
+        return self._known[key]
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        with suppress(OSError):
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            scratch = self._kept.with_suffix(".tmp")
+            scratch.write_text(json.dumps(self._known), encoding="utf-8")
+            scratch.replace(self._kept)
+
+
+def combined(digests: Iterator[tuple[str, str]]) -> str:
+    """Return one short digest of several, by name."""
+    return hashlib.sha256(json.dumps(sorted(digests)).encode()).hexdigest()[:12]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _read(kept: Path | None) -> dict[str, str]:
+    try:
+        document = json.loads(kept.read_text(encoding="utf-8")) if kept is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in document.items()} if isinstance(document, dict) else {}

@@ -1,0 +1,171 @@
+"""The inputs of a study, its code and its data, by fingerprints: those of now against those that trials ran with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from greenopt.errors import UsageError
+from greenopt.identity.digests import DataDigests, code_digest, combined
+from greenopt.identity.sources import local_sources
+from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
+from greenopt.trial.caches import cache_folder
+from greenopt.trial.data_files import ARCHIVES, locate_archive
+
+CODE_ATTRIBUTE, DATA_ATTRIBUTE = "code_id", "data_id"
+"""The trial's attributes that tell code and data apart; equal where both were equal."""
+
+DIGESTS_FILE = "fingerprints.json"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Fingerprints of what a study's trials are made of.
+
+    Attributes:
+        code: module -> digest of its source; empty where greenopt's own training runs a model of Keras.
+        data: name of the data set -> digest of its contents; empty where they are generated or the function's own.
+    """
+
+    code: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_kept(cls, kept: Any) -> Self | None:
+        """Return the fingerprints that a storage holds; None of a study from before there were any."""
+        return cls(dict(kept["code"]), dict(kept["data"])) if isinstance(kept, dict) else None
+
+    @property
+    def kept(self) -> dict[str, dict[str, str]]:
+        """The fingerprints as a storage holds them."""
+        return {"code": dict(self.code), "data": dict(self.data)}
+
+    @property
+    def marks(self) -> dict[str, str | None]:
+        """What each trial keeps of them."""
+        return {
+            CODE_ATTRIBUTE: combined(iter(self.code.items())) if self.code else None,
+            DATA_ATTRIBUTE: combined(iter(self.data.items())) if self.data else None,
+        }
+
+    def changes_since(self, before: "Inputs") -> list[str]:
+        """Return what differs from earlier inputs, each in words."""
+        code = [f"module {name} {_how(name, before.code, self.code)}" for name in _differing(before.code, self.code)]
+        both = before.data and self.data
+        return code + [
+            f"data {name} {_how(name, before.data, self.data)}" for name in _differing(before.data, self.data) if both
+        ]
+
+
+class InputReader:
+    """Takes the fingerprints of a study's inputs, as often as asked."""
+
+    def __init__(self, spec: StudySpec, digests: DataDigests | None = None) -> None:
+        """Read nothing yet; `digests` keeps those of data, in greenopt's cache folder unless given."""
+        self._spec = spec
+        folder = cache_folder()
+        self._digests = digests or DataDigests(folder / DIGESTS_FILE if folder is not None else None)
+
+    def read(self) -> Inputs:
+        """Return the fingerprints of now."""
+        module = studied_module(self._spec)
+        sources = local_sources(module, self._spec.modules_folder) if module is not None else []
+        return Inputs({source.module: code_digest(source.file) for source in sources}, self._data())
+
+    def _data(self) -> dict[str, str]:
+        data = self._spec.data
+        if data is None or data.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
+            return {}
+        if data.name in ARCHIVES:
+            path = locate_archive(data)
+            # An archive is checked against its published digest before it is used, and so is what is downloaded.
+            is_published = path is None or path.is_file()
+            digest = ARCHIVES[data.name].sha256 if is_published else self._digests.of(Path(str(path)))
+        else:
+            digest = self._digests.of(Path(str(data.path)).expanduser())
+        return {str(data.name): digest} if digest is not None else {}
+
+
+class InputGuard:
+    """Compares the inputs of now with those that a study's trials ran with, at its start and before each trial.
+
+    Attributes:
+        inputs: those that trials run with, as far as known or accepted.
+    """
+
+    def __init__(self, reader: InputReader, before: Inputs | None, *, accepts: bool) -> None:
+        """Take the first fingerprints.
+
+        Args:
+            reader: takes them.
+            before: the inputs of the trials that are there; None where none are known.
+            accepts: whether changes are accepted, and then told apart by the trials' marks.
+
+        Raises:
+            UsageError: they changed and that was not accepted; one line that names what changed.
+        """
+        self._reader, self._accepts = reader, accepts
+        self._keep: Callable[[Inputs], None] = lambda _: None
+        self.inputs = reader.read()
+        changes = self.inputs.changes_since(before) if before is not None else []
+        if changes and not accepts:
+            raise UsageError(f"{_listed(changes)}; put it back, take another --name, or go on with --accept-changes")
+
+    def keep_by(self, keep: Callable[[Inputs], None]) -> None:
+        """Have the inputs kept, now and whenever a change is accepted."""
+        self._keep = keep
+        keep(self.inputs)
+
+    @property
+    def marks(self) -> dict[str, str | None]:
+        """What a trial that starts now keeps of them."""
+        return self.inputs.marks
+
+    def change(self) -> str | None:
+        """Return what changed since the last look and was not accepted, in words; None where trials may start."""
+        now = self._reader.read()
+        changes = now.changes_since(self.inputs)
+        if changes and not self._accepts:
+            return _listed(changes)
+        self.inputs = now
+        if changes:
+            self._keep(now)
+        return None
+
+
+def check_inputs(spec: StudySpec, row: Mapping[str, Any], trial: int) -> None:
+    """Check that code and data are those that a trial ran with, so that it can be trained again.
+
+    Args:
+        spec: what would be trained.
+        row: the trial, as the storage has it; one from before there were fingerprints is not checked.
+        trial: its number.
+
+    Raises:
+        UsageError: they changed; one line.
+    """
+    now = InputReader(spec).read().marks
+    for name, what in ((CODE_ATTRIBUTE, "code"), (DATA_ATTRIBUTE, "data")):
+        if row.get(name) is not None and now[name] is not None and row[name] != now[name]:
+            raise UsageError(f"the {what} changed since trial {trial} ran; put it back, or go on with --accept-changes")
+
+
+def studied_module(spec: StudySpec) -> str | None:
+    """Return the module of the user's function or model; None where greenopt trains a model of Keras."""
+    reference = spec.study.objective or (spec.training.model if spec.training.model not in MODEL_NAMES else None)
+    return reference.partition(":")[0] if reference is not None else None
+
+
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+
+
+def _how(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if name not in before:
+        return "is new"
+    return "changed" if name in now else "is gone"
+
+
+def _listed(changes: list[str]) -> str:
+    more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+    return f"{changes[0]}{more} since this study's trials ran"

@@ -1,0 +1,63 @@
+"""Gives a study another name, in its storage, in its folder and in the studies that confirm it.
+
+Invariant: broken off at any moment, the study is still found from its folder: by its identity before its name.
+"""
+
+import re
+
+from greenopt.errors import UsageError
+from greenopt.identity.place import StoredStudy, locate
+from greenopt.runs import RunFolder, run_folders
+from greenopt.search import change_spec, lease_holder, open_storage, rename_stored
+from greenopt.spec import NAME_PATTERN
+
+MAX_NAME = 100
+
+
+def rename_study(folder: RunFolder, new: str) -> RunFolder:
+    """Rename a study.
+
+    Args:
+        folder: its results.
+        new: its new name, which no study beside it may have.
+
+    Returns:
+        The folder under its new name.
+
+    Raises:
+        UsageError: there is no such study, it runs, or the new name is taken or not a name.
+    """
+    if not re.match(NAME_PATTERN, new) or len(new) > MAX_NAME:
+        raise UsageError(f"{new!r}: a name may hold letters, digits, '.', '_' and '-' only, at most {MAX_NAME}")
+    target = RunFolder(folder.path.with_name(new))
+    stored = locate(folder)
+    if target.path.exists():
+        raise UsageError(f"{target.path}: exists already; choose another name")
+    with folder.claim():
+        _check_idle(folder, stored)
+        if stored.name != new:
+            rename_stored(stored.url, stored.name, new)
+        folder.rename_study(name=new)
+        folder.path.rename(target.path)
+    for other in run_folders(target.path.parent):
+        confirms = other.confirms()
+        if confirms is not None and confirms.study in (folder.name, stored.name):
+            _point_to(other, new)
+    return target
+
+
+def _check_idle(folder: RunFolder, stored: StoredStudy) -> None:
+    holder = lease_holder(stored.name, open_storage(stored.url))
+    if holder is not None:
+        raise UsageError(f"study {folder.name} is being run by {holder}; stop it first")
+
+
+def _point_to(other: RunFolder, new: str) -> None:
+    """Have a confirming study name the study that it confirms by its new name."""
+    try:
+        stored = locate(other)
+    except UsageError:
+        stored = None
+    if stored is not None:
+        change_spec(stored.url, stored.name, ("study", "confirms", "study"), new)
+    other.rename_study(confirms=new)
