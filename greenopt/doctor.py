@@ -131,8 +131,9 @@ def _boards(gpus: list[Gpu]) -> Iterator[Finding]:
         yield Finding("GPU", Health.BAD, f"NVIDIA's driver is installed and does not work: {error}", advice)
         return
     gpus += found.gpus
+    others = "studies use the other GPUs" if gpus else "--gpus none trains on the CPU meanwhile"
     for board in found.lost:
-        yield Finding(f"GPU {board.index}", Health.BAD, str(board), "restart the machine; studies use the other GPUs")
+        yield Finding(f"GPU {board.index}", Health.BAD, str(board), f"restart the machine; {others}")
     if not gpus and not found.lost:
         advice = (
             "with an NVIDIA GPU: install its driver, and see that nvidia-smi works; without one, trials run on the CPU"

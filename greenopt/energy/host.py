@@ -1,12 +1,18 @@
-"""Energy of the host where nothing can be measured: the estimate from CPU time."""
+"""Energy of the host: RAPL where its counters can be read, else the estimate from CPU time.
+
+A host's energy stands beside a GPU's and is never added to it.
+"""
 
 from typing import TYPE_CHECKING
 
+from greenopt.energy.rapl import POWERCAP, RaplDomains, RaplSource
 from greenopt.energy.source import ReadError, Vitals
 from greenopt.events import EnergySource
 
 if TYPE_CHECKING:
     import psutil
+
+__all__ = ["POWERCAP", "CpuTimeEstimate", "RaplDomains", "RaplSource"]
 
 
 class CpuTimeEstimate:

@@ -1,8 +1,8 @@
 """RAPL: the energy counters of CPU packages and memory that Linux shows below `/sys/class/powercap`.
 
 Invariants: joules that two zones show are counted once; where a counter restarted, or may have run through its whole
-range unseen, the energy falls, which tells the meter that what was drawn meanwhile is not known; a socket that cannot
-be read is never left out without a flag.
+range unseen, the energy starts again at 0, which tells the meter that what was drawn meanwhile is not known; a socket
+that cannot be read is never left out without a flag.
 """
 
 import re
@@ -29,7 +29,6 @@ MOVING_WAIT_S = 0.2
 """A counter of RAPL changes every millisecond, of an idle host too; one that stands still for so long never moves."""
 
 _POLL_S = 0.02
-_RESTART_FALL_J = 1.0
 _NEAR_END = 0.9
 _FASTER_THAN_BEFORE = 3.0
 _MICRO = 1e6
@@ -132,7 +131,7 @@ class RaplSource:
         self._energy_j = 0.0
 
     def energy_j(self) -> float | None:
-        """Energy in J since this source was made; it falls where a counter restarted.
+        """Energy in J since this source was made, or since a counter last restarted: it falls to 0 there.
 
         Raises:
             ReadError: a domain cannot be read just now.
@@ -141,7 +140,7 @@ class RaplSource:
         readings = [(zone, *zone.read()) for zone in self.zones]
         gains_j = [zone.gained_j(now_uj, now_s) for zone, now_uj, now_s in readings]
         known_j = [gain_j for gain_j in gains_j if gain_j is not None]
-        self._energy_j += sum(known_j) if len(known_j) == len(gains_j) else -_RESTART_FALL_J
+        self._energy_j = self._energy_j + sum(known_j) if len(known_j) == len(gains_j) else 0.0
         return self._energy_j
 
     def power_w(self) -> float | None:
