@@ -48,7 +48,7 @@ class Bench:
         command = [sys.executable, "-m", "greenopt", *arguments]
         environment = {**self._environment, "GREENOPT_TEST_NVML": json.dumps(told or {})}
         return subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
+            command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300
         )
 
     def trials(self) -> list[dict[str, str]]:
