@@ -9,8 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import IO
 
 from greenopt.energy import PowerSource
 from greenopt.energy.check import Agreement, Census, Overhead, Repeats, agree, take_census
@@ -38,6 +40,7 @@ class MeterCheck:
         overhead: of metering, on steps of training.
         repeats: of forty steps of training.
         failure: why the loads did not run to their end.
+        problems: what else could not be looked at, and why.
     """
 
     device: str
@@ -47,6 +50,7 @@ class MeterCheck:
     overhead: Overhead | None = None
     repeats: Repeats | None = None
     failure: str | None = None
+    problems: list[str] = field(default_factory=list)
 
 
 def check_meter(
@@ -57,7 +61,7 @@ def check_meter(
     census_s: float = CENSUS_S,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[MeterCheck]:
-    """Measure the meter; gives the figures so far after each part.
+    """Measure the meter; gives the figures so far after each part. A part that fails is a problem, the next follows.
 
     Args:
         source: the GPU, on which nothing computes.
@@ -68,29 +72,53 @@ def check_meter(
         environment: of the loads' process; this one's unless given.
     """
     check = MeterCheck(source.name)
-    check.counter = take_census(source.energy_j, census_s)
-    check.power = take_census(source.power_w, census_s)
+    with _noting(check, "energy counter"):
+        check.counter = take_census(source.energy_j, census_s)
+    with _noting(check, "power"):
+        check.power = take_census(source.power_w, census_s)
     yield check
-    check.agreements.append(agree(source, IDLE, idle, counts_core=True))
+    with _noting(check, IDLE):
+        check.agreements.append(agree(source, IDLE, idle, counts_core=True))
     yield check
     given = ["--gpu-uuid", gpu_uuid] if gpu_uuid is not None else []
     # A file, because nobody reads a pipe's other end while TensorFlow logs.
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen([*command, *given], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
-        assert process.stdout is not None
         try:
-            for line in process.stdout:
-                if line.startswith("{"):
+            process = subprocess.Popen(
+                [*command, *given], stdout=subprocess.PIPE, stderr=log, text=True, errors="replace", env=environment
+            )
+        except OSError as error:
+            check.failure = f"{command[0]}: {error.strerror or error}"
+            yield check
+            return
+        yield from _loads(check, process, log)
+
+
+def _loads(check: MeterCheck, process: "subprocess.Popen[str]", log: IO[str]) -> Iterator[MeterCheck]:
+    """Take in what the loads' process prints, until it ends."""
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("{"):
+                with _noting(check, "loads"):
                     _take(check, json.loads(line))
-                    yield check
-            if process.wait() != 0:
-                log.seek(0)
-                said = [text.strip() for text in log if text.strip()]
-                check.failure = said[-1] if said else f"exit code {process.returncode}"
                 yield check
-        finally:
-            process.kill()
-            process.wait()
+        if process.wait() != 0:
+            log.seek(0)
+            said = [text.strip() for text in log if text.strip()]
+            check.failure = said[-1] if said else f"exit code {process.returncode}"
+            yield check
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _noting(check: MeterCheck, part: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        check.problems.append(f"{part}: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _take(check: MeterCheck, line: dict[str, object]) -> None:
@@ -155,7 +183,9 @@ def verdict(check: MeterCheck) -> tuple[Trust, list[str]]:
     """Trust it or not, and why; the first line is the answer."""
     reasons, trust = [], Trust.YES
     if check.failure is not None:
-        return Trust.NO, [f"Not known: the loads did not run to their end: {check.failure}"]
+        return Trust.NO, [f"Not known: the loads did not run to their end: {check.failure}", *check.problems]
+    if check.problems or not check.agreements:
+        return Trust.NO, [f"Not known: {'; '.join(check.problems) or 'nothing was measured'}"]
     for agreement in check.agreements:
         most = MOST_AT_IDLE if agreement.load == IDLE else MOST_UNDER_LOAD
         if agreement.reading.energy_wh is None:

@@ -10,6 +10,7 @@ from greenopt.events import (
     EpochEnded,
     Event,
     MeterOpened,
+    Outcome,
     Phase,
     PhaseEnded,
     PowerSampled,
@@ -17,6 +18,9 @@ from greenopt.events import (
     TrialPrepared,
     TrialStarted,
 )
+
+PARTIAL = "partial"
+"""Flag: the reading ends before the trial did."""
 
 
 class TrialSummary(BaseModel):
@@ -26,7 +30,7 @@ class TrialSummary(BaseModel):
         ended: the trial's own last word; None if its process died before it.
         energy: from the start of the first epoch to the end of the last, and post-training quantization.
         setup: before the first epoch; `compile` is a part of it.
-        total: the whole process, as far as metered.
+        total: the whole process, as far as metered; flagged `partial` where it died or could not measure its end.
         epochs: the epochs that were finished.
         meter: what the energy was read from; None if the trial died before it was opened.
         cpu: energy of the host's CPU packages over the window of `energy`; None where not readable.
@@ -74,17 +78,20 @@ class TrialSummary(BaseModel):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Flags of the training's energy and of every epoch's."""
+        """Flags of the training's energy and of every epoch's; `partial` where the total is so too."""
         readings = (self.energy, *(epoch.energy for epoch in self.epochs))
-        return tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags))
+        found = [flag for reading in readings for flag in reading.flags]
+        return tuple(dict.fromkeys([*found, *(flag for flag in self.total.flags if flag == PARTIAL)]))
 
 
 def summarise(events: Iterable[Event]) -> TrialSummary:
     """Derive a trial's figures from its events.
 
-    A trial that died without a last word keeps what its epochs and its last power sample say, flagged `partial`.
+    A trial that was broken off keeps what it had drawn by its last word, else by its last power sample or by its phases
+    and epochs, flagged `partial`.
     """
-    started = prepared = ended = sample = meter = None
+    started = prepared = ended = meter = None
+    sample: PowerSampled | None = None
     epochs: list[EpochEnded] = []
     phases: dict[Phase, EnergyReading] = {}
     for event in events:
@@ -105,15 +112,16 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
                 ended = event
             case _:
                 pass
-    partial = added([epoch.energy for epoch in epochs]).flagged("partial") if epochs else None
+    began_s = meter.t_s if meter is not None else started.t_s if started is not None else None
+    known = _last_known(began_s, sample, phases, epochs)
     return TrialSummary(
         started=started,
         prepared=prepared,
         ended=ended,
-        energy=(ended and ended.energy) or partial or EnergyReading.missing("the trial did not finish an epoch"),
+        energy=_own_or(ended, ended.energy if ended is not None else None, _of_epochs(epochs)),
         setup=added([phases[phase] for phase in SETUP_PHASES if phase in phases]),
         compile=phases.get(Phase.COMPILE) or EnergyReading.missing("nothing was compiled"),
-        total=(ended and ended.total) or _sampled(started, sample),
+        total=_own_or(ended, ended.total if ended is not None else None, known),
         epochs=tuple(epochs),
         meter=meter,
         training=phases.get(Phase.TRAIN),
@@ -124,7 +132,42 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
 
 def _partial(readings: list[EnergyReading | None]) -> EnergyReading | None:
     known = [reading for reading in readings if reading is not None]
-    return added(known).flagged("partial") if known else None
+    return added(known).flagged(PARTIAL) if known else None
+
+
+def _of_epochs(epochs: list[EpochEnded]) -> EnergyReading:
+    found = _partial([epoch.energy for epoch in epochs])
+    return found or EnergyReading.missing("the trial did not finish an epoch")
+
+
+def _own_or(ended: TrialEnded | None, own: EnergyReading | None, known: EnergyReading) -> EnergyReading:
+    """Return a trial's own word; what is known besides where it has none, or could not measure as it was broken off.
+
+    A completed trial's own word stands: what is known besides is a part, and never the value of an objective.
+    """
+    if own is None:
+        return known
+    is_broken_off = ended is not None and ended.outcome is not Outcome.COMPLETED
+    return known if is_broken_off and own.energy_wh is None and known.energy_wh is not None else own
+
+
+def _last_known(
+    began_s: float | None, sample: PowerSampled | None, phases: dict[Phase, EnergyReading], epochs: list[EpochEnded]
+) -> EnergyReading:
+    """Return what a trial had drawn by its last power sample, or by its phases and epochs, whichever is more.
+
+    Both are parts of the whole. A phase too short to be measured is missing in the sum of phases only; the last sample
+    may be older than the last phase.
+    """
+    parts = [*phases.values(), *(epoch.energy for epoch in epochs if Phase.TRAIN not in phases)]
+    measured = [part for part in parts if part.energy_wh is not None]
+    candidates = [added(measured)] if measured else []
+    if sample is not None and sample.energy_wh is not None and sample.source is not None:
+        seconds = 0.0 if began_s is None else max(0.0, sample.t_s - began_s)
+        candidates.append(EnergyReading(energy_wh=sample.energy_wh, source=sample.source, seconds=seconds))
+    if not candidates:
+        return EnergyReading.missing("the trial's process died before its first power sample")
+    return max(candidates, key=lambda reading: reading.energy_wh or 0.0).flagged(PARTIAL)
 
 
 def added(readings: list[EnergyReading]) -> EnergyReading:
@@ -161,11 +204,3 @@ def _weighted(shares: list[tuple[float | None, float]]) -> float | None:
     seconds = sum(weight for _, weight in shares)
     known = [share * weight for share, weight in shares if share is not None]
     return sum(known) / seconds if len(known) == len(shares) and seconds > 0 else None
-
-
-def _sampled(started: TrialStarted | None, sample: PowerSampled | None) -> EnergyReading:
-    if started is None or sample is None or sample.energy_wh is None or sample.source is None:
-        return EnergyReading.missing("the trial's process died before its first power sample")
-    seconds = max(0.0, sample.t_s - started.t_s)
-    reading = EnergyReading(energy_wh=sample.energy_wh, source=sample.source, seconds=seconds)
-    return reading.flagged("partial")

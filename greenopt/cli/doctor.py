@@ -1,6 +1,8 @@
 """`greenopt doctor`: what this machine has, and what to do about what is missing; `--meter`: how well it meters."""
 
+import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,9 @@ from greenopt.cli.options import DEFAULT_RUNS, Runs
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from greenopt.doctor import Finding
     from greenopt.meter_check import MeterCheck
 
 MARKS = {"good": "✔", "limited": "◐", "bad": "✖"}
@@ -35,43 +40,74 @@ def doctor(
     Looks at GPUs, energy readings, TensorFlow and data sets, and says what to do about what is missing.
     With --meter: how often the GPU's readings change, whether counter and power agree when it is idle, under steady and
     under changing load, what metering costs, how well a training repeats, and whether to trust all that.
-    Exit code 1 where something keeps studies from running, or where the meter should not be trusted.
+    Exit code 1 where something keeps studies from running, or where the meter should not be trusted. What cannot be
+    looked at is a finding of its own; --json prints JSON of the same form whatever happens.
     """
-    from greenopt.errors import UsageError
-
     if meter:
         _check_meter(gpus, as_json=as_json)
-    elif gpus is not None:
-        raise UsageError("--gpus: goes with --meter; without it doctor looks at all GPUs")
     else:
-        _examine(runs, as_json=as_json)
+        _examine(runs, gpus, as_json=as_json)
 
 
-def _examine(runs: Path, *, as_json: bool) -> None:
-    import json
+def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from greenopt.doctor import Health, examine
+    from greenopt.doctor import Finding, Health, examine, in_a_line
+    from greenopt.errors import UsageError
 
-    findings = []
-    for finding in examine(runs):
-        findings.append(finding)
-        if not as_json:
-            print(f"{MARKS[finding.health]} {finding.topic:<18} {finding.text}", flush=True)
-            if finding.advice:
-                print(f"{'':<20} → {finding.advice}", flush=True)
-    if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    findings: list[Finding] = []
+    try:
+        if gpus is not None:
+            raise UsageError("--gpus: goes with --meter; without it doctor looks at all GPUs")
+        for finding in examine(runs):
+            findings.append(finding)
+            if not as_json:
+                _print_finding(finding)
+    except Exception as error:
+        findings.append(Finding("doctor", Health.BAD, in_a_line(error), "doctor stopped here"))
+        raise
+    finally:
+        if as_json:
+            _print_json([asdict(finding) for finding in findings])
     if any(finding.health is Health.BAD for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _print_finding(finding: "Finding") -> None:
+    print(f"{MARKS[finding.health]} {finding.topic:<18} {finding.text}", flush=True)
+    if finding.advice:
+        print(f"{'':<20} → {finding.advice}", flush=True)
+
+
 def _check_meter(selection: str | None, *, as_json: bool) -> None:
+    from greenopt.doctor import in_a_line
+    from greenopt.meter_check import MeterCheck, Trust, verdict
+
+    check, shown = MeterCheck("no GPU"), _Shown(quiet=as_json)
+    trust, sentences = Trust.NO, ["Not known: interrupted"]
+    try:
+        for check in _checks(selection):
+            shown.update(check)
+        trust, sentences = verdict(check)
+    except Exception as error:
+        sentences = [f"Not known: {in_a_line(error)}"]
+        raise
+    finally:
+        if as_json:
+            _print_json({**vars(check), "trust": trust, "verdict": sentences})
+    if not as_json:
+        print("\n" + "\n".join(sentences))
+    if trust is Trust.NO:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _checks(selection: str | None) -> "Iterator[MeterCheck]":
+    """Give the figures of the chosen GPU's meter, more of them each time."""
     from greenopt.energy import open_source
     from greenopt.errors import GreenoptError, UsageError
     from greenopt.execution import GpuLeases, child_environment
     from greenopt.execution.gpus import CPU, choose_slots
-    from greenopt.meter_check import Trust, check_meter, verdict
+    from greenopt.meter_check import check_meter
     from greenopt.spec import EnergySpec
 
     slots = choose_slots(selection)
@@ -87,19 +123,28 @@ def _check_meter(selection: str | None, *, as_json: bool) -> None:
     assert slot.gpu_uuid is not None
     with GpuLeases([slot.gpu_uuid]):
         source = open_source(slot.gpu_uuid, EnergySpec())
-        shown = _Shown(quiet=as_json)
         try:
-            for check in check_meter(source, slot.gpu_uuid, environment=child_environment(os.environ, slot)):
-                shown.update(check)
+            yield from check_meter(source, slot.gpu_uuid, environment=child_environment(os.environ, slot))
         finally:
-            source.close()
-    trust, sentences = verdict(check)
-    if as_json:
-        shown.print_json(check, trust, sentences)
-    else:
-        print("\n" + "\n".join(sentences))
-    if trust is Trust.NO:
-        raise typer.Exit(ExitCode.FAILED)
+            with suppress(Exception):
+                source.close()
+
+
+def _print_json(value: object) -> None:
+    """Print JSON that every reader takes: no NaN, no infinity."""
+    import json
+
+    from pydantic_core import to_jsonable_python
+
+    print(json.dumps(_finite(to_jsonable_python(value, fallback=str)), indent=1), flush=True)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list) else value
 
 
 class _Shown:
@@ -122,12 +167,3 @@ class _Shown:
             for line in lines[self._lines :]:
                 print(line, flush=True)
         self._lines = len(lines)
-
-    def print_json(self, check: "MeterCheck", trust: str, sentences: list[str]) -> None:
-        import json
-
-        def plain(value: object) -> object:
-            return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
-
-        document = {**vars(check), "trust": trust, "verdict": sentences}
-        print(json.dumps(document, indent=1, default=plain))

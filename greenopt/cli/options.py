@@ -14,7 +14,11 @@ Storage = Annotated[
 ]
 StudyName = Annotated[str, typer.Argument(help="Name of a study; `greenopt list` shows those there are.")]
 Gpus = Annotated[
-    str | None, typer.Option(help="all, none, or NVML indexes or UUIDs: 0,2. Default: all, or the CPU without any.")
+    str | None,
+    typer.Option(
+        help="all; none, the CPU on purpose; or NVML indexes or UUIDs: 0,2. "
+        "Default: all, or the CPU where there is no NVIDIA GPU."
+    ),
 ]
 ShareGpus = Annotated[bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]

@@ -1,26 +1,40 @@
 """Energy of GPUs and hosts: sources, the meter, idle baseline, carbon and cost."""
 
 from greenopt.energy.carbon import carbon_g, cost, g_per_kwh
-from greenopt.energy.gpus import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, shown_gpus, visible_gpus
-from greenopt.energy.host import CpuTimeEstimate, RaplDomains, RaplSource
+from greenopt.energy.gpu_choice import hides_all_gpus, matching_gpus, refuse_lost, shown_gpus, visible_gpus
+from greenopt.energy.gpus import (
+    Gpu,
+    GpuInventory,
+    GpuProcess,
+    LostGpu,
+    find_gpus,
+    gpu_processes,
+    list_gpus,
+    read_processes,
+)
+from greenopt.energy.host import CpuTimeEstimate
 from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measure_idle_w
 from greenopt.energy.keras_callback import EnergyCallback
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample, Window
 from greenopt.energy.opening import open_device, open_source
+from greenopt.energy.rapl import RaplDomains, RaplSource
 from greenopt.energy.reading import sum_of_devices
-from greenopt.energy.source import NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
+from greenopt.energy.source import DriverError, NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
 from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
 
 __all__ = [
     "CpuTimeEstimate",
+    "DriverError",
     "EnergyCallback",
     "EnergyMeter",
     "Gpu",
+    "GpuInventory",
     "GpuProcess",
     "Idle",
     "IdleBaseline",
     "IdleStore",
+    "LostGpu",
     "Mark",
     "Marks",
     "NotSupportedError",
@@ -36,14 +50,18 @@ __all__ = [
     "Window",
     "carbon_g",
     "cost",
+    "find_gpus",
     "find_idle",
     "g_per_kwh",
     "gpu_processes",
+    "hides_all_gpus",
     "list_gpus",
     "matching_gpus",
     "measure_idle_w",
     "open_device",
     "open_source",
+    "read_processes",
+    "refuse_lost",
     "shown_gpus",
     "sum_of_devices",
     "visible_gpus",

@@ -1,6 +1,7 @@
 """One NVIDIA GPU as a power source; what it can tell is found out by asking, not inferred from its model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from greenopt.energy.gpus import foreign_pids
@@ -15,7 +16,16 @@ INSTANT_LAG_S = 0.125
 """Field 186 changes every 100 ms and averages over 25 ms."""
 
 AVERAGE_LAG_S = 1.0
-"""`nvmlDeviceGetPowerUsage` averages over one second on boards after GA100."""
+"""Field 185 averages over one second, and so does `nvmlDeviceGetPowerUsage` on boards after GA100."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PowerReading:
+    """One way to read power in W, and how far its values look back in s."""
+
+    name: str
+    read: Callable[[Any], float]
+    lag_s: float
 
 
 class NvmlSource:
@@ -29,20 +39,41 @@ class NvmlSource:
         """
         self._nvml = nvml
         self._handle: Any = nvml.handle(uuid)
-        self.name = f"{nvml.name(self._handle)} {uuid}"
+        self.name = f"{self._product()} {uuid}"
         self.power_limit_w = nvml.power_limit_w(self._handle)
         self.counter_tick_s = COUNTER_TICK_S
         self.has_counter = self._supports(nvml.counter_j)
-        self._power, self.power_lag_s = self._choose_power()
+        self._powers = self._choose_powers()
+        self.power_lag_s = self._powers[0].lag_s if self._powers else INSTANT_LAG_S
         self.kind = EnergySource.NVML_COUNTER if self.has_counter else EnergySource.NVML_POWER
+
+    @property
+    def power_reading(self) -> str | None:
+        """The power reading in use: `instant`, `average` or `usage`; None where the board tells none."""
+        return self._powers[0].name if self._powers else None
 
     def energy_j(self) -> float | None:
         """The board's energy counter in J; None where it has none (older than Volta, some vGPUs)."""
         return self._nvml.counter_j(self._handle) if self.has_counter else None
 
     def power_w(self) -> float | None:
-        """Instant power in W where the board tells it, else averaged power; None where it tells neither."""
-        return None if self._power is None else self._power(self._handle)
+        """Instant power in W where the board tells it, else averaged power; None where it tells neither.
+
+        A reading that fails gives way, from here on, to the next one that does not: going back to it would mix values
+        that look back over different times.
+        """
+        failure: ReadError | None = None
+        for place, power in enumerate(self._powers):
+            try:
+                power_w = power.read(self._handle)
+            except ReadError as error:
+                failure = failure or error
+                continue
+            self._powers, self.power_lag_s = self._powers[place:], power.lag_s
+            return power_w
+        if failure is not None:
+            raise failure
+        return None
 
     def vitals(self) -> Vitals:
         """Temperature, utilisation and memory in use."""
@@ -64,12 +95,31 @@ class NvmlSource:
         """Give NVML back."""
         self._nvml.close()
 
-    def _choose_power(self) -> tuple[Callable[[Any], float] | None, float]:
-        if self._supports(self._nvml.instant_power_w):
-            return self._nvml.instant_power_w, INSTANT_LAG_S
-        if self._supports(self._nvml.average_power_w):
-            return self._nvml.average_power_w, AVERAGE_LAG_S
-        return None, INSTANT_LAG_S
+    def _choose_powers(self) -> tuple[_PowerReading, ...]:
+        """The first power reading that answers and those after it; without one, all that the board does not deny."""
+        nvml = self._nvml
+        every = (
+            _PowerReading("instant", nvml.instant_power_w, INSTANT_LAG_S),
+            _PowerReading("average", nvml.average_power_w, AVERAGE_LAG_S),
+            _PowerReading("usage", nvml.power_usage_w, AVERAGE_LAG_S),
+        )
+        failing = []
+        for place, power in enumerate(every):
+            try:
+                power.read(self._handle)
+            except NotSupportedError:
+                continue
+            except ReadError:
+                failing.append(power)
+                continue
+            return every[place:]
+        return tuple(failing)
+
+    def _product(self) -> str:
+        try:
+            return self._nvml.name(self._handle)
+        except ReadError:
+            return "GPU"
 
     def _supports(self, read: Callable[[Any], float]) -> bool:
         """Whether the device has this reading at all; one that fails just now counts as had."""

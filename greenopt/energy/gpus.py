@@ -1,38 +1,72 @@
-"""Which GPUs there are, which of them CUDA would show, and who computes on them.
+"""Which GPUs there are, and who computes on them.
 
 Invariant: a GPU is known by its UUID; an index means something only together with the list that it points into.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from greenopt.energy.nvml import Nvml
-from greenopt.energy.source import ReadError
-from greenopt.errors import UsageError
+from greenopt.energy.nvml import INDEX_PREFIX, PCI_PREFIX, Nvml
+from greenopt.energy.source import DriverError, GpuLostError, ReadError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One NVIDIA board.
+    """One NVIDIA board that answers; a fact that the driver does not tell is None.
 
     Attributes:
-        uuid: `GPU-...`, the same in NVML, CUDA and nvidia-smi.
-        index: NVML's index, in the order of the PCI bus.
+        uuid: `GPU-...`, the same in NVML, CUDA and nvidia-smi; where it cannot be read, `PCI-` with its place on the
+            bus, else `INDEX-` with its index.
+        index: NVML's index, in the order of the PCI bus; lost boards are counted.
         name: product name.
-        memory_bytes: size of its memory.
+        memory_bytes: size of its memory; None too of boards that share the host's.
         driver: version of the driver.
         mig: whether it is split into MIG slices now.
     """
 
     uuid: str
     index: int
-    name: str
-    memory_bytes: int
-    driver: str
+    name: str | None
+    memory_bytes: int | None
+    driver: str | None
     mig: bool = False
+
+    @property
+    def cuda_name(self) -> str:
+        """The board in CUDA_VISIBLE_DEVICES where CUDA_DEVICE_ORDER is PCI_BUS_ID."""
+        return str(self.index) if self.uuid.startswith((PCI_PREFIX, INDEX_PREFIX)) else self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class LostGpu:
+    """A board that NVML counts and that cannot be used.
+
+    Attributes:
+        index: NVML's index.
+        reason: what NVML says of it.
+        uuid: None where it could not be read any more.
+    """
+
+    index: int
+    reason: str
+    uuid: str | None = None
+
+    def __str__(self) -> str:
+        """Name the board and say what is wrong with it."""
+        return f"GPU {self.index}{f' ({self.uuid})' if self.uuid else ''} is lost: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuInventory:
+    """All boards of a host in NVML's order: those that answer, and those that are lost."""
+
+    gpus: tuple[Gpu, ...] = ()
+    lost: tuple[LostGpu, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +78,108 @@ class GpuProcess:
     memory_bytes: int | None
 
 
-def list_gpus(nvml: Nvml | None = None) -> list[Gpu]:
-    """All boards of this host in NVML's order; empty where there is no NVIDIA driver."""
+def find_gpus(nvml: Nvml | None = None) -> GpuInventory:
+    """Return all boards of this host; none where there is no NVIDIA driver.
+
+    A query that fails costs the one fact that was asked for, never the board.
+
+    Raises:
+        DriverError: there is a driver and it does not work.
+    """
     library = nvml or Nvml.load()
     if library is None:
-        return []
+        return GpuInventory()
     try:
-        return [gpu for index, handle in enumerate(library.handles()) if (gpu := _gpu(library, index, handle))]
-    except ReadError:
-        return []
+        driver = _driver(library)
+        found = [_board(library, index, driver) for index in range(library.count())]
     finally:
         if nvml is None:
             library.close()
+    lost = [board for board in found if isinstance(board, LostGpu)]
+    gpus = [board for board in found if isinstance(board, Gpu)]
+    nameless = [gpu for gpu in gpus if not _is_told_from_lost(gpu, lost)]
+    lost += [
+        LostGpu(gpu.index, "its UUID cannot be read, and CUDA's index is unsure beside lost GPUs") for gpu in nameless
+    ]
+    return GpuInventory(
+        tuple(gpu for gpu in gpus if gpu not in nameless), tuple(sorted(lost, key=lambda board: board.index))
+    )
 
 
-def _gpu(library: Nvml, index: int, handle: Any) -> Gpu | None:
-    """A board's facts; None where it has fallen off the bus."""
+def list_gpus(nvml: Nvml | None = None) -> list[Gpu]:
+    """Return the boards of this host that answer, in NVML's order; none where there is no NVIDIA driver.
+
+    Raises:
+        DriverError: there is a driver and it does not work.
+    """
+    return list(find_gpus(nvml).gpus)
+
+
+def _is_told_from_lost(gpu: Gpu, lost: Sequence[LostGpu]) -> bool:
+    """Whether CUDA can be told which board this is: by UUID, or by an index that no lost board before it shifts."""
+    return gpu.cuda_name == gpu.uuid or all(board.index > gpu.index for board in lost)
+
+
+def _driver(library: Nvml) -> str | None:
     try:
+        return library.driver()
+    except ReadError:
+        return None
+
+
+def _board(library: Nvml, index: int, driver: str | None) -> Gpu | LostGpu:
+    uuid = None
+    try:
+        handle = library.handle_at(index)
+        uuid = _known(library.uuid, handle)
+        place = _known(library.pci_bus_id, handle) if uuid is None else None
         return Gpu(
-            uuid=library.uuid(handle),
+            uuid=uuid or (f"{PCI_PREFIX}{place}" if place else f"{INDEX_PREFIX}{index}"),
             index=index,
-            name=library.name(handle),
-            memory_bytes=library.memory_bytes(handle),
-            driver=library.driver(),
+            name=_known(library.name, handle),
+            memory_bytes=_known(library.memory_bytes, handle),
+            driver=driver,
             mig=library.is_mig(handle),
         )
+    except ReadError as error:
+        return LostGpu(index, str(error), uuid)
+
+
+def _known(read: Callable[..., _T], *arguments: Any) -> _T | None:
+    """Return a fact, None where it cannot be read; a lost board is not passed over.
+
+    Raises:
+        GpuLostError: the board is lost.
+    """
+    try:
+        return read(*arguments)
+    except GpuLostError:
+        raise
     except ReadError:
         return None
 
 
 def gpu_processes(uuid: str, nvml: Nvml | None = None) -> list[GpuProcess]:
-    """The processes that hold a compute context on a GPU; empty where the driver does not tell."""
+    """Return the processes that hold a compute context on a GPU; none where the driver does not tell."""
+    try:
+        return read_processes(uuid, nvml)
+    except (ReadError, DriverError):
+        return []
+
+
+def read_processes(uuid: str, nvml: Nvml | None = None) -> list[GpuProcess]:
+    """Return the processes that hold a compute context on a GPU.
+
+    Raises:
+        ReadError: the driver does not tell.
+        DriverError: it does not work at all.
+    """
     library = nvml or Nvml.load()
     if library is None:
-        return []
+        raise ReadError("there is no NVIDIA driver")
     try:
         running = library.processes(library.handle(uuid))
         return [GpuProcess(pid, library.process_name(pid), memory_bytes) for pid, memory_bytes in running]
-    except ReadError:
-        return []
     finally:
         if nvml is None:
             library.close()
@@ -109,95 +206,3 @@ def foreign_pids(
     if len(others) == len(reported) and hidden:
         others.remove(hidden[0])
     return others
-
-
-def shown_gpus(gpus: list[Gpu], environment: Mapping[str, str]) -> list[Gpu]:
-    """The GPUs that CUDA shows to a process with this environment, in its order.
-
-    Args:
-        gpus: all boards, in NVML's order.
-        environment: holds CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, or neither.
-
-    Raises:
-        UsageError: as `visible_gpus`.
-    """
-    order = environment.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
-    return visible_gpus(gpus, environment.get("CUDA_VISIBLE_DEVICES"), order)
-
-
-def visible_gpus(gpus: list[Gpu], cuda_visible_devices: str | None, device_order: str = "PCI_BUS_ID") -> list[Gpu]:
-    """The GPUs that CUDA would show, in its order.
-
-    Args:
-        gpus: all boards, in NVML's order.
-        cuda_visible_devices: the variable's text: None for all boards; else indexes, UUIDs or unique beginnings of
-            UUIDs. As in CUDA, an index below 0 ends the list, and an empty text shows none.
-        device_order: what indexes count: `PCI_BUS_ID` (NVML's order) or CUDA's default `FASTEST_FIRST`.
-
-    Raises:
-        UsageError: an entry names no board, several, one twice, or a MIG slice; or indexes count boards by speed.
-    """
-    if cuda_visible_devices is None:
-        return list(gpus)
-    chosen: list[Gpu] = []
-    for entry in (part.strip() for part in cuda_visible_devices.split(",")):
-        if not entry or _is_negative(entry):
-            break
-        gpu = _by_index(gpus, entry, device_order) if entry.isdigit() else _by_uuid(gpus, entry)
-        if gpu in chosen:
-            raise UsageError(
-                f"CUDA_VISIBLE_DEVICES={cuda_visible_devices}: {entry} names GPU {gpu.index} a second time"
-            )
-        chosen.append(gpu)
-    return chosen
-
-
-def matching_gpus(gpus: Sequence[Gpu], name: str) -> list[Gpu]:
-    """The GPUs with this NVML index, or whose UUID begins so."""
-    if name.isdigit():
-        return [gpu for gpu in gpus if gpu.index == int(name)]
-    return [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
-
-
-def named_gpu(gpus: list[Gpu], name: str) -> Gpu:
-    """The one GPU with this NVML index, or whose UUID begins so.
-
-    Raises:
-        UsageError: there is none, or more than one.
-    """
-    matches = matching_gpus(gpus, name)
-    if len(matches) != 1:
-        raise UsageError(f"gpu {name!r}: {'fits several GPUs' if matches else 'there is no such GPU'}; {_known(gpus)}")
-    return matches[0]
-
-
-def _is_negative(entry: str) -> bool:
-    return entry.startswith("-") and entry[1:].isdigit()
-
-
-def _by_index(gpus: list[Gpu], entry: str, device_order: str) -> Gpu:
-    if int(entry) >= len(gpus):
-        raise UsageError(f"CUDA_VISIBLE_DEVICES: {entry}: there is no such GPU; {_known(gpus)}")
-    if device_order != "PCI_BUS_ID" and len({gpu.name for gpu in gpus}) > 1:
-        raise UsageError(
-            f"CUDA_VISIBLE_DEVICES: {entry}: CUDA counts different GPUs by speed; "
-            "set CUDA_DEVICE_ORDER=PCI_BUS_ID or give UUIDs"
-        )
-    return gpus[int(entry)]
-
-
-def _by_uuid(gpus: list[Gpu], entry: str) -> Gpu:
-    if entry.upper().startswith("MIG"):
-        raise UsageError(
-            f"CUDA_VISIBLE_DEVICES: {entry}: is a MIG slice; only the whole board's energy can be measured, "
-            "so give the board's UUID and let nothing else run on it, or turn MIG off"
-        )
-    matches = [gpu for gpu in gpus if gpu.uuid.lower().startswith(entry.lower())]
-    if len(matches) != 1:
-        problem = "fits several GPUs" if matches else "there is no such GPU"
-        raise UsageError(f"CUDA_VISIBLE_DEVICES: {entry}: {problem}; {_known(matches or gpus)}")
-    return matches[0]
-
-
-def _known(gpus: list[Gpu]) -> str:
-    return "known: " + ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in gpus) if gpus else "no NVIDIA GPU was found"

@@ -1,102 +1,18 @@
-"""Energy of the host: RAPL counters of CPU packages and DRAM, and the estimate where nothing can be measured.
+"""Energy of the host: RAPL where its counters can be read, else the estimate from CPU time.
 
-RAPL figures stand beside a GPU's energy and are never added to it.
+A host's energy stands beside a GPU's and is never added to it.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greenopt.energy.rapl import POWERCAP, RaplDomains, RaplSource
 from greenopt.energy.source import ReadError, Vitals
 from greenopt.events import EnergySource
 
 if TYPE_CHECKING:
     import psutil
 
-POWERCAP = Path("/sys/class/powercap")
-
-_MICRO = 1e6
-
-
-class _Zone:
-    """One RAPL domain: a counter in microjoules that starts again at 0 after its range."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = (folder / "name").read_text().strip()
-        self._counter = folder / "energy_uj"
-        self._range_uj = int((folder / "max_energy_range_uj").read_text())
-        self._last_uj = self._first_uj = int(self._counter.read_text())
-        self._wrapped_uj = 0
-
-    def energy_j(self) -> float:
-        """Energy in J since this object was made; right as long as the counter wraps at most once between reads."""
-        try:
-            now_uj = int(self._counter.read_text())
-        except (OSError, ValueError) as error:
-            raise ReadError(f"{self._counter}: {error}") from error
-        if now_uj < self._last_uj:
-            self._wrapped_uj += self._range_uj
-        self._last_uj = now_uj
-        return (self._wrapped_uj + now_uj - self._first_uj) / _MICRO
-
-
-class RaplSource:
-    """The sum of RAPL domains of one kind over all sockets."""
-
-    kind = EnergySource.RAPL
-    power_limit_w: float | None = None
-    counter_tick_s = 0.001
-    power_lag_s = 0.0
-
-    def __init__(self, name: str, zones: list[_Zone]) -> None:
-        self.name = name
-        self._zones = zones
-
-    def energy_j(self) -> float | None:
-        """Energy in J since this source was made."""
-        return sum(zone.energy_j() for zone in self._zones)
-
-    def power_w(self) -> float | None:
-        """None: RAPL tells energy only."""
-        return None
-
-    def vitals(self) -> Vitals:
-        """Nothing is told."""
-        return Vitals()
-
-    def flags(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def close(self) -> None:
-        """There is nothing to give back."""
-
-
-@dataclass(frozen=True)
-class RaplDomains:
-    """What RAPL of this host tells: CPU packages and, where the processor has it, memory. None where unreadable."""
-
-    cpu: RaplSource | None
-    dram: RaplSource | None
-
-    @classmethod
-    def find(cls, root: Path = POWERCAP) -> "RaplDomains":
-        """Look for readable domains below a powercap folder.
-
-        Packages are counted once: `psys` and the `intel-rapl-mmio` copies hold the same joules again.
-        """
-        zones = []
-        for folder in sorted(root.glob("intel-rapl:*")):
-            try:
-                zones.append(_Zone(folder))
-            except (OSError, ValueError):
-                continue
-        packages = [zone for zone in zones if zone.name.startswith("package")]
-        memories = [zone for zone in zones if zone.name == "dram"]
-        return cls(
-            cpu=RaplSource(f"{len(packages)} CPU package(s), RAPL", packages) if packages else None,
-            dram=RaplSource(f"DRAM of {len(memories)} socket(s), RAPL", memories) if memories else None,
-        )
+__all__ = ["POWERCAP", "CpuTimeEstimate", "RaplDomains", "RaplSource"]
 
 
 class CpuTimeEstimate:

@@ -4,7 +4,9 @@ Invariant: a baseline is only ever taken from a GPU that was idle from beginning
 """
 
 import json
+import math
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +18,7 @@ from typing import Any
 import filelock
 
 from greenopt.energy.meter import EnergyMeter
+from greenopt.energy.nvml import INDEX_PREFIX, PCI_PREFIX
 from greenopt.energy.source import SHARED_GPU, PowerSource
 from greenopt.spec import EnergySpec
 
@@ -86,7 +89,8 @@ class IdleStore:
         try:
             kept = self._read()[gpu_uuid]
             date.fromisoformat(kept["measured"])
-            return IdleBaseline(idle_w=float(kept["idle_w"]), measured=str(kept["measured"]))
+            idle_w = float(kept["idle_w"])
+            return IdleBaseline(idle_w, measured=str(kept["measured"])) if 0 <= idle_w < math.inf else None
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -128,6 +132,7 @@ def find_idle(
 ) -> Idle:
     """The study's `energy.idle_w`, else the kept baseline of this GPU, else one that is measured now and kept.
 
+    A trial on the CPU has none, whatever the study says: that of a GPU would be taken off another device's energy.
     Call it before the GPU is used.
 
     Args:
@@ -138,16 +143,24 @@ def find_idle(
         today: the day, in UTC.
         measure: measures the device, in W; None where it is busy or tells nothing.
     """
+    if gpu_uuid is None:
+        told = "; energy.idle_w is a GPU's" if spec.idle_w is not None else ""
+        return Idle(None, f"the CPU has no idle baseline{told}")
     if spec.idle_w is not None:
         return Idle(spec.idle_w, "energy.idle_w")
-    if gpu_uuid is None:
-        return Idle(None, "the CPU has no idle baseline")
     kept, day = store or IdleStore(), today or datetime.now(UTC).date()
-    baseline = kept.get(gpu_uuid)
+    key = _key(gpu_uuid)
+    baseline = kept.get(key)
     if baseline is not None and day - date.fromisoformat(baseline.measured) <= KEPT_FOR:
         return Idle(baseline.idle_w, f"measured on {baseline.measured}")
     idle_w = measure(source)
     if idle_w is None:
         return Idle(None, "the GPU was not idle, or cannot be read")
-    kept.put(gpu_uuid, idle_w, day)
+    kept.put(key, idle_w, day)
     return Idle(idle_w, "measured before this trial")
+
+
+def _key(gpu_uuid: str) -> str:
+    """What a baseline is kept by: a UUID is one board's in the world, its stand-in one of this host only."""
+    is_stand_in = gpu_uuid.startswith((PCI_PREFIX, INDEX_PREFIX))
+    return f"{gpu_uuid} of {socket.gethostname()}" if is_stand_in else gpu_uuid

@@ -2,14 +2,62 @@
 
 The one place that touches pynvml and its units: millijoules and milliwatts end here. The module object is passed in,
 so that tests hand in a fake; `load` finds the real one.
+
+Invariant: whatever goes wrong inside of the library, for whatever reason, leaves here as a `ReadError` or, where the
+library as a whole does not work, as a `DriverError`.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, TypeVar
 
-from greenopt.energy.source import NotSupportedError, ReadError, Vitals
+from greenopt.energy.source import DriverError, GpuLostError, NotSupportedError, ReadError, Vitals
 
 _MILLI = 1000.0
+_MAX_LIMIT_W = 100_000.0
+"""A higher power limit is a field that was never filled in (2^32 - 1 mW)."""
+
+PCI_PREFIX = "PCI-"
+INDEX_PREFIX = "INDEX-"
+"""What a board is known by where its UUID cannot be read: its place on the PCI bus, else its index."""
+
+_T = TypeVar("_T")
+
+
+class NvmlStatus(IntEnum):
+    """The statuses of NVML's C interface that greenopt tells apart."""
+
+    SUCCESS = 0
+    NOT_SUPPORTED = 3
+    NO_PERMISSION = 4
+    DRIVER_NOT_LOADED = 9
+    LIBRARY_NOT_FOUND = 12
+    FUNCTION_NOT_FOUND = 13
+    GPU_IS_LOST = 15
+    LIB_RM_VERSION_MISMATCH = 18
+    ARGUMENT_VERSION_MISMATCH = 25
+    DEPRECATED = 26
+    GPU_NOT_FOUND = 28
+
+
+class PowerField(IntEnum):
+    """NVML's field ids of power readings."""
+
+    AVERAGE = 185
+    INSTANT = 186
+
+
+_NO_DRIVER = (NvmlStatus.DRIVER_NOT_LOADED, NvmlStatus.LIBRARY_NOT_FOUND, NvmlStatus.GPU_NOT_FOUND)
+_CURES: dict[object, str] = {
+    NvmlStatus.LIB_RM_VERSION_MISMATCH: " (the driver was updated: restart the machine)",
+    NvmlStatus.NO_PERMISSION: " (this user may not open /dev/nvidiactl)",
+}
+_ABSENT = (
+    NvmlStatus.NOT_SUPPORTED,
+    NvmlStatus.FUNCTION_NOT_FOUND,
+    NvmlStatus.ARGUMENT_VERSION_MISMATCH,
+    NvmlStatus.DEPRECATED,
+)
 
 
 class Nvml:
@@ -21,119 +69,186 @@ class Nvml:
 
     @classmethod
     def load(cls) -> "Nvml | None":
-        """The library of the installed driver; None where there is no NVIDIA driver."""
-        import pynvml
+        """Return the library of the installed driver; None where there is no NVIDIA driver or no GPU.
 
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:
-            return None
-        return cls(pynvml)
-
-    def handles(self) -> Iterator[Any]:
-        """Every board, in NVML's order (that of the PCI bus)."""
-        for index in range(int(self._call(self._module.nvmlDeviceGetCount))):
-            yield self._call(self._module.nvmlDeviceGetHandleByIndex, index)
-
-    def handle(self, uuid: str) -> Any:
-        """The board with this UUID."""
-        return self._call(self._module.nvmlDeviceGetHandleByUUID, uuid)
-
-    def uuid(self, handle: Any) -> str:
-        """The board's UUID, `GPU-...`."""
-        return _text(self._call(self._module.nvmlDeviceGetUUID, handle))
-
-    def name(self, handle: Any) -> str:
-        """The board's product name."""
-        return _text(self._call(self._module.nvmlDeviceGetName, handle))
-
-    def driver(self) -> str:
-        """The driver's version."""
-        return _text(self._call(self._module.nvmlSystemGetDriverVersion))
-
-    def memory_bytes(self, handle: Any) -> int:
-        """The board's memory in bytes."""
-        return int(self._call(self._module.nvmlDeviceGetMemoryInfo, handle).total)
-
-    def is_mig(self, handle: Any) -> bool:
-        """Whether the board is split into MIG slices now."""
-        try:
-            return bool(self._call(self._module.nvmlDeviceGetMigMode, handle)[0])
-        except ReadError:
-            return False
-
-    def counter_j(self, handle: Any) -> float:
-        """Energy in J since the driver was loaded. Takes about 4 ms and changes every 100 ms."""
-        return float(self._call(self._module.nvmlDeviceGetTotalEnergyConsumption, handle)) / _MILLI
-
-    def instant_power_w(self, handle: Any) -> float:
-        """Power in W over the sensor's latest 25 ms; field values carry a status of their own."""
-        field = self._call(self._module.nvmlDeviceGetFieldValues, handle, [self._module.NVML_FI_DEV_POWER_INSTANT])[0]
-        status = int(field.nvmlReturn)
-        if status == self._module.NVML_ERROR_NOT_SUPPORTED:
-            raise NotSupportedError("instant power: not supported by this GPU")
-        if status != self._module.NVML_SUCCESS:
-            raise ReadError(f"instant power: NVML status {status}")
-        return float(field.value.uiVal) / _MILLI
-
-    def average_power_w(self, handle: Any) -> float:
-        """Power in W; averaged over 1 s by newer boards, instantaneous on older ones."""
-        return float(self._call(self._module.nvmlDeviceGetPowerUsage, handle)) / _MILLI
-
-    def power_limit_w(self, handle: Any) -> float | None:
-        """The highest limit in W that the board accepts; else the one in force; None where neither is known.
-
-        The highest, because the limit in force can be changed while a training runs.
+        Raises:
+            DriverError: there is a driver and it does not work.
         """
         try:
-            return float(self._call(self._module.nvmlDeviceGetPowerManagementLimitConstraints, handle)[1]) / _MILLI
-        except ReadError:
-            pass
+            import pynvml
+
+            pynvml.nvmlInit()
+        except Exception as error:
+            if getattr(error, "value", None) in _NO_DRIVER:
+                return None
+            raise DriverError(_text_of(error) + _CURES.get(getattr(error, "value", None), "")) from error
+        return cls(pynvml)
+
+    def count(self) -> int:
+        """Return the number of boards, lost ones included.
+
+        Raises:
+            DriverError: the library does not tell.
+        """
         try:
-            return float(self._call(self._module.nvmlDeviceGetEnforcedPowerLimit, handle)) / _MILLI
+            return self._ask(int, "nvmlDeviceGetCount")
+        except ReadError as error:
+            raise DriverError(str(error)) from error
+
+    def handle_at(self, index: int) -> Any:
+        """Return the board at this place of NVML's order, which is that of the PCI bus."""
+        return self._ask(_as_is, "nvmlDeviceGetHandleByIndex", index)
+
+    def handle(self, uuid: str) -> Any:
+        """Return the board with this UUID, or with the stand-in for one that `greenopt.energy.gpus` gave it."""
+        if uuid.startswith(PCI_PREFIX):
+            return self._ask(_as_is, "nvmlDeviceGetHandleByPciBusId", uuid.removeprefix(PCI_PREFIX))
+        if uuid.startswith(INDEX_PREFIX):
+            return self.handle_at(int(uuid.removeprefix(INDEX_PREFIX)))
+        try:
+            return self._ask(_as_is, "nvmlDeviceGetHandleByUUID", uuid)
+        except GpuLostError:
+            raise
         except ReadError:
-            return None
+            found = self._search(uuid)
+            if found is None:
+                raise
+            return found
+
+    def _search(self, uuid: str) -> Any:
+        """Return the board with this UUID by looking at each; None where none has it."""
+        for index in range(self._known(int, "nvmlDeviceGetCount") or 0):
+            handle = self._known(_as_is, "nvmlDeviceGetHandleByIndex", index)
+            if handle is not None and self._known(_text, "nvmlDeviceGetUUID", handle) == uuid:
+                return handle
+        return None
+
+    def pci_bus_id(self, handle: Any) -> str:
+        """Return where the board sits on the PCI bus, such as `00000000:01:00.0`."""
+        return self._ask(lambda place: _text(place.busId), "nvmlDeviceGetPciInfo", handle)
+
+    def uuid(self, handle: Any) -> str:
+        """Return the board's UUID, `GPU-...`."""
+        return self._ask(_text, "nvmlDeviceGetUUID", handle)
+
+    def name(self, handle: Any) -> str:
+        """Return the board's product name."""
+        return self._ask(_text, "nvmlDeviceGetName", handle)
+
+    def driver(self) -> str:
+        """Return the driver's version."""
+        return self._ask(_text, "nvmlSystemGetDriverVersion")
+
+    def memory_bytes(self, handle: Any) -> int:
+        """Return the board's memory in bytes."""
+        return self._ask(lambda memory: int(memory.total), "nvmlDeviceGetMemoryInfo", handle)
+
+    def is_mig(self, handle: Any) -> bool:
+        """Return whether the board is split into MIG slices now; False where it does not tell."""
+        return bool(self._known(lambda modes: bool(modes[0]), "nvmlDeviceGetMigMode", handle))
+
+    def counter_j(self, handle: Any) -> float:
+        """Return the energy in J since the driver was loaded. Takes about 4 ms and changes every 100 ms."""
+        return self._ask(_from_milli, "nvmlDeviceGetTotalEnergyConsumption", handle)
+
+    def instant_power_w(self, handle: Any) -> float:
+        """Return the power in W over the sensor's latest 25 ms."""
+        return self._field_w(PowerField.INSTANT, handle)
+
+    def average_power_w(self, handle: Any) -> float:
+        """Return the power in W averaged over 1 s."""
+        return self._field_w(PowerField.AVERAGE, handle)
+
+    def power_usage_w(self, handle: Any) -> float:
+        """Return the power in W; averaged over 1 s by newer boards, instantaneous on older ones."""
+        return self._ask(_from_milli, "nvmlDeviceGetPowerUsage", handle)
+
+    def power_limit_w(self, handle: Any) -> float | None:
+        """Return the highest limit in W that the board accepts; else the one in force; None where neither is known.
+
+        The highest, because the limit in force can be changed while a training runs. Laptops tell 0 where they have no
+        limit to tell.
+        """
+        limits_w = (
+            self._known(lambda ends: _from_milli(ends[1]), "nvmlDeviceGetPowerManagementLimitConstraints", handle),
+            self._known(_from_milli, "nvmlDeviceGetEnforcedPowerLimit", handle),
+            self._known(_from_milli, "nvmlDeviceGetPowerManagementLimit", handle),
+        )
+        return next((limit_w for limit_w in limits_w if limit_w is not None and 0 < limit_w < _MAX_LIMIT_W), None)
 
     def vitals(self, handle: Any) -> Vitals:
-        """Temperature, utilisation and memory in use."""
-        module = self._module
-        temperature_c = self._known(module.nvmlDeviceGetTemperature, handle, module.NVML_TEMPERATURE_GPU)
-        rates = self._known(module.nvmlDeviceGetUtilizationRates, handle)
-        memory = self._known(module.nvmlDeviceGetMemoryInfo, handle)
+        """Return temperature, utilisation and memory in use; each is None where it cannot be read."""
+        sensor = getattr(self._module, "NVML_TEMPERATURE_GPU", 0)
         return Vitals(
-            temperature_c=None if temperature_c is None else float(temperature_c),
-            utilisation=None if rates is None else rates.gpu / 100,
-            memory_bytes=None if memory is None else int(memory.used),
+            temperature_c=self._known(float, "nvmlDeviceGetTemperature", handle, sensor),
+            utilisation=self._known(lambda rates: rates.gpu / 100, "nvmlDeviceGetUtilizationRates", handle),
+            memory_bytes=self._known(lambda memory: int(memory.used), "nvmlDeviceGetMemoryInfo", handle),
         )
 
     def processes(self, handle: Any) -> list[tuple[int, int | None]]:
-        """Process id and memory in bytes of each process that holds a compute context on the board."""
-        running = self._call(self._module.nvmlDeviceGetComputeRunningProcesses, handle)
-        return [(int(process.pid), process.usedGpuMemory) for process in running]
+        """Return process id and memory in bytes of each process that holds a compute context on the board."""
+        return self._ask(
+            lambda running: [(int(process.pid), process.usedGpuMemory) for process in running],
+            "nvmlDeviceGetComputeRunningProcesses",
+            handle,
+        )
 
     def process_name(self, pid: int) -> str:
-        """The program of a process; `?` where it cannot be seen from here."""
-        name = self._known(self._module.nvmlSystemGetProcessName, pid)
-        return "?" if name is None else _text(name)
+        """Return the program of a process; `?` where it cannot be seen from here."""
+        return self._known(_text, "nvmlSystemGetProcessName", pid) or "?"
 
     def close(self) -> None:
         """Give the library back; calls to `load` and `close` are counted by it."""
-        self._known(self._module.nvmlShutdown)
+        self._known(_as_is, "nvmlShutdown")
 
-    def _known(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _field_w(self, field: PowerField, handle: Any) -> float:
+        """Return a power field in W; field values carry a status of their own."""
+        what = f"power ({field.name.lower()})"
+        value = self._ask(lambda values: values[0], "nvmlDeviceGetFieldValues", handle, [int(field)])
         try:
-            return self._call(function, *arguments)
+            status, power_w = int(value.nvmlReturn), _from_milli(value.value.uiVal)
+        except Exception as error:
+            raise ReadError(f"{what}: {_text_of(error)}") from error
+        if status != NvmlStatus.SUCCESS:
+            raise _read_error(status)(f"{what}: NVML status {status}")
+        return power_w
+
+    def _known(self, convert: Callable[[Any], _T], function: str, *arguments: Any) -> _T | None:
+        try:
+            return self._ask(convert, function, *arguments)
         except ReadError:
             return None
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _ask(self, convert: Callable[[Any], _T], function: str, *arguments: Any) -> _T:
+        """Call a function by its name, which an older library may lack, and convert what it returns."""
+        what = function.removeprefix("nvmlDeviceGet")
+        call = getattr(self._module, function, None)
+        if call is None:
+            raise NotSupportedError(f"{what}: not known to this version of NVML")
+        # Not NVMLError alone: pynvml decodes text and follows pointers, and garbage makes it raise other errors.
         try:
-            return function(*arguments)
-        except self._module.NVMLError as error:
-            what = f"{function.__name__.removeprefix('nvmlDeviceGet')}: {error}"
-            absent = getattr(error, "value", None) == self._module.NVML_ERROR_NOT_SUPPORTED
-            raise (NotSupportedError if absent else ReadError)(what) from error
+            return convert(call(*arguments))
+        except Exception as error:
+            raise _read_error(getattr(error, "value", None))(f"{what}: {_text_of(error)}") from error
+
+
+def _read_error(status: object) -> type[ReadError]:
+    if status == NvmlStatus.GPU_IS_LOST:
+        return GpuLostError
+    return NotSupportedError if status in _ABSENT else ReadError
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _from_milli(value: Any) -> float:
+    return float(value) / _MILLI
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _text_of(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -21,6 +21,14 @@ class NotSupportedError(ReadError):
     """The device has no such reading and never will."""
 
 
+class GpuLostError(ReadError):
+    """The GPU has fallen off the bus; no reading of it will succeed until the machine is restarted."""
+
+
+class DriverError(GreenoptError):
+    """NVIDIA's driver is installed and does not work; which GPUs there are cannot be told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """The state of a device beside its energy; None where it does not tell.
@@ -54,7 +62,9 @@ class PowerSource(Protocol):
     power_lag_s: float
 
     def energy_j(self) -> float | None:
-        """Energy in J since an arbitrary instant, never falling; None where there is no counter.
+        """Energy in J since an arbitrary instant; None where there is no counter.
+
+        It falls only where the counter itself restarted: what was drawn around that instant is then not known.
 
         Raises:
             ReadError: this reading failed.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from greenopt.energy.host import RaplDomains
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample
+from greenopt.energy.rapl import RaplDomains
 from greenopt.energy.source import PowerSource
 from greenopt.events import EnergyReading, EnergySource
 
@@ -73,11 +73,15 @@ class TrialMeter:
             source: the trial's device.
             host: RAPL domains; one that is the device itself is not metered a second time.
             sample_hz: how often the device's power is read, in Hz.
-            idle_w: idle power of the device in W, for net energy.
+            idle_w: idle power of the GPU in W, for net energy; a CPU has none.
             sync: waits until the device has done its work; called before each boundary.
             on_sample: called about once a second with the state of the device.
         """
-        self._device = EnergyMeter(source, sample_hz=sample_hz, idle_w=idle_w, sync=sync, on_sample=on_sample)
+        # The idle power is a GPU's and is never taken off what a CPU draws.
+        is_gpu = source.kind in (EnergySource.NVML_COUNTER, EnergySource.NVML_POWER)
+        self._device = EnergyMeter(
+            source, sample_hz=sample_hz, idle_w=idle_w if is_gpu else None, sync=sync, on_sample=on_sample
+        )
         self._is_cpu = source.kind is EnergySource.RAPL
         self._cpu = EnergyMeter(host.cpu) if host.cpu is not None and not self._is_cpu else None
         self._dram = EnergyMeter(host.dram) if host.dram is not None else None

@@ -20,11 +20,13 @@ class Slot:
         name: unique within the engine; what the user sees.
         gpu_uuid: the GPU; None for the CPU.
         is_shared: whether other processes may compute on it meanwhile.
+        cuda_name: the GPU in CUDA_VISIBLE_DEVICES; its UUID unless given.
     """
 
     name: str
     gpu_uuid: str | None = None
     is_shared: bool = False
+    cuda_name: str | None = None
 
 
 @dataclass(frozen=True)

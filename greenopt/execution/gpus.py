@@ -1,57 +1,110 @@
 """From what the user chose to slots: whole GPUs by UUID, or the CPU."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from greenopt.energy import Gpu, GpuProcess, gpu_processes, list_gpus, matching_gpus, shown_gpus
+from greenopt.energy import (
+    DriverError,
+    Gpu,
+    GpuInventory,
+    GpuProcess,
+    find_gpus,
+    gpu_processes,
+    hides_all_gpus,
+    matching_gpus,
+    refuse_lost,
+    shown_gpus,
+)
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
 
 CPU = Slot("cpu")
+_NONE = "none"
+_ON_PURPOSE = "--gpus none trains on the CPU"
+
+
+def _say(line: str) -> None:
+    print(f"greenopt: {line}", file=sys.stderr)
 
 
 def choose_slots(
     selection: str | None,
     *,
     share: bool = False,
-    gpus: Callable[[], Sequence[Gpu]] = list_gpus,
+    gpus: Callable[[], GpuInventory] = find_gpus,
     processes: Callable[[str], Sequence[GpuProcess]] = gpu_processes,
     environment: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = _say,
 ) -> list[Slot]:
     """The slots that a selection names.
+
+    The CPU is chosen only on purpose (`none`, or a CUDA_VISIBLE_DEVICES that shows nothing) or where there is no
+    NVIDIA GPU; never in place of one that cannot be used.
 
     Args:
         selection: `all`, `none`, or NVML indexes and UUIDs (or their beginnings) with commas between; None for all
             GPUs there are, and the CPU where there are none.
         share: take GPUs on which other processes compute.
-        gpus: lists the GPUs of this host.
+        gpus: finds the GPUs of this host.
         processes: lists the compute processes of a GPU.
         environment: CUDA_VISIBLE_DEVICES in it limits the choice; indexes in it count as CUDA_DEVICE_ORDER says.
+        say: told in a line which GPUs are left out because they are lost.
 
     Raises:
-        UsageError: a GPU is not there, is named twice, is busy, or CUDA would count the boards by speed.
+        UsageError: a GPU is not there, is lost, is named twice, is busy, CUDA would count the boards by speed, or the
+            driver does not work.
     """
-    if selection == "none":
+    if selection == _NONE or (selection is None and hides_all_gpus(environment)):
         return [CPU]
-    present = shown_gpus(list(gpus()), environment)
-    if selection in (None, "all"):
-        if not present and selection == "all":
-            raise UsageError("--gpus all: no NVIDIA GPU is visible; `greenopt doctor` says why")
-        chosen = list(present)
-    else:
-        chosen = [_named(word.strip(), present) for word in str(selection).split(",")]
-    for index, gpu in enumerate(chosen):
-        if gpu in chosen[:index]:
+    found = _found(gpus)
+    present = shown_gpus(list(found.gpus), environment, found.lost)
+    chosen = _all(present, found, selection, say) if selection in (None, "all") else _named(present, found, selection)
+    for gpu in chosen if not share else ():
+        _refuse_busy(gpu, processes(gpu.uuid))
+    return [_slot(gpu, share) for gpu in chosen] or [CPU]
+
+
+def _slot(gpu: Gpu, share: bool) -> Slot:
+    name = None if gpu.cuda_name == gpu.uuid else gpu.cuda_name
+    return Slot(f"gpu {gpu.index}", gpu.uuid, is_shared=share, cuda_name=name)
+
+
+def _found(gpus: Callable[[], GpuInventory]) -> GpuInventory:
+    try:
+        return gpus()
+    except DriverError as error:
+        raise UsageError(
+            f"NVIDIA's driver is installed and does not work: {error}; see that nvidia-smi works, or {_ON_PURPOSE}"
+        ) from error
+
+
+def _all(present: list[Gpu], found: GpuInventory, selection: str | None, say: Callable[[str], None]) -> list[Gpu]:
+    lost = "; ".join(map(str, found.lost))
+    if not present and lost:
+        raise UsageError(f"{lost}; no other GPU is visible: restart the machine, or {_ON_PURPOSE}")
+    if not present and selection is not None:
+        raise UsageError(f"--gpus {selection}: no NVIDIA GPU is visible; `greenopt doctor` says why")
+    if lost:
+        say(f"{lost}; going on with {', '.join(f'GPU {gpu.index}' for gpu in present)}")
+    return present
+
+
+def _named(present: Sequence[Gpu], found: GpuInventory, selection: str | None) -> list[Gpu]:
+    chosen: list[Gpu] = []
+    for word in (part.strip() for part in str(selection).split(",")):
+        gpu = _one(word, present, found)
+        if gpu in chosen:
             raise UsageError(f"--gpus {selection}: names {gpu.uuid} twice")
-        if not share:
-            _refuse_busy(gpu, processes(gpu.uuid))
-    return [Slot(f"gpu {gpu.index}", gpu.uuid, is_shared=share) for gpu in chosen] or [CPU]
+        chosen.append(gpu)
+    return chosen
 
 
-def _named(word: str, present: Sequence[Gpu]) -> Gpu:
+def _one(word: str, present: Sequence[Gpu], found: GpuInventory) -> Gpu:
     matches = matching_gpus(present, word)
     if len(matches) == 1:
         return matches[0]
+    refuse_lost(f"--gpus {word!r}", word, matches, found.lost)
     there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in present) or "none"
     raise UsageError(f"--gpus {word!r}: {'more than one' if matches else 'no'} visible GPU is meant; there are {there}")
 

@@ -160,7 +160,7 @@ def child_environment(environment: Mapping[str, str], slot: Slot) -> dict[str, s
     """The environment of a trial: this one, with exactly the slot's GPU visible and none for the CPU."""
     pinned = {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": slot.gpu_uuid or "-1",
+        "CUDA_VISIBLE_DEVICES": slot.cuda_name or slot.gpu_uuid or "-1",
         "PYTHONUNBUFFERED": "1",
     }
     return {"TF_CPP_MIN_LOG_LEVEL": "1", **environment, **pinned}

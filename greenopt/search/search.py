@@ -202,7 +202,7 @@ class Search:
 
     def spent_wh(self) -> float:
         """What the trials that ended have drawn, their set-up included, in Wh; what is not known counts nothing."""
-        return sum(trial.user_attrs.get("total_wh") or 0.0 for trial in self._trials() if trial.state.is_finished())
+        return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
 
     def is_exhausted(self) -> bool:
         """Whether every setting of the space has been asked for."""
@@ -274,3 +274,10 @@ def _fail_reason(trial: FrozenTrial) -> FailReason | None:
         return None
     reason = trial.user_attrs.get("fail_reason")
     return FailReason(reason) if reason is not None else FailReason.INTERRUPTED
+
+
+def _drawn_wh(figures: dict[str, Any]) -> float:
+    """The energy of a trial in Wh; of its set-up and its training where the whole was not measured."""
+    total_wh = figures.get("total_wh")
+    parts_wh = (figures.get("setup_wh"), figures.get("energy_wh")) if total_wh is None else (total_wh,)
+    return sum(float(part_wh) for part_wh in parts_wh if part_wh is not None)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from greenopt.energy import list_gpus
+from greenopt.energy import DriverError, Gpu, list_gpus
 from greenopt.events import EnergyReading, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import Failure, GpuBusyError, failure_of
@@ -96,7 +96,7 @@ class _Voice:
 
 
 def _started(spec: TrialSpec) -> TrialStarted:
-    gpu = next((gpu for gpu in list_gpus() if gpu.uuid == spec.gpu_uuid), None) if spec.gpu_uuid else None
+    gpu = _gpu(spec.gpu_uuid)
     return TrialStarted(
         t_s=time.monotonic(),
         utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -108,6 +108,14 @@ def _started(spec: TrialSpec) -> TrialStarted:
         gpu_memory_bytes=gpu.memory_bytes if gpu else None,
         driver=gpu.driver if gpu else None,
     )
+
+
+def _gpu(uuid: str | None) -> Gpu | None:
+    """Return the facts of the trial's GPU; None where the driver does not tell, which the meter will say."""
+    try:
+        return next((gpu for gpu in list_gpus() if gpu.uuid == uuid), None) if uuid is not None else None
+    except DriverError:
+        return None
 
 
 def _end_when_told(voice: _Voice) -> None:

@@ -38,7 +38,7 @@ def open_meters(spec: TrialSpec, emit: Callable[[Event], None], on_sample: Calla
         await_free(busy)
     source = open_source(spec.gpu_uuid, spec.energy)
     idle = find_idle(source, spec.gpu_uuid, spec.energy, measure=partial(measure_idle_w, is_busy=lambda: bool(busy())))
-    host = RaplDomains.find()
+    host = RaplDomains.find().moving()
     emit(
         MeterOpened(
             t_s=time.monotonic(),

@@ -7,7 +7,18 @@ import pytest
 
 from greenopt.coordinator import Coordinator
 from greenopt.course import Conduct, StudyEnd
-from greenopt.events import EnergySource, FailReason, MeterOpened, Outcome, encode, read_events
+from greenopt.events import (
+    EnergyReading,
+    EnergySource,
+    FailReason,
+    MeterOpened,
+    Outcome,
+    Phase,
+    PhaseEnded,
+    PowerSampled,
+    encode,
+    read_events,
+)
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs import RunFolder
 from greenopt.search import Search, open_storage, read_study
@@ -31,6 +42,7 @@ class Desk:
 
     def run(self, spec: StudySpec, script: Script | dict[int, Script] = completes, **rest: Any) -> FakeEngine:
         engine = FakeEngine(script, **rest)
+        self.engine = engine
         self.end = self.coordinator(spec, engine).run()
         return engine
 
@@ -201,6 +213,34 @@ def test_a_spent_energy_budget_stops_the_study_and_a_larger_one_lets_it_go_on(de
     assert (desk.end, len(desk.rows)) == (StudyEnd.BUDGET_SPENT, 4)
     desk.run(study(study={"trials": 9}, space=CONTINUOUS))
     assert (desk.end, len(desk.rows)) == (StudyEnd.DONE, 9)
+
+
+def killed_in_set_up(spec: TrialSpec) -> list[Any]:
+    """A trial whose process is killed before its first epoch, once by its phases and once by its samples."""
+    drawn = PowerSampled(t_s=9.0, energy_wh=1.0, source=EnergySource.NVML_COUNTER)
+    phase = PhaseEnded(t_s=9.0, phase=Phase.DATA, energy=reading(1.0, 9.0))
+    return [started(spec.trial), (phase, drawn)[spec.trial % 2], ProcessEnded(spec.trial, None, "SIGKILL", "")]
+
+
+def test_the_budget_counts_trials_that_died_early(desk: Desk) -> None:
+    spec = study(
+        study={"trials": 9, "energy_budget_wh": 3.0, "stop_after_equal_failures": 9},
+        space=CONTINUOUS,
+    )
+    desk.run(spec, killed_in_set_up)
+    assert (desk.end, len(desk.engine.specs)) == (StudyEnd.BUDGET_SPENT, 3)
+    assert [row["total_wh"] for row in desk.rows if "total_wh" in row] == [1.0] * 3
+    assert all("partial" in row["flags"] for row in desk.rows if "total_wh" in row)
+
+
+def test_the_budget_counts_what_is_known_where_the_total_was_not_measured(desk: Desk) -> None:
+    def untotalled(spec: TrialSpec) -> list[Any]:
+        script = completes(spec)
+        script[-2] = ended(total=EnergyReading.missing("no reading"))
+        return script
+
+    desk.run(study(study={"trials": 9, "energy_budget_wh": 4.4}, space=CONTINUOUS), untotalled)
+    assert (desk.end, len(desk.rows)) == (StudyEnd.BUDGET_SPENT, 2), "0.2 Wh of set-up and 2 Wh of training each"
 
 
 def test_a_study_that_has_all_its_trials_is_done_whatever_its_budget(desk: Desk) -> None:

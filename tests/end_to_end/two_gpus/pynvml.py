@@ -1,15 +1,18 @@
 """Takes the place of NVIDIA's module where its folder is first on the path: two boards of 300 W in real time.
 
-A trial that was given a board holds it as a process; to itself a board is busy.
+A trial that was given a board holds it as a process; to itself a board is busy. What fails stands as JSON in an
+environment variable: `{"faults": {"nvmlInit": 18}, "sick": ["GPU-0a"], "in": "trial"}`, the last two if not everywhere.
 """
 
+import json
 import os
 import sys
 import time
 
 import psutil
 
-from tests.unit.energy.fake_nvml import Board, FakePynvml
+from tests.unit.energy.fake_nvml import Board
+from tests.unit.energy.faulty_nvml import FaultyPynvml
 
 IS_TRIAL = "--events-fd" in sys.argv
 BOARDS = [
@@ -17,10 +20,7 @@ BOARDS = [
 ]
 
 
-class TwoBoards(FakePynvml):
-    def nvmlInit(self) -> None:  # noqa: N802
-        """There is a driver."""
-
+class TwoBoards(FaultyPynvml):
     def nvmlDeviceGetComputeRunningProcesses(self, board: Board) -> list[object]:  # noqa: N802
         board.processes = [(pid, None) for pid in _trials_on(board.uuid)]
         return list(super().nvmlDeviceGetComputeRunningProcesses(board))
@@ -39,5 +39,8 @@ def _trials_on(uuid: str) -> list[int]:
     return found
 
 
-_module = TwoBoards(time.monotonic, *BOARDS)
+_told = json.loads(os.environ.get("GREENOPT_TEST_NVML", "{}"))
+_is_hit = _told.get("in", "trial" if IS_TRIAL else "command") == ("trial" if IS_TRIAL else "command")
+_module = TwoBoards(*BOARDS, faults=_told.get("faults", {}) if _is_hit else {}, sick=tuple(_told.get("sick", ())))
+_module.clock = time.monotonic
 globals().update({name: getattr(_module, name) for name in dir(_module) if name.startswith(("nvml", "NVML"))})

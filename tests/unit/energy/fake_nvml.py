@@ -103,6 +103,7 @@ class FakePynvml:
     NVML_ERROR_NOT_SUPPORTED = 3
     NVML_ERROR_NOT_FOUND = 6
     NVML_ERROR_UNKNOWN = 999
+    NVML_FI_DEV_POWER_AVERAGE = 185
     NVML_FI_DEV_POWER_INSTANT = 186
     NVML_TEMPERATURE_GPU = 0
 
@@ -181,12 +182,13 @@ class FakePynvml:
         return self._power_mw(board, board.usage_average_s)
 
     def nvmlDeviceGetFieldValues(self, board: Board, fields: list[int]) -> list[SimpleNamespace]:  # noqa: N802
-        assert fields == [self.NVML_FI_DEV_POWER_INSTANT]
+        (wanted,) = fields
+        assert wanted in (self.NVML_FI_DEV_POWER_INSTANT, self.NVML_FI_DEV_POWER_AVERAGE)
         value, status = 0, self.NVML_SUCCESS
         try:
             if not board.has_instant:
                 raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-            value = self._power_mw(board, 0.025)
+            value = self._power_mw(board, 0.025 if wanted == self.NVML_FI_DEV_POWER_INSTANT else 1.0)
         except NVMLError as error:
             status = error.value
         # A failed field keeps whatever was in its memory; the status alone tells.

@@ -76,7 +76,11 @@ def test_a_host_without_readable_counters_has_none(tmp_path: Path) -> None:
 
 
 def test_without_a_gpu_rapl_comes_before_the_estimate(powercap: dict[str, Path], tmp_path: Path) -> None:
-    assert open_source(None, EnergySpec(), rapl_root=tmp_path).kind is EnergySource.RAPL
+    def draw(seconds: float) -> None:
+        for name in ("package 0", "package 1"):
+            powercap[name].write_text("6000000")
+
+    assert open_source(None, EnergySpec(), rapl_root=tmp_path, sleep=draw).kind is EnergySource.RAPL
     assert open_source(None, EnergySpec(), rapl_root=tmp_path / "none").kind is EnergySource.ESTIMATE
 
 

@@ -111,3 +111,30 @@ def test_a_busy_gpu_has_no_baseline_and_none_is_kept(tmp_path: Path) -> None:
 def test_the_cpu_has_no_baseline(tmp_path: Path) -> None:
     idle = find_idle(UnreadableSource("cpu", ""), None, EnergySpec(), store=IdleStore(tmp_path / "idle.json"))
     assert idle.idle_w is None
+
+
+def test_the_idle_power_of_a_gpu_is_not_a_cpus(tmp_path: Path) -> None:
+    store = IdleStore(tmp_path / "idle.json")
+    idle = find_idle(UnreadableSource("cpu", ""), None, EnergySpec(idle_w=70.0), store=store)
+    assert idle == Idle(None, "the CPU has no idle baseline; energy.idle_w is a GPU's")
+
+
+@pytest.mark.parametrize("kept", ["NaN", "Infinity", "-3"])
+def test_a_kept_baseline_that_is_no_power_is_measured_anew(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "idle.json"
+    path.write_text(f'{{"GPU-a": {{"idle_w": {kept}, "measured": "2026-11-23"}}}}')
+    assert found(IdleStore(path), date(2026, 11, 24)) == (Idle(80.0, "measured before this trial"), 1)
+
+
+def test_a_board_without_a_uuid_is_kept_by_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's cache may be shared by hosts whose boards sit in the same slot."""
+    store, answers = IdleStore(tmp_path / "idle.json"), iter([70.0, 20.0])
+
+    def idle_w(host: str) -> float | None:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        source = UnreadableSource("a GPU", "")
+        return find_idle(
+            source, "PCI-00000000:01:00.0", EnergySpec(), store=store, measure=lambda _: next(answers)
+        ).idle_w
+
+    assert [idle_w("one"), idle_w("two"), idle_w("one"), idle_w("two")] == [70.0, 20.0, 70.0, 20.0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenopt.energy import Gpu, UnreadableSource, open_device
+from greenopt.energy import Gpu, GpuInventory, UnreadableSource, open_device
 from greenopt.errors import UsageError
 from greenopt.events import EnergySource
 
@@ -14,7 +14,7 @@ def boards(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(uuid: str, nvml: object) -> UnreadableSource:
         return UnreadableSource(uuid, "a test reads nothing")
 
-    monkeypatch.setattr("greenopt.energy.opening.list_gpus", lambda: BOARDS)
+    monkeypatch.setattr("greenopt.energy.opening.find_gpus", lambda: GpuInventory(tuple(BOARDS)))
     monkeypatch.setattr("greenopt.energy.opening._open_gpu", opened)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.energy import RaplDomains, TrialMeter, UnreadableSource, open_source
+from greenopt.energy import CpuTimeEstimate, RaplDomains, TrialMeter, UnreadableSource, open_source
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.events import EnergySource
@@ -83,8 +83,10 @@ def test_a_host_without_counters_has_no_figures(tmp_path: Path) -> None:
 
 def test_a_trial_on_the_cpu_is_metered_once(tmp_path: Path) -> None:
     counters = powercap(tmp_path, "package-0")
-    source = open_source(None, EnergySpec(), rapl_root=tmp_path)
-    with drawing(w90=counters["package-0"]), TrialMeter(source, RaplDomains.find(tmp_path)) as meter:
+    with (
+        drawing(w90=counters["package-0"]),
+        TrialMeter(open_source(None, EnergySpec(), rapl_root=tmp_path), RaplDomains.find(tmp_path)) as meter,
+    ):
         start = meter.mark()
         time.sleep(0.5)
         readings = meter.between(start, meter.mark())
@@ -110,3 +112,18 @@ def test_flags_reach_every_reading(tmp_path: Path) -> None:
     assert readings.cpu is not None
     assert readings.dram is not None
     assert all("partial" in reading.flags for reading in (readings.device, readings.cpu, readings.dram))
+
+
+def test_the_idle_power_of_a_gpu_is_not_taken_off_a_cpu(tmp_path: Path) -> None:
+    counters = powercap(tmp_path, "package-0")
+    with drawing(w90=counters["package-0"]):
+        sources = (open_source(None, EnergySpec(), rapl_root=tmp_path), CpuTimeEstimate(10.0))
+        for source in sources:
+            with TrialMeter(source, RaplDomains(None, None), idle_w=70.0) as meter:
+                start, until_s = meter.mark(), time.monotonic() + 0.3
+                while time.monotonic() < until_s:
+                    sum(range(1000))
+                reading = meter.between(start, meter.mark()).device
+            assert reading.source is source.kind
+            assert reading.energy_wh is not None
+            assert reading.net_wh is None

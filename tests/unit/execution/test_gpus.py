@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenopt.energy import Gpu, GpuProcess
+from greenopt.energy import Gpu, GpuInventory, GpuProcess
 from greenopt.errors import UsageError
 from greenopt.execution.gpus import choose_slots
 
@@ -24,7 +24,9 @@ def chosen(
     def processes(uuid: str) -> list[GpuProcess]:
         return [GpuProcess(pid=42, name="python", memory_bytes=1)] if uuid == busy else []
 
-    slots = choose_slots(selection, share=share, gpus=lambda: HOST, processes=processes, environment=environment)
+    slots = choose_slots(
+        selection, share=share, gpus=lambda: GpuInventory(tuple(HOST)), processes=processes, environment=environment
+    )
     return [slot.gpu_uuid for slot in slots]
 
 
@@ -70,7 +72,9 @@ def test_an_index_that_cuda_would_count_by_speed_is_refused() -> None:
     host = [gpu(0, "GPU-1111"), replace(gpu(1, "GPU-2222"), name="A40")]
 
     def first(**environment: str) -> str | None:
-        (slot,) = choose_slots(None, gpus=lambda: host, processes=lambda uuid: [], environment=environment)
+        (slot,) = choose_slots(
+            None, gpus=lambda: GpuInventory(tuple(host)), processes=lambda uuid: [], environment=environment
+        )
         return slot.gpu_uuid
 
     with pytest.raises(UsageError, match="set CUDA_DEVICE_ORDER=PCI_BUS_ID or give UUIDs"):
@@ -92,5 +96,7 @@ def test_a_busy_gpu_is_refused_unless_told_otherwise() -> None:
 
 @pytest.mark.parametrize("share", [False, True])
 def test_a_slot_says_whether_it_is_shared(share: bool) -> None:
-    slots = choose_slots("all", share=share, gpus=lambda: HOST, processes=lambda uuid: [], environment={})
+    slots = choose_slots(
+        "all", share=share, gpus=lambda: GpuInventory(tuple(HOST)), processes=lambda uuid: [], environment={}
+    )
     assert [slot.is_shared for slot in slots] == [share] * 3
