@@ -51,8 +51,8 @@ def _precision(setting: Setting, training: TrainingSpec) -> str | None:
 def _schedule(setting: Setting, training: TrainingSpec, total_steps: int | None) -> str | None:
     if setting.lr_schedule is LrSchedule.EXPONENTIAL and training.exponential_decay_rate == 1:
         return "a decay rate of 1 keeps the learning rate"
-    if setting.lr_schedule is LrSchedule.POLYNOMIAL and setting.lr == training.polynomial_end_lr:
-        return "the learning rate starts at its end value"
+    if setting.lr_schedule is LrSchedule.POLYNOMIAL and setting.lr <= training.polynomial_end_lr:
+        return f"the learning rate starts at or below its end value of {training.polynomial_end_lr:g} and stays there"
     if total_steps is None:
         return None
     late = training.decay_steps != "total" and training.decay_steps >= total_steps

@@ -158,10 +158,10 @@ class Trainer:
         if metrics:
             self._model.reset_metrics()
         if programs:
-            for block in self._blocks.training(self._train_ids[: 2 * self._block_steps * self._recipe.batch_size]):
-                self._run(self._train_block, 0, *block)
-            for block in self._blocks.evaluation(self._train_ids[:1]):
-                self._run(self._evaluate_block, 0, *block)
+            for x, y in self._blocks.training(self._train_ids[: 2 * self._block_steps * self._recipe.batch_size]):
+                self._run(self._train_block, 0, x, y)
+            for x, y, mask in self._blocks.evaluation(self._train_ids[:1]):
+                self._run(self._evaluate_block, 0, x, y, mask)
         if metrics:
             self._training_score()
             self.evaluate(self._train_ids[:0])
