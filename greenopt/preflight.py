@@ -8,9 +8,10 @@ from pathlib import Path
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
 from greenopt.footprint import Footprint
+from greenopt.image_checks import image_problem
 from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
-from greenopt.spec import Choice, Internal, StudySpec
+from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.study_rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data_files import check_data
@@ -24,8 +25,8 @@ def check_study(spec: StudySpec, file: Path) -> None:
         file: where it was read, for messages.
 
     Raises:
-        UsageError: the sampler does not fit, the data are not there, or what runs int8 models is not installed; one
-            line that starts with the file.
+        UsageError: the sampler does not fit, the data are not there or cannot be used, or what runs int8 models is not
+            installed; one line that starts with the file.
     """
     try:
         build_sampler(spec, 0)
@@ -40,7 +41,11 @@ def check_study(spec: StudySpec, file: Path) -> None:
     _check_int8_runtime(spec, file)
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
-        raise UsageError(f"{file}: data.name: {problem}")
+        key = "path" if spec.data is not None and spec.data.name is DataSet.NPZ else "name"
+        raise UsageError(f"{file}: data.{key}: {problem}")
+    problem = image_problem(spec) if spec.data is not None else None
+    if problem is not None:
+        raise UsageError(f"{file}: {problem}")
 
 
 def _check_objective(spec: StudySpec, file: Path, reference: str) -> None:
