@@ -10,7 +10,9 @@ import pytest
 
 from greenopt import preflight
 from greenopt.errors import UsageError
+from greenopt.image_checks import image_problem
 from greenopt.preflight import check_study
+from greenopt.spec import load_study
 from tests.builders import study
 
 FILE = Path("study.toml")
@@ -101,3 +103,11 @@ def test_checking_images_brings_no_tensorflow(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert told[0] == "None"
     assert {"tensorflow", "keras", "sklearn"}.isdisjoint(told)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda file: file.stem
+)
+def test_the_studies_that_come_with_greenopt_have_images_enough(file: Path) -> None:
+    spec = load_study(file)
+    assert spec.data is None or image_problem(spec) is None

@@ -101,7 +101,7 @@ def test_a_mixed_label_has_the_shares_of_the_pixels(layer: Any, height: int, wid
     np.testing.assert_allclose(labels[:, 0], images.mean(axis=(1, 2, 3)), atol=0.005)
 
 
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 8.0])
 def test_mixup_draws_a_share_for_each_image_from_the_beta_distribution(alpha: float) -> None:
     share = beta_shares((40_000,), alpha, alpha).numpy()
     deviation = np.sqrt(1 / (4 * (2 * alpha + 1)))
