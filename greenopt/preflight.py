@@ -9,9 +9,10 @@ from greenopt.footprint import Footprint
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
+from greenopt.image_checks import image_problem
 from greenopt.record import Verdict, attributes
 from greenopt.search import build_sampler
-from greenopt.spec import Choice, Internal, StudySpec
+from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.study_rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data_files import check_data
@@ -25,8 +26,8 @@ def check_study(spec: StudySpec, file: Path) -> None:
         file: where it was read, for messages.
 
     Raises:
-        UsageError: the sampler does not fit, the data are not there, or what runs int8 models is not installed; one
-            line that starts with the file.
+        UsageError: the sampler does not fit, the data are not there or cannot be used, or what runs int8 models is not
+            installed; one line that starts with the file.
     """
     try:
         build_sampler(spec, 0)
@@ -43,7 +44,11 @@ def check_study(spec: StudySpec, file: Path) -> None:
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        raise UsageError(f"{file}: data.name: {problem}{where}")
+        key = "path" if spec.data is not None and spec.data.name is DataSet.NPZ else "name"
+        raise UsageError(f"{file}: data.{key}: {problem}{where}")
+    problem = image_problem(spec) if spec.data is not None else None
+    if problem is not None:
+        raise UsageError(f"{file}: {problem}")
 
 
 def _is_relative(spec: StudySpec) -> bool:

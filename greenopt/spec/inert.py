@@ -7,13 +7,16 @@ from greenopt.spec.setting import Augmentation, LrSchedule, Precision, Preproces
 from greenopt.spec.study import ImageMeaning, TrainingSpec
 
 
-def inert_parameters(setting: Setting, training: TrainingSpec, total_steps: int | None = None) -> dict[str, str]:
+def inert_parameters(
+    setting: Setting, training: TrainingSpec, total_steps: int | None = None, *, has_whole_pixels: bool = True
+) -> dict[str, str]:
     """Parameters whose value leaves this setting's training as it would be without it.
 
     Args:
         setting: the ten values.
         training: what the study fixes; it decides what precision and momentum mean.
         total_steps: optimizer steps of the whole training, where known.
+        has_whole_pixels: whether the images are bytes, as all are but those of a file of fractions.
 
     Returns:
         Parameter name to the reason, in words for the user; empty where every value has its effect.
@@ -21,7 +24,7 @@ def inert_parameters(setting: Setting, training: TrainingSpec, total_steps: int 
     reasons = {}
     if (reason := _momentum(setting, training)) is not None:
         reasons["optimizer_momentum"] = reason
-    if (reason := _precision(setting, training)) is not None:
+    if (reason := _precision(setting, training, has_whole_pixels)) is not None:
         reasons["precision"] = reason
     if (reason := _schedule(setting, training, total_steps)) is not None:
         reasons["lr_schedule"] = reason
@@ -34,7 +37,7 @@ def _momentum(setting: Setting, training: TrainingSpec) -> str | None:
     return f"{setting.optimizer} has no momentum argument"
 
 
-def _precision(setting: Setting, training: TrainingSpec) -> str | None:
+def _precision(setting: Setting, training: TrainingSpec, has_whole_pixels: bool) -> str | None:
     if training.precision_applies_to is ImageMeaning.POLICY:
         return None
     if setting.precision is Precision.FLOAT64:
@@ -43,7 +46,7 @@ def _precision(setting: Setting, training: TrainingSpec) -> str | None:
         Augmentation.NONE,
         Augmentation.CUTMIX,
     )
-    if setting.precision is Precision.FLOAT16 and whole_numbers:
+    if setting.precision is Precision.FLOAT16 and whole_numbers and has_whole_pixels:
         return "float16 holds the whole numbers 0..255 exactly"
     return None
 
@@ -51,8 +54,8 @@ def _precision(setting: Setting, training: TrainingSpec) -> str | None:
 def _schedule(setting: Setting, training: TrainingSpec, total_steps: int | None) -> str | None:
     if setting.lr_schedule is LrSchedule.EXPONENTIAL and training.exponential_decay_rate == 1:
         return "a decay rate of 1 keeps the learning rate"
-    if setting.lr_schedule is LrSchedule.POLYNOMIAL and setting.lr == training.polynomial_end_lr:
-        return "the learning rate starts at its end value"
+    if setting.lr_schedule is LrSchedule.POLYNOMIAL and setting.lr <= training.polynomial_end_lr:
+        return f"the learning rate starts at or below its end value of {training.polynomial_end_lr:g} and stays there"
     if total_steps is None:
         return None
     late = training.decay_steps != "total" and training.decay_steps >= total_steps

@@ -76,13 +76,13 @@ def build_augmentation(kind: Augmentation, training: TrainingSpec, seed: int) ->
                 value_range=(0, 255), num_ops=training.random_layers, factor=training.random_magnitude, seed=seed
             )
         case Augmentation.MIXUP:
-            import keras_cv
+            from greenopt.trial.mixing import MixUp
 
-            return keras_cv.layers.MixUp(alpha=training.mixup_alpha)
+            return MixUp(alpha=training.mixup_alpha)
         case Augmentation.CUTMIX:
-            import keras_cv
+            from greenopt.trial.mixing import CutMix
 
-            return keras_cv.layers.CutMix(alpha=training.cutmix_alpha)
+            return CutMix(alpha=training.cutmix_alpha)
 
 
 def as_function(layer: keras.layers.Layer) -> Augment:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.archives import read_archive
 from greenopt.trial.data_files import ARCHIVES, fetch_archive, find_archive
-from greenopt.trial.failures import DataMissingError, WrongSettingError
+from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.npz_file import read_npz
+from greenopt.trial.pixels import class_problem
 from greenopt.trial.synthetic import make_synthetic
 
 DEFAULT_SIDE = 32
@@ -152,21 +154,8 @@ def _load_synthetic(spec: DataSpec) -> Images:
 
 def _load_npz(spec: DataSpec) -> Images:
     path = Path(str(spec.path)).expanduser()
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y = np.asarray(file["x"]), np.asarray(file["y"])
-    except (OSError, KeyError, ValueError) as error:
-        reason = f"has no array {error}" if isinstance(error, KeyError) else error
-        raise DataMissingError(f"{path}: {reason}; data.path names an .npz file with arrays x and y") from None
-    if not (np.issubdtype(y.dtype, np.integer) and y.size == len(y)):
-        raise WrongSettingError(
-            f"{path}: y has type {y.dtype} and shape {y.shape}; labels are whole numbers, one an image"
-        )
-    x = x[..., np.newaxis] if x.ndim == 3 else x
-    if x.ndim == 4 and x.shape[3] == 1:
-        x = np.repeat(x, 3, axis=3)
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    return Images(x, y.reshape(-1).astype(np.int32), int(y.max(initial=0)) + 1, str(path))
+    x, y = read_npz(path)
+    return Images(x, y, int(y.max()) + 1, str(path))
 
 
 def _checked(images: Images) -> Images:
@@ -175,14 +164,8 @@ def _checked(images: Images) -> Images:
         raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width[, 1 or 3])")
     if len(x) != len(y):
         raise WrongSettingError(f"{images.title}: {len(x)} images and {len(y)} labels")
-    if x.dtype != np.uint8 and not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 255):
-        raise WrongSettingError(f"{images.title}: x has values outside 0..255")
-    found = np.unique(y)
-    if not np.array_equal(found, np.arange(images.classes)) or images.classes < 2:
-        raise WrongSettingError(
-            f"{images.title}: its labels are {len(found)} different numbers from {found[0]} to {found[-1]}; "
-            "labels are 0 to k - 1, none left out, at least two"
-        )
+    if (problem := class_problem(y)) is not None:
+        raise WrongSettingError(f"{images.title}: {problem}")
     return images
 
 

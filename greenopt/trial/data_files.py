@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenopt.spec import DataSet, DataSpec
-from greenopt.trial.failures import DataMissingError
+from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 DOWNLOAD_TIMEOUT_S = 20.0
 PROBE_TIMEOUT_S = 5.0
@@ -80,7 +80,7 @@ def datasets_folder() -> Path:
 
 
 def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None) -> str | None:
-    """Whether a study's images can be had; reads files, downloads nothing.
+    """Whether a study's images can be had and used; reads files, downloads nothing.
 
     Args:
         spec: the `[data]` table.
@@ -91,12 +91,15 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
     """
     try:
         if spec.name is DataSet.NPZ:
-            _check_npz(Path(str(spec.path)))
+            # Brings NumPy, which a study of published images does not need before it starts.
+            from greenopt.trial.npz_file import check_npz
+
+            check_npz(Path(str(spec.path)).expanduser())
         elif spec.name in ARCHIVES and find_archive(spec) is None:
             archive = ARCHIVES[spec.name]
             if not (can_reach or _answers)(archive.url):
                 return advice(archive, f"is not on this machine and {archive.url} cannot be reached")
-    except DataMissingError as problem:
+    except (DataMissingError, WrongSettingError) as problem:
         return str(problem)
     return None
 
@@ -184,26 +187,6 @@ def _checked(path: Path, archive: Archive) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_npz(path: Path) -> None:
-    import zipfile
-
-    if not path.expanduser().is_file():
-        raise DataMissingError(
-            f"{path}: no such file; data.path names an .npz file with arrays x (images) and y (labels)"
-        )
-    try:
-        with zipfile.ZipFile(path.expanduser()) as file:
-            names = {name.removesuffix(".npy") for name in file.namelist()}
-    except zipfile.BadZipFile:
-        raise DataMissingError(
-            f"{path}: is not an .npz file; write one with numpy.savez(path, x=images, y=labels)"
-        ) from None
-    if missing := {"x", "y"} - names:
-        raise DataMissingError(
-            f"{path}: has no array {' and '.join(sorted(missing))}; write it with numpy.savez(path, x=images, y=labels)"
-        )
 
 
 def _answers(url: str) -> bool:

@@ -21,7 +21,7 @@ from greenopt.trial.caches import IMAGES_BYTES, cache_folder, prune
 from greenopt.trial.data import Images, load_images
 from greenopt.trial.data_files import ARCHIVES, locate_archive
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cached_images(

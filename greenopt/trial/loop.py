@@ -30,6 +30,10 @@ from greenopt.trial.programs import Graph, traced
 
 PROGRESS_PERIOD_S = 1.0
 
+REHEARSALS = 2
+"""How often a GPU goes through what an epoch does before the first one: what runs for the first time, or again with
+other addresses in memory, takes longer there."""
+
 
 class Score(NamedTuple):
     """Mean cross-entropy, and the share of right answers, 0..1."""
@@ -115,9 +119,13 @@ class Trainer:
         """The images as the model gets them."""
         return self._blocks
 
-    def warm_up(self) -> None:
-        """Compile and run every program once, then put every variable back."""
-        kept = [(variable, tf.identity(variable.value)) for variable in self._variables()]
+    def warm_up(self, rehearsals: int | None = None) -> None:
+        """Compile and run every program once, put every variable back, then go through what an epoch does.
+
+        Args:
+            rehearsals: how often; `REHEARSALS` on a GPU unless given, never on a CPU, where there is nothing to gain.
+        """
+        kept = _values(self._variables())
         number = tf.constant(int(self._loops))
         training = (*next(self._blocks.training(self._train_ids)), number)
         evaluation = (*next(self._blocks.evaluation(self._train_ids[:1])), number)
@@ -130,8 +138,34 @@ class Trainer:
             self._train_block(*training)
         self._evaluate_block(*evaluation)
         weights_are_finite(self._model)
-        for variable, value in kept:
-            variable.assign(value)
+        _put_back(kept)
+        # A variable whose value is held here too would be written to a new place at the next step.
+        del kept, training, evaluation
+        if rehearsals is None:
+            rehearsals = REHEARSALS if tf.config.list_logical_devices("GPU") else 0
+        drawn_from = _values(self._augmentation_variables())
+        for _ in range(rehearsals):
+            self._rehearse()
+        _put_back(drawn_from)
+
+    def _rehearse(self, programs: bool = True, metrics: bool = True) -> None:
+        """Go through what an epoch does, with no step of any block, so that nothing is learned.
+
+        Args:
+            programs: feed and call the programs of training and evaluation.
+            metrics: reset and read all that is read after an epoch.
+        """
+        if metrics:
+            self._model.reset_metrics()
+        if programs:
+            for x, y in self._blocks.training(self._train_ids[: 2 * self._block_steps * self._recipe.batch_size]):
+                self._run(self._train_block, 0, x, y)
+            for x, y, mask in self._blocks.evaluation(self._train_ids[:1]):
+                self._run(self._evaluate_block, 0, x, y, mask)
+        if metrics:
+            self._training_score()
+            self.evaluate(self._train_ids[:0])
+            self.learning_rate()
 
     def train_epoch(self, epoch: int, on_steps: Callable[[int], None] = lambda _: None) -> Score:
         """Train on every training image once, but for an incomplete last batch.
@@ -153,10 +187,7 @@ class Trainer:
                 self._model.optimizer.iterations.numpy()
                 told_s = time.monotonic()
                 on_steps(steps_done)
-        results = self._model.get_metrics_result()
-        # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
-        loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
-        return Score(loss, float(results["accuracy"]))
+        return self._training_score()
 
     def evaluate(self, ids: Ids) -> Score:
         """Mean loss and accuracy of the model on images, each counted exactly once."""
@@ -172,6 +203,13 @@ class Trainer:
     def learning_rate(self) -> float:
         """The learning rate that the next step would have."""
         return self._recipe.rates.next_rate()
+
+    def _training_score(self) -> Score:
+        """Mean loss and accuracy of the steps since the metrics were reset."""
+        results = self._model.get_metrics_result()
+        # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
+        loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
+        return Score(loss, float(results["accuracy"]))
 
     def _train_on(self, ids: Ids) -> Iterator[int]:
         """Train on whole batches of ids, block by block; yields how many steps are queued."""
@@ -249,8 +287,21 @@ class Trainer:
 
     def _variables(self) -> list[Any]:
         """All state that any program changes: that, and the augmentation's."""
+        return [*self._state(), *self._augmentation_variables()]
+
+    def _augmentation_variables(self) -> list[Any]:
         layer = self._recipe.look.augmentation
-        return [*self._state(), *(layer.variables if layer is not None else [])]
+        return list(layer.variables) if layer is not None else []
+
+
+def _values(variables: Sequence[Any]) -> list[tuple[Any, tf.Tensor]]:
+    """Variables, each with its present value."""
+    return [(variable, tf.identity(variable.value)) for variable in variables]
+
+
+def _put_back(values: Sequence[tuple[Any, tf.Tensor]]) -> None:
+    for variable, value in values:
+        variable.assign(value)
 
 
 def steps_per_block(steps: int, batch_size: int, training: TrainingSpec) -> int:

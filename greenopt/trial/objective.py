@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 from greenopt.events import Phase
 from greenopt.spec import TrialSpec, Value
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.figures_given import finite_or_nan, fraction, learning_rate
 from greenopt.trial.journal import Journal
 
 _RESULTS = ("accuracy", "test_accuracy")
+_OR_BOTH = "or a mapping with accuracy and test_accuracy"
+_END_EPOCH = "Trial.end_epoch"
 
 
 class _Figures(NamedTuple):
@@ -65,17 +68,22 @@ class Trial:
         """An epoch, its validation included, is over. What comes after the last one is not in `energy_wh`.
 
         Args:
-            accuracy: validation accuracy after it.
+            accuracy: validation accuracy after it, 0..1.
             loss: mean training loss; one that is not finite is recorded as missing.
-            train_accuracy: on the training images, as trained.
+            train_accuracy: on the training images, as trained, 0..1.
             validation_loss: mean loss on the validation part.
             lr: learning rate at its end.
+
+        Raises:
+            WrongSettingError: a figure is no number, or an accuracy none of 0..1; nothing of the epoch is recorded.
         """
+        train = _figures(("loss", loss), ("train_accuracy", train_accuracy))
+        validation = _figures(("validation_loss", validation_loss), ("accuracy", accuracy))
+        rate = None if lr is None else learning_rate(lr, _END_EPOCH)
         if not self._has_begun:
             self._open()
         self._epochs_done += 1
-        train, validation = _figures(loss, train_accuracy), _figures(validation_loss, accuracy)
-        self._journal.end_epoch(self._epochs_done, max(self.epochs, self._epochs_done), train, validation, lr)
+        self._journal.end_epoch(self._epochs_done, max(self.epochs, self._epochs_done), train, validation, rate)
 
     def _open(self) -> None:
         self._has_begun = True
@@ -92,7 +100,7 @@ def run_objective(spec: TrialSpec, journal: Journal) -> None:
     """Call the study's function and say all that happens; the last word is said unless an exception is raised.
 
     Raises:
-        WrongSettingError: there is no such function, or it returned something else than accuracies.
+        WrongSettingError: there is no such function, or it gave something else than accuracies of 0..1.
     """
     assert spec.objective is not None
     function = _resolved(spec.objective)
@@ -126,17 +134,20 @@ def _results(reference: str, returned: object) -> dict[str, float]:
     given: Mapping[Any, Any] = returned if isinstance(returned, Mapping) else {"accuracy": returned}
     unknown = [str(name) for name in given if name not in _RESULTS]
     if unknown or "accuracy" not in given:
+        names = ", ".join(map(str, given)) or "an empty mapping"
         raise WrongSettingError(
-            f"study.objective: {reference} returned {', '.join(map(str, given))}; known: accuracy, test_accuracy"
+            f"study.objective: {reference} returned {names}; known: accuracy, test_accuracy. "
+            "greenopt measures energy and time itself"
         )
-    try:
-        return {str(name): float(value) for name, value in given.items()}
-    except (TypeError, ValueError):
-        raise WrongSettingError(
-            f"study.objective: {reference} returned {returned!r:.80}; wanted is the validation accuracy, a number, "
-            "or a mapping with accuracy and test_accuracy"
-        ) from None
+    where = f"study.objective: {reference}"
+    if given["accuracy"] is None:
+        raise WrongSettingError(f"{where} returned None; wanted is the validation accuracy, a number 0..1, {_OR_BOTH}")
+    return {str(name): fraction(str(name), value, where) for name, value in given.items() if value is not None}
 
 
-def _figures(loss: float | None, accuracy: float | None) -> _Figures:
-    return _Figures(math.nan if loss is None else float(loss), math.nan if accuracy is None else float(accuracy))
+def _figures(loss: tuple[str, float | None], accuracy: tuple[str, float | None]) -> _Figures:
+    (loss_name, loss_given), (accuracy_name, accuracy_given) = loss, accuracy
+    return _Figures(
+        math.nan if loss_given is None else finite_or_nan(loss_name, loss_given, _END_EPOCH),
+        math.nan if accuracy_given is None else fraction(accuracy_name, accuracy_given, _END_EPOCH),
+    )

@@ -16,8 +16,9 @@ def build_schedule(
 ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
     """The learning rate over the optimizer's steps.
 
-    With `decay_steps = "total"`, cosine and polynomial reach their end with the last step of the training, and the
-    exponential schedule steps down once an epoch; with a number, all three decay in that many steps.
+    With `decay_steps = "total"`, cosine and polynomial reach their end when the last step of the training is done, and
+    the exponential schedule steps down once an epoch; with a number, all three decay in that many steps. No schedule
+    rises: a polynomial one that starts at or below its end rate stays where it starts.
 
     Args:
         setting: schedule and initial rate.
@@ -44,7 +45,8 @@ def build_schedule(
             return schedules.PolynomialDecay(
                 setting.lr,
                 decay_steps=steps,
-                end_learning_rate=training.polynomial_end_lr,
+                # Keras's would rise to an end rate that is above the initial one.
+                end_learning_rate=min(setting.lr, training.polynomial_end_lr),
                 power=training.polynomial_power,
             )
         case LrSchedule.COSINE:
@@ -97,19 +99,18 @@ class Rates:
         with tf.device("CPU"):
             at = tf.constant(np.minimum(np.arange(size), steps), tf.float32)
             values = schedule(at) if callable(schedule) else tf.fill([size], schedule)
-        self.table = tf.Variable(np.asarray(values, np.float32), trainable=False, name="rates")
+        self._values = np.asarray(values, np.float32)
+        self.table = tf.Variable(self._values, trainable=False, name="rates")
 
     def set_rate(self) -> None:
         """Give the optimizer the rate of its next step; part of a program."""
-        self._optimizer.learning_rate.assign(self._next())
+        at = tf.minimum(self._optimizer.iterations.value, len(self._values) - 1)
+        self._optimizer.learning_rate.assign(tf.gather(self.table, at))
 
     def next_rate(self) -> float:
         """The learning rate that the next step would have."""
-        return float(self._next())
-
-    def _next(self) -> tf.Tensor:
-        last = self.table.shape[0] - 1
-        return tf.gather(self.table, tf.minimum(self._optimizer.iterations.value, last))
+        # Not by TensorFlow, which on a GPU would compile kernels for these two operations: half a second.
+        return float(self._values[min(int(self._optimizer.iterations.numpy()), len(self._values) - 1)])
 
 
 def table_size(steps: int) -> int:

@@ -40,7 +40,8 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.COMPILE)
     steps = assembly.trainer.steps
     setting, _ = spec.images
-    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps)
+    is_whole = images.x.dtype == "uint8"
+    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
     journal.begin_training(steps, inert, facts_of(spec, assembly, images, split))
     last = train(spec, assembly, split, journal)
     if last is not None:

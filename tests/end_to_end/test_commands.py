@@ -86,7 +86,7 @@ def test_resnet50_learns_real_digits(bench: Bench) -> None:
         (["run", "tiny.toml", "--trials", "0"], "--trials"),
         (["run", "tiny.toml", "--country", "QQ"], "tiny.toml: energy.country: QQ: not in the table of 2023"),
         (["run", "broken.toml"], "broken.toml: space.batch_size[0]: 0"),
-        (["run", "lost.toml"], "lost.toml: data.name: "),
+        (["run", "lost.toml"], "lost.toml: data.path: "),
         (["export", "tiny"], "no study here"),
         (["export", "tiny", "-o", "x.xlsx"], "x.xlsx: the ending tells no format"),
         (["stop", "tiny"], "no study here"),

@@ -40,4 +40,18 @@ def begins_twice(trial: Trial) -> float:
     return 0.5
 
 
+GIVEN: dict[str, Any] = {}
+"""What the next two functions give, set by a test."""
+
+
+def gives(trial: Trial) -> Any:
+    return GIVEN["result"]
+
+
+def tells(trial: Trial) -> float:
+    trial.end_epoch(0.25)
+    trial.end_epoch(**GIVEN["figures"])
+    return 0.5
+
+
 not_a_function = 3

@@ -4,10 +4,12 @@ import keras
 import keras_cv
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from greenopt.spec import Augmentation
 from greenopt.trial.augment import Equalization, RandAugment, as_function, build_augmentation
+from greenopt.trial.mixing import CutMix, MixUp, beta_shares
 from tests.unit.trial.workbench import fed, prepared, trial_spec
 
 KINDS = ("random", "mixup", "cutmix")
@@ -79,23 +81,69 @@ def test_the_layers_are_those_of_the_design_with_the_studys_numbers() -> None:
     assert (random.num_ops, random.factor[1], tuple(random.value_range)) == (3, 0.25, (0, 255))
 
 
-def test_mixup_blends_two_images_and_their_labels_alike() -> None:
+def mixed(layer: keras.layers.Layer, count: int, height: int, width: int) -> tuple[Any, Any, Any]:
+    """Each image is one number of its own, as is its label: (numbers, images, labels) after mixing."""
     keras.utils.set_random_seed(1)
-    x = tf.reshape(tf.range(8, dtype=tf.float32) * 10, (8, 1, 1, 1)) * tf.ones((8, 4, 4, 3))
-    mixed, labels = as_function(keras_cv.layers.MixUp(alpha=1.0))(x, tf.one_hot(tf.range(8), 8))
-    np.testing.assert_allclose(mixed[:, 0, 0, 0], labels.numpy() @ (np.arange(8) * 10), rtol=1e-5)
-    assert len(set(np.round(labels.numpy().max(axis=1), 4))) > 4  # a share of its own for each image
+    numbers = np.random.default_rng(0).permutation(count).astype(np.float32) * (255 / count)
+    x = tf.constant(numbers).numpy().reshape(-1, 1, 1, 1) * np.ones((1, height, width, 1), np.float32)
+    images, labels = as_function(layer)(tf.constant(x), tf.constant(np.stack([numbers, np.ones(count)], 1), tf.float32))
+    return numbers, images.numpy(), labels.numpy()
 
 
-def test_cutmix_pastes_a_rectangle_of_another_image() -> None:
+@pytest.mark.parametrize("alpha", [0.003, 0.2, 1.0, 8.0])
+@pytest.mark.parametrize(
+    ("layer", "height", "width"), [(MixUp, 2, 3), (CutMix, 32, 32), (CutMix, 9, 40), (CutMix, 1, 5)]
+)
+def test_a_mixed_label_has_the_shares_of_the_pixels(layer: Any, height: int, width: int, alpha: float) -> None:
+    _, images, labels = mixed(layer(alpha=alpha), 2000, height, width)
+    assert np.isfinite(images).all()
+    np.testing.assert_allclose(labels[:, 1], 1, atol=1e-5)
+    np.testing.assert_allclose(labels[:, 0], images.mean(axis=(1, 2, 3)), atol=0.005)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 8.0])
+def test_mixup_draws_a_share_for_each_image_from_the_beta_distribution(alpha: float) -> None:
+    share = beta_shares((40_000,), alpha, alpha).numpy()
+    deviation = np.sqrt(1 / (4 * (2 * alpha + 1)))
+    assert share.mean() == pytest.approx(0.5, abs=4 * deviation / 200)
+    assert share.std() == pytest.approx(deviation, rel=0.02)
+    places = np.array([1e-6, 1e-3, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999])
+    found = np.searchsorted(np.sort(share), places) / len(share)
+    np.testing.assert_allclose(found, scipy.stats.beta(alpha, alpha).cdf(places), atol=1.95 / 200)
+    assert scipy.stats.beta(2, 5).mean() == pytest.approx(beta_shares((40_000,), 2.0, 5.0).numpy().mean(), abs=0.004)
+
+
+def test_mixup_blends_each_image_with_one_other_and_all_of_them_once() -> None:
+    numbers = np.arange(500, dtype=np.float32)
     keras.utils.set_random_seed(1)
-    x = tf.reshape(tf.range(8, dtype=tf.float32) * 10, (8, 1, 1, 1)) * tf.ones((8, 8, 8, 3))
-    mixed, labels = as_function(keras_cv.layers.CutMix(alpha=1.0))(x, tf.one_hot(tf.range(8), 8))
-    values = [set(image.numpy().ravel()) for image in mixed]
-    assert all(len(value) <= 2 for value in values)
-    assert sum(len(value) == 2 for value in values) >= 4
-    for value, label in zip(values, labels.numpy(), strict=True):
-        assert value <= {10.0 * number for number in np.flatnonzero(label > 0)} | {10.0 * np.argmax(label)}
+    x = tf.constant(numbers.reshape(-1, 1, 1, 1))
+    _, share, order = MixUp(alpha=1.0)._mixup(x)
+    assert sorted(order.numpy()) == list(range(500))
+    assert (order.numpy() == np.arange(500)).mean() < 0.02
+    assert len(set(np.round(share.numpy(), 4))) > 450
+
+
+def test_cutmix_pastes_one_rectangle_of_another_image_around_any_place() -> None:
+    count, side = 4000, 16
+    numbers, images, _ = mixed(CutMix(alpha=1.0), count, side, side)
+    pasted = images[..., 0] != numbers.reshape(-1, 1, 1)
+    for image, foreign in zip(images, pasted, strict=True):
+        rows, columns = foreign.any(axis=1), foreign.any(axis=0)
+        assert np.array_equal(foreign, np.outer(rows, columns))
+        assert (np.abs(np.diff(np.r_[0, rows, 0])).sum(), np.abs(np.diff(np.r_[0, columns, 0])).sum()) in (
+            (0, 0),
+            (2, 2),
+        )
+        assert len(np.unique(image[foreign])) <= 1
+    # The definition, image by image: a square of a uniform share of the area, centred anywhere, cut at the edge.
+    random = np.random.default_rng(5)
+    sizes = np.floor(np.sqrt(random.random(200_000)) * side)
+    low = random.integers(0, side, (2, 200_000)) - sizes / 2
+    inside = [(np.arange(side)[:, None] >= one) & (np.arange(side)[:, None] < one + sizes) for one in low]
+    wanted = (inside[0].sum(axis=0) * inside[1].sum(axis=0)).mean() / side**2
+    assert pasted.mean() == pytest.approx(wanted, abs=0.015)
+    middle = pasted.mean(axis=0)
+    assert middle[side // 2, side // 2] > middle[0, 0] > 0.05
 
 
 def test_randaugment_draws_its_operations_for_each_image() -> None:
@@ -166,3 +214,15 @@ def test_no_operation_on_an_image_depends_on_the_other_images(name: str) -> None
     np.testing.assert_array_equal(one, two)
     changed = getattr(layer, name).transform_images(tf.constant(x), drawn)
     assert not np.array_equal(changed, x)
+
+
+@pytest.mark.parametrize("name", RandAugment._AUGMENT_LAYERS)
+def test_every_operation_stays_in_the_range_of_values(name: str) -> None:
+    layer = RandAugment(value_range=(0, 255), num_ops=1, factor=1.0, seed=4)
+    x = tf.constant(np.random.default_rng(0).choice([0, 1, 128, 254, 255], (64, 8, 8, 3)), tf.float32)
+    drawn = layer.get_random_transformation(x, training=True)["transforms"][name]
+    images = getattr(layer, name).transform_images(x, drawn).numpy()
+    assert np.isfinite(images).all()
+    assert images.min() >= -1e-3
+    assert images.max() <= 255 + 1e-3
+    assert images.max() > 100

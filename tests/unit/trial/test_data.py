@@ -119,41 +119,6 @@ def test_resizing_keeps_colours_and_directions(side: int) -> None:
     assert scaled[0].mean() == pytest.approx(x[0].mean(), abs=1)
 
 
-def save(path: Path, **arrays: Any) -> DataSpec:
-    np.savez(path, **arrays)
-    return DataSpec(name=DataSet.NPZ, path=str(path))
-
-
-def test_npz_images_may_be_gray_or_coloured_whole_or_fractional(tmp_path: Path) -> None:
-    y = np.array([0, 1, 2, 0])
-    gray = load_images(save(tmp_path / "gray.npz", x=np.full((4, 5, 6), 7, np.uint8), y=y))
-    assert gray.x.shape == (4, 5, 6, 3)
-    assert (gray.x == 7).all()
-    assert gray.classes == 3
-    fractional = load_images(save(tmp_path / "f.npz", x=np.full((4, 5, 6, 1), 7.25), y=y[:, None]))
-    assert (fractional.x.dtype, fractional.x.shape) == (np.float32, (4, 5, 6, 3))
-    assert (fractional.x == 7.25).all()
-
-
-@pytest.mark.parametrize(
-    ("arrays", "error", "text"),
-    [
-        ({"x": np.zeros((3, 2, 2, 3), np.uint8)}, DataMissingError, "has no array"),
-        ({"x": np.zeros((3, 2, 2, 4), np.uint8), "y": [0, 1, 0]}, WrongSettingError, r"x has shape \(3, 2, 2, 4\)"),
-        ({"x": np.zeros((3, 2, 2, 3), np.uint8), "y": [0, 1]}, WrongSettingError, "3 images and 2 labels"),
-        ({"x": np.zeros((3, 2, 2, 3), np.uint8), "y": [0, 2, 0]}, WrongSettingError, "labels are 0 to k - 1"),
-        ({"x": np.zeros((3, 2, 2, 3), np.uint8), "y": [0.5, 1, 0]}, WrongSettingError, "labels are whole numbers"),
-        ({"x": np.full((3, 2, 2, 3), 300.0), "y": [0, 1, 0]}, WrongSettingError, r"outside 0\.\.255"),
-        ({"x": np.zeros((3, 2, 2, 3), np.uint8), "y": [0, 0, 0]}, WrongSettingError, "at least two"),
-    ],
-)
-def test_npz_files_that_cannot_be_used_say_why(
-    tmp_path: Path, arrays: dict[str, Any], error: type[Exception], text: str
-) -> None:
-    with pytest.raises(error, match=text):
-        load_images(save(tmp_path / "bad.npz", **arrays))
-
-
 def archive_bytes(archive: data_files.Archive, images: int) -> tuple[bytes, np.ndarray, list[int]]:
     """An archive of the published form: rows hold the red plane, then green, then blue."""
     random = np.random.default_rng(0)

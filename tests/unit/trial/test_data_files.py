@@ -99,7 +99,7 @@ def test_npz_files_are_checked_without_being_loaded(tmp_path: Path) -> None:
     assert "is not an .npz file" in problem("text.npz")
     np.savez(tmp_path / "half.npz", x=np.zeros(1))
     assert "has no array y" in problem("half.npz")
-    np.savez(tmp_path / "whole.npz", x=np.zeros(1), y=np.zeros(1))
+    np.savez(tmp_path / "whole.npz", x=np.full((2, 4, 4), 99, np.uint8), y=np.arange(2))
     assert problem("whole.npz") == ""
 
 

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.loop import Trainer, steps_per_epoch
@@ -28,7 +29,7 @@ def test_warming_up_puts_every_variable_back_and_changes_no_result(setting: dict
     training = {"model": "tests.unit.trial.nested:build"}
     warm, _, split = prepared(trial_spec(training=training, **setting))
     before = state(warm.trainer)
-    warm.trainer.warm_up()
+    warm.trainer.warm_up(rehearsals=2)
     after = state(warm.trainer)
     assert len(before) == len(after)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
@@ -48,6 +49,32 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
     trainer.train_epoch(1)
     trainer.evaluate(split.validation)
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
+
+
+def test_on_a_gpu_the_first_epoch_runs_no_operation_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow compiles an operation's kernel when it first runs on a GPU, half a second for each."""
+    assembly, _, split = prepared(trial_spec(lr_schedule="cosine"))
+    trainer, run, keys = assembly.trainer, [], ("T", "dtype", "SrcT", "DstT", "Tindices", "Tparams")
+
+    def recorded(kind: str, inputs: Any, attributes: Any, outputs: Any, op_name: Any = None, graph: Any = None) -> None:
+        if graph is None:
+            named = dict(zip(attributes[::2], attributes[1::2], strict=True))
+            run.append((kind, *(named[key] for key in keys if key in named)))
+
+    original = tf.config.list_logical_devices
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.config, "list_logical_devices", lambda kind=None: original("CPU" if kind == "GPU" else kind))
+        op_callbacks.add_op_callback(recorded)
+        try:
+            trainer.warm_up()
+            before, run[:] = set(run), []
+            trainer.train_epoch(1)
+            trainer.evaluate(split.validation)
+            trainer.learning_rate()
+        finally:
+            op_callbacks.remove_op_callback(recorded)
+    assert len(set(run)) > 5
+    assert set(run) - before == set()
 
 
 @pytest.mark.parametrize("block_images", [32, 96, 10_000])

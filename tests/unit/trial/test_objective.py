@@ -1,7 +1,11 @@
 """Training by a function of the user's: the same phases, epochs and records."""
 
 import sys
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 
 from greenopt.events import Event, FailReason, Outcome, Phase
@@ -9,6 +13,7 @@ from greenopt.spec import EnergySpec, TrainingSpec, TrialSpec
 from greenopt.trial.failures import failure_of
 from greenopt.trial.journal import Journal
 from greenopt.trial.objective import run_objective
+from tests.unit.trial import objectives
 from tests.unit.trial.workbench import FakeMeter, Told
 
 
@@ -81,6 +86,93 @@ def test_a_wrong_function_is_a_wrong_setting(name: str, message: str) -> None:
     ended = run(name).ended
     assert ended.reason == FailReason.WRONG_SETTING
     assert message in ended.message
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (87.5, "accuracy 87.5: give a fraction 0..1, 0.875"),
+        (100, "accuracy 100: give a fraction 0..1, 1"),
+        (1.0001, "accuracy 1.0001: give a fraction 0..1"),
+        (-0.2, "accuracy -0.2: it is below 0; give a fraction 0..1"),
+        (-31, "accuracy -31: give a fraction 0..1"),
+        (5000.0, "accuracy 5000: give a fraction 0..1"),
+        (float("inf"), "accuracy inf: give a fraction 0..1"),
+        (float("-inf"), "accuracy -inf: give a fraction 0..1"),
+        (np.float32(87.5), "accuracy 87.5: give a fraction 0..1, 0.875"),
+        (np.array(87.5), "accuracy 87.5: give a fraction 0..1, 0.875"),
+        ("0.9", "accuracy '0.9': give one number"),
+        (b"0.9", "accuracy b'0.9': give one number"),
+        ("87.5 %", "accuracy '87.5 %': give one number"),
+        (True, "accuracy True: give one number"),
+        (np.True_, "accuracy np.True_: give one number"),
+        (0.5 + 0j, "accuracy (0.5+0j): give one number"),
+        (np.array([0.5, 0.6]), "accuracy array([0.5, 0.6]): give one number"),
+        ((0.5, 1.2), "accuracy (0.5, 1.2): give one number"),
+        ([0.5], "accuracy [0.5]: give one number"),
+        (10**400, "give one number"),
+        (None, "returned None; wanted is the validation accuracy, a number 0..1"),
+        ({"accuracy": None}, "returned None; wanted is the validation accuracy"),
+        ({}, "returned an empty mapping; known: accuracy, test_accuracy"),
+        ({"accuracy": 0.5, "test_accuracy": 90}, "test_accuracy 90: give a fraction 0..1, 0.9"),
+        ({"accuracy": 0.5, "test_accuracy": "none"}, "test_accuracy 'none': give one number"),
+        ({"accuracy": 0.5, "energy_wh": 3}, "returned accuracy, energy_wh; known: accuracy, test_accuracy. greenopt"),
+        ({"test_accuracy": 0.5}, "returned test_accuracy; known: accuracy"),
+    ],
+    ids=lambda value: None if isinstance(value, str) and len(value) > 6 else repr(value),
+)
+def test_what_is_no_accuracy_fails_the_trial_with_the_cure_and_leaves_no_value(
+    monkeypatch: pytest.MonkeyPatch, given: Any, message: str
+) -> None:
+    monkeypatch.setitem(objectives.GIVEN, "result", given)
+    told = run("gives")
+    assert (told.ended.outcome, told.ended.reason) == (Outcome.FAILED, FailReason.WRONG_SETTING)
+    assert message in told.ended.message
+    assert "study.objective: tests.unit.trial.objectives:gives" in told.ended.message
+    assert (told.ended.accuracy, told.ended.test_accuracy, told.epochs) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    "given", [0, 1, 0.0, 1.0, 0.25, np.float16(0.25), np.array(0.25), Fraction(1, 4), Decimal("0.25")], ids=repr
+)
+def test_any_number_of_0_to_1_is_an_accuracy(monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
+    monkeypatch.setitem(objectives.GIVEN, "result", {"accuracy": given, "test_accuracy": None})
+    told = run("gives")
+    assert told.ended.outcome is Outcome.COMPLETED
+    assert type(told.ended.accuracy) is float
+    assert told.ended.accuracy == float(given)
+    assert told.ended.test_accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ({"accuracy": 50}, "Trial.end_epoch: accuracy 50: give a fraction 0..1, 0.5"),
+        ({"train_accuracy": 50.0}, "Trial.end_epoch: train_accuracy 50: give a fraction 0..1, 0.5"),
+        ({"accuracy": -0.1}, "Trial.end_epoch: accuracy -0.1: it is below 0"),
+        ({"accuracy": "high"}, "Trial.end_epoch: accuracy 'high': give one number"),
+        ({"loss": "low"}, "Trial.end_epoch: loss 'low': give one number"),
+        ({"validation_loss": [1.0, 2.0]}, "Trial.end_epoch: validation_loss [1.0, 2.0]: give one number"),
+        ({"lr": -0.1}, "Trial.end_epoch: lr -0.1: a learning rate is at least 0"),
+        ({"lr": "fast"}, "Trial.end_epoch: lr 'fast': give one number"),
+    ],
+    ids=repr,
+)
+def test_an_epochs_figures_are_checked_where_they_are_told(
+    monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setitem(objectives.GIVEN, "figures", figures)
+    told = run("tells", epochs=2)
+    assert told.ended.reason == FailReason.WRONG_SETTING
+    assert message in told.ended.message
+    assert [epoch.val_accuracy for epoch in told.epochs] == [0.25]
+
+
+def test_an_epochs_losses_may_be_infinite_and_are_recorded_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"loss": float("inf"), "accuracy": np.float32(0.5), "lr": np.float64("nan")}
+    monkeypatch.setitem(objectives.GIVEN, "figures", figures)
+    last = run("tells", epochs=2).epochs[-1]
+    assert (last.loss, last.val_accuracy, last.lr) == (None, 0.5, None)
 
 
 def test_training_begins_once() -> None:

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from greenopt.spec import LrSchedule
 from greenopt.trial.optimizer import Rates, build_optimizer, build_schedule
 from tests.unit.trial.workbench import prepared, trial_spec
 
@@ -39,6 +40,50 @@ def test_polynomial_over_the_whole_training_ends_at_the_end_rate() -> None:
     training = {"epochs": 10, "decay_steps": "total", "polynomial_end_lr": 0.002, "polynomial_power": 2.0}
     found = rates([0, 250, 500, 600], training, lr=0.01, lr_schedule="polynomial")
     assert found == pytest.approx([0.01, 0.002 + 0.008 * 0.25, 0.002, 0.002])
+
+
+@pytest.mark.parametrize("lr", [1e-5, 1e-4])
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_polynomial_from_below_its_end_rate_stays_where_it_starts(lr: float, power: float) -> None:
+    training = {"epochs": 10, "polynomial_end_lr": 1e-4, "polynomial_power": power}
+    assert rates([0, 1, 250, 499, 500, 600], training, lr=lr, lr_schedule="polynomial") == pytest.approx([lr] * 6)
+
+
+@pytest.mark.parametrize("lr_schedule", list(LrSchedule))
+@pytest.mark.parametrize("decay_steps", ["total", 30, 1000])
+@pytest.mark.parametrize("lr", [0.5, 1e-3, 1e-5])
+def test_no_schedule_rises_or_falls_below_its_end(lr_schedule: str, decay_steps: Any, lr: float) -> None:
+    training = {"epochs": 3, "decay_steps": decay_steps, "cosine_alpha": 0.1, "polynomial_end_lr": 1e-4}
+    spec = trial_spec(training=training, lr_schedule=lr_schedule, lr=lr)
+    optimizer, schedule = build_optimizer(spec.setting, spec.training), build_schedule(spec.setting, spec.training, 50)
+    table = Rates(optimizer, schedule, 150).table.numpy()[:151]
+    assert table[0] == pytest.approx(lr)
+    assert (np.diff(table) <= 1e-9 * lr).all()
+    assert table.min() >= {"cosine": 0.1 * lr, "polynomial": min(lr, 1e-4)}.get(lr_schedule, 0.0) * (1 - 1e-6)
+
+
+def test_the_rates_of_the_first_step_of_the_last_and_after_it() -> None:
+    """Of 500 steps: a schedule over the whole training is a step before its end in the last one."""
+    training = {"epochs": 10, "cosine_alpha": 0.1, "polynomial_end_lr": 0.002}
+    cosine = 0.001 + 0.009 * (1 + math.cos(math.pi * 499 / 500)) / 2
+    wanted = {
+        "constant": [0.01, 0.01, 0.01],
+        "exponential": [0.01, 0.01 * 0.96**9, 0.01 * 0.96**10],
+        "polynomial": [0.01, 0.002 + 0.008 / 500, 0.002],
+        "cosine": [0.01, cosine, 0.001],
+    }
+    for name, expected in wanted.items():
+        assert rates([0, 499, 500], training, lr=0.01, lr_schedule=name) == pytest.approx(expected, rel=1e-5)
+
+
+def test_adamw_decays_every_weight_by_rate_and_decay_as_keras_does() -> None:
+    spec = trial_spec(optimizer="AdamW", lr=0.1, training={"weight_decay": 0.5})
+    optimizer = build_optimizer(spec.setting, spec.training)
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 3))
+    optimizer.build(layer.trainable_variables)
+    optimizer.apply([np.zeros(3, np.float32), np.zeros(3, np.float32)])
+    np.testing.assert_allclose(layer.gamma.numpy(), 1 - 0.1 * 0.5, rtol=1e-6)
 
 
 def test_the_papers_thousand_steps_leave_cosine_at_zero_and_polynomial_at_its_end_afterwards() -> None:

@@ -1,8 +1,10 @@
 """Every value of every parameter through a whole trial; what each value does in detail is tested beside its module."""
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -28,8 +30,8 @@ VALUES: dict[str, dict[Any, dict[str, Any]]] = {
     "augmentation": {
         Augmentation.NONE: {"augmentation": None},
         Augmentation.RANDOM: {"augmentation": "greenopt.RandAugment"},
-        Augmentation.MIXUP: {"augmentation": "keras_cv.MixUp"},
-        Augmentation.CUTMIX: {"augmentation": "keras_cv.CutMix"},
+        Augmentation.MIXUP: {"augmentation": "greenopt.MixUp"},
+        Augmentation.CUTMIX: {"augmentation": "greenopt.CutMix"},
     },
     "precision": {
         Precision.FLOAT16: {"image_dtype": "float16", "policy": "float32"},
@@ -105,6 +107,24 @@ def test_a_value_changes_the_training_exactly_where_it_is_not_inert(parameter: s
     said = inert_parameters(spec.setting, spec.training, 5)
     same = told(**{parameter: value}).epochs[0].loss == told().epochs[0].loss
     assert same == (parameter in said), said
+
+
+def test_a_polynomial_schedule_from_below_its_end_rate_is_the_constant_one() -> None:
+    found, constant = (run(trial_spec(lr=5e-5, lr_schedule=name)) for name in ("polynomial", "constant"))
+    assert found.epochs[0].loss == constant.epochs[0].loss
+    assert found.epochs[0].lr == pytest.approx(5e-5)
+    assert found.inert == {
+        "lr_schedule": "the learning rate starts at or below its end value of 0.0001 and stays there"
+    }
+
+
+def test_float16_rounds_pixels_between_whole_numbers(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((60, 16, 16, 3))
+    np.savez(tmp_path / "fractions.npz", x=pixels, y=np.arange(60) % 2)
+    data = {"name": "npz", "path": str(tmp_path / "fractions.npz")}
+    exact, rounded = (run(trial_spec(data, precision=precision)) for precision in ("float32", "float16"))
+    assert exact.epochs[0].loss != rounded.epochs[0].loss
+    assert "precision" not in rounded.inert
 
 
 @pytest.mark.parametrize("optimizer", [Optimizer.ADAM, Optimizer.ADAMW])
