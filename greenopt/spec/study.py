@@ -175,7 +175,7 @@ class EnergySpec(Table):
 
 
 class Metric(StrEnum):
-    """A figure of a trial that can be an objective; units as in README."""
+    """A figure of a trial that can be an objective; units as in `greenopt/docs/numbers.md`."""
 
     ACCURACY = "accuracy"
     ENERGY_WH = "energy_wh"

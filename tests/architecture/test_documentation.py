@@ -175,6 +175,16 @@ def test_commands_in_sentences_exist_with_their_options(page: Path) -> None:
 
 
 @BY_NAME
+def test_options_in_sentences_exist(page: Path) -> None:
+    known = {
+        name for each in COMMANDS.values() for option in each.params for name in (*option.opts, *option.secondary_opts)
+    }
+    of_scripts = {"--images"}
+    named = {span.split()[0] for span in code_spans(page) if span.startswith("--")}
+    assert named <= known | of_scripts | {"--help"}
+
+
+@BY_NAME
 def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
     for span in code_spans(page):
         first = span.split()[0]

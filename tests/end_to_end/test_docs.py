@@ -13,7 +13,6 @@ def test_in_a_pipe_the_page_is_printed(bench: Bench) -> None:
     done = bench.run("docs", "tutorial")
     assert done.returncode == 0
     assert done.stdout == find_page("tutorial").path.read_text(encoding="utf-8")
-    assert bench.run("docs").stdout == find_page("index").path.read_text(encoding="utf-8")
 
 
 def test_pages_are_listed(bench: Bench) -> None:
@@ -21,19 +20,11 @@ def test_pages_are_listed(bench: Bench) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == [page.name for page in list_pages()]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("tutorail", "docs: 'tutorail': there is no such page; did you mean tutorial?"),
-        ("xyzzy", "docs: 'xyzzy': there is no such page; there are index, tutorial, "),
-    ],
-)
-def test_an_unknown_page_is_one_line(bench: Bench, name: str, said: str) -> None:
-    done = bench.run("docs", name)
+def test_an_unknown_page_is_one_line(bench: Bench) -> None:
+    done = bench.run("docs", "tutorail")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"greenopt: {said}")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == "greenopt: docs: 'tutorail': there is no such page; did you mean tutorial?\n"
 
 
 def test_in_a_terminal_a_viewer_opens_and_q_leaves() -> None:

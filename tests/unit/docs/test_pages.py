@@ -22,3 +22,8 @@ def test_pages_have_titles_and_summaries() -> None:
         assert page.title
         assert page.summary
         assert page.path.is_file()
+
+
+def test_a_name_like_none_gets_all_names() -> None:
+    with pytest.raises(UsageError, match="there are index, tutorial, faq, "):
+        find_page("xyzzy")
