@@ -16,6 +16,7 @@ from greenopt.docs import list_pages
 from greenopt.errors import ExitCode
 from greenopt.events import FailReason
 from greenopt.record import figure_names
+from greenopt.runs import RunFolder
 from greenopt.spec import PARAMETERS, StudySpec
 from scripts.reference_pages import PARTS, UndescribedError, field_docs, regenerated
 from tests.pages import DOCS, PAGES, ROOT, Block, anchors, block, blocks, code_spans, links, prose
@@ -117,6 +118,22 @@ def test_every_recorded_figure_is_explained() -> None:
 def test_every_way_to_fail_is_explained() -> None:
     text = (DOCS / "running.md").read_text(encoding="utf-8")
     assert [str(reason) for reason in FailReason if f"| `{reason}` |" not in text] == []
+
+
+def test_every_file_of_a_run_folder_is_explained() -> None:
+    text = (DOCS / "running.md").read_text(encoding="utf-8")
+    folder = RunFolder(Path("runs/NAME"))
+    paths = [value for _, value in inspect.getmembers(folder) if isinstance(value, Path) and value != folder.path]
+    paths += [folder.events(7), folder.log(7), Path(folder.default_storage)]
+    assert len(paths) > 6
+    names = [path.name if path.parent == folder.path else f"{path.parent.name}/{path.name}" for path in paths]
+    assert [name for name in names if name.removeprefix("NAME/") not in text] == []
+
+
+def test_every_environment_variable_is_explained() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "greenopt").rglob("*.py"))
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(set(re.findall(r"GREENOPT_[A-Z]+", source))) if f"| `{name}` |" not in text] == []
 
 
 def test_every_exit_code_is_explained() -> None:
