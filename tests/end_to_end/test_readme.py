@@ -82,7 +82,7 @@ def test_images_and_a_model_of_ones_own_are_studied(bench: Bench) -> None:
         for number in range(80):
             pixels = random.integers(0, 128, (40, 48, 3), dtype=np.uint8) + np.uint8(127 * label)
             Image.fromarray(pixels).save(folder / f"{number:03d}.jpg")
-    assert printed(block("python", "photos.npz"), bench) == "160 images of 2 classes: cat, dog\n"
+    assert printed(block("python", "photos.npz"), bench) == "160 images of 2 classes: ['cat', 'dog']\n"
     (bench.folder / "mymodel.py").write_text(block("python", "def build("))
     model = re.findall(r"model = .*", block("toml", "mymodel:build"))[0]
     study = block("toml", "photos.npz").replace('model = "ResNet50"', model)
