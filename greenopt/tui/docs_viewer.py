@@ -3,8 +3,6 @@
 Invariant: it reads the pages that ship with the package, and opens nothing else: no network, no other file.
 """
 
-import re
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -12,51 +10,16 @@ from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Markdown, MarkdownViewer, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Footer, Markdown, MarkdownViewer, Static
 
 from greenopt.docs import Page, list_pages
 from greenopt.errors import UsageError
 from greenopt.tui import themes
+from greenopt.tui.page_links import LinkList, page_links
 from greenopt.tui.signs import GREY
 
 NARROW = 100
 """Below so many columns the headings take the whole width."""
-
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^]]+)\]\((?P<target>[^)\s]+)\)")
-_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-
-
-class LinkList(ModalScreen[str | None]):
-    """Links to choose from."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,p,l", "dismiss", "Back", show=False)]
-
-    def __init__(self, title: str, links: Sequence[tuple[str, str, str]]) -> None:
-        """Offer links.
-
-        Args:
-            title: what they are.
-            links: target, text and explanation of each.
-        """
-        super().__init__()
-        self._title, self._links = title, links
-
-    def compose(self) -> ComposeResult:
-        """A list below its title."""
-        with Vertical(classes="dialog"):
-            yield Static(Text.assemble((self._title, "bold"), ("  enter opens, escape goes back", GREY)))
-            options = [
-                Option(Text.assemble((text, "bold"), (f"  {about}" if about else "", GREY)), id=str(number))
-                for number, (_, text, about) in enumerate(self._links)
-            ]
-            yield OptionList(*options, compact=True)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Give the chosen target back."""
-        self.dismiss(self._links[event.option_index][0])
 
 
 class PageView(MarkdownViewer):
@@ -210,9 +173,3 @@ class DocsViewer(App[None]):
     def _jump(self, anchor: str) -> None:
         if not self._viewer.document.goto_anchor(anchor):
             self.notify(f"there is no heading {anchor} on this page", severity="warning", markup=False)
-
-
-def page_links(text: str) -> list[tuple[str, str]]:
-    """Return the links of a page, each once: target and text."""
-    found = {match["target"]: match["text"].replace("`", "") for match in _LINK.finditer(_CODE.sub("", text))}
-    return list(found.items())

@@ -18,7 +18,9 @@ from greenopt.events import FailReason
 from greenopt.record import figure_names
 from greenopt.runs import RunFolder
 from greenopt.spec import PARAMETERS, StudySpec
-from scripts.reference_pages import PARTS, UndescribedError, field_docs, regenerated
+from scripts.reference_pages import PARTS, regenerated
+from scripts.reference_tables import UndescribedError
+from scripts.study_file_reference import field_docs
 from tests.pages import DOCS, PAGES, ROOT, Block, anchors, block, blocks, code_spans, links, prose
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -9,7 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown, OptionList, Tree
 
 from greenopt.docs import find_page
-from greenopt.tui.docs_viewer import DocsViewer, LinkList, page_links
+from greenopt.tui.docs_viewer import DocsViewer
+from greenopt.tui.page_links import LinkList, page_links
 
 SIZES = [(80, 24), (120, 34)]
 
