@@ -17,8 +17,14 @@ UNITS = {"_wh": "Wh", "_w": "W", "_s": "s", "_hz": "Hz", "_bytes": "bytes"}
 """Unit of a key by the end of its name, where its description names none."""
 
 
+INTERNAL = "Set by greenopt"
+"""A description that begins so is of a field that no study file has."""
+
+
 def field_docs(model: type[BaseModel]) -> dict[str, str]:
-    """Return the descriptions of a model's fields, which are the strings below them in its source.
+    """Return the descriptions of a model's keys, which are the strings below its fields in its source.
+
+    Fields that no file has are left out; their description begins with `INTERNAL`.
 
     Raises:
         UndescribedError: a field has none.
@@ -35,7 +41,7 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
         raise UndescribedError(
             f"{model.__name__}.{missing[0]} has no description: write one as a string below the field"
         )
-    return found
+    return {name: text for name, text in found.items() if not text.startswith(INTERNAL)}
 
 
 def keys_table(model: type[BaseModel]) -> str:
@@ -44,6 +50,8 @@ def keys_table(model: type[BaseModel]) -> str:
     properties = model.model_json_schema()
     rows = []
     for name, field in model.model_fields.items():
+        if name not in descriptions:
+            continue
         meaning, unit = _split_unit(name, descriptions[name])
         takes = _takes(properties["properties"][name], properties.get("$defs", {}))
         rows.append((f"`{name}`", f"{takes}; {unit}" if unit else takes, _default(field), meaning))

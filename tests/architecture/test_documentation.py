@@ -20,7 +20,7 @@ from greenopt.runs import RunFolder
 from greenopt.spec import PARAMETERS, StudySpec
 from scripts.reference_pages import PARTS, regenerated
 from scripts.reference_tables import UndescribedError
-from scripts.study_file_reference import field_docs
+from scripts.study_file_reference import field_docs, keys_table
 from tests.pages import DOCS, PAGES, ROOT, Block, anchors, block, blocks, code_spans, links, prose
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ def _tables(model: type[BaseModel]) -> list[tuple[type[BaseModel], str]]:
 def test_every_key_of_a_study_file_stands_in_the_reference() -> None:
     text = (DOCS / "study-file.md").read_text(encoding="utf-8")
     for model, path in [(StudySpec, ""), *_tables(StudySpec)]:
-        names = PARAMETERS if path == "space" else model.model_fields
+        names = PARAMETERS if path == "space" else field_docs(model)
         for name in names:
             assert f"| `{name}` |" in text or f"[`[{name}]`]" in text, f"{path}.{name}"
 
@@ -102,6 +102,20 @@ def test_every_key_of_a_study_file_stands_in_the_reference() -> None:
 def test_a_key_without_description_is_an_error() -> None:
     with pytest.raises(UndescribedError, match=r"Undescribed\.second has no description"):
         field_docs(Undescribed)
+
+
+def test_a_field_that_no_file_has_is_left_out() -> None:
+    assert list(field_docs(WithInternal)) == ["key"]
+    assert "folder" not in keys_table(WithInternal)
+
+
+class WithInternal(BaseModel):
+    """A table with a field that is set when the file is read."""
+
+    key: int = 1
+    """It is described."""
+    folder: str | None = None
+    """Set by greenopt when the file is read."""
 
 
 class Undescribed(BaseModel):
