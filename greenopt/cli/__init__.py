@@ -32,6 +32,7 @@ for _command in (
     "dashboard",
     "export",
     "doctor",
+    "docs",
 ):
     import_module(f"greenopt.cli.{_command}").register(app)
 

@@ -29,8 +29,8 @@ def import_runs(
 ) -> None:
     """Make a study of runs that were trained elsewhere.
 
-    DIR holds a folder a run with parameters.yaml and logs.csv (a row an epoch); or give a CSV or Parquet file of
-    `greenopt export`. What is broken is named and left out.
+    SOURCE is a folder with one folder for each run, which holds parameters.yaml and logs.csv (a row an epoch), or a CSV
+    or Parquet file of `greenopt export`. What is broken is named and left out.
     """
     import re
 

@@ -110,15 +110,25 @@ class Setting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preprocessing: Preprocessing = Preprocessing.NONE
+    """How images (0 to 255) are scaled, by statistics of the training part."""
     augmentation: Augmentation = Augmentation.NONE
+    """Random change of the training images, drawn anew for each image in each epoch."""
     precision: Precision = Precision.FLOAT32
+    """Number format of the images, or of the whole computation; see `training.precision_applies_to`."""
     batch_size: PositiveInt = 32
+    """Images in one optimizer step. Unit: images."""
     partitioning: Partitioning = "60-20-20"
+    """Shares of training, validation and test, which add up to 100. Unit: %."""
     lr: PositiveFloat = 0.01
+    """Learning rate of the first step."""
     lr_schedule: LrSchedule = LrSchedule.CONSTANT
+    """How the learning rate changes over the optimizer's steps."""
     optimizer: Optimizer = Optimizer.SGD
+    """The rule that turns gradients into new weights."""
     optimizer_momentum: Momentum = 0.0
+    """Momentum of SGD and RMSProp."""
     internal: Internal = Internal.NONE
+    """What is done to the computation itself: compilation by XLA, or int8 quantization during or after training."""
 
     @property
     def shares(self) -> Shares:

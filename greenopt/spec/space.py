@@ -48,9 +48,14 @@ class Range(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: int | float
+    """Lower bound, included. It is the baseline's value."""
     high: int | float
+    """Upper bound, included."""
     step: int | float | None = Field(default=None, gt=0)
+    """Distance between two values. Whole numbers have step 1 unless `log` is true; other ranges are continuous unless a
+    step is given."""
     log: bool = False
+    """Whether values are drawn evenly on a logarithmic scale; not together with `step`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

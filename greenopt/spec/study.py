@@ -43,10 +43,18 @@ class DataSpec(Table):
     """
 
     name: DataSet
+    """The data set. CIFAR-100 and CIFAR-10 are looked for where Keras keeps them and downloaded when they are not
+    there."""
     path: str | None = None
+    """The `.npz` file with arrays `x` (images) and `y` (labels); for CIFAR, the archive or its unpacked folder."""
     images: PositiveInt | None = None
+    """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
+    All of them unless given, 10,000 for `synthetic`. Unit: images."""
     classes: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """Number of classes of the `synthetic` images, 100 unless given; the other data sets have their own."""
     image_size: PositiveInt | None = None
+    """Side of the square that images are resized to, bilinear. Unless given, `digits` and `synthetic` have 32, CIFAR
+    its own 32, and `.npz` images stay as they are. Unit: pixels."""
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
@@ -72,26 +80,52 @@ class TrainingSpec(Table):
     """Everything about a training that is the same for all trials of a study."""
 
     epochs: PositiveInt
+    """How many epochs each trial trains. Required, except with `study.objective`, where it is 1 unless given."""
     model: str = "ResNet50"
+    """A model of `keras.applications` with random weights, or a function of your own as `package.module:function`,
+    called with the shape of an image and the number of classes."""
     batchnorm_momentum: Fraction | None = None
+    """Momentum of every BatchNormalization layer; the model's own unless given (Keras: 0.99, which needs hundreds of
+    steps to settle)."""
     decay_steps: PositiveInt | Literal["total"] = "total"
+    """Steps in which the learning rate decays. `"total"` stretches cosine and polynomial over the whole training and
+    has exponential step down once an epoch. Unit: optimizer steps."""
     exponential_decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.96
+    """Factor of each step down of the exponential schedule."""
     polynomial_end_lr: PositiveFloat = 1e-4
+    """Learning rate at the end of the polynomial schedule."""
     polynomial_power: PositiveFloat = 1.0
+    """Power of the polynomial schedule; 1 is a straight line."""
     cosine_alpha: Fraction = 0.0
+    """Learning rate at the end of the cosine schedule, as a share of the first."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+    """Weight decay of AdamW; the other optimizers have none."""
     momentum_as_beta_1: bool = False
+    """Whether Adam and AdamW take `optimizer_momentum` as their `beta_1`; otherwise it has no effect with them."""
     precision_applies_to: ImageMeaning = ImageMeaning.IMAGES
+    """What `float16`, `float32` and `float64` mean: the type of the images, as in the paper, or Keras's policy for the
+    whole computation."""
     mixup_alpha: PositiveFloat = 0.2
+    """Alpha of MixUp's beta distribution."""
     cutmix_alpha: PositiveFloat = 1.0
+    """Alpha of CutMix's beta distribution."""
     random_layers: PositiveInt = 2
+    """Operations that RandAugment applies to each image."""
     random_magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Strength of RandAugment's operations."""
     calibration_images: PositiveInt = 100
+    """Training images by which an int8 conversion finds the ranges of activations. Unit: images."""
     block_images: PositiveInt = 2560
+    """Images that are augmented and trained on in one call to the device; larger blocks need more memory. Unit: images.
+    """
     device_images_bytes: Annotated[int, Field(ge=0)] = 8_000_000_000
+    """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
     evaluation_batch_size: PositiveInt = 128
+    """Batch size of validation and test. Unit: images."""
     keep_model: bool = False
+    """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None
+    """A trial that runs longer is ended and counts as failed (`timeout`). No limit unless given. Unit: s."""
 
     @field_validator("model")
     @classmethod
@@ -117,12 +151,21 @@ class EnergySpec(Table):
     """
 
     sample_hz: Annotated[float, Field(gt=0, le=100)] = 10.0
+    """How often the power of the GPU is read. Unit: Hz."""
     cpu_w_per_core: PositiveFloat = 10.0
+    """Power to assume for each busy CPU core where no energy can be measured; such energies are marked as estimates.
+    Unit: W per core."""
     idle_w: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Idle power of the GPU, in place of the measured one. Unit: W."""
     country: str | None = None
+    """Country whose electricity is used, as an ISO 3166-1 code of two letters, for carbon. Give this or
+    `carbon_g_per_kwh`."""
     carbon_g_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Carbon intensity of the electricity, where it is better known than the country's mean. Unit: g CO2e per kWh."""
     price_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Price of the electricity, for the cost of a trial. Unit: `currency` per kWh."""
     currency: Annotated[str, Field(max_length=10)] = ""
+    """The currency of `price_per_kwh`, as it should be shown, such as `EUR`."""
 
     @model_validator(mode="after")
     def _one_carbon_intensity(self) -> Self:
@@ -132,7 +175,7 @@ class EnergySpec(Table):
 
 
 class Metric(StrEnum):
-    """A figure of a trial that can be an objective; units as in README."""
+    """A figure of a trial that can be an objective; units as in `greenopt/docs/numbers.md`."""
 
     ACCURACY = "accuracy"
     ENERGY_WH = "energy_wh"
@@ -154,6 +197,8 @@ class SamplerSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = "random"
+    """The sampler. Every further key of this table is an argument of Optuna's sampler of that name; see
+    [samplers](#samplers)."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -181,8 +226,11 @@ class Confirms(Table):
     """The trial of another study that a study trains again, and what it was chosen by (or its number)."""
 
     study: str
+    """Name of the study whose trial is trained again."""
     trial: Annotated[int, Field(ge=0)]
+    """Number of that trial."""
     by: str
+    """What it was chosen by: `efficiency`, `accuracy`, `energy`, or its number."""
 
 
 class StudyTable(Table):
@@ -195,18 +243,37 @@ class StudyTable(Table):
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
+    """Name of the study and of its folder `runs/NAME`; the file's name without `.toml` unless given. Letters, digits,
+    `.`, `_` and `-`."""
     description: str = ""
+    """What the study is for, in a line."""
     objective: str | None = None
+    """A function of your own that trains in place of greenopt, as `package.module:function`. `[data]` is then left out,
+    and `[space]` names the function's parameters."""
     trials: PositiveInt
+    """How many trials the study has. Trials that were cut off and run again count once. Unit: trials."""
     seed: Seed = 0
+    """Seed of the sampler; the two seeds below follow it unless given."""
     split_seed: Seed | None = None
+    """Seed of the split into training, validation and test; `seed` unless given."""
     training_seed: Seed | None = None
+    """Seed of initial weights, order of images and augmentation; `seed` unless given."""
     baseline: bool = False
+    """Whether the first value of every parameter runs as the first trial."""
     enqueue: tuple[dict[str, Value], ...] = ()
+    """Settings that run before any that the sampler proposes; a parameter that one leaves out takes the baseline's
+    value."""
     on_duplicate: OnDuplicate = OnDuplicate.RUN
+    """What to do with a setting that the sampler proposes again: `run` it with the same seeds, `replicate` it with
+    another training seed, or `skip` it."""
     stop_after_equal_failures: PositiveInt = 5
+    """The study stops when so many trials in a row fail for the same reason. Unit: trials."""
     energy_budget_wh: PositiveFloat | None = None
+    """No new trial starts once those that ended have used this much, set-up included; running trials end as usual. No
+    limit unless given. Unit: Wh."""
     confirms: Confirms | None = None
+    """Which trial of which study this one trains again. Written by `greenopt confirm`; leave it out of files of your
+    own."""
 
     @field_validator("objective")
     @classmethod
@@ -219,22 +286,27 @@ class StudyTable(Table):
 
 
 class StudySpec(Table):
-    """A whole study file.
-
-    `modules_folder`, absolute, is where modules of `study.objective` and `training.model` are looked for first; it is
-    set when the file is read, to the file's folder where that holds the module.
-    """
+    """A whole study file. `modules_folder` is absolute, and set where the study file's folder holds its module."""
 
     study: StudyTable
+    """Size of the study, and how it is run."""
     objectives: dict[Metric, Direction] = Field(
         default={Metric.ACCURACY: Direction.MAXIMIZE, Metric.ENERGY_WH: Direction.MINIMIZE}, min_length=1
     )
+    """What is optimised and in which direction; one or more of the metrics below. Accuracy up and energy down unless
+    given."""
     sampler: SamplerSpec = SamplerSpec()
+    """Which sampler proposes the settings, and its arguments."""
     data: DataSpec | None = None
+    """The images. Required, except with `study.objective`."""
     training: TrainingSpec
+    """Everything about a training that is the same for all trials."""
     energy: EnergySpec = EnergySpec()
+    """How energy is measured, and what it means in carbon and money."""
     space: SearchSpace
+    """The search space: for each parameter a list of values, one fixed value, or a range."""
     modules_folder: str | None = None
+    """Set by greenopt when the file is read: folder in which modules are looked for first."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,21 +1,17 @@
-"""README's examples, taken from README and run as they stand there."""
+"""The examples of README and the pages, taken from there and run as they stand there."""
 
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.end_to_end.conftest import ROOT, Bench
+from tests.end_to_end.conftest import Bench
+from tests.pages import block
 
 pytestmark = pytest.mark.end_to_end
-
-
-def block(language: str, holding: str) -> str:
-    """The one code block of a language that holds a text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (found,) = [text for text in blocks if holding in text]
-    return str(found)
 
 
 def printed(code: str, bench: Bench) -> str:
@@ -75,3 +71,38 @@ def test_the_callback(bench: Bench) -> None:
     )
     assert len(epochs) == 3
     assert sum(epochs) == pytest.approx(total, rel=1e-9)
+
+
+def test_images_and_a_model_of_ones_own_are_studied(bench: Bench) -> None:
+    """The tutorial's two examples together; fewer trials and epochs, since they are trained."""
+    random = np.random.default_rng(22)
+    for label, name in enumerate(("cat", "dog")):
+        folder = bench.folder / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(80):
+            pixels = random.integers(0, 128, (40, 48, 3), dtype=np.uint8) + np.uint8(127 * label)
+            Image.fromarray(pixels).save(folder / f"{number:03d}.jpg")
+    assert printed(block("python", "photos.npz"), bench) == "160 images of 2 classes: ['cat', 'dog']\n"
+    (bench.folder / "mymodel.py").write_text(block("python", "def build("))
+    model = re.findall(r"model = .*", block("toml", "mymodel:build"))[0]
+    study = block("toml", "photos.npz").replace('model = "ResNet50"', model)
+    study = study.replace("trials = 8", "trials = 2").replace("epochs = 10", "epochs = 2")
+    (bench.folder / "photos.toml").write_text(study)
+    assert "2 trials" in bench.run("run", "photos.toml", "--dry-run").stdout
+    done = bench.run("run", "photos.toml", "--plain", timeout_s=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = bench.rows("photos")
+    assert [row["state"] for row in rows] == ["complete"] * 2
+    assert all(0 <= row["accuracy"] <= 1 and row["energy_wh"] > 0 for row in rows)
+
+
+def test_a_score_of_ones_own_stands_for_accuracy(bench: Bench) -> None:
+    (bench.folder / "score.py").write_text(block("python", "f1_score"))
+    (bench.folder / "score.toml").write_text(
+        '[study]\ntrials = 1\nobjective = "score:train"\n[space]\nc = [1.0]\n' + block("toml", 'total_wh = "minimize"')
+    )
+    done = bench.run("run", "score.toml", "--plain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = bench.rows("score")
+    assert 0.8 < row["accuracy"] <= 1
+    assert row["total_wh"] > row["energy_wh"] > 0
