@@ -40,8 +40,10 @@ class EnergyReading(_Record):
         energy_wh: gross energy in Wh; None where it was not measured, and then `reason` says why. Never 0 for that.
         source: how `energy_wh` was obtained; None exactly where `energy_wh` is.
         seconds: length of the window in s.
-        uncertainty_wh: half-width in Wh of the interval that holds the true energy as far as resolution, sampling and
-            gaps go; the sensor's own calibration (about 5 % between boards) is not in it.
+        uncertainty_wh: half-width in Wh of the interval around `energy_wh` that is made to hold, 19 times in 20, what
+            a perfect counter of this board would show: resolution, sampling, gaps, faults, and a power sensor up to 5 %
+            off the counter. What the counter itself is off a wall meter (about 5 % between boards) is not in it. None
+            where nothing bounds it.
         coverage: share of the window, 0..1, that readings span without a gap; None where that is not known.
         counter_wh: the driver's energy counter over the window, in Wh, where there is one.
         integral_wh: the integral of sampled power over the window, in Wh, where there is one.

@@ -26,6 +26,19 @@ class Bounds(NamedTuple):
         """Whether a number lies inside."""
         return self.low <= value <= self.high
 
+    def moved(self, by: float) -> "Bounds":
+        """Both ends moved the same way."""
+        return Bounds(self.low + by, self.high + by)
+
+    def hull_with(self, other: "Bounds") -> "Bounds":
+        """The shortest interval that holds both."""
+        return Bounds(min(self.low, other.low), max(self.high, other.high))
+
+    @property
+    def width(self) -> float:
+        """Distance between the ends."""
+        return self.high - self.low
+
     @property
     def middle(self) -> float:
         """The number halfway between the ends."""

@@ -238,8 +238,14 @@ class _Kept:
         self._source = source
         self.name, self.kind, self.power_limit_w = source.name, source.kind, source.power_limit_w
         self.counter_tick_s, self.power_lag_s = source.counter_tick_s, source.power_lag_s
-        self.energy_j, self.power_w = source.energy_j, source.power_w
+        self.energy_j = source.energy_j
         self.vitals, self.flags = source.vitals, source.flags
+
+    def power_w(self) -> float | None:
+        """The source's power in W; how far it looks back may change with it."""
+        power_w = self._source.power_w()
+        self.power_lag_s = self._source.power_lag_s
+        return power_w
 
     def close(self) -> None:
         """Whoever opened the source closes it."""

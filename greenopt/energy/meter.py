@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -103,7 +103,7 @@ class EnergyMeter:
         self._clock, self._sync, self._on_sample = clock, sync, on_sample
         self._period_s = 1 / sample_hz
         self._limits = Limits(
-            power_limit_w=source.power_limit_w,
+            power_limit_w=source.power_limit_w or None,  # a limit of 0 is one that the board does not know
             lag_s=source.power_lag_s,
             max_gap_s=max(_MAX_GAP_PERIODS * self._period_s, _MIN_GAP_S),
         )
@@ -192,7 +192,7 @@ class EnergyMeter:
             now_s,
             counter_read=counter_due,
             changed=self._ledger.changes > before,
-            tick_s=self._ledger.tick_s,
+            tick_s=self._ledger.known_tick_s,
             has_power=mark.trace.power_w is not None,
         )
         self._report(mark)
@@ -213,6 +213,9 @@ class EnergyMeter:
             if self._ledger is None:
                 may_rest = self.source.kind is EnergySource.ESTIMATE
                 self._ledger = Ledger(self._limits, self.source.counter_tick_s, now_s, may_rest=may_rest)
+            if self.source.power_lag_s > self._limits.lag_s:  # a sensor that failed gave way to a slower one
+                self._limits = replace(self._limits, lag_s=self.source.power_lag_s)
+                self._ledger.see_farther_back(self._limits.lag_s)
             if power_w is not None or energy_j is not None or is_boundary:
                 self._ledger.add_power(now_s, power_w)
             if energy_j is not None:

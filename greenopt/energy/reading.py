@@ -7,17 +7,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from greenopt.energy.interval import Evidence
 from greenopt.energy.ledger import J_PER_WH, Mark
-from greenopt.energy.trace import Limits, doubt_j
+from greenopt.energy.trace import Limits
 from greenopt.events import EnergyReading, EnergySource
 
 LOW_COVERAGE = 0.95
 """Below this share of the window spanned by readings, the reading is flagged."""
 
-DISAGREEMENT = 0.05
-"""Counter and integral differ by more than this share, beyond what a tick and gaps explain: flagged."""
-
 _MOSTLY = 0.5
+_NOTABLE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +132,11 @@ def _coverage(start: Mark, end: Mark) -> float:
 
 
 def _uncertainty_wh(start: Mark, end: Mark, scale: Scale) -> float | None:
-    """The smallest of three bounds; None for an estimate, whose error is that of an assumption and unknown.
-
-    What the curve may be wrong by at both edges; what the integral in between may be; and, where the counter was read
-    at both edges, its own difference, which may miss up to a tick x power at either.
-    """
+    """Half-width in Wh; None where nothing bounds it, and for an estimate, whose error is that of an assumption."""
     if scale.kind is EnergySource.ESTIMATE:
         return None
-    edges_j = start.doubt_j + end.doubt_j + end.broken_doubt_j - start.broken_doubt_j
-    path_j = math.inf
-    if _has_power(start, end):
-        path_j = abs(end.correction_j - start.correction_j) + doubt_j(start.trace, end.trace, scale.limits)
-    half_width_j = min(edges_j, path_j, _counter_doubt_j(start, end, scale))
+    half_width_j = Evidence(start, end, scale.limits, scale.tick_s).half_width_j()
     return half_width_j / J_PER_WH if math.isfinite(half_width_j) else None
-
-
-def _counter_doubt_j(start: Mark, end: Mark, scale: Scale) -> float:
-    counter_wh = _counter_wh(start, end)
-    if counter_wh is None or not _has_power(start, end):
-        return math.inf
-    excess_j = (end.energy_wh - start.energy_wh - counter_wh) * J_PER_WH
-    peak_w = max(start.trace.peak_w, end.trace.peak_w, counter_wh * J_PER_WH / (end.t_s - start.t_s))
-    return abs(excess_j) + peak_w * scale.tick_s
 
 
 def _counter_wh(start: Mark, end: Mark) -> float | None:
@@ -175,16 +157,12 @@ def _flags(start: Mark, end: Mark, scale: Scale) -> tuple[str, ...]:
         "low_coverage": 0 < _coverage(start, end) < LOW_COVERAGE,
         "reset": end.resets > start.resets,
         "stuck_counter": end.sticks > start.sticks,
-        "disagreement": _disagrees(start, end, scale),
+        "disagreement": Evidence(start, end, scale.limits, scale.tick_s).disagrees(),
+        "implausible_power": end.trace.rejected > start.trace.rejected,
+        "frozen_power": end.trace.frozen_j > start.trace.frozen_j,
+        "implausible_counter": end.refused > start.refused,
+        "above_limit": end.trace.excesses > start.trace.excesses and end.ticks == 0,
+        "held_back": max(start.held_back_wh, end.held_back_wh) > _NOTABLE * (end.energy_wh - start.energy_wh),
         "short": _has_power(start, end) and end.t_s - start.t_s < scale.limits.lag_s,
     }
     return (*(word for word, holds in found.items() if holds), *end.flags)
-
-
-def _disagrees(start: Mark, end: Mark, scale: Scale) -> bool:
-    counter_wh, integral_wh = _counter_wh(start, end), _integral_wh(start, end)
-    if counter_wh is None or integral_wh is None:
-        return False
-    peak_w = max(start.trace.peak_w, end.trace.peak_w, counter_wh * J_PER_WH / (end.t_s - start.t_s))
-    explained_wh = (peak_w * scale.tick_s + end.trace.gap_j - start.trace.gap_j) / J_PER_WH
-    return abs(counter_wh - integral_wh) > DISAGREEMENT * counter_wh + explained_wh

@@ -1,10 +1,12 @@
 """A stand-in for the module pynvml over boards of known power, with a virtual clock and scripted faults.
 
 The sensors behave as measured: the energy counter changes every 100 ms, instant power every 100 ms and averages over
-25 ms, PowerUsage over 25 ms or one second. Values come in millijoules and milliwatts.
+25 ms, PowerUsage over 25 ms or one second. The sensor keeps its own time, whatever the counter's tick is. Values come
+in millijoules and milliwatts.
 """
 
 import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -42,7 +44,11 @@ class NVMLError(Exception):
 
 @dataclass
 class Board:
-    """One GPU. Spans are (from, to) in s; a reading inside one fails, a counter inside `stuck` stands still."""
+    """One GPU.
+
+    Spans are (from, to) in s; a reading inside one fails, a counter inside `stuck` and a power inside `frozen` stand
+    still. `garble_power` and `garble_counter` take the instant and the right value in W or J and return what is read.
+    """
 
     uuid: str = "GPU-aaaa1111-0000-0000-0000-000000000000"
     waveform: Waveform = field(default_factory=lambda: Constant(300.0))
@@ -62,6 +68,12 @@ class Board:
     stuck: Spans = field(default_factory=list)
     catches_up: bool = False
     power_factor: float = 1.0
+    power_tick_s: float = 0.1
+    power_phase_s: float | None = None
+    power_noise: float = 0.0
+    frozen: Spans = field(default_factory=list)
+    garble_power: Callable[[float, float], float] | None = None
+    garble_counter: Callable[[float, float], float] | None = None
     utilisation_percent: int = 0
     mig: bool = False
     processes: list[tuple[int, int | None]] = field(default_factory=list)
@@ -84,8 +96,12 @@ class Board:
         return self.counter_start_j + counted_j
 
     def power_w(self, t_s: float, average_s: float) -> float:
-        tick_s = self.latest_tick_s(t_s)
-        return self.power_factor * mean_power_w(self.waveform, tick_s - average_s, tick_s)
+        t_s = min([start_s for start_s, end_s in self.frozen if start_s <= t_s < end_s], default=t_s)
+        phase_s = self.tick_phase_s if self.power_phase_s is None else self.power_phase_s
+        tick = math.floor((t_s - phase_s) / self.power_tick_s + 1e-9)
+        tick_s = tick * self.power_tick_s + phase_s
+        noise = self.power_noise * random.Random(tick).gauss(0.0, 1.0) if self.power_noise else 0.0
+        return self.power_factor * (1 + noise) * mean_power_w(self.waveform, tick_s - average_s, tick_s)
 
     def is_power_lost(self, t_s: float) -> bool:
         return self.power_lost(t_s) if callable(self.power_lost) else is_inside(self.power_lost, t_s)
@@ -174,7 +190,8 @@ class FakePynvml:
             self.clock.advance(board.counter_cost_s)
         if is_inside(board.counter_lost, now_s):
             raise NVMLError(self.NVML_ERROR_UNKNOWN)
-        return math.floor(board.counter_j(now_s) * 1000)
+        counted_j = board.counter_j(now_s)
+        return math.floor((board.garble_counter(now_s, counted_j) if board.garble_counter else counted_j) * 1000)
 
     def nvmlDeviceGetPowerUsage(self, board: Board) -> int:  # noqa: N802
         if not board.has_usage:
@@ -198,7 +215,10 @@ class FakePynvml:
         board.power_reads += 1
         if board.is_power_lost(self.clock()):
             raise NVMLError(self.NVML_ERROR_UNKNOWN)
-        return round(board.power_w(self.clock(), average_s) * 1000)
+        power_w = board.power_w(self.clock(), average_s)
+        if board.garble_power is not None:
+            power_w = board.garble_power(self.clock(), power_w)
+        return round(power_w * 1000) if math.isfinite(power_w) else power_w  # type: ignore[return-value]
 
 
 def as_module(fake: FakePynvml) -> Any:

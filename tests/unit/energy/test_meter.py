@@ -12,7 +12,7 @@ from greenopt.energy import EnergyMeter, PowerSample, ReadError, Vitals
 from greenopt.events import EnergySource
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board
-from tests.unit.energy.waveforms import Constant, Square
+from tests.unit.energy.waveforms import Constant, Square, Steps
 
 
 class Steady:
@@ -165,10 +165,18 @@ def test_a_vgpu_without_counter_is_metered_by_power() -> None:
     assert reading.average_power_w == pytest.approx(300, rel=0.01)
 
 
-def test_short_windows_are_marked_and_their_doubt_grows_with_the_limit() -> None:
-    reading = Bench(Board()).reading(3.0, 3.05)
-    assert "short" in reading.flags
-    assert (reading.uncertainty_wh or 0) * 3600 >= (700 - 300) * 0.05
+def test_short_windows_are_marked_and_their_doubt_grows_with_what_the_load_has_shown() -> None:
+    steady = Bench(Board()).reading(3.0, 3.05)
+    assert "short" in steady.flags
+    assert 0.05 * 300 * 0.05 < (steady.uncertainty_wh or 0) * 3600 < 0.1 * 300 * 0.05
+    lively = Bench(Board(waveform=Steps([(0, 100), (1, 600), (2, 300)]))).reading(4.0, 4.05)
+    assert (lively.uncertainty_wh or 0) * 3600 > 0.9 * (600 - 300) * 0.05
+
+
+def test_an_average_over_a_second_leaves_a_short_window_anything_up_to_the_limit() -> None:
+    board = Board(waveform=Square(100, 500, 0.2), has_counter=False, has_instant=False, usage_average_s=1.0)
+    reading = Bench(board).reading(3.0, 3.05)
+    assert (reading.uncertainty_wh or 0) * 3600 >= 0.99 * (700 - 300) * 0.05
 
 
 def test_the_idle_baseline_makes_net_energy() -> None:

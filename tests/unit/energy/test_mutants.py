@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from greenopt.energy import EnergyMeter, Mark
-from greenopt.energy import ledger as ledger_room
 from greenopt.energy import meter as meter_room
 from greenopt.energy import nvml as nvml_room
 from greenopt.energy import reading as reading_room
 from greenopt.energy import trace as trace_room
 from greenopt.energy.ledger import Ledger
+from greenopt.energy.tick import TickWatch
 from greenopt.energy.trace import PowerIntegral
 from tests.unit.energy.acceptance import CASES
 
@@ -73,7 +73,7 @@ def reset_taken_at_its_word(patch: pytest.MonkeyPatch) -> None:
 
 
 def stuck_counter_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ledger_room, "_STUCK_TICKS", 1e9)
+    patch.setattr(TickWatch, "stall_s", 1e9)
 
 
 def devices_averaged(patch: pytest.MonkeyPatch) -> None:

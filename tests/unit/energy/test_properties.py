@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenopt.energy.ledger import on_grid
+from greenopt.energy.trace import OVERSHOOT
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board, Spans
 from tests.unit.energy.waveforms import Steps
@@ -61,7 +62,7 @@ def test_energy_is_never_negative_never_beyond_the_limit_and_always_adds_up(
             reading = bench.meter.between(start, end)
             assert reading.energy_wh is None or reading.energy_wh > 0
             assert (reading.energy_wh is None) == (reading.reason is not None)
-            most_wh = 1.1 * LIMIT_W * (end.t_s - start.t_s) / 3600
+            most_wh = OVERSHOOT * LIMIT_W * (end.t_s - start.t_s) / 3600
             for figure_wh in (reading.energy_wh, reading.integral_wh, reading.counter_wh):
                 if figure_wh is not None and figure_wh is not reading.counter_wh:
                     assert 0 <= figure_wh <= most_wh + GRID_WH
