@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from greenopt.course import Conduct, StudyEnd
 from greenopt.errors import UsageError
-from greenopt.events import AttemptBegan, Event, FailReason, Outcome, encode, read_events
+from greenopt.events import AttemptBegan, EnergySource, Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
@@ -98,6 +98,7 @@ class Coordinator:
         annotator: Annotator | None = None,
         wait: Callable[[float], None] = time.sleep,
         inputs: Inputs | None = None,
+        metered_by: EnergySource | None = None,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -109,6 +110,7 @@ class Coordinator:
         self._annotator = annotator
         self._wait = wait
         self._inputs = inputs
+        self._metered_by = metered_by
         self._running: dict[int, _Running] = {}
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
@@ -272,7 +274,7 @@ class Coordinator:
     def _finish(self, ended: ProcessEnded) -> None:
         running = self._running.pop(ended.trial)
         summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
-        verdict = judge(summary, self._spec, running.cause, ended)
+        verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
         self._settle(ended.trial, summary, verdict, running.spec)
         self._search.enqueue_retries()
         self._watch_failures(verdict)

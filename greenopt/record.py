@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from greenopt.events import EnergyReading, FailReason, Outcome
+from greenopt.events import EnergyReading, EnergySource, FailReason, Outcome
 from greenopt.execution import ProcessEnded
 from greenopt.spec import Metric, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
@@ -30,7 +30,13 @@ class Verdict:
     ran: bool = True
 
 
-def judge(summary: TrialSummary, study: StudySpec, cause: FailReason | None, process: ProcessEnded | None) -> Verdict:
+def judge(
+    summary: TrialSummary,
+    study: StudySpec,
+    cause: FailReason | None,
+    process: ProcessEnded | None,
+    metered_by: EnergySource | None = None,
+) -> Verdict:
     """Decide how a trial ended.
 
     Args:
@@ -38,10 +44,15 @@ def judge(summary: TrialSummary, study: StudySpec, cause: FailReason | None, pro
         study: its objectives must all have been measured.
         cause: why the coordinator ended it, if it did.
         process: how its process ended; None where that is not known.
+        metered_by: source of the energies of a study on the CPU; None where any will do. An estimate does not stand
+            among measured energies.
     """
     ended = summary.ended
     if ended is not None and ended.outcome is Outcome.COMPLETED:
         missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+        if metered_by is not None and metered_by.is_measured and summary.energy.source is EnergySource.ESTIMATE:
+            message = f"its energy is an estimate, and the study's are measured by {metered_by}: was the meter lost?"
+            return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, message)
         if not missing:
             return Verdict(Outcome.COMPLETED)
         why = summary.energy.reason or summary.total.reason or "no reading"

@@ -141,7 +141,16 @@ def conduct(
         exhibit = Exhibit(spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False))
         stack.callback(exhibit.close)
         observers: tuple[Observer, ...] = (course, lines, exhibit)
-        coordinator = Coordinator(spec, search, engine, folder, observers, annotator=exhibit, inputs=study.guard)
+        coordinator = Coordinator(
+            spec,
+            search,
+            engine,
+            folder,
+            observers,
+            annotator=exhibit,
+            inputs=study.guard,
+            metered_by=study.device.energy,
+        )
         _listen(coordinator, console)
         end = coordinator.run()
     print_closing(console, folder, opened, end, coordinator.repeated_failure)

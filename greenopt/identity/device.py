@@ -66,7 +66,9 @@ def device_of_slots(slots: Sequence[Slot]) -> Device:
         return Device(
             DeviceKind.GPU, tuple(sorted({gpu.name for gpu in list_gpus() if gpu.uuid in uuids and gpu.name}))
         )
-    return Device(DeviceKind.CPU, energy=EnergySource.RAPL if RaplDomains.find().cpu else EnergySource.ESTIMATE)
+    return Device(
+        DeviceKind.CPU, energy=EnergySource.RAPL if RaplDomains.find().moving().cpu else EnergySource.ESTIMATE
+    )
 
 
 def device_of_trials(rows: Iterable[Mapping[str, Any]]) -> Device | None:

@@ -35,12 +35,14 @@ class OpenStudy:
         storage: the same, open.
         search: asks and tells.
         guard: watches its code and its data.
+        device: what its trials run on.
     """
 
     url: str
     storage: Storage
     search: Search
     guard: InputGuard
+    device: Device
 
 
 def storage_of(folder: RunFolder, storage: str | None) -> str:
@@ -136,7 +138,7 @@ def open_study(
     search = Search(spec, opened, is_same_data=checked.is_same_data)
     search.note(DEVICE_ATTRIBUTE, checked.device.kept)
     checked.guard.keep_by(lambda inputs: search.note(INPUTS_ATTRIBUTE, inputs.kept))
-    return OpenStudy(checked.url, opened, search, checked.guard)
+    return OpenStudy(checked.url, opened, search, checked.guard, checked.device)
 
 
 def _stored(url: str, folder: RunFolder, name: str) -> StoredStudy | None:

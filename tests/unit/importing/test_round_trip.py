@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_study_comes_back_as_it_was(made: RunFolder, tmp_path: Path, ending: str, knows: bool) -> None:
     before = read_study("made", open_storage(made.storage()))
     target = tmp_path / f"back.{ending}"
-    export_trials("made", made.storage(), target, ending)
+    export_trials(made, None, target, ending)
     imported = read_import(target, "back", before.spec if knows else None)
     assert not imported.skipped
     folder = RunFolder(write_import(imported, tmp_path / "runs"))
