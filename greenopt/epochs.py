@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from greenopt.events import (
     TrialEnded,
     read_events,
 )
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from greenopt.summary import summarise
 

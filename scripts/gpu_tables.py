@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greenopt.wording import MISSING, counted, setting_words, significant
+from greenopt.formatting import MISSING, counted, setting_words, significant
 
 RUN_HEADS = ("run", "GPUs", "trials", "wall s", "trials/h", "Wh", "parts", "outcomes")
 GPU_HEADS = (

@@ -12,6 +12,7 @@ import numpy as np
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Coding, Response
 from greenopt.analysis.trials import analysed_trials
+from greenopt.coordination.verdict import Verdict
 from greenopt.events import (
     EnergyReading,
     EnergySource,
@@ -25,9 +26,8 @@ from greenopt.events import (
     TrialEnded,
     TrialStarted,
 )
-from greenopt.importing import Import, ImportedTrial, write_import
-from greenopt.importing.studies import PAPER_SPACE
-from greenopt.record import Verdict
+from greenopt.exchange import Import, ImportedTrial, write_import
+from greenopt.exchange.studies import PAPER_SPACE
 from greenopt.spec import Setting, StudySpec, Value, inert_parameters
 
 Effects = Mapping[tuple[str, Value], float]

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from greenopt.coordinator import Coordinator, Observer
+from greenopt.coordination.coordinator import Coordinator, Observer
 from greenopt.dashboard import Exhibit
 from greenopt.events import (
     EnergyReading,
@@ -22,7 +22,7 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.execution import ProcessEnded, Slot
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage
 from greenopt.spec import StudySpec, TrialSpec, inert_parameters
 from tests.fakes import FakeEngine

@@ -16,8 +16,8 @@ from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.regression import Regressions
 from greenopt.analysis.results import FOUND, Advice, Coding, Coefficient, Regression, Response, ValueAdvice
 from greenopt.analysis.trials import COMPLETE
+from greenopt.formatting import significant
 from greenopt.spec import Distribution, Range, StudySpec, Value
-from greenopt.wording import significant
 
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""

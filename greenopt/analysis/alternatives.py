@@ -15,7 +15,7 @@ from statsmodels.robust.robust_linear_model import RLM
 from greenopt.analysis.design import Matrix
 from greenopt.analysis.fit import Fit
 from greenopt.analysis.results import FOUND, Alternative, Coefficient
-from greenopt.wording import counted
+from greenopt.formatting import counted
 
 HUBER_BEND = 1.345
 """Residuals beyond this many robust standard deviations lose weight; statsmodels' own default."""

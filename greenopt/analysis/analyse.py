@@ -12,8 +12,8 @@ from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, counts_of, exclusions_of
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.events import EnergySource
+from greenopt.formatting import counted
 from greenopt.spec import StudySpec
-from greenopt.wording import counted
 
 
 def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iterable[Importance] = ()) -> Analysis:

@@ -19,7 +19,7 @@ from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of, left_out_words
 from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
 from greenopt.errors import UsageError
-from greenopt.wording import counted
+from greenopt.formatting import counted
 
 LEVERAGE_OF_ONE = 1 - 1e-9
 EXACT = 1e-12

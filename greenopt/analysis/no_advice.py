@@ -6,8 +6,8 @@ import pandas as pd
 
 from greenopt.analysis.results import Response
 from greenopt.analysis.trials import COMPLETE, FAILED, PRUNED, sample_of
+from greenopt.formatting import counted
 from greenopt.spec import StudySpec
-from greenopt.wording import counted
 
 
 def no_advice(trials: "pd.DataFrame", spec: StudySpec, refused: str, needed: int | None) -> str:

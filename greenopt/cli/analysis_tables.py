@@ -9,7 +9,7 @@ from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Respo
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
-from greenopt.wording import MISSING, energy_words, fraction_words, setting_words, significant
+from greenopt.formatting import MISSING, energy_words, fraction_words, setting_words, significant
 
 LISTED = 8
 UNITS = {

@@ -69,8 +69,8 @@ def analyze(
     from greenopt.analysis.document import document_of
     from greenopt.cli.analysis_tables import print_analysis
     from greenopt.errors import UsageError
-    from greenopt.runs import RunFolder
-    from greenopt.study_analysis import analyse_study
+    from greenopt.report.study_analysis import analyse_study
+    from greenopt.runs.folder import RunFolder
 
     analysis = analyse_study(RunFolder(runs.resolve() / study), storage)
     if following is not None:

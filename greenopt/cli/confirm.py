@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from greenopt.confirmation import Confirmation, Picked
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
     from greenopt.search import StudySnapshot
     from greenopt.spec import StudySpec
 
@@ -49,11 +49,11 @@ def confirm(
     Exit code 0: all trainings are done, whatever the verdict; 3: stopped before.
     """
     from greenopt.confirmation import confirming_study, pick_trial
+    from greenopt.coordination.preflight import check_study
     from greenopt.identity.inputs import check_inputs
     from greenopt.identity.place import locate
     from greenopt.identity.snapshot import read_folder
-    from greenopt.preflight import check_study
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
 
     folder = RunFolder(runs.resolve() / study)
     url = locate(folder, storage).url
@@ -87,7 +87,7 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.device import check_device, device_of_slots, device_of_trials
     from greenopt.identity.snapshot import read_folder
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
 
     slots = choose_slots(gpus, share=share_gpus)
     if not work.accepts_changes:
@@ -108,7 +108,7 @@ def print_confirmation(console: "Console", confirmation: "Confirmation", target:
     """Print the verdict first, then the figures that it rests on, then where the models are."""
     from greenopt.cli.tables import Table, print_lines, print_table
     from greenopt.confirmation import comparison_table, confirmation_lines, end_lines
-    from greenopt.wording import setting_words
+    from greenopt.formatting import setting_words
 
     picked = confirmation.picked
     heads, rows = comparison_table(confirmation)

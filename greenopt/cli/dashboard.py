@@ -10,7 +10,7 @@ import typer
 from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
 
 if TYPE_CHECKING:
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
     from greenopt.search import Storage as OpenStorage
 
 IDLE_CHECK_S = 1.0
@@ -37,7 +37,7 @@ def dashboard(
     from threading import Thread
 
     from greenopt.identity.place import locate
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
     from greenopt.search import open_storage, read_study
 
     folder = RunFolder(runs.resolve() / study)

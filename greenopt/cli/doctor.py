@@ -14,8 +14,8 @@ from greenopt.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from greenopt.doctor import Finding
-    from greenopt.meter_check import MeterCheck
+    from greenopt.doctor.machine import Finding
+    from greenopt.doctor.meter import MeterCheck
 
 MARKS = {"good": "✔", "limited": "◐", "bad": "✖"}
 
@@ -52,7 +52,7 @@ def doctor(
 def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from greenopt.doctor import Finding, Health, examine, in_a_line
+    from greenopt.doctor.machine import Finding, Health, examine, in_a_line
     from greenopt.errors import UsageError
 
     findings: list[Finding] = []
@@ -80,8 +80,8 @@ def _print_finding(finding: "Finding") -> None:
 
 
 def _check_meter(selection: str | None, *, as_json: bool) -> None:
-    from greenopt.doctor import in_a_line
-    from greenopt.meter_check import MeterCheck, Trust, verdict
+    from greenopt.doctor.machine import in_a_line
+    from greenopt.doctor.meter import MeterCheck, Trust, verdict
 
     check, shown = MeterCheck("no GPU"), _Shown(quiet=as_json)
     trust, sentences = Trust.NO, ["Not known: interrupted"]
@@ -103,11 +103,11 @@ def _check_meter(selection: str | None, *, as_json: bool) -> None:
 
 def _checks(selection: str | None) -> "Iterator[MeterCheck]":
     """Give the figures of the chosen GPU's meter, more of them each time."""
+    from greenopt.doctor.meter import check_meter
     from greenopt.energy import open_source
     from greenopt.errors import GreenoptError, UsageError
     from greenopt.execution import GpuLeases, child_environment
     from greenopt.execution.gpus import CPU, choose_slots
-    from greenopt.meter_check import check_meter
     from greenopt.spec import EnergySpec
 
     slots = choose_slots(selection)
@@ -155,7 +155,7 @@ class _Shown:
         self._lines = 0
 
     def update(self, check: "MeterCheck") -> None:
-        from greenopt.meter_check import agreement_words, census_words, overhead_words, repeats_words
+        from greenopt.doctor.meter import agreement_words, census_words, overhead_words, repeats_words
 
         lines = [f"metering {check.device}; about two minutes"]
         if check.counter is not None and check.power is not None:

@@ -36,8 +36,8 @@ def export(
     carbon_g and cost stand beside energy_wh.
     """
     from greenopt.errors import UsageError
-    from greenopt.export import export_trials
-    from greenopt.runs import RunFolder
+    from greenopt.exchange.export import export_trials
+    from greenopt.runs.folder import RunFolder
 
     chosen = file_format or Format.CSV
     if file_format is None and output is not None:

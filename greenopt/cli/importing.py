@@ -8,7 +8,7 @@ import typer
 from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
 
 if TYPE_CHECKING:
-    from greenopt.importing import Import
+    from greenopt.exchange import Import
 
 NAMED = 10
 
@@ -37,7 +37,7 @@ def import_runs(
     from rich.console import Console
 
     from greenopt.errors import UsageError
-    from greenopt.importing import read_import, write_import
+    from greenopt.exchange import read_import, write_import
     from greenopt.spec import NAME_PATTERN, load_study
 
     chosen = name or source.resolve().stem

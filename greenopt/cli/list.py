@@ -9,7 +9,7 @@ from greenopt.cli.options import DEFAULT_RUNS, Runs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     from rich.console import Console
 
     from greenopt.cli.tables import Table, print_table
-    from greenopt.runs import run_folders
+    from greenopt.runs.folder import run_folders
 
     folders = run_folders(runs.resolve())
     if not folders:
@@ -47,8 +47,8 @@ def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
 
 def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import UsageError
+    from greenopt.formatting import MISSING, energy_words, fraction_words
     from greenopt.identity.snapshot import read_folder
-    from greenopt.wording import MISSING, energy_words, fraction_words
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:

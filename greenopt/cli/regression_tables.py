@@ -8,7 +8,7 @@ from rich.console import Console
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
-from greenopt.wording import MISSING, energy_words, significant
+from greenopt.formatting import MISSING, energy_words, significant
 
 FOUND = 0.05
 PAIRS = 3

@@ -40,8 +40,8 @@ def report(
     """
     from rich.console import Console
 
-    from greenopt.report.making import Format, make_report
-    from greenopt.runs import RunFolder
+    from greenopt.report.build import Format, make_report
+    from greenopt.runs.folder import RunFolder
 
     folder = RunFolder(runs.resolve() / study)
     folder.storage()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from greenopt.coordinator import Coordinator
-    from greenopt.course import StudyEnd
+    from greenopt.coordination.coordinator import Coordinator
     from greenopt.execution import Slot
+    from greenopt.runs.study_log import StudyEnd
     from greenopt.spec import StudySpec
 
 
@@ -61,8 +61,8 @@ def run(
     """
     from rich.console import Console
 
+    from greenopt.coordination.preflight import check_study
     from greenopt.execution.gpus import choose_slots
-    from greenopt.preflight import check_study
     from greenopt.spec import load_study
 
     changes = {"study.trials": trials, "study.seed": seed, "study.name": name, "energy.country": country}
@@ -76,7 +76,7 @@ def run(
     if dry_run:
         from greenopt.cli.plan import print_plan
         from greenopt.identity.start import check_start
-        from greenopt.runs import RunFolder
+        from greenopt.runs.folder import RunFolder
 
         check_start(spec, RunFolder(runs.resolve() / spec.name), storage, slots, accepts_changes=accept_changes)
         print_plan(console, spec, slots)
@@ -104,17 +104,17 @@ def conduct(
     accepts_changes: bool = False,
 ) -> "StudyEnd":
     """Take what the study needs, run it, say what came of it."""
-    from greenopt.cli.closing import print_closing
-    from greenopt.coordinator import Coordinator, Observer
-    from greenopt.course_writer import CourseWriter
+    from greenopt.cli.summary_output import print_closing
+    from greenopt.coordination.coordinator import Coordinator, Observer
+    from greenopt.coordination.progress import Forecast, PlainProgress
+    from greenopt.coordination.study_log_writer import CourseWriter
     from greenopt.dashboard import Exhibit
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.identity.start import open_study
-    from greenopt.progress import Forecast, PlainProgress
-    from greenopt.provenance import code_in_force
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
+    from greenopt.runs.provenance import code_in_force
     from greenopt.search import check_url
-    from greenopt.storage_url import without_password
+    from greenopt.storage.url import without_password
 
     folder = RunFolder(runs.resolve() / spec.name)
     for early in (signal.SIGUSR1, signal.SIGUSR2):

@@ -20,8 +20,8 @@ def stop(
     now: Annotated[bool, typer.Option("--now", help="End the running trials too; they run again later.")] = False,
 ) -> None:
     """Stop a running study, after its running trials or at once."""
-    from greenopt.control import Request, send
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
+    from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.STOP_NOW if now else Request.STOP)
     print(f"study {study} (pid {pid}) will stop {'now' if now else 'after its running trials'}")
@@ -29,8 +29,8 @@ def stop(
 
 def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     """Start no new trials of a running study; its running trials go on."""
-    from greenopt.control import Request, send
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
+    from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.PAUSE)
     print(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` lets it go on")
@@ -38,8 +38,8 @@ def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
 
 def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     """Let a paused study start trials again."""
-    from greenopt.control import Request, send
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
+    from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.RESUME)
     print(f"study {study} (pid {pid}) goes on")

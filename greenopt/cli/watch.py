@@ -12,10 +12,10 @@ from greenopt.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from greenopt.launch import Launched
-    from greenopt.runs import RunFolder
+    from greenopt.runs.background import Launched
+    from greenopt.runs.folder import RunFolder
     from greenopt.spec import StudySpec
-    from greenopt.tui.model import StudyModel
+    from greenopt.tui.state.model import StudyModel
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) 
     """
     from greenopt.errors import UsageError
     from greenopt.identity.place import locate
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("watch: needs a terminal; `greenopt list` and `greenopt export` print and write what there is")
@@ -47,8 +47,8 @@ def run_attached(console: "Console", spec: "StudySpec", storage: str | None, run
     Raises:
         LaunchError: the coordinator ended before it had begun.
     """
-    from greenopt.launch import launch
-    from greenopt.runs import RunFolder
+    from greenopt.runs.background import launch
+    from greenopt.runs.folder import RunFolder
 
     folder = RunFolder(runs.resolve() / spec.name)
     console.print(f"study {spec.name}: starting its coordinator", highlight=False)
@@ -71,9 +71,9 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
 
     # What is imported and read first is no garbage; looking there costs a tenth of the opening, and keys wait for it.
     gc.disable()
+    from greenopt.tui.actions import StudySteering
     from greenopt.tui.app import WatchApp
-    from greenopt.tui.reader import StudyReader
-    from greenopt.tui.steering import StudySteering
+    from greenopt.tui.state.reader import StudyReader
 
     def collect_what_comes_now() -> None:
         gc.freeze()
@@ -95,9 +95,9 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
 def _after(
     console: "Console", folder: "RunFolder", url: str, launched: "Launched", model: "StudyModel"
 ) -> ExitCode | int:
-    from greenopt.cli.closing import print_closing
-    from greenopt.course import StudyEnd
+    from greenopt.cli.summary_output import print_closing
     from greenopt.errors import GreenoptError
+    from greenopt.runs.study_log import StudyEnd
     from greenopt.search import open_storage
 
     ending = launched.ending()
@@ -115,7 +115,7 @@ def _after(
 
 def _parting_words(model: "StudyModel", folder: "RunFolder", url: str) -> str:
     """How to come back; after the end what came of it and what comes next."""
-    from greenopt.tui.headlines import state_text
+    from greenopt.tui.text.header import state_text
 
     name = folder.name
     if model.is_running and model.end is None and model.holder is not None:
@@ -138,7 +138,7 @@ def _parting_words(model: "StudyModel", folder: "RunFolder", url: str) -> str:
 def _next_commands(folder: "RunFolder", url: str) -> list[tuple[str, str]]:
     """Commands for this study that this program has, with the first line of their help."""
     from greenopt.cli import app
-    from greenopt.control import STEERING_COMMANDS
+    from greenopt.runs.requests import STEERING_COMMANDS
 
     steering = STEERING_COMMANDS if _is_here(folder) else ()
     known = {command.name: command.callback for command in app.registered_commands}
@@ -155,6 +155,6 @@ def _is_here(folder: "RunFolder") -> bool:
 
 def _where(folder: "RunFolder", url: str) -> str:
     """What a command for a study of another machine needs beside its name, without the password."""
-    from greenopt.storage_url import without_password
+    from greenopt.storage.url import without_password
 
     return "" if _is_here(folder) else f" --storage {without_password(url)}"

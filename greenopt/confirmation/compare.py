@@ -18,9 +18,9 @@ from greenopt.confirmation.figures import COMPARED, accuracies_differ, energies_
 from greenopt.confirmation.interval import Interval
 from greenopt.confirmation.pick import LESS_IS_BETTER, Picked
 from greenopt.confirmation.rival import Epochs, Rival, figures_after, find_rival
+from greenopt.formatting import counted
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
-from greenopt.wording import counted
 
 _OF_ENERGY = (Metric.WH_PER_EPOCH, Metric.ENERGY_WH, Metric.EFFICIENCY)
 _OF_ACCURACY = (Metric.ACCURACY, Metric.EFFICIENCY)

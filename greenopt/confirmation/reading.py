@@ -4,7 +4,7 @@ from greenopt.confirmation.compare import Confirmation, confirmation
 from greenopt.confirmation.pick import Picked
 from greenopt.events import EpochEnded, read_epochs
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import StudySnapshot
 
 

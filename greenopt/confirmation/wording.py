@@ -1,8 +1,8 @@
 """A confirmation in words and as a table, for the terminal and the report alike."""
 
 from greenopt.confirmation.compare import Comparison, Confirmation, Held
+from greenopt.formatting import MISSING, energy_words, fraction_words, significant
 from greenopt.spec import Metric
-from greenopt.wording import MISSING, energy_words, fraction_words, significant
 
 _VERDICTS = {Held.YES: "The win held", Held.NO: "The win did not hold", Held.OPEN: "Open: no verdict"}
 _PLACES = {

@@ -4,6 +4,6 @@ Sole owner of optuna_dashboard and plotly. While a study runs, its coordinator's
 one that does not, `greenopt dashboard` adds what is missing (`catch_up`). Nothing here can hurt a study.
 """
 
-from greenopt.dashboard.exhibit import Exhibit, catch_up
+from greenopt.dashboard.publisher import Exhibit, catch_up
 
 __all__ = ["Exhibit", "catch_up"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from greenopt.dashboard.course import Course
 from greenopt.dashboard.notes import words_of_setting
+from greenopt.dashboard.trial_curves import Course
 from greenopt.events import EnergySource
 from greenopt.spec import Metric, StudySpec
 
@@ -77,7 +77,7 @@ def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatt
 
 
 def _energy_words(is_estimate: bool) -> str:
-    """The energy at a point in the words of `greenopt.wording.energy_words`, as a template of plotly's."""
+    """The energy at a point in the words of `greenopt.formatting.energy_words`, as a template of plotly's."""
     return "~%{x:.3r} Wh est." if is_estimate else "%{x:.3r} Wh"
 
 

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greenopt.dashboard.course import Course
+from greenopt.dashboard.trial_curves import Course
 from greenopt.events import EnergySource
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource
-from greenopt.footprint import Footprint
+from greenopt.formatting import energy_words, fraction_words, seconds_words, setting_words, significant
 from greenopt.spec import StudySpec
-from greenopt.wording import energy_words, fraction_words, seconds_words, setting_words, significant
 
 LOG_LINES = 15
 LOG_CHARACTERS = 1200

@@ -17,11 +17,11 @@ from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measu
 from greenopt.energy.keras_callback import EnergyCallback
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample, Window
-from greenopt.energy.opening import open_device, open_source
 from greenopt.energy.rapl import RaplDomains, RaplSource
-from greenopt.energy.reading import sum_of_devices
 from greenopt.energy.source import DriverError, NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
+from greenopt.energy.source_choice import open_device, open_source
 from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
+from greenopt.energy.window_reading import sum_of_devices
 
 __all__ = [
     "CpuTimeEstimate",

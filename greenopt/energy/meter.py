@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from greenopt.energy.ledger import Ledger, Mark
-from greenopt.energy.reading import Scale, reading_between
 from greenopt.energy.schedule import Schedule
 from greenopt.energy.source import PowerSource, Vitals
 from greenopt.energy.trace import Limits
+from greenopt.energy.window_reading import Scale, reading_between
 from greenopt.events import EnergyReading, EnergySource
 
 REPORT_PERIOD_S = 1.0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 TRIAL_MODULE = "greenopt.trial"
-PRELOADED = "greenopt.trial.warm"
+PRELOADED = "greenopt.trial.preload"
 
 
 class TrialProcess(Protocol):

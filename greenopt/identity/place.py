@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from greenopt.errors import UsageError
 from greenopt.identity.ids import STUDY_ID_ATTRIBUTE
-from greenopt.live_database import DatabaseError, find_database
-from greenopt.runs import RunFolder
-from greenopt.storage_url import without_password
+from greenopt.runs.folder import RunFolder
+from greenopt.storage.database import DatabaseError, find_database
+from greenopt.storage.url import without_password
 
 _STUDIES = """
     SELECT s.study_name, a.value_json

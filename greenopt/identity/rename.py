@@ -7,7 +7,7 @@ import re
 
 from greenopt.errors import UsageError
 from greenopt.identity.place import StoredStudy, locate
-from greenopt.runs import RunFolder, run_folders
+from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search import change_spec, lease_holder, open_storage, rename_stored
 from greenopt.spec import NAME_PATTERN
 

@@ -1,7 +1,7 @@
 """Reads a study from its folder, wherever the folder was moved, copied or renamed to."""
 
 from greenopt.identity.place import locate
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import StudySnapshot, open_storage, read_study
 
 

@@ -16,11 +16,11 @@ from greenopt.identity.inputs import InputGuard, InputReader, Inputs
 from greenopt.identity.place import StoredStudy, find_study
 from greenopt.identity.reference import is_same_storage, reference_to, sqlite_file
 from greenopt.identity.sameness import as_begun
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage, open_storage, read_attributes, read_rows, rename_stored
 from greenopt.spec import StudySpec
-from greenopt.storage_url import without_password
-from greenopt.study_rows import SPEC_ATTRIBUTE
+from greenopt.storage.rows import SPEC_ATTRIBUTE
+from greenopt.storage.url import without_password
 
 INPUTS_ATTRIBUTE = "greenopt:inputs"
 """The study's attribute that holds the fingerprints of the code and the data that it was last run with."""

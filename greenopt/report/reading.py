@@ -10,12 +10,12 @@ from greenopt.errors import GreenoptError
 from greenopt.events import read_epochs
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
-from greenopt.report.material import CURVES_DRAWN, Curve, Material
-from greenopt.report.origin import Origin, origin_of
-from greenopt.runs import RunFolder, run_folders
+from greenopt.report.environment import Origin, origin_of
+from greenopt.report.report_data import CURVES_DRAWN, Curve, Material
+from greenopt.report.study_analysis import analyse_snapshot
+from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search import StudySnapshot
 from greenopt.spec import Confirms
-from greenopt.study_analysis import analyse_snapshot
 
 
 @dataclass(frozen=True, eq=False)

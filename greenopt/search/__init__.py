@@ -7,7 +7,7 @@ from greenopt.search.rows import StudySnapshot, read_attributes, read_rows, read
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
 from greenopt.search.storage import Storage, artifact_store, change_spec, check_url, open_storage, rename_stored
-from greenopt.study_rows import COLUMNS
+from greenopt.storage.rows import COLUMNS
 
 __all__ = [
     "COLUMNS",

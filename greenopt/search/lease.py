@@ -15,7 +15,7 @@ import optuna
 import psutil
 
 from greenopt.errors import UsageError
-from greenopt.study_rows import LEASE_ATTRIBUTE, is_alive
+from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive
 
 RENEW_S = 20.0
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
 from greenopt.spec import StudySpec
-from greenopt.study_rows import COLUMNS, SPEC_ATTRIBUTE
+from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from greenopt.identity.sameness import as_begun
 from greenopt.search.lease import StudyLease
 from greenopt.search.samplers import build_sampler, sampler_arguments
 from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Value
-from greenopt.study_rows import MAX_RETRIES, SPEC_ATTRIBUTE
+from greenopt.storage.rows import MAX_RETRIES, SPEC_ATTRIBUTE
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 WANTED = "wanted"

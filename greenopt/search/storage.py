@@ -14,8 +14,8 @@ from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
 from greenopt.identity.reference import sqlite_file
-from greenopt.storage_url import cause_of, driver_missing, without_password
-from greenopt.study_rows import SPEC_ATTRIBUTE
+from greenopt.storage.rows import SPEC_ATTRIBUTE
+from greenopt.storage.url import cause_of, driver_missing, without_password
 
 SQLITE_BUSY_TIMEOUT_S = 60
 

@@ -21,8 +21,8 @@ from greenopt.events import EnergyReading, FailReason, Outcome, TrialEnded, Tria
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import Failure, GpuBusyError, failure_of
 from greenopt.trial.journal import EventPipe, Journal
-from greenopt.trial.lifeline import die_with_parent, watch_lifeline
 from greenopt.trial.metering import open_meters
+from greenopt.trial.parent_watchdog import die_with_parent, watch_lifeline
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 

@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from greenopt.energy import PowerSource, open_source
 from greenopt.energy.check import agree, overhead, repeat
 from greenopt.spec import DataSpec, EnergySpec, Internal, Setting, TrainingSpec, TrialSpec
-from greenopt.trial.assembly import assemble
-from greenopt.trial.caches import prepare_compiler
+from greenopt.trial.compilation.compiler_cache import prepare_compiler
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.lifeline import die_with_parent
+from greenopt.trial.parent_watchdog import die_with_parent
 from greenopt.trial.run import choose_device, load_split
+from greenopt.trial.training.setup import assemble
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

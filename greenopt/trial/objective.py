@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from greenopt.events import Phase
 from greenopt.spec import TrialSpec, Value
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.figures_given import finite_or_nan, fraction, learning_rate
 from greenopt.trial.journal import Journal
+from greenopt.trial.reported_metrics import finite_or_nan, fraction, learning_rate
 
 _RESULTS = ("accuracy", "test_accuracy")
 _OR_BOTH = "or a mapping with accuracy and test_accuracy"

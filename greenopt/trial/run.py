@@ -8,15 +8,15 @@ import tensorflow as tf
 
 from greenopt.events import Phase
 from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
-from greenopt.trial.assembly import Assembly, assemble, facts_of, float32_copy
-from greenopt.trial.caches import keep_kernels, prepare_compiler
-from greenopt.trial.data import Images, Split, split_images
+from greenopt.trial.compilation.compiler_cache import keep_kernels, prepare_compiler
+from greenopt.trial.data.cache import cached_images
+from greenopt.trial.data.images import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.image_cache import cached_images
-from greenopt.trial.int8 import Int8Model, calibration_ids, converted, int8_accuracy
 from greenopt.trial.journal import Journal
-from greenopt.trial.keeping import keep_model
-from greenopt.trial.loop import Score
+from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
+from greenopt.trial.training.saved_model import keep_model
+from greenopt.trial.training.setup import Assembly, assemble, facts_of, float32_copy
+from greenopt.trial.training.trainer import Score
 
 
 def run_trial(spec: TrialSpec, journal: Journal) -> None:

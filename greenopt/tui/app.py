@@ -17,22 +17,22 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static, TabbedContent, TabPane
 
-from greenopt.control import STEERING_COMMANDS, Request
-from greenopt.course import Conduct
 from greenopt.errors import GreenoptError
+from greenopt.runs.requests import STEERING_COMMANDS, Request
+from greenopt.runs.study_log import Conduct
 from greenopt.tui import themes
-from greenopt.tui.dialogs import Commands, Help, Question
-from greenopt.tui.headlines import end_words, title_text
-from greenopt.tui.keys_last import KeysLast
-from greenopt.tui.model import StudyModel
-from greenopt.tui.overview import Overview
-from greenopt.tui.panes import CoursePane, ParametersPane, ParetoPane, SlotsPane
-from greenopt.tui.reader import Batch, Reader
-from greenopt.tui.setting_toml import setting_toml
-from greenopt.tui.steering import Steering
-from greenopt.tui.trial_page import TrialPage
-from greenopt.tui.trial_table import TrialTable
-from greenopt.tui.trials_pane import TrialsPane
+from greenopt.tui.actions import Steering
+from greenopt.tui.screens.dialogs import Commands, Help, Question
+from greenopt.tui.screens.trial_page import TrialPage
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.reader import Batch, Reader
+from greenopt.tui.tabs.overview import Overview
+from greenopt.tui.tabs.panes import CoursePane, ParametersPane, ParetoPane, SlotsPane
+from greenopt.tui.tabs.trials import TrialsPane
+from greenopt.tui.text.header import end_words, title_text
+from greenopt.tui.text.setting_toml import setting_toml
+from greenopt.tui.widgets.footer import KeysLast
+from greenopt.tui.widgets.trial_table import TrialTable
 
 POLL_S = 1.0
 TABS = ("overview", "trials", "pareto", "parameters", "gpus", "log")

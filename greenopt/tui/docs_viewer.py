@@ -16,7 +16,7 @@ from greenopt.docs import Page, list_pages
 from greenopt.errors import UsageError
 from greenopt.tui import themes
 from greenopt.tui.page_links import LinkList, page_links
-from greenopt.tui.signs import GREY
+from greenopt.tui.text.status_symbols import GREY
 
 NARROW = 100
 """Below so many columns the headings take the whole width."""

@@ -2,7 +2,7 @@
 
 from textual.theme import Theme
 
-from greenopt.tui.signs import BLUE, GREEN, ORANGE, VERMILION, YELLOW
+from greenopt.tui.text.status_symbols import BLUE, GREEN, ORANGE, VERMILION, YELLOW
 
 DARK = Theme(
     name="greenopt",

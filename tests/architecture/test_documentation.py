@@ -12,11 +12,11 @@ import typer
 from pydantic import BaseModel
 
 from greenopt.cli import app
+from greenopt.coordination.verdict import figure_names
 from greenopt.docs import list_pages
 from greenopt.errors import ExitCode
 from greenopt.events import FailReason
-from greenopt.record import figure_names
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.spec import PARAMETERS, StudySpec
 from scripts.reference_pages import PARTS, regenerated
 from scripts.reference_tables import UndescribedError

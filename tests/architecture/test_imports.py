@@ -51,7 +51,13 @@ def test_the_live_view_opens_without_what_is_slow_to_import() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["greenopt.coordinator", "greenopt.execution.gpus", "greenopt.preflight", "greenopt.progress", "greenopt.doctor"],
+    [
+        "greenopt.coordination.coordinator",
+        "greenopt.execution.gpus",
+        "greenopt.coordination.preflight",
+        "greenopt.coordination.progress",
+        "greenopt.doctor.machine",
+    ],
 )
 def test_the_coordinators_side_never_imports_tensorflow(module: str) -> None:
     assert modules_after(f"import {module}").isdisjoint(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from tests.end_to_end.programs import postgresql
 

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from greenopt.dashboard import catch_up
 from greenopt.dashboard.server import open_server, study_url
 from greenopt.pareto import Point, pareto_front
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage, open_storage, read_study
 from tests.end_to_end.conftest import Bench
 from tests.end_to_end.programs import chromium

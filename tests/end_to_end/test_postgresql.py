@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.coordinator import Coordinator
-from greenopt.course import StudyEnd
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.errors import UsageError
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Search, open_storage, read_study
 from tests.builders import study
 from tests.fakes import FakeEngine, dies

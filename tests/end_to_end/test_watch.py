@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from greenopt.course import CoordinatorEnded, decode_entry
 from greenopt.errors import GreenoptError, UsageError
 from greenopt.events import Outcome
-from greenopt.live_rows import LiveRows
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import CoordinatorEnded, decode_entry
 from greenopt.search import Search, open_storage, read_study
+from greenopt.storage.live_rows import LiveRows
 from tests.builders import study
 from tests.end_to_end.conftest import Bench
 from tests.end_to_end.programs import postgresql

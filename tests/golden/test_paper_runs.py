@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from greenopt.analysis.document import document_of
-from greenopt.importing import read_import, write_import
-from greenopt.runs import RunFolder
-from greenopt.study_analysis import analyse_study
+from greenopt.exchange import read_import, write_import
+from greenopt.report.study_analysis import analyse_study
+from greenopt.runs.folder import RunFolder
 from tests.golden.paper_table import Run, differences, figures_of
 
 RUNS = Path(__file__).parents[3] / "shared" / "paper-runs"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from greenopt.control import Request
 from greenopt.errors import GreenoptError
+from greenopt.runs.requests import Request
 from greenopt.tui.app import WatchApp
-from greenopt.tui.reader import StudyReader
+from greenopt.tui.state.reader import StudyReader
 from tests.tui.studies import CASES, NOW, Written
 
 COMMANDS = [

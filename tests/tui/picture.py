@@ -5,9 +5,9 @@ import re
 import sys
 from pathlib import Path
 
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.tui.app import WatchApp
-from greenopt.tui.reader import StudyReader
+from greenopt.tui.state.reader import StudyReader
 from tests.tui.conftest import FakeSteering
 
 SIZE = (120, 34)

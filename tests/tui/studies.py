@@ -11,14 +11,8 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
-from greenopt.course import (
-    ConductChanged,
-    CoordinatorEnded,
-    CoordinatorStarted,
-    TrialPlaced,
-    TrialRecorded,
-    append_entry,
-)
+from greenopt.coordination.progress import ending_words
+from greenopt.coordination.verdict import Verdict, attributes, objective_values
 from greenopt.events import (
     SETUP_PHASES,
     EnergyReading,
@@ -37,9 +31,15 @@ from greenopt.events import (
     TrialStarted,
     encode,
 )
-from greenopt.progress import ending_words
-from greenopt.record import Verdict, attributes, objective_values
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import (
+    ConductChanged,
+    CoordinatorEnded,
+    CoordinatorStarted,
+    TrialPlaced,
+    TrialRecorded,
+    append_entry,
+)
 from greenopt.search import Search, open_storage
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, StudySpec

@@ -9,14 +9,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static, TabbedContent
 from textual.widgets._footer import FooterKey
 
-from greenopt.control import Request
-from greenopt.course import Conduct
+from greenopt.runs.requests import Request
+from greenopt.runs.study_log import Conduct
 from greenopt.tui.app import TABS, WatchApp
-from greenopt.tui.dialogs import Commands, Help, Question
-from greenopt.tui.plots import FrontPlot
-from greenopt.tui.reader import Batch
-from greenopt.tui.trial_page import TrialPage
-from greenopt.tui.trial_table import TrialTable
+from greenopt.tui.screens.dialogs import Commands, Help, Question
+from greenopt.tui.screens.trial_page import TrialPage
+from greenopt.tui.state.reader import Batch
+from greenopt.tui.widgets.plots import FrontPlot
+from greenopt.tui.widgets.trial_table import TrialTable
 from tests.tui.conftest import FakeSteering, view
 from tests.tui.studies import Written
 
@@ -352,7 +352,7 @@ async def test_the_log_tells_the_course(watch: Watch) -> None:
 
 
 async def test_the_end_is_announced_once_and_a_summary_stays(watch: Watch) -> None:
-    from greenopt.course import CoordinatorEnded, StudyEnd
+    from greenopt.runs.study_log import CoordinatorEnded, StudyEnd
 
     app = watch("running")
     async with watched(app) as pilot:

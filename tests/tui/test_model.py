@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.course import Conduct, StudyEnd
 from greenopt.events import FailReason, Outcome
-from greenopt.tui.model import StudyModel
-from greenopt.tui.reader import Batch, StudyReader
+from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.reader import Batch, StudyReader
 from tests.tui.studies import H100, NOW, Written, paper_like
 
 
@@ -117,7 +117,7 @@ def test_the_course_says_whether_it_is_paused_and_how_it_ended(tmp_path: Path) -
 
 
 def test_a_storage_without_its_folder_shows_what_the_storage_knows(written: Callable[[str], Written]) -> None:
-    from greenopt.runs import RunFolder
+    from greenopt.runs.folder import RunFolder
 
     study = written("running")
     reader = StudyReader(RunFolder(Path("/nowhere/paper")), study.folder.default_storage)

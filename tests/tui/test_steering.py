@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.control import Request, send
 from greenopt.errors import GreenoptError, UsageError
-from greenopt.runs import RunFolder
-from greenopt.tui.steering import StudySteering, _await_address
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.requests import Request, send
+from greenopt.tui.actions import StudySteering, _await_address
 
 
 def started(code: str) -> str:

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.course import Conduct
 from greenopt.errors import UsageError
+from greenopt.runs.study_log import Conduct
 from greenopt.spec import SearchSpace
-from greenopt.tui.headlines import energy_text, remaining_words, rough_words, spent_words, state_text
-from greenopt.tui.live_trial import LiveTrial
-from greenopt.tui.model import StudyModel
-from greenopt.tui.outlook import Outlook, Remaining
-from greenopt.tui.overview import summary_text
-from greenopt.tui.panes import effects_text, slot_texts
-from greenopt.tui.parameter_effects import Moments, ParameterEffects
-from greenopt.tui.plots import LinearAxis, LogAxis
-from greenopt.tui.reader import StudyReader
-from greenopt.tui.setting_toml import setting_toml
-from greenopt.tui.signs import SIGNS, bar, sparkline
-from greenopt.tui.trial_filter import TrialFilter, ordered
+from greenopt.tui.state.forecast import Outlook, Remaining
+from greenopt.tui.state.live_trial import LiveTrial
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.parameter_effects import Moments, ParameterEffects
+from greenopt.tui.state.reader import StudyReader
+from greenopt.tui.state.trial_filter import TrialFilter, ordered
+from greenopt.tui.tabs.overview import summary_text
+from greenopt.tui.tabs.panes import effects_text, slot_texts
+from greenopt.tui.text.header import energy_text, remaining_words, rough_words, spent_words, state_text
+from greenopt.tui.text.setting_toml import setting_toml
+from greenopt.tui.text.status_symbols import SIGNS, bar, sparkline
+from greenopt.tui.widgets.plots import LinearAxis, LogAxis
 from tests.builders import study
 from tests.tui.studies import H100, Written, paper_like
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordinator import Coordinator
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.events import PowerSampled
 from greenopt.execution import ProcessEnded, Slot
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, open_storage
 from greenopt.spec import Choice, TrialSpec, load_study
 from scripts.gpu_figures import comparison, overlaps, paired, run_figures, spreads

@@ -7,7 +7,7 @@ from greenopt.analysis.results import Response
 from greenopt.report.figures import curves, distributions, effects, front, matrix, scatter
 from greenopt.report.figures.drawing import Drawing, Picture, Undrawn
 from greenopt.report.figures.style import save, style
-from greenopt.report.material import Material
+from greenopt.report.report_data import Material
 
 FIGURES: tuple[Callable[[Material], Picture], ...] = (
     front.pareto_front,

@@ -20,7 +20,7 @@ from greenopt.report.figures.style import (
     new_figure,
     whole_numbers,
 )
-from greenopt.report.material import Curve, Floats, Material
+from greenopt.report.report_data import Curve, Floats, Material
 
 NO_CURVES = "no trial has a finished epoch on file"
 _STATES = {"complete": BLUE, "pruned": ORANGE, "fail": RED}

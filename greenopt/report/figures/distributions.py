@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
 from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, legend_above, new_figure, whole_numbers
-from greenopt.report.material import Floats, Material
+from greenopt.report.report_data import Floats, Material
 
 _MOST_BINS = 40
 _BOX = 1.12

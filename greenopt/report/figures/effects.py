@@ -5,7 +5,7 @@ import numpy as np
 from greenopt.analysis.results import Coding, Coefficient, Regression, Response
 from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
 from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, RED, legend_above, make_log, new_figure, plain
-from greenopt.report.material import Material
+from greenopt.report.report_data import Material
 
 _TITLES = {
     Response.LOG_ENERGY_WH: "Effects on energy",

@@ -16,7 +16,7 @@ from greenopt.report.figures.style import (
     new_figure,
     whole_numbers,
 )
-from greenopt.report.material import Material
+from greenopt.report.report_data import Material
 
 _NAMED = 8
 

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
 from greenopt.report.figures.style import GREY, SCALE, new_figure, plain
-from greenopt.report.material import Floats, Material
+from greenopt.report.report_data import Floats, Material
 from greenopt.spec import Choice, SearchSpace
 
 ROWS = 150

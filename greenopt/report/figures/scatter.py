@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
 from greenopt.report.figures.style import BLUE, GREY, RED, is_many, legend_above, log_if_wide, mark_size, new_figure
-from greenopt.report.material import Floats, Material
+from greenopt.report.report_data import Floats, Material
 
 
 def accuracy_against_seconds(material: Material) -> Picture:

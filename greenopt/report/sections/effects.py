@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.formatting import MISSING
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.reading import StudyReading
 from greenopt.report.sections.results import Pictures, drawn
 from greenopt.report.sections.words import number, p_words, sentence, signed
-from greenopt.wording import MISSING
 
 _TITLES = {
     Response.LOG_ENERGY_WH: "log energy",

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.results import Analysis, Ranked
+from greenopt.formatting import MISSING, energy_words, fraction_words, significant
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
 from greenopt.report.figures import Drawing, Picture, Undrawn
 from greenopt.report.reading import StudyReading
 from greenopt.report.sections.words import brief_setting, number, p_words, plural, run_words, sentence, trials_words
-from greenopt.wording import MISSING, energy_words, fraction_words, significant
 
 _RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
 _UNITS = {

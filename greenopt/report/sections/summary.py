@@ -2,13 +2,13 @@
 
 from greenopt.analysis.results import Analysis, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
+from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource
-from greenopt.footprint import Footprint
+from greenopt.formatting import energy_words, fraction_words, significant
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.reading import StudyReading
 from greenopt.report.sections.words import brief_setting, plural, run_words, sentence, stopped
-from greenopt.wording import energy_words, fraction_words, significant
 
 _CLEAR_P = 0.05
 _SAME = {"accuracy": "the most accurate", "energy": "the most frugal"}

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from greenopt.analysis.results import Ranked
 from greenopt.confirmation import Confirmation, comparison_table, confirmation_lines, end_lines
+from greenopt.formatting import energy_words, fraction_words
 from greenopt.report.document import Section, bullets, figure, table, text
 from greenopt.report.figures import Drawing
 from greenopt.report.reading import StudyReading
 from greenopt.report.sections.words import full_setting, plural, run_words, stopped
-from greenopt.wording import energy_words, fraction_words
 
 
 def winners(reading: StudyReading) -> list[tuple[str, Ranked]]:

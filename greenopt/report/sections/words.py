@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from greenopt.analysis.results import Ranked
+from greenopt.formatting import MISSING, setting_words, significant
 from greenopt.spec import PARAMETERS, Value
-from greenopt.wording import MISSING, setting_words, significant
 
 NAMED_TRIALS = 12
 

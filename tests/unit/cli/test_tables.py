@@ -14,17 +14,17 @@ from greenopt.analysis.analyse import analyse
 from greenopt.analysis.results import Analysis, Coding, Response
 from greenopt.cli import app
 from greenopt.cli.analysis_tables import print_analysis
-from greenopt.cli.closing import print_closing
 from greenopt.cli.confirm import print_confirmation
 from greenopt.cli.plan import print_plan
 from greenopt.cli.regression_tables import p_words
+from greenopt.cli.summary_output import print_closing
 from greenopt.cli.tables import Table, print_table
 from greenopt.confirmation import confirmation, pick_trial
-from greenopt.course import StudyEnd
 from greenopt.execution import Slot
-from greenopt.runs import RunFolder
+from greenopt.report.study_analysis import analyse_study
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import StudyEnd
 from greenopt.search import open_storage
-from greenopt.study_analysis import analyse_study
 from tests.known_effects import known_rows, paper_study, write_known_study
 from tests.unit.confirmation.tables import row, snapshot
 

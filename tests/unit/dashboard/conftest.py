@@ -11,8 +11,8 @@ import optuna
 import pytest
 from optuna_dashboard import wsgi
 
-from greenopt.dashboard.board import Board
-from greenopt.runs import RunFolder
+from greenopt.dashboard.store import Board
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, artifact_store, open_storage
 from greenopt.spec import StudySpec
 from tests.builders import study

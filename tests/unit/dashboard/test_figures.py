@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenopt.dashboard.board import PIECE
-from greenopt.dashboard.course import Course
 from greenopt.dashboard.figures import (
     MOST_POINTS,
     accuracy_energy_figure,
@@ -16,6 +14,8 @@ from greenopt.dashboard.figures import (
     hypervolume_figure,
     power_figure,
 )
+from greenopt.dashboard.store import PIECE
+from greenopt.dashboard.trial_curves import Course
 from greenopt.events import EnergyReading, EnergySource, PowerSampled
 from greenopt.pareto import HypervolumeTrace, Point
 from tests.builders import epoch, study

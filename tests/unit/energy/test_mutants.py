@@ -12,8 +12,8 @@ import pytest
 from greenopt.energy import EnergyMeter, Mark
 from greenopt.energy import meter as meter_room
 from greenopt.energy import nvml as nvml_room
-from greenopt.energy import reading as reading_room
 from greenopt.energy import trace as trace_room
+from greenopt.energy import window_reading as reading_room
 from greenopt.energy.ledger import Ledger
 from greenopt.energy.tick import TickWatch
 from greenopt.energy.trace import PowerIntegral

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from greenopt.analysis.analyse import analyse
-from greenopt.coordinator import Coordinator
-from greenopt.course import StudyEnd
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.errors import UsageError
 from greenopt.identity.device import Device, DeviceKind, check_device, device_of_trials
 from greenopt.identity.digests import DataDigests, code_digest
 from greenopt.identity.inputs import check_inputs
 from greenopt.identity.sources import is_there, local_sources
+from greenopt.runs.study_log import StudyEnd
 from greenopt.spec import StudySpec
 from tests.builders import study
 from tests.fakes import FakeEngine, completes

@@ -11,7 +11,7 @@ from greenopt.identity.place import locate
 from greenopt.identity.reference import reference_to, url_of
 from greenopt.identity.rename import rename_study
 from greenopt.identity.snapshot import read_folder
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, open_storage, read_study
 from greenopt.spec import Confirms
 from tests.builders import study

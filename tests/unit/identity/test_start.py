@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordinator import Coordinator
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, encode, first_event
 from greenopt.execution import Slot
 from greenopt.identity.snapshot import read_folder
 from greenopt.identity.start import OpenStudy, open_study
-from greenopt.runs import RunFolder
+from greenopt.runs.folder import RunFolder
 from greenopt.spec import StudySpec
 from tests.builders import ended, epoch, started, study
 from tests.fakes import FakeEngine, Script, completes, dies

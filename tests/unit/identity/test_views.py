@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.course import CoordinatorStarted, TrialPlaced, append_entry
-from greenopt.dashboard.course import Courses
-from greenopt.report.origin import origin_of
-from greenopt.tui.reader import StudyReader
+from greenopt.dashboard.trial_curves import Courses
+from greenopt.report.environment import origin_of
+from greenopt.runs.study_log import CoordinatorStarted, TrialPlaced, append_entry
+from greenopt.tui.state.reader import StudyReader
 from tests.builders import study
 from tests.unit.identity.test_start import Runs
 

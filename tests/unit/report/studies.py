@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from greenopt.analysis.analyse import analyse
-from greenopt.coordinator import Coordinator
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.events import Outcome
 from greenopt.execution import ProcessEnded
-from greenopt.report.material import Curve, Material
-from greenopt.runs import RunFolder
+from greenopt.report.report_data import Curve, Material
+from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, open_storage
 from greenopt.spec import StudySpec, TrialSpec
 from tests.builders import ended, epoch, prepared_phases, reading, started, study

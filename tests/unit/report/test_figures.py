@@ -16,7 +16,7 @@ from greenopt.report.figures import Drawing, Picture, Undrawn, draw, save, style
 from greenopt.report.figures.curves import accuracy_curves, course, energy_accuracy_curves, loss_curves
 from greenopt.report.figures.matrix import ROWS, settings_by_accuracy, settings_by_power_draw
 from greenopt.report.figures.scatter import accuracy_against_power, counter_against_integral
-from greenopt.report.material import Material
+from greenopt.report.report_data import Material
 from greenopt.spec import StudySpec
 from tests.unit.report.studies import curve, made_material, made_rows
 

@@ -13,8 +13,8 @@ from greenopt.errors import UsageError
 from greenopt.search import Search, open_storage, read_study
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, Range
-from greenopt.storage_url import without_password
-from greenopt.study_rows import LEASE_ATTRIBUTE
+from greenopt.storage.rows import LEASE_ATTRIBUTE
+from greenopt.storage.url import without_password
 from tests.builders import study
 
 

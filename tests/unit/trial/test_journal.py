@@ -6,7 +6,7 @@ from greenopt.energy.source import Vitals
 from greenopt.events import Event, FailReason, Outcome, PowerSampled, StepsDone, TrialEnded, decode
 from greenopt.trial.failures import Failure
 from greenopt.trial.journal import EventPipe, Journal
-from greenopt.trial.loop import Score
+from greenopt.trial.training.trainer import Score
 from tests.unit.trial.workbench import FakeMeter
 
 

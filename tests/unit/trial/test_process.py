@@ -125,7 +125,7 @@ def test_it_dies_with_its_parent_even_while_something_keeps_the_lifeline_open(tm
     program = """
 import subprocess, sys, time
 child = (
-    "from greenopt.trial.lifeline import die_with_parent; die_with_parent(); print('up', flush=True);"
+    "from greenopt.trial.parent_watchdog import die_with_parent; die_with_parent(); print('up', flush=True);"
     "import time; time.sleep(60)")
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 process.stdout.readline()

@@ -236,8 +236,8 @@ def test_running_out_of_memory_in_an_epoch_keeps_the_energy_of_the_training(monk
     def explode(*_: Any, **__: Any) -> Any:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[4096]")
 
-    monkeypatch.setattr("greenopt.trial.loop.Trainer.evaluate", explode)
-    monkeypatch.setattr("greenopt.trial.loop.Trainer.warm_up", lambda _: None)
+    monkeypatch.setattr("greenopt.trial.training.trainer.Trainer.evaluate", explode)
+    monkeypatch.setattr("greenopt.trial.training.trainer.Trainer.warm_up", lambda _: None)
     ended = run(trial_spec()).ended
     assert (ended.outcome, ended.reason) == (Outcome.FAILED, "out_of_memory")
     assert ended.energy is not None

@@ -13,13 +13,13 @@ import tensorflow as tf
 from greenopt.energy import Readings
 from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
 from greenopt.spec import TrialSpec
-from greenopt.trial.assembly import Assembly, assemble
-from greenopt.trial.data import Ids, Images, Split
+from greenopt.trial.data.feed import Block
+from greenopt.trial.data.images import Ids, Images, Split
 from greenopt.trial.failures import failure_of
-from greenopt.trial.feed import Block
 from greenopt.trial.journal import Journal
-from greenopt.trial.loop import Trainer
 from greenopt.trial.run import load_split, run_trial
+from greenopt.trial.training.setup import Assembly, assemble
+from greenopt.trial.training.trainer import Trainer
 
 TINY = "tests.unit.trial.tiny:build"
 

@@ -1,0 +1,329 @@
+"""The coordinator: it alone asks, runs, records and tells, until a study has all its trials.
+
+Invariants: what a trial says is appended to its events file before anything is derived from it; the storage is told
+once a trial, at its end; killed at any moment, the next coordinator finds in storage and events all that it needs.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from greenopt.coordination.verdict import Verdict, attributes, judge, objective_values
+from greenopt.errors import UsageError
+from greenopt.events import AttemptBegan, EnergySource, Event, FailReason, Outcome, encode, read_events
+from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
+from greenopt.identity.belongings import take_trial_folder
+from greenopt.identity.ids import new_id
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.search import Proposal, Search
+from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
+from greenopt.summary import TrialSummary, summarise
+
+RECEIVE_TIMEOUT_S = 0.5
+MAX_SKIPS_IN_A_ROW = 1000
+
+
+class Observer(Protocol):
+    """Told what happens as it happens; must not raise and must not take long."""
+
+    def study_began(self, spec: StudySpec, settled: int) -> None:
+        """The first trial is about to be asked for; `settled` ones are there from earlier."""
+        ...
+
+    def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
+        """A trial's process was started."""
+        ...
+
+    def event_arrived(self, trial: int, event: Event) -> None:
+        """A trial said something."""
+        ...
+
+    def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
+        """A trial is recorded; `settled` of the study's trials are."""
+        ...
+
+    def conduct_changed(self, conduct: Conduct) -> None:
+        """The study was paused, resumed or told to stop."""
+        ...
+
+    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
+        """Nothing runs any more; `failure` is the reason where equal failures stopped the study."""
+        ...
+
+
+class Inputs(Protocol):
+    """The code and the data that trials run with, as they are now."""
+
+    def change(self) -> str | None:
+        """What changed and was not accepted, in words; None where trials may start."""
+        ...
+
+    @property
+    def marks(self) -> Mapping[str, str | None]:
+        """What a trial that starts now keeps of them."""
+        ...
+
+
+class Annotator(Protocol):
+    """Adds to a trial what can be added only before it is told; must not raise and must not take long."""
+
+    def annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
+        """A trial is about to be told with this verdict and these flat figures."""
+        ...
+
+
+@dataclass
+class _Running:
+    spec: TrialSpec
+    slot: Slot
+    attempt_id: str
+    deadline_s: float | None
+    cause: FailReason | None = None
+
+
+class Coordinator:
+    """Runs one study to its end. Used by one thread; `stop`, `pause` and `resume` may come from signal handlers."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        search: Search,
+        engine: Engine,
+        folder: RunFolder,
+        observers: Sequence[Observer] = (),
+        clock: Callable[[], float] = time.monotonic,
+        annotator: Annotator | None = None,
+        wait: Callable[[float], None] = time.sleep,
+        inputs: Inputs | None = None,
+        metered_by: EnergySource | None = None,
+    ) -> None:
+        """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
+        self._spec = spec
+        self._search = search
+        self._engine = engine
+        self._folder = folder
+        self._observers = tuple(observers)
+        self._clock = clock
+        self._annotator = annotator
+        self._wait = wait
+        self._inputs = inputs
+        self._metered_by = metered_by
+        self._running: dict[int, _Running] = {}
+        self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
+        self._end: StudyEnd | None = None
+        self._kill = False
+        self._is_paused = False
+        self._conduct = Conduct.RUNNING
+
+    def pause(self) -> None:
+        """Start nothing more until `resume`; running trials go on."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Start trials again."""
+        self._is_paused = False
+
+    def stop(self) -> None:
+        """First call: start nothing more. Second call: end the running trials too."""
+        self._kill = self._end is StudyEnd.STOPPED
+        self._end = self._end or StudyEnd.STOPPED
+
+    def stop_now(self) -> None:
+        """Start nothing more and end the running trials; they run again when the study goes on."""
+        self._end, self._kill = self._end or StudyEnd.STOPPED, True
+
+    @property
+    def repeated_failure(self) -> FailReason | None:
+        """The reason, where the study stopped because the same failure came again and again."""
+        return self._failures[-1] if self._end is StudyEnd.EQUAL_FAILURES else None
+
+    def run(self) -> StudyEnd:
+        """Run until the study is done or stopped; returns why it ended."""
+        self._recover()
+        self._search.enqueue_baseline()
+        self._search.enqueue_wanted()
+        for observer in self._observers:
+            observer.study_began(self._spec, self._search.settled())
+        while True:
+            self._heed_budget()
+            self._tell_conduct()
+            self._fill_slots()
+            if not self._running:
+                if not self._waits_for_resume():
+                    return self._conclude()
+                self._wait(RECEIVE_TIMEOUT_S)
+            for message in self._engine.receive(RECEIVE_TIMEOUT_S):
+                match message:
+                    case EventArrived():
+                        self._record_event(message.trial, message.event)
+                    case ProcessEnded():
+                        self._finish(message)
+            self._end_overdue()
+            self._search.lease.renew()
+
+    def _waits_for_resume(self) -> bool:
+        return self._is_paused and self._end is None and self._wants_more()
+
+    def _conclude(self) -> StudyEnd:
+        self._end = self._end or StudyEnd.DONE
+        for observer in self._observers:
+            observer.study_ended(self._end, self.repeated_failure)
+        return self._end
+
+    def _tell_conduct(self) -> None:
+        """Tell the observers, from the loop's own thread, what a signal handler has changed."""
+        conduct = Conduct.PAUSED if self._is_paused else Conduct.RUNNING
+        if self._end is not None:
+            conduct = Conduct.STOPPING_NOW if self._kill else Conduct.STOPPING
+        if conduct is not self._conduct:
+            self._conduct = conduct
+            for observer in self._observers:
+                observer.conduct_changed(conduct)
+
+    def _recover(self) -> None:
+        """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
+        for trial in self._search.running():
+            summary = summarise(read_events(self._folder.own_events(trial, self._search.attempt(trial))))
+            self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
+        self._search.enqueue_retries()
+
+    def _heed_budget(self) -> None:
+        """Start nothing more once the trials that ended have drawn what the study may draw."""
+        budget_wh = self._spec.study.energy_budget_wh
+        if budget_wh is not None and self._end is None and self._wants_more() and self._search.spent_wh() >= budget_wh:
+            self._end = StudyEnd.BUDGET_SPENT
+
+    def _fill_slots(self) -> None:
+        busy = {running.slot for running in self._running.values()}
+        for slot in self._engine.slots:
+            if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
+                continue
+            if self._inputs is not None and self._inputs.change() is not None:
+                self._end = StudyEnd.INPUTS_CHANGED
+                return
+            proposal = self._next_proposal()
+            if proposal is not None:
+                self._start(proposal, slot)
+
+    def _wants_more(self) -> bool:
+        return self._search.settled() + len(self._running) < self._spec.study.trials
+
+    def _next_proposal(self) -> Proposal | None:
+        """The next setting that has to be trained; those that need not be are told on the way."""
+        for _ in range(MAX_SKIPS_IN_A_ROW):
+            if not self._wants_more():
+                return None
+            proposal = self._search.ask()
+            skipped = self._skipped(proposal)
+            if skipped is None:
+                return proposal
+            self._settle(proposal.trial, summarise(()), skipped)
+            if skipped.reason is FailReason.DUPLICATE and self._search.is_exhausted():
+                break
+        self._end = StudyEnd.SPACE_EXHAUSTED
+        return None
+
+    def _skipped(self, proposal: Proposal) -> Verdict | None:
+        if proposal.retry_of is not None:
+            return None
+        if proposal.out_of_memory_in is not None:
+            message = f"trial {proposal.out_of_memory_in} ran out of memory with this setting; not run again"
+            return Verdict(Outcome.FAILED, FailReason.OUT_OF_MEMORY, message, ran=False)
+        if proposal.same_as and self._spec.study.on_duplicate is OnDuplicate.SKIP:
+            message = f"same setting as trial {proposal.same_as[0]}"
+            return Verdict(Outcome.FAILED, FailReason.DUPLICATE, message, ran=False)
+        return None
+
+    def _start(self, proposal: Proposal, slot: Slot) -> None:
+        spec = trial_spec(self._spec, proposal)
+        folder = self._folder.trial(spec.trial)
+        attempt_id = self._begin_attempt(spec.trial)
+        if self._spec.training.keep_model:
+            spec = spec.model_copy(update={"model_folder": str(folder.resolve())})
+        self._engine.start(spec, slot, self._folder.log(spec.trial))
+        limit_s = self._spec.training.time_limit_s
+        deadline_s = None if limit_s is None else self._clock() + limit_s
+        self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s)
+        for observer in self._observers:
+            observer.trial_began(spec, slot)
+
+    def _begin_attempt(self, trial: int) -> str:
+        """Give a trial's attempt an identity, in the storage first and then in its folder; return it."""
+        head = AttemptBegan(
+            study_id=self._search.study_id, run_id=self._search.run_id, attempt_id=new_id(), trial=trial
+        )
+        self._search.begin(trial, head.attempt_id, self._inputs.marks if self._inputs is not None else {})
+        try:
+            take_trial_folder(self._folder.trial(trial), head)
+        except FileExistsError:
+            raise UsageError(
+                f"{self._folder.trial(trial)}: holds something of another study or attempt, which is not written over; "
+                "move it away"
+            ) from None
+        return head.attempt_id
+
+    def _record_event(self, trial: int, event: Event) -> None:
+        with self._folder.events(trial).open("ab") as file:
+            file.write(encode(event))
+        for observer in self._observers:
+            observer.event_arrived(trial, event)
+
+    def _finish(self, ended: ProcessEnded) -> None:
+        running = self._running.pop(ended.trial)
+        summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
+        verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
+        self._settle(ended.trial, summary, verdict, running.spec)
+        self._search.enqueue_retries()
+        self._watch_failures(verdict)
+
+    def _settle(self, trial: int, summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None = None) -> None:
+        figures = attributes(summary, verdict, spec)
+        values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
+        if self._annotator is not None:
+            self._annotator.annotate(trial, verdict, figures)
+        self._search.tell(trial, verdict.outcome, figures, values)
+        settled = self._search.settled()
+        for observer in self._observers:
+            observer.trial_ended(trial, summary, verdict, settled)
+
+    def _watch_failures(self, verdict: Verdict) -> None:
+        if verdict.outcome is not Outcome.FAILED or not isinstance(verdict.reason, FailReason):
+            self._failures.clear()
+        elif verdict.reason is not FailReason.INTERRUPTED:
+            self._failures.append(verdict.reason)
+        full = len(self._failures) == self._failures.maxlen
+        if full and len(set(self._failures)) == 1 and self._end is None:
+            self._end = StudyEnd.EQUAL_FAILURES
+
+    def _end_overdue(self) -> None:
+        for trial, running in self._running.items():
+            if self._kill and running.cause is None:
+                running.cause = FailReason.INTERRUPTED
+                self._engine.end(trial)
+            elif running.deadline_s is not None and running.cause is None and self._clock() > running.deadline_s:
+                running.cause = FailReason.TIMEOUT
+                self._engine.end(trial)
+
+
+def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
+    """The specification of a trial; a replicate gets a training seed of its own."""
+    replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
+    offset = proposal.repetition if replicates else 0
+    return TrialSpec(
+        study=study.name,
+        trial=proposal.trial,
+        objective=study.study.objective,
+        setting=None if study.space.own else Setting(**proposal.values),
+        parameters=proposal.values if study.space.own else {},
+        data=study.data,
+        training=study.training,
+        energy=study.energy,
+        split_seed=study.seeds.split,
+        training_seed=(study.seeds.training + offset) % 2**31,
+        modules_folder=study.modules_folder,
+        retry_of=proposal.retry_of,
+        replicate_of=proposal.same_as[0] if replicates and proposal.same_as else None,
+    )

@@ -1,0 +1,87 @@
+"""Everything that can be checked before a study starts, so that bad input costs nothing."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from greenopt.coordination.image_checks import image_problem
+from greenopt.coordination.verdict import Verdict, attributes
+from greenopt.energy.footprint import Footprint
+from greenopt.errors import UsageError
+from greenopt.events import Outcome
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
+from greenopt.identity.sources import is_there
+from greenopt.search import build_sampler
+from greenopt.spec import Choice, DataSet, Internal, StudySpec
+from greenopt.storage.rows import COLUMNS
+from greenopt.summary import summarise
+from greenopt.trial.data.files import check_data
+
+
+def check_study(spec: StudySpec, file: Path) -> None:
+    """Check what a study needs beyond its file.
+
+    Args:
+        spec: the study.
+        file: where it was read, for messages.
+
+    Raises:
+        UsageError: the sampler does not fit, the data are not there or cannot be used, or what runs int8 models is not
+            installed; one line that starts with the file.
+    """
+    try:
+        build_sampler(spec, 0)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+    try:
+        Footprint.of(spec.energy)
+    except UsageError as error:
+        raise UsageError(f"{file}: energy.{error}") from None
+    _check_module(spec, file)
+    if spec.study.objective is not None:
+        _check_names(spec, file)
+    _check_int8_runtime(spec, file)
+    problem = check_data(spec.data) if spec.data is not None else None
+    if problem is not None:
+        where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
+        key = "path" if spec.data is not None and spec.data.name is DataSet.NPZ else "name"
+        raise UsageError(f"{file}: data.{key}: {problem}{where}")
+    problem = image_problem(spec) if spec.data is not None else None
+    if problem is not None:
+        raise UsageError(f"{file}: {problem}")
+
+
+def _is_relative(spec: StudySpec) -> bool:
+    path = spec.data.path if spec.data is not None else None
+    return path is not None and not Path(path).expanduser().is_absolute()
+
+
+def _check_module(spec: StudySpec, file: Path) -> None:
+    """Check that the module of the study's function or model can be found, without importing it."""
+    module = studied_module(spec)
+    if module is None or is_there(module, spec.modules_folder):
+        return
+    key = "study.objective" if spec.study.objective is not None else "training.model"
+    reference = spec.study.objective or spec.training.model
+    places = " or ".join(str(place) for place in dict.fromkeys((file.parent.resolve(), Path.cwd())))
+    raise UsageError(f"{file}: {key}: {reference}: there is no module {module} in {places}, and none installed")
+
+
+def _check_names(spec: StudySpec, file: Path) -> None:
+    """Check that no parameter of an objective function has the name of a figure."""
+    figures = attributes(summarise(()), Verdict(Outcome.COMPLETED), None)
+    marks = (ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
+    taken = {*COLUMNS, *figures, *marks, "began", "ended"} & set(spec.space.distributions)
+    if taken:
+        raise UsageError(f"{file}: space.{min(taken)}: is the name of a figure of every trial; choose another")
+
+
+def _check_int8_runtime(spec: StudySpec, file: Path) -> None:
+    """Check that what runs int8 models is installed; a trial would miss it only after its training."""
+    internal = spec.space.distributions.get("internal")
+    wanted = isinstance(internal, Choice) and Internal.POST_QUANTIZATION in internal.values
+    if wanted and not spec.space.own and find_spec("ai_edge_litert") is None:
+        raise UsageError(
+            f"{file}: space.internal: post_quantization needs ai-edge-litert, which is not installed; "
+            "install it, or leave the value out"
+        )

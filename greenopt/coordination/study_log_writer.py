@@ -1,0 +1,91 @@
+"""Writes the course of a study as its coordinator tells it."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from greenopt.coordination.progress import ending_words
+from greenopt.coordination.verdict import Verdict
+from greenopt.events import Event, FailReason
+from greenopt.execution import Slot
+from greenopt.runs.study_log import (
+    Conduct,
+    ConductChanged,
+    CoordinatorEnded,
+    CoordinatorStarted,
+    CourseEntry,
+    StudyEnd,
+    TrialPlaced,
+    TrialRecorded,
+    append_entry,
+)
+from greenopt.spec import StudySpec, TrialSpec
+from greenopt.summary import TrialSummary
+
+
+class CourseWriter:
+    """An observer that appends to a study's course. A full disk costs the entry, never the study."""
+
+    def __init__(
+        self,
+        file: Path,
+        slots: Sequence[Slot],
+        clock: Callable[[], float] = time.time,
+        *,
+        study_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            file: the course; its folder exists when the study begins.
+            slots: where trials run.
+            clock: seconds since 1970, UTC.
+            study_id: the study's identity.
+            run_id: the identity of this coordinator's run.
+        """
+        self._file, self._slots, self._clock = file, slots, clock
+        self._study_id, self._run_id = study_id, run_id
+
+    def study_began(self, spec: StudySpec, settled: int) -> None:
+        """Say who runs the study, and where."""
+        self._append(
+            CoordinatorStarted(
+                utc_s=self._clock(),
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                slots={slot.name: slot.gpu_uuid for slot in self._slots},
+                settled=settled,
+                trials=spec.study.trials,
+                study_id=self._study_id,
+                run_id=self._run_id,
+            )
+        )
+
+    def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
+        """Say where a trial runs."""
+        self._append(TrialPlaced(utc_s=self._clock(), trial=spec.trial, slot=slot.name))
+
+    def event_arrived(self, trial: int, event: Event) -> None:
+        """Nothing: events have files of their own."""
+
+    def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
+        """Say how a trial ended."""
+        text = ending_words(summary, verdict)
+        self._append(TrialRecorded(utc_s=self._clock(), trial=trial, text=text, settled=settled))
+
+    def conduct_changed(self, conduct: Conduct) -> None:
+        """Say what will happen to new and running trials."""
+        self._append(ConductChanged(utc_s=self._clock(), conduct=conduct))
+
+    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
+        """Say why the coordinator ends."""
+        self._append(CoordinatorEnded(utc_s=self._clock(), end=end, failure=failure))
+
+    def _append(self, entry: CourseEntry) -> None:
+        try:
+            append_entry(self._file, entry)
+        except OSError:
+            return

@@ -1,0 +1,126 @@
+"""What is chosen to be shown: which trials are in the figures, which files and words a trial gets."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from greenopt.dashboard.figures import (
+    accuracy_energy_figure,
+    energy_metric,
+    front_figure,
+    hypervolume_figure,
+    power_figure,
+)
+from greenopt.dashboard.files import draw_curves, write_epochs
+from greenopt.dashboard.notes import trial_note, words_of_setting
+from greenopt.dashboard.store import Board
+from greenopt.dashboard.trial_curves import Course, Courses
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.pareto import HypervolumeTrace, Point
+from greenopt.runs.folder import RunFolder
+from greenopt.search import StudySnapshot
+from greenopt.spec import Metric, StudySpec
+
+FRONT_CURVES = 8
+LATEST_CURVES = 4
+LOG_BYTES = 4000
+
+
+def write_figures(board: Board, snapshot: StudySnapshot, courses: Courses) -> None:
+    """Draw a study's four figures and put them on the board.
+
+    Curves are those of up to `FRONT_CURVES` trials spread over the Pareto front, of the running ones and of the
+    `LATEST_CURVES` that ended last; power over time is that of the running and the latest ones. Both are left as they
+    are where the trials' events are not on this machine.
+    """
+    spec, across = snapshot.spec, energy_metric(snapshot.spec)
+    trace, rows = HypervolumeTrace(), _placed(snapshot, across)
+    for row in rows:
+        trace.add(Point(row[across], row["accuracy"], row["trial"]))
+    front = [point.trial for point in trace.front.points]
+    recent = _recent(snapshot)
+    attempts = [row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows]
+    shown = sorted({*_spread(front, FRONT_CURVES), *recent})
+    followed = {trial: courses.of(trial, attempts[trial]) for trial in shown}
+    settings = {
+        trial: words_of_setting(spec, snapshot.rows[trial]) for trial, course in followed.items() if course.epochs
+    }
+    figures = {
+        "greenopt-pareto-front": front_figure(spec, rows, front),
+        "greenopt-hypervolume": hypervolume_figure(len(rows), trace.values()),
+    }
+    if courses.are_here:
+        figures["greenopt-accuracy-by-energy"] = accuracy_energy_figure(settings, followed)
+        figures["greenopt-power"] = power_figure({trial: followed[trial] for trial in recent})
+    for name, figure in figures.items():
+        board.write_figure(name, figure.to_json())
+    courses.keep(set(followed))
+
+
+def _placed(snapshot: StudySnapshot, across: Metric) -> list[dict[str, Any]]:
+    """The completed trials that have an accuracy and an energy."""
+    complete = [row for row in snapshot.rows if row["state"] == "complete"]
+    return [row for row in complete if row["accuracy"] is not None and row.get(across) is not None]
+
+
+def _recent(snapshot: StudySnapshot) -> list[int]:
+    """Numbers of the trials that ended last, and of those that run."""
+    ended = sorted((row for row in snapshot.rows if row["epochs_done"]), key=lambda row: row["ended"] or row["began"])
+    running = [row["trial"] for row in snapshot.rows if row["state"] == "running"]
+    return [*(row["trial"] for row in ended[-LATEST_CURVES:]), *running]
+
+
+def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mapping[str, Any], *, ended: bool) -> None:
+    """Give a trial its note and its log, unless it has them.
+
+    Args:
+        board: where they go.
+        folder: the study's results.
+        spec: the study.
+        row: the trial's setting, figures and state.
+        ended: whether the storage holds the trial for finished.
+    """
+    trial, log = row["trial"], folder.own_log(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
+    if not board.has_trial_note(trial):
+        board.write_trial_note(trial, trial_note(spec, row, _tail(log)))
+    if log is not None and log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
+        board.attach(trial, log, ended=ended)
+
+
+def attach_course(board: Board, folder: RunFolder, trial: int, setting: str, course: Course, *, ended: bool) -> None:
+    """Give a trial its epochs as a table and its curves as a drawing, unless it has them.
+
+    Args:
+        board: where they go.
+        folder: the study's results.
+        trial: its number.
+        setting: in words.
+        course: what it did.
+        ended: whether the storage holds the trial for finished.
+    """
+    present = board.artifact_names(trial)
+    if not folder.trial(trial).exists() or {"epochs.csv", "curves.svg"} <= present:
+        return
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".artifacts-") as scratch:
+        table, drawing = Path(scratch) / "epochs.csv", Path(scratch) / "curves.svg"
+        if table.name not in present and course.epochs:
+            write_epochs(course, table)
+            board.attach(trial, table, ended=ended)
+        if drawing.name not in present and draw_curves(course, f"trial {trial}: {setting}", drawing):
+            board.attach(trial, drawing, ended=ended)
+
+
+def _spread(trials: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly spread, both ends included."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[round(n * (len(trials) - 1) / (most - 1))] for n in range(most)]
+
+
+def _tail(log: Path | None) -> str:
+    if log is None or not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        return file.read().decode("utf-8", "replace")

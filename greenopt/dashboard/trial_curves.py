@@ -1,0 +1,137 @@
+"""The course of one trial: its epochs, and its power over time in bounded space."""
+
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from greenopt.events import EnergySource, EpochEnded, Event, PowerSampled, TrialPrepared, TrialStarted, read_events
+from greenopt.runs.folder import RunFolder
+
+MOST_SAMPLES = 400
+
+
+@dataclass
+class PowerCurve:
+    """Power over time in at most `MOST_SAMPLES` points, each the mean of equally many samples.
+
+    Attributes:
+        t_s: middle of each point, in s.
+        power_w: mean power there, in W.
+        stride: how many samples make a point; doubles when the curve is full.
+    """
+
+    t_s: list[float] = field(default_factory=list)
+    power_w: list[float] = field(default_factory=list)
+    stride: int = 1
+    _waiting: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, t_s: float, power_w: float) -> None:
+        """Add a sample."""
+        self._waiting.append((t_s, power_w))
+        if len(self._waiting) < self.stride:
+            return
+        self.t_s.append(sum(t_s for t_s, _ in self._waiting) / self.stride)
+        self.power_w.append(sum(power_w for _, power_w in self._waiting) / self.stride)
+        self._waiting.clear()
+        if len(self.t_s) == MOST_SAMPLES:
+            self.t_s, self.power_w = _halved(self.t_s), _halved(self.power_w)
+            self.stride *= 2
+
+
+def _halved(values: list[float]) -> list[float]:
+    return [(one + other) / 2 for one, other in zip(values[::2], values[1::2], strict=True)]
+
+
+@dataclass
+class Course:
+    """What a trial has said so far that changes over time. Times count from the start of its process.
+
+    Attributes:
+        epochs: those that were finished.
+        power: of the trial's device; from the rise of its energy where power itself is not read.
+        power_source: where the power comes from; None before the first sample.
+        prepared_s: when the first epoch began, in s; None before.
+    """
+
+    epochs: list[EpochEnded] = field(default_factory=list)
+    power: PowerCurve = field(default_factory=PowerCurve)
+    power_source: EnergySource | None = None
+    prepared_s: float | None = None
+    _start_s: float = 0.0
+    _sampled: PowerSampled | None = None
+
+    def add(self, event: Event) -> None:
+        """Take in the trial's next event."""
+        match event:
+            case TrialStarted():
+                self._start_s = event.t_s
+            case TrialPrepared():
+                self.prepared_s = event.t_s - self._start_s
+            case PowerSampled():
+                self._add_sample(event)
+            case EpochEnded():
+                self.epochs.append(event)
+            case _:
+                pass
+
+    def _add_sample(self, sample: PowerSampled) -> None:
+        power_w = _mean_power_w(self._sampled, sample) if sample.power_w is None else sample.power_w
+        self._sampled = sample
+        if power_w is not None:
+            self.power_source = sample.source
+            self.power.add(sample.t_s - self._start_s, power_w)
+
+    @property
+    def spent_wh(self) -> list[float | None]:
+        """Energy from the first epoch's start to each epoch's end, in Wh; None from the first unmeasured one on."""
+        return list(accumulate((epoch.energy.energy_wh for epoch in self.epochs), _sum))
+
+
+def _mean_power_w(before: PowerSampled | None, after: PowerSampled) -> float | None:
+    """Power in W between two samples of an energy that is counted."""
+    if before is None or before.energy_wh is None or after.energy_wh is None or after.t_s <= before.t_s:
+        return None
+    return (after.energy_wh - before.energy_wh) * 3600 / (after.t_s - before.t_s)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+class Courses:
+    """Courses of a study's trials: those that are followed, and others read from their events when asked for."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Begin with none."""
+        self._folder = folder
+        self._known: dict[int, Course] = {}
+
+    @property
+    def are_here(self) -> bool:
+        """Whether the study's events are on this machine; a storage may be shared by others."""
+        return self._folder.path.exists()
+
+    def begin(self, trial: int) -> None:
+        """Follow a trial from now on."""
+        self._known[trial] = Course()
+
+    def add(self, trial: int, event: Event) -> None:
+        """Take in an event of a trial that is followed; that of another is in its events file."""
+        if trial in self._known:
+            self._known[trial].add(event)
+
+    def of(self, trial: int, attempt_id: str | None = None) -> Course:
+        """The course of a trial; empty where nothing is known of it.
+
+        Args:
+            trial: its number.
+            attempt_id: the attempt that the storage has of it.
+        """
+        if trial not in self._known:
+            self._known[trial] = Course()
+            for event in read_events(self._folder.own_events(trial, attempt_id)):
+                self._known[trial].add(event)
+        return self._known[trial]
+
+    def keep(self, trials: set[int]) -> None:
+        """Forget all others."""
+        self._known = {trial: course for trial, course in self._known.items() if trial in trials}

@@ -1,0 +1,39 @@
+"""A study's trials as a table in a file, with carbon and cost where the study names its electricity."""
+
+import json
+from pathlib import Path
+
+from greenopt.analysis.frame import text_frame, trials_frame, write_frame
+from greenopt.cells import mixes_types
+from greenopt.energy.footprint import Footprint
+from greenopt.exchange import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
+from greenopt.identity.snapshot import read_folder
+from greenopt.runs.folder import RunFolder
+
+
+def export_trials(folder: RunFolder, storage: str | None, target: Path, file_format: str) -> int:
+    """Write the trials of a study; returns how many there are.
+
+    Args:
+        folder: its results; need not exist where `storage` is given.
+        storage: URL of its storage; the one that the study was last run with unless given.
+        target: the file; an existing one is replaced.
+        file_format: `csv` or `parquet`.
+
+    Raises:
+        UsageError: there is no such study, or the file cannot be written.
+    """
+    snapshot = read_folder(folder, storage)
+    footprint = Footprint.of(snapshot.spec.energy)
+    beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
+    rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
+    if file_format == "csv":
+        frame = text_frame(rows, PLAIN_TEXTS)
+    else:
+        cells = [name for name, distribution in snapshot.spec.space.distributions.items() if mixes_types(distribution)]
+        frame = trials_frame(rows, cells)
+        # For `greenopt import`, which finds them again in a Parquet file.
+        frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
+        frame.attrs[CELLS_ATTRIBUTE] = json.dumps(cells)
+    write_frame(frame, target, file_format)
+    return len(frame)

@@ -1,0 +1,294 @@
+"""Trials from a table that `greenopt export` wrote, or one like it: a row a trial, CSV or Parquet."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from greenopt.cells import looked_up, loose_number, read_cell, read_column
+from greenopt.coordination.verdict import Verdict, figure_names
+from greenopt.errors import UsageError
+from greenopt.events import EnergyReading, EnergySource, Event, FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.exchange.imported import BrokenRunError, ImportedTrial
+from greenopt.exchange.studies import table_study
+from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
+
+STUDY_ATTRIBUTE = "greenopt_study"
+"""Where a Parquet file of `greenopt export` keeps its study."""
+CELLS_ATTRIBUTE = "greenopt_cells"
+"""Where it says which columns are written as cells of a CSV file are, because they mix types."""
+_IDENTITIES = ("attempt_id", "code_id", "data_id")
+PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+"""Columns of texts, which stand in a CSV file as they are."""
+
+_OF_THE_ROW = ("trial", "state", "began", "ended")
+_BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
+_NO_NUMBERS = ("nan", "inf", "infinity")
+_OUTCOMES = {"complete": Outcome.COMPLETED, "pruned": Outcome.DIVERGED, "fail": Outcome.FAILED}
+_BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
+_ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table was understood as.
+
+    Attributes:
+        skipped: rows that could not be read -> why.
+        spec: the study, where the file or the caller knows it.
+        notes: what was understood in another way than one might expect, as sentences.
+    """
+
+    trials: list[ImportedTrial]
+    skipped: dict[str, str]
+    spec: StudySpec | None
+    notes: list[str]
+
+
+def read_table(path: Path, spec: StudySpec | None) -> Table:
+    """Read the trials of a table.
+
+    With the study known a parameter's value is looked up in its space. Without it the columns of a CSV file are read as
+    `greenopt.cells.read_column` says.
+
+    Args:
+        path: a file whose ending is `.csv` or `.parquet`.
+        spec: the study that they belong to, where it is known.
+
+    Raises:
+        UsageError: the file cannot be read or has no trial.
+    """
+    frame = _frame(path)
+    spec = spec or _kept_study(frame, path)
+    parameters = _parameters(frame, spec, path)
+    is_setting = set(parameters) <= set(PARAMETERS)
+    columns = _columns(frame, parameters, spec, is_csv=path.suffix == ".csv", is_setting=is_setting)
+    named = [] if spec is not None else _names_of_rows(columns, parameters)
+    parameters = tuple(name for name in parameters if name not in named)
+    if not parameters:
+        raise UsageError(f"{path}: has no column that could be a parameter: {_named_words(named)}")
+    trials: dict[str, ImportedTrial] = {}
+    skipped: dict[str, str] = {}
+    for position in range(len(frame)):
+        row = {name: values[position] for name, values in columns.items()}
+        number = str(row["trial"] if row.get("trial") is not None else position)
+        try:
+            if number in trials:
+                raise BrokenRunError(f"trial {number} is in the table twice")
+            trials[number] = _trial(row, number, parameters, is_setting=is_setting)
+        except BrokenRunError as error:
+            skipped[f"{path}, row {position + 1}"] = str(error)
+    return Table(_renumbered(trials), skipped, spec, [_named_words(named)] if named else [])
+
+
+def _names_of_rows(columns: Mapping[str, list[Any]], parameters: Iterable[str]) -> list[str]:
+    """The columns of texts of which most rows have one of their own: names, that explain nothing."""
+    return [
+        name
+        for name in parameters
+        if all(isinstance(value, str | None) for value in columns[name]) and is_too_varied(columns[name])
+    ]
+
+
+def _named_words(named: Iterable[str]) -> str:
+    return f"{', '.join(named)}: most rows have a text of their own; kept as a figure, not taken for a parameter"
+
+
+def study_of(name: str, trials: list[ImportedTrial]) -> StudySpec:
+    """The study of trials of which only the table is known: its objectives are accuracy and an energy.
+
+    Raises:
+        UsageError: no completed row has an accuracy or an energy.
+    """
+    complete = [trial.figures for trial in trials if trial.verdict.outcome is Outcome.COMPLETED]
+    energy = next((metric for metric in _ENERGIES if any(row.get(metric) is not None for row in complete)), None)
+    chosen = [Metric.ACCURACY] if any(row.get("accuracy") is not None for row in complete) else []
+    chosen += [energy] if energy else []
+    if not chosen:
+        raise UsageError("no completed row has a number in a column accuracy or energy_wh")
+    return table_study(name, trials, {str(m): str(_BETTER.get(m, Direction.MINIMIZE)) for m in chosen})
+
+
+def _frame(path: Path) -> "pd.DataFrame":
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        # Cell by cell: a column with an empty cell would make every whole number in it a fraction.
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file or folder") from None
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from None
+
+
+def _kept_study(frame: "pd.DataFrame", path: Path) -> StudySpec | None:
+    kept = frame.attrs.get(STUDY_ATTRIBUTE)
+    try:
+        return StudySpec.model_validate(json.loads(kept)) if kept else None
+    except (ValueError, TypeError) as error:
+        why = describe(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{path}: the study that it keeps cannot be used: {why}; give one with --study") from None
+
+
+def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tuple[str, ...]:
+    """The columns that are parameters: the study's, or all that are not known to be anything else."""
+    if spec is not None:
+        missing = [name for name in spec.space.free if name not in frame]
+        if missing:
+            raise UsageError(f"{path}: has no column {', '.join(missing)}, which the study varies")
+        return tuple(name for name in spec.space.distributions if name in frame)
+    figures = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *figure_names()}
+    found = tuple(str(name) for name in frame.columns if name not in figures)
+    if not found:
+        raise UsageError(f"{path}: has no column that could be a parameter")
+    return found
+
+
+def _columns(
+    frame: "pd.DataFrame", parameters: Iterable[str], spec: StudySpec | None, *, is_csv: bool, is_setting: bool
+) -> dict[str, list[Any]]:
+    """The columns with the types that their values had; None where there is none."""
+    cells = json.loads(frame.attrs.get(CELLS_ATTRIBUTE) or "[]")
+    found = {}
+    for column in frame.columns:
+        name, is_cell = str(column), is_csv or column in cells
+        values = [None if pd.isna(value) else _plain(value) for value in frame[column]]
+        values = [None if value == "" and is_cell else value for value in values]
+        if name not in parameters:
+            found[name] = [_figure(value, name) if is_csv else value for value in values]
+        elif spec is not None:
+            space = spec.space.distributions[name]
+            found[name] = [None if v is None else looked_up(v, space, is_cell=is_cell) for v in values]
+        else:
+            found[name] = _read(values, as_whole=not is_setting) if is_cell else values
+    return found
+
+
+def _read(values: list[Any], *, as_whole: bool) -> list[Any]:
+    """Cells of a parameter of an unknown study; those of the ten one by one, because their types are known."""
+    known = [value for value in values if value is not None]
+    read = iter(read_column(known) if as_whole else [read_cell(value) for value in known])
+    return [None if value is None else next(read) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _figure(cell: str | None, name: str) -> Any:
+    """A cell of a figure: nothing, true or false, a number, or a text."""
+    if cell is None or name in PLAIN_TEXTS:
+        return cell
+    value = read_cell(cell)
+    if not isinstance(value, str) or value != cell:
+        return value
+    if cell.strip().lower().lstrip("+-") in _NO_NUMBERS:
+        return None
+    number = loose_number(cell)
+    return cell if number is None else number
+
+
+def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
+    state = row.get("state") or "complete"
+    if state not in _OUTCOMES:
+        raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
+    values = _values(row, parameters, is_setting=is_setting)
+    figures = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
+    _check_numbers(figures)
+    verdict = _verdict(row, _OUTCOMES[state])
+    began, ended = _time(row.get("began")), _time(row.get("ended"))
+    return ImportedTrial(
+        run=str(row.get("run") or number),
+        values=values,
+        verdict=verdict,
+        events=_events(figures, verdict, began),
+        figures=figures,
+        began=began,
+        ended=ended,
+    )
+
+
+def _check_numbers(figures: Mapping[str, Any]) -> None:
+    for name in Metric:
+        number = figures.get(name)
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise BrokenRunError(f"{name} is {number}, which is no number")
+        if number < 0 or (name is Metric.ACCURACY and number > 1):
+            raise BrokenRunError(f"{name} is {number}, which cannot be")
+
+
+def _values(row: Mapping[str, Any], parameters: tuple[str, ...], *, is_setting: bool) -> dict[str, Value]:
+    empty = [name for name in parameters if row[name] is None]
+    if empty:
+        raise BrokenRunError(f"{', '.join(empty)} is empty")
+    values = {name: row[name] for name in parameters}
+    if not is_setting:
+        return values
+    try:
+        checked = Setting(**values).model_dump(mode="json")
+    except ValidationError as error:
+        raise BrokenRunError(describe(error)) from None
+    return {name: checked[name] for name in parameters}
+
+
+def _verdict(row: Mapping[str, Any], outcome: Outcome) -> Verdict:
+    message = str(row.get("message") or "")
+    if outcome is Outcome.FAILED:
+        known = row.get("fail_reason")
+        reason = FailReason(known) if known in list(FailReason) else FailReason.CRASH
+        return Verdict(outcome, reason, message)
+    reason_words = str(row.get("stop_reason") or "ended_early") if outcome is Outcome.DIVERGED else None
+    return Verdict(outcome, reason_words, message)
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return None if value is None else pd.Timestamp(value).to_pydatetime()
+    except (TypeError, ValueError):
+        raise BrokenRunError(f"{value!r} is not a time") from None
+
+
+def _events(figures: Mapping[str, Any], verdict: Verdict, began: datetime | None) -> tuple[Event, ...]:
+    """The first and last word of a trial; its epochs are not in a table."""
+    energy = _reading(figures, "energy_wh", "energy_source", "seconds")
+    total = _reading(figures, "total_wh", "total_source", "total_s")
+    ended = TrialEnded(
+        t_s=total.seconds or energy.seconds,
+        outcome=verdict.outcome,
+        accuracy=figures.get("accuracy") if verdict.outcome is Outcome.COMPLETED else None,
+        test_accuracy=figures.get("test_accuracy"),
+        unquantized_accuracy=figures.get("unquantized_accuracy"),
+        energy=energy,
+        total=total,
+        reason=str(verdict.reason) if verdict.reason else None,
+        message=verdict.message,
+    )
+    return (TrialStarted(t_s=0, utc=began.isoformat() if began else "", trial=0), ended)
+
+
+def _reading(figures: Mapping[str, Any], energy: str, source: str, seconds: str) -> EnergyReading:
+    length_s = float(figures.get(seconds) or 0.0)
+    if figures.get(energy) is None:
+        return EnergyReading.missing(str(figures.get("energy_missing") or "not in the table"), length_s)
+    named = figures.get(source)
+    known = EnergySource(named) if named in list(EnergySource) else EnergySource.UNKNOWN
+    return EnergyReading(energy_wh=figures[energy], source=known, seconds=length_s)
+
+
+def _renumbered(trials: Mapping[str, ImportedTrial]) -> list[ImportedTrial]:
+    """Trials whose references to one another count anew, without the rows that were skipped."""
+    numbers = {original: number for number, original in enumerate(trials)}
+    return [replace(trial, figures=_with_references(trial.figures, numbers)) for trial in trials.values()]
+
+
+def _with_references(figures: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+    given = {name: figures[name] for name in ("retry_of", "replicate_of") if figures.get(name) is not None}
+    return {**figures, **{name: numbers.get(str(int(number))) for name, number in given.items()}}

@@ -1,0 +1,128 @@
+"""Starts a study's coordinator as a process of its own, which outlives the terminal that it was started from.
+
+Invariant: the process leads a session of its own, so neither Ctrl-C nor a lost connection reaches it; what it prints
+goes to the run folder's `coordinator.log`.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from greenopt.errors import GreenoptError
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, CourseEntry, decode_entry
+
+POLL_S = 0.05
+PREFIX = "greenopt: "
+
+
+class LaunchError(GreenoptError):
+    """The coordinator ended before it had begun the study; the text and the exit code are its own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[assignment]  # a process may end with a code that is none of ours
+
+
+class Launched:
+    """A coordinator that was started from here."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", folder: RunFolder, course_began: int, log_began: int
+    ) -> None:
+        self._process, self._folder = process, folder
+        self._course_began, self._log_began = course_began, log_began
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How its process ended, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def entries(self) -> list[CourseEntry]:
+        """What it has written to the study's course so far."""
+        try:
+            with self._folder.course.open("rb") as file:
+                file.seek(self._course_began)
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        entries = [decode_entry(line) for line in lines if line.endswith(b"\n")]
+        return [entry for entry in entries if entry is not None]
+
+    def ending(self) -> CoordinatorEnded | None:
+        """Why it ended; None while it runs, and where it died without a word."""
+        return next((entry for entry in reversed(self.entries()) if isinstance(entry, CoordinatorEnded)), None)
+
+    def last_line(self) -> str:
+        """The last line that it printed, or its error, after which another coordinator may have printed more."""
+        with self._folder.coordinator_log.open("rb") as file:
+            file.seek(self._log_began)
+            lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith(PREFIX)] or lines
+        return told[-1].removeprefix(PREFIX) if told else "it printed nothing"
+
+    def _has_begun(self) -> bool:
+        """Whether this very coordinator has; another one that runs the study writes to the same file."""
+        return any(isinstance(entry, CoordinatorStarted) and entry.pid == self.pid for entry in self.entries())
+
+    def wait_until_begun(self, wait: Callable[[float], None] = time.sleep) -> None:
+        """Wait until the study is under way.
+
+        Raises:
+            LaunchError: it ended before that.
+        """
+        try:
+            while True:
+                code = self.exit_code
+                if self._has_begun():
+                    return
+                if code is not None:
+                    raise LaunchError(self.last_line(), code if code > 0 else 1)
+                wait(POLL_S)
+        except KeyboardInterrupt:
+            self._process.terminate()
+            self._process.wait()
+            raise
+
+
+def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
+    """Start `greenopt` with these arguments as the coordinator of a study.
+
+    Args:
+        arguments: of the command line, such as `run studies/paper.toml --plain`.
+        folder: the study's; made where it is not there.
+
+    Raises:
+        LaunchError: the folder or its log cannot be written.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        log = folder.coordinator_log.open("ab")
+    except OSError as error:
+        raise LaunchError(f"{folder.path}: cannot be made: {error.strerror}", 2) from None
+    with log:
+        process = subprocess.Popen(
+            [sys.executable, *_isolation(), "-m", "greenopt", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return Launched(process, folder, _size(folder.course), log.tell())
+
+
+def _isolation() -> list[str]:
+    """Keep the working folder off the module path unless this process has it there too."""
+    return [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

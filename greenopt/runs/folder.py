@@ -1,0 +1,241 @@
+"""The folder of one study's results, `RUNS/NAME/`: what lies where, whose it is, and who may write to it.
+
+Invariants: whoever writes holds the folder's lock, which a crash releases; the folder names its storage so that it can
+be moved and copied, and each copy reads its own.
+"""
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+from pydantic import ValidationError
+
+from greenopt.errors import UsageError
+from greenopt.identity.belongings import EVENTS, is_own
+from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
+from greenopt.runs.study_log import FILE_NAME as COURSE
+from greenopt.spec import Confirms
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a study's results; making one touches nothing."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name, as its folder has it."""
+        return self.path.name
+
+    @property
+    def stored_name(self) -> str:
+        """The study's name in its storage, which lags behind where the folder was renamed by hand."""
+        try:
+            return str(self._document()["spec"]["study"]["name"] or self.name)
+        except (KeyError, TypeError):
+            return self.name
+
+    @property
+    def study_id(self) -> str | None:
+        """The identity of the study that this folder belongs to; None of one from before there were any."""
+        kept = self._document().get("id")
+        return None if kept is None else str(kept)
+
+    @property
+    def default_storage(self) -> str:
+        """URL of the SQLite file that is used unless another storage is named."""
+        return url_of(DEFAULT_FILE, self.path)
+
+    @property
+    def study_file(self) -> Path:
+        """JSON: the study as it was last run, and where its storage is."""
+        return self.path / "study.json"
+
+    @property
+    def trials(self) -> Path:
+        """Folder that holds the trials' folders."""
+        return self.path / "trials"
+
+    def trial(self, number: int) -> Path:
+        """Folder of a trial."""
+        return self.trials / f"{number:04d}"
+
+    def events(self, number: int) -> Path:
+        """A trial's events, JSON lines; whose they are is for `own_events` to say."""
+        return self.trial(number) / EVENTS
+
+    def own_events(self, number: int, attempt_id: str | None) -> Path | None:
+        """Return the events of an attempt; None where what lies there is of another study or attempt.
+
+        Args:
+            number: the trial's.
+            attempt_id: the attempt that the storage has of it; None of a trial from before there were any.
+        """
+        return self.events(number) if is_own(self.trial(number), number, attempt_id) else None
+
+    def log(self, number: int) -> Path:
+        """What a trial's process printed; whose it is is for `own_log` to say."""
+        return self.trial(number) / "log.txt"
+
+    def own_log(self, number: int, attempt_id: str | None) -> Path | None:
+        """Return what an attempt's process printed; None where what lies there is of another; see `own_events`."""
+        return self.log(number) if is_own(self.trial(number), number, attempt_id) else None
+
+    @property
+    def artifacts(self) -> Path:
+        """Files that optuna-dashboard shows with trials, named by their ids."""
+        return self.path / "artifacts"
+
+    @property
+    def course(self) -> Path:
+        """What the study's coordinators did, JSON lines."""
+        return self.path / COURSE
+
+    @property
+    def coordinator_log(self) -> Path:
+        """What a coordinator printed that runs without a terminal."""
+        return self.path / "coordinator.log"
+
+    def write_study(
+        self,
+        spec: dict[str, object],
+        storage: str,
+        code: dict[str, str] | None = None,
+        *,
+        study_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Keep what later commands need.
+
+        Args:
+            spec: the study.
+            storage: its storage's URL, without a password.
+            code: what code runs it.
+            study_id: its identity.
+            run_id: that of the coordinator that runs it.
+        """
+        head = {"id": study_id, "run": run_id, "storage": reference_to(storage, self.path)}
+        self._write_document({**head, "code": code or {}, "spec": spec})
+
+    def rename_study(self, **names: str) -> None:
+        """Change the study's name, or that of the study that it confirms, in `study.json`.
+
+        Args:
+            names: `name` and `confirms`, where they change.
+        """
+        document = self._document()
+        if "name" in names:
+            document["spec"]["study"]["name"] = names["name"]
+        if "confirms" in names:
+            document["spec"]["study"]["confirms"]["study"] = names["confirms"]
+        self._write_document(document)
+
+    def _write_document(self, document: dict[str, Any]) -> None:
+        scratch = self.study_file.with_suffix(".tmp")
+        scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        scratch.replace(self.study_file)
+
+    def storage(self) -> str:
+        """URL of the storage that the study was last run with; its own, wherever the folder was moved or copied to.
+
+        Raises:
+            UsageError: there is no study here.
+        """
+        try:
+            kept = json.loads(self.study_file.read_text(encoding="utf-8"))["storage"]
+        except FileNotFoundError:
+            raise UsageError(f"{self.path}: no study here; `greenopt list` shows those there are") from None
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{self.study_file}: is damaged; name the storage with --storage") from None
+        return url_of(str(kept), self.path)
+
+    def code(self) -> dict[str, str]:
+        """What code the study was last run with: `greenopt` (version), `git` (commit); empty where not kept."""
+        kept = self._document().get("code")
+        return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+    def confirms(self) -> Confirms | None:
+        """The trial of another study that this one confirms, if it does."""
+        try:
+            return Confirms.model_validate(self._document()["spec"]["study"]["confirms"])
+        except (KeyError, TypeError, ValidationError):
+            return None
+
+    def _document(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self.study_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def holder(self) -> str | None:
+        """Who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
+        if not self._holder_file.exists():
+            return None
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except (filelock.Timeout, PermissionError):
+            return self._described_holder()
+        except OSError:
+            return None
+        lock.release()
+        return None
+
+    def claim(self) -> filelock.BaseFileLock:
+        """Make the folder and take its lock for this process, until it ends.
+
+        Raises:
+            UsageError: another process runs this study.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be made: {error.strerror}") from None
+        lock = self._lock()
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise UsageError(f"study {self.name} is being run by {self._described_holder()}") from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname()}
+        self._holder_file.write_text(json.dumps(holder) + "\n", encoding="utf-8")
+        return lock
+
+    def holder_pid(self) -> int | None:
+        """Process number of the coordinator on this host; None if none runs.
+
+        Raises:
+            UsageError: it runs on another host, whose processes cannot be reached from here.
+        """
+        if self.holder() is None:
+            return None
+        holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
+        if holder["host"] != socket.gethostname():
+            raise UsageError(f"study {self.name} runs on {holder['host']}; give the command there")
+        return int(holder["pid"])
+
+    @property
+    def _holder_file(self) -> Path:
+        return self.path / "coordinator.json"
+
+    def _lock(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.path / "coordinator.lock")
+
+    def _described_holder(self) -> str:
+        try:
+            holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
+            return f"pid {holder['pid']} on {holder['host']}"
+        except (OSError, json.JSONDecodeError, KeyError):
+            return "another process"
+
+
+def run_folders(runs: Path) -> list[RunFolder]:
+    """All studies under a folder, by name."""
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/study.json"))]

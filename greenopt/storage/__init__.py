@@ -1,0 +1,1 @@
+"""A study's storage, read without Optuna: its URL, its rows, live changes."""

@@ -1,0 +1,1 @@
+"""Compiled programs of a trial: serialized graphs, the program cache, the compilers' caches."""

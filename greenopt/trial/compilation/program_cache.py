@@ -1,0 +1,163 @@
+"""The programs of trials, kept between them, and compiled ahead while a trial still builds its model.
+
+Invariants: what is kept is what tracing would give: its key holds all that a program depends on, greenopt's own source
+included. Where something kept is damaged or does not fit, programs are traced.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+from pydantic import TypeAdapter, ValidationError
+
+from greenopt.spec import MODEL_NAMES, Internal, TrialSpec
+from greenopt.trial.compilation.compiler_cache import cache_folder, name_functions_afresh, prune, write_whole
+from greenopt.trial.compilation.serialized_graph import Form, Graph, Program, UnkeepableError, Variables
+from greenopt.trial.data.images import Images
+from greenopt.trial.model.optimizer import table_size
+from greenopt.trial.model.precision import number_formats
+
+Trace: TypeAlias = Callable[[], Sequence[Graph]]
+
+GRAPHS_BYTES = 500_000_000
+"""What graphs may take in the cache folder; ResNet-50's are two megabytes."""
+
+_NO_PART_OF_A_PROGRAM = {"preprocessing", "augmentation", "precision", "partitioning", "lr", "lr_schedule"}
+"""Parameters whose values are in the images, in a variable, or given to the key in another form."""
+
+_BEYOND_TRACING = 500_000
+"""More names than tracing uses up, so that programs have the same, whether or not they were traced in this process."""
+
+_GRAPHS = TypeAdapter(tuple[Graph, ...])
+
+
+class KeptPrograms:
+    """The programs of trials that have one key."""
+
+    def __init__(self, file: Path | None, jit: bool) -> None:
+        """Read what is kept of them.
+
+        Args:
+            file: where, there or not; None keeps nothing.
+            jit: whether XLA compiles them.
+        """
+        self._file, self._jit = file, jit
+        self._graphs = _read(file) if file is not None else ()
+        self._programs: list[Program] = []
+        self._made_up: list[tf.Variable] = []
+        self._compiling: list[Future[None]] = []
+
+    def compile_ahead(self) -> None:
+        """Begin to compile what is kept, for variables that are made up, beside what the caller does next."""
+        if not self._graphs:
+            return
+        zeros = cache(tf.zeros)
+        self._made_up = [tf.Variable(zeros(form.shape, form.dtype), trainable=False) for form in self._graphs[0].state]
+        try:
+            self._programs = self._readied(self._graphs, self._made_up)
+        except (ValueError, tf.errors.OpError):
+            # Whole as a file, damaged as a graph.
+            return
+        pool = ThreadPoolExecutor(len(self._graphs))
+        for graph, program in zip(self._graphs, self._programs, strict=True):
+            # Zero steps, where the program loops. One that fails here fails again, and is heard, when it is used.
+            inputs = [zeros(form.shape, form.dtype) for form in graph.inputs]
+            self._compiling.append(pool.submit(program, *inputs))
+        pool.shutdown(wait=False)
+
+    def settled(self, variables: Variables, trace: Trace) -> Sequence[Program] | None:
+        """The programs for the variables that are to be trained.
+
+        Args:
+            variables: all that they read or change, in the order of every trial of this key.
+            trace: traces the programs, where they are not kept.
+
+        Returns:
+            What `trace` gives, ready to run, in its order; None where nothing can be kept of it.
+        """
+        if self._file is None:
+            return None
+        forms = tuple(map(Form.of, variables))
+        wait(self._compiling)
+        for variable in self._made_up:
+            # A program holds on to what it captured first, but not to its memory.
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros(0, variable.dtype))
+        if not self._programs or any(graph.state != forms for graph in self._graphs):
+            try:
+                graphs = trace()
+            except UnkeepableError:
+                return None
+            _write(graphs, self._file)
+            return self._readied(graphs, variables)
+        for program in self._programs:
+            program.use(variables)
+        return self._programs
+
+    def _readied(self, graphs: Sequence[Graph], variables: Variables) -> list[Program]:
+        name_functions_afresh(_BEYOND_TRACING)
+        return [Program(graph, variables, self._jit) for graph in graphs]
+
+
+def kept_programs(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> KeptPrograms:
+    """Those of a trial; none of a model of the user's own, whose source nothing says.
+
+    Args:
+        spec: the trial.
+        images: its images.
+        block_steps: training steps in one call.
+        steps: of the whole training.
+    """
+    folder = cache_folder() if spec.training.model in MODEL_NAMES else None
+    setting, _ = spec.images
+    file = folder / "graphs" / f"{program_key(spec, images, block_steps, steps)}.json" if folder is not None else None
+    return KeptPrograms(file, setting.internal is Internal.JIT_COMPILATION)
+
+
+def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> str:
+    """Equal for trials whose programs are the same; of `kept_programs`' arguments."""
+    (setting, _), training = spec.images, spec.training
+    left_out = set(_NO_PART_OF_A_PROGRAM)
+    if not (setting.optimizer.uses_momentum or training.momentum_as_beta_1):
+        left_out.add("optimizer_momentum")
+    parts: list[Any] = [
+        setting.model_dump(mode="json", exclude=left_out),
+        training.model_dump(mode="json", exclude={"epochs", "time_limit_s", "keep_model"}),
+        number_formats(setting.precision, training.precision_applies_to).policy,
+        [images.shape, images.classes],
+        [block_steps, table_size(steps)],
+        [device.device_type for device in tf.config.list_logical_devices()],
+        [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()],
+        [version("tensorflow"), version("keras"), _source()],
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+@cache
+def _source() -> str:
+    """A digest of the code that programs are traced from."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _read(file: Path) -> Sequence[Graph]:
+    """What is kept there; nothing where it is not there or damaged."""
+    try:
+        return _GRAPHS.validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return ()
+
+
+def _write(graphs: Sequence[Graph], file: Path) -> None:
+    """Keep graphs, whole or not at all; where they cannot be kept, the next trial traces again."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, _GRAPHS.dump_json(tuple(graphs)))
+        prune(file.parent, GRAPHS_BYTES)

@@ -1,0 +1,95 @@
+"""Images of a study, loaded and resized once and mapped from then on.
+
+Invariant: what is mapped is what loading gives: its key holds all that the images depend on, the source file's size and
+time of change included.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from greenopt.spec import DataSet, DataSpec
+from greenopt.trial.compilation.compiler_cache import IMAGES_BYTES, cache_folder, prune
+from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.data.images import Images, load_images
+
+_FORMAT = 2
+
+
+def cached_images(
+    spec: DataSpec, folder: Path | None = None, load: Callable[[DataSpec], Images] = load_images
+) -> Images:
+    """The images of a study, as `load_images` gives them; read-only where they are mapped.
+
+    Args:
+        spec: the `[data]` table.
+        folder: where images are kept; greenopt's cache folder unless given.
+        load: loads them the first time.
+
+    Raises:
+        DataMissingError: files are not there.
+        WrongSettingError: they are there and cannot be used.
+    """
+    folder = folder or cache_folder()
+    source = _source(spec)
+    if folder is None or source is None:
+        return load(spec)
+    place = folder / "images" / _key(spec, source)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(place.with_suffix(".lock")):
+            if not place.exists():
+                images = load(spec)
+                _write(images, place)
+                prune(place.parent, IMAGES_BYTES)
+        return _mapped(place)
+    except (OSError, ValueError, KeyError):
+        # No room, no right to write, or a damaged entry.
+        with suppress(OSError):
+            shutil.rmtree(place)
+        return load(spec)
+
+
+def _source(spec: DataSpec) -> list[Any] | None:
+    """What identifies the files behind the images; empty where they are generated; None where they are not there."""
+    if spec.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
+        return []
+    path = locate_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()
+    if path is None or not path.exists():
+        return None
+    files = [path / name for name in ARCHIVES[spec.name].batches] if path.is_dir() else [path]
+    states = [file.stat() for file in files]
+    return [str(path.resolve()), *((state.st_size, state.st_mtime_ns) for state in states)]
+
+
+def _key(spec: DataSpec, source: list[Any]) -> str:
+    # `images` limits a data set when it is split; it is part of the images of the generated one only.
+    left_out = {"path"} if spec.name is DataSet.SYNTHETIC else {"path", "images"}
+    text = json.dumps([_FORMAT, np.__version__, spec.model_dump(mode="json", exclude=left_out), source])
+    return f"{spec.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _write(images: Images, place: Path) -> None:
+    scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
+    try:
+        np.save(scratch / "x.npy", images.x)
+        np.save(scratch / "y.npy", images.y)
+        facts = {"classes": images.classes, "title": images.title}
+        (scratch / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        scratch.rename(place)
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _mapped(place: Path) -> Images:
+    facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
+    return Images(np.load(place / "x.npy", mmap_mode="r"), np.load(place / "y.npy"), facts["classes"], facts["title"])

@@ -1,0 +1,178 @@
+"""The images of a trial: loaded, limited, resized, and split once into three disjoint parts.
+
+Invariants: an image keeps its id, its row in `Images`, from here on; a split depends on the labels, the shares and the
+seed alone; its three parts are disjoint and each holds every class.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from greenopt.spec import DataSet, DataSpec, Shares
+from greenopt.trial.data.archives import read_archive
+from greenopt.trial.data.files import ARCHIVES, fetch_archive, find_archive
+from greenopt.trial.data.npz_file import read_npz
+from greenopt.trial.data.pixels import class_problem
+from greenopt.trial.data.synthetic import make_synthetic
+from greenopt.trial.failures import WrongSettingError
+
+DEFAULT_SIDE = 32
+_RESIZE_AT_ONCE = 4096
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images.
+
+    Attributes:
+        x: (images, height, width, 3) uint8, or float32 where the file holds fractions; 0..255.
+        y: (images,) int32, labels 0..classes - 1.
+        classes: number of classes.
+        title: where they are from, for the record.
+    """
+
+    x: Array
+    y: Array
+    classes: int
+    title: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        _, height, width, channels = self.x.shape
+        return height, width, channels
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Ids of the images of the three parts, each (images,) int64 and sorted."""
+
+    train: Ids
+    validation: Ids
+    test: Ids
+
+
+def load_images(spec: DataSpec) -> Images:
+    """Load the images of a study.
+
+    Args:
+        spec: the `[data]` table; `images` is left to `split_images`, except for the synthetic data set.
+
+    Raises:
+        DataMissingError: files are not there.
+        WrongSettingError: they are there and cannot be used.
+    """
+    images = _checked(_LOADERS[spec.name](spec))
+    return images if spec.image_size is None else resized(images, spec.image_size)
+
+
+def split_images(images: Images, shares: Shares, seed: int, limit: int | None = None) -> Split:
+    """Split the images into disjoint parts in which the classes have equal shares, within one image a class.
+
+    Args:
+        images: the images.
+        shares: the parts in percent.
+        seed: another seed gives other parts.
+        limit: take this many images, classes in proportion; all of them where None.
+
+    Raises:
+        WrongSettingError: there are fewer than `limit` images, or a part would lack a class.
+    """
+    if limit is not None and limit > len(images.y):
+        raise WrongSettingError(f"data.images: {limit}: {images.title} has {len(images.y)} images")
+    order = stratified_order(images.y, seed)[:limit]
+    first = round(len(order) * shares.train / 100)
+    second = round(len(order) * (shares.train + shares.validation) / 100)
+    parts = (order[:first], order[first:second], order[second:])
+    for name, part in zip(("training", "validation", "test"), parts, strict=True):
+        absent = np.flatnonzero(np.bincount(images.y[part], minlength=images.classes) == 0)
+        if len(absent):
+            share = "-".join(str(percent) for percent in shares)
+            raise WrongSettingError(
+                f"{images.title}: {len(order)} images are too few for partitioning {share}: the {name} part would "
+                f"have none of class {absent[0]}; use more images or fewer classes"
+            )
+    return Split(*(np.sort(part) for part in parts))
+
+
+def stratified_order(labels: Array, seed: int) -> Ids:
+    """An order of all images any stretch of which has the classes in proportion, within one image a class.
+
+    Within its class an image gets a random rank, and (rank + 1/2) / (size of the class) is its place; images that share
+    a place come in random order.
+    """
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    sizes = np.bincount(labels)
+    ranks = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = (ranks + 0.5) / np.repeat(sizes, sizes)
+    return by_class[np.lexsort((random.random(len(labels)), places))].astype(np.int64)
+
+
+def resized(images: Images, side: int) -> Images:
+    """The images scaled to squares, bilinear, and rounded again where they are whole numbers."""
+    if images.shape[:2] == (side, side):
+        return images
+    import tensorflow as tf
+
+    result = np.empty((len(images.x), side, side, images.shape[2]), images.x.dtype)
+    with tf.device("CPU"):
+        for start in range(0, len(images.x), _RESIZE_AT_ONCE):
+            part = images.x[start : start + _RESIZE_AT_ONCE]
+            scaled = tf.image.resize(part, (side, side), antialias=True).numpy()
+            result[start : start + len(part)] = np.rint(scaled) if result.dtype == np.uint8 else scaled
+    return replace(images, x=result)
+
+
+def _load_published(spec: DataSpec) -> Images:
+    archive = ARCHIVES[spec.name]
+    x, y = read_archive(find_archive(spec) or fetch_archive(archive), archive)
+    return Images(x, y, archive.classes, archive.title)
+
+
+def _load_digits(spec: DataSpec) -> Images:
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    gray = np.rint(x.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    images = Images(np.repeat(gray, 3, axis=3), y.astype(np.int32), 10, "digits")
+    return resized(images, DEFAULT_SIDE) if spec.image_size is None else images
+
+
+def _load_synthetic(spec: DataSpec) -> Images:
+    classes, count = spec.classes or 100, spec.images or 10_000
+    x, y = make_synthetic(count, classes, spec.image_size or DEFAULT_SIDE)
+    return Images(x, y, classes, "synthetic")
+
+
+def _load_npz(spec: DataSpec) -> Images:
+    path = Path(str(spec.path)).expanduser()
+    x, y = read_npz(path)
+    return Images(x, y, int(y.max()) + 1, str(path))
+
+
+def _checked(images: Images) -> Images:
+    x, y = images.x, images.y
+    if x.ndim != 4 or x.shape[3] != 3 or not len(x):
+        raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width[, 1 or 3])")
+    if len(x) != len(y):
+        raise WrongSettingError(f"{images.title}: {len(x)} images and {len(y)} labels")
+    if (problem := class_problem(y)) is not None:
+        raise WrongSettingError(f"{images.title}: {problem}")
+    return images
+
+
+_LOADERS = {
+    DataSet.CIFAR100: _load_published,
+    DataSet.CIFAR10: _load_published,
+    DataSet.DIGITS: _load_digits,
+    DataSet.SYNTHETIC: _load_synthetic,
+    DataSet.NPZ: _load_npz,
+}

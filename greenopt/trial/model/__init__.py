@@ -1,0 +1,1 @@
+"""The model of a trial: layers, precision, quantization-aware training, optimizer."""

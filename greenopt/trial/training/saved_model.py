@@ -1,0 +1,97 @@
+"""Keeps the trained model of a trial: `model.keras`, `model.int8.tflite`, and `model.json`, which says what they are.
+
+Called after the last figure is taken, so that nothing of it is in any energy. A file that cannot be made never costs
+the trial: `model.json` says why it is not there.
+"""
+
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from greenopt.spec import Internal, TrialSpec
+from greenopt.trial.compilation.compiler_cache import write_whole
+from greenopt.trial.data.images import Images, Split
+from greenopt.trial.data.scaling import fit_scaling
+from greenopt.trial.model.quantization_aware import quantized_layers
+from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
+from greenopt.trial.training.setup import Assembly, float32_copy
+
+KERAS_FILE = "model.keras"
+INT8_FILE = "model.int8.tflite"
+ABOUT_FILE = "model.json"
+QUANTIZED_LAYERS = "greenopt.trial.model.quantization_aware"
+
+
+def keep_model(
+    spec: TrialSpec, assembly: Assembly, images: Images, split: Split, int8_content: bytes | None = None
+) -> None:
+    """Write the model's files into the trial's `model_folder`; does nothing where it has none.
+
+    Args:
+        spec: the trial.
+        assembly: with the trained model.
+        images: all images.
+        split: which of them are for training and validation.
+        int8_content: the int8 model, where the setting has quantized already; else it is converted here.
+    """
+    if spec.model_folder is None:
+        return
+    folder = Path(spec.model_folder)
+    about: dict[str, Any] = {"input": _input(spec, images, split), "classes": images.classes}
+    about[KERAS_FILE] = _made(lambda: _keep_keras(folder, assembly))
+    about[INT8_FILE] = _made(lambda: _keep_int8(folder, spec, assembly, images, split, int8_content))
+    _made(lambda: _write(folder / ABOUT_FILE, (json.dumps(about, indent=1) + "\n").encode()))
+
+
+def _made(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return make()
+    except Exception as error:
+        traceback.print_exc()
+        return {"missing": f"{type(error).__name__}: {error}"}
+
+
+def _keep_keras(folder: Path, assembly: Assembly) -> dict[str, Any]:
+    scratch = folder / f"part.{KERAS_FILE}"
+    try:
+        assembly.model.save(scratch)
+        scratch.replace(folder / KERAS_FILE)
+    finally:
+        scratch.unlink(missing_ok=True)
+    needs = {"import_before_loading": QUANTIZED_LAYERS} if quantized_layers(assembly.model) else {}
+    return {"policy": assembly.formats.policy, **needs}
+
+
+def _keep_int8(
+    folder: Path, spec: TrialSpec, assembly: Assembly, images: Images, split: Split, content: bytes | None
+) -> dict[str, Any]:
+    setting, _ = spec.images
+    if setting.internal is Internal.PRE_QUANTIZATION:
+        return {"missing": "internal = pre_quantization: its layers are greenopt's own; no converter knows them"}
+    trainer = assembly.trainer
+    if content is None:
+        calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
+        content = converted(float32_copy(spec, assembly, images), calibration)
+    batch_size = spec.training.evaluation_batch_size
+    accuracy = int8_accuracy(Int8Model(content, batch_size), trainer, split.validation, batch_size)
+    return {"validation_accuracy": accuracy, **_write(folder / INT8_FILE, content)}
+
+
+def _write(target: Path, content: bytes) -> dict[str, Any]:
+    write_whole(target, content)
+    return {"bytes": len(content)}
+
+
+def _input(spec: TrialSpec, images: Images, split: Split) -> dict[str, Any]:
+    """What the model has to be fed with: (x - shift) / scale of images 0..255, for each channel."""
+    setting, _ = spec.images
+    scaling = fit_scaling(setting.preprocessing, images.x[split.train])
+    height, width, channels = images.shape
+    return {
+        "shape": [height, width, channels],
+        "preprocessing": str(setting.preprocessing),
+        "shift": list(scaling.shift) if scaling is not None else [0.0] * channels,
+        "scale": list(scaling.scale) if scaling is not None else [1.0] * channels,
+    }

@@ -1,0 +1,153 @@
+"""Puts a trial's parts together from its specification: model, optimizer, augmentation, scaling, trainer."""
+
+import platform
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import keras
+import tensorflow as tf
+
+from greenopt.spec import Internal, TrialSpec
+from greenopt.trial.compilation.program_cache import kept_programs
+from greenopt.trial.data.augmentation import build_augmentation
+from greenopt.trial.data.images import Images, Split
+from greenopt.trial.data.pipeline import Look
+from greenopt.trial.data.scaling import fit_scaling
+from greenopt.trial.model.build import all_layers, build_model, rescales_itself
+from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
+from greenopt.trial.model.matmul_convolution import multiply_convolutions
+from greenopt.trial.model.optimizer import Rates, build_optimizer, build_schedule
+from greenopt.trial.model.plain_relu import spell_out_relu
+from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
+from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
+from greenopt.trial.training.trainer import Recipe, Trainer, steps_per_block, steps_per_epoch
+
+Facts: TypeAlias = dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """A trial that is ready to be compiled and trained.
+
+    Attributes:
+        model: under its policy, with its optimizer.
+        trainer: holds the images.
+        formats: of images and policy.
+        augmentation: a layer; None where there is none.
+        fused_batchnorm: how many BatchNormalization layers train in few operations.
+        matrix_convolutions: how many layers compute by matrix products.
+    """
+
+    model: keras.Model
+    trainer: Trainer
+    formats: NumberFormats
+    augmentation: keras.layers.Layer | None
+    fused_batchnorm: int
+    matrix_convolutions: int
+
+
+def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
+    """Build all parts; the same specification and images give the same initial weights and random numbers.
+
+    Raises:
+        WrongSettingError: the parts do not go together.
+    """
+    (setting, _), training = spec.images, spec.training
+    keras.utils.set_random_seed(spec.training_seed)
+    jit = setting.internal is Internal.JIT_COMPILATION
+    steps = steps_per_epoch(len(split.train), setting.batch_size)
+    in_block, in_all = steps_per_block(steps, setting.batch_size, training), training.epochs * steps
+    programs = kept_programs(spec, images, in_block, in_all)
+    programs.compile_ahead()
+    formats = number_formats(setting.precision, training.precision_applies_to)
+    with dtype_policy("float32"):
+        augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
+    model = build_model(training, formats.policy, images.shape, images.classes)
+    if setting.internal is Internal.PRE_QUANTIZATION:
+        with dtype_policy(formats.policy):
+            model = quantization_aware(model)
+    model.compile(
+        optimizer=build_optimizer(setting, training),
+        loss=keras.losses.CategoricalCrossentropy(),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=jit,
+    )
+    _create_variables(model, images.classes)
+    layers = all_layers(model)
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    fused = fuse_batchnorm(layers, jit, gpu)
+    if jit:
+        spell_out_relu(layers)
+    # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
+    multiplied = multiply_convolutions(layers) if jit and gpu else 0
+    recipe = Recipe(
+        batch_size=setting.batch_size,
+        jit=jit,
+        look=Look(
+            scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
+            image_dtype=formats.images,
+            model_dtype=model.compute_dtype,
+            augmentation=augmentation,
+        ),
+        rates=Rates(model.optimizer, build_schedule(setting, training, steps), in_all),
+        seed=spec.training_seed,
+    )
+    trainer = Trainer(model, images, split.train, training, recipe, programs)
+    return Assembly(model, trainer, formats, augmentation, fused, multiplied)
+
+
+def _create_variables(model: keras.Model, classes: int) -> None:
+    """Create what Keras would create in the first step, so that a program finds all variables there."""
+    model.optimizer.build(model.trainable_variables)
+    # Traced, not run: what the metrics compute runs in compiled programs alone, and their first run by themselves would
+    # take seconds on a GPU, for which TensorFlow compiles each operation's kernel then.
+    answer = tf.TensorSpec((1, classes))
+    tf.function(lambda y: model.compute_metrics(None, y, y, None), autograph=False).get_concrete_function(answer)
+
+
+def float32_copy(spec: TrialSpec, assembly: Assembly, images: Images) -> keras.Model:
+    """The trained model under the float32 policy, which conversion to int8 needs."""
+    if assembly.formats.policy == "float32":
+        return assembly.model
+    copy = build_model(spec.training, "float32", images.shape, images.classes)
+    copy.set_weights(assembly.model.get_weights())
+    return copy
+
+
+def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) -> Facts:
+    """What was really built, for the record."""
+    model, trainer = assembly.model, assembly.trainer
+    optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    height, width, channels = images.shape
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return {
+        "data": images.title,
+        "classes": images.classes,
+        "image_shape": f"{height}x{width}x{channels} {images.x.dtype}",
+        "train_images": len(split.train),
+        "validation_images": len(split.validation),
+        "test_images": len(split.test),
+        "model": spec.training.model,
+        "rescaling_left_out": rescales_itself(spec.training.model),
+        "weights": model.count_params(),
+        "policy": assembly.formats.policy,
+        "image_dtype": assembly.formats.images,
+        "optimizer": type(inner).__name__,
+        "loss_scaling": optimizer is not inner,
+        "augmentation": _class_of(assembly.augmentation),
+        "jit_compile": model.jit_compile,
+        "quantized_layers": len(quantized_layers(model)),
+        "fused_batchnorm": assembly.fused_batchnorm,
+        "matrix_convolutions": assembly.matrix_convolutions,
+        "steps_per_block": trainer.block_steps,
+        "images_on": trainer.blocks.place,
+        "device": devices[0].device_type,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _class_of(layer: keras.layers.Layer | None) -> str | None:
+    return f"{type(layer).__module__.split('.')[0]}.{type(layer).__name__}" if layer is not None else None

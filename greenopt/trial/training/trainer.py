@@ -1,0 +1,320 @@
+"""The training loop: blocks of steps on the device, in one program each, by Keras's own training step.
+
+An epoch is a permutation of the training ids, cut into blocks of some batches. A block is augmented, scaled and
+cast outside XLA, then trained on in one call that runs all its steps. Validation runs in blocks too. The learning rates
+of all steps are a table that the program reads, so that one program, compiled once, serves every schedule and scaling.
+
+Invariant: after `warm_up` every program is compiled and every variable is as it was before.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from greenopt.spec import TrainingSpec
+from greenopt.trial.compilation.compiler_cache import name_functions_afresh
+from greenopt.trial.compilation.program_cache import KeptPrograms
+from greenopt.trial.compilation.serialized_graph import Graph, traced
+from greenopt.trial.data.images import Ids, Images
+from greenopt.trial.data.pipeline import Blocks, BlockShape, Look
+from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.model.build import weights_are_finite
+from greenopt.trial.model.optimizer import Rates
+
+PROGRESS_PERIOD_S = 1.0
+
+REHEARSALS = 2
+"""How often a GPU goes through what an epoch does before the first one: what runs for the first time, or again with
+other addresses in memory, takes longer there."""
+
+
+class Score(NamedTuple):
+    """Mean cross-entropy, and the share of right answers, 0..1."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a trainer needs beside model and images.
+
+    Attributes:
+        batch_size: images a step.
+        jit: whether the programs are compiled by XLA.
+        look: what becomes of images before they are trained on.
+        rates: learning rate of each step of the training.
+        seed: of the order of the training images.
+    """
+
+    batch_size: int
+    jit: bool
+    look: Look
+    rates: Rates
+    seed: int
+
+
+class Trainer:
+    """Trains and evaluates one compiled model."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        images: Images,
+        train: Ids,
+        training: TrainingSpec,
+        recipe: Recipe,
+        programs: KeptPrograms,
+    ) -> None:
+        """Bring the images to where they are fed from; nothing is compiled or trained yet.
+
+        Args:
+            model: a model, compiled with an optimizer, a loss and the metric `accuracy`.
+            images: all images.
+            train: ids of the training part.
+            training: sizes of blocks and of evaluation batches.
+            recipe: the rest.
+            programs: what is kept of the two programs below, of training and of evaluation.
+
+        Raises:
+            WrongSettingError: a batch is larger than the training part.
+        """
+        self._model, self._recipe, self._train_ids, self._programs = model, recipe, train, programs
+        self._steps = steps_per_epoch(len(train), recipe.batch_size)
+        self._block_steps = steps_per_block(self._steps, recipe.batch_size, training)
+        self._evaluation = BlockShape(
+            max(1, training.block_images // training.evaluation_batch_size), training.evaluation_batch_size
+        )
+        shape = BlockShape(self._block_steps, recipe.batch_size)
+        self._blocks = Blocks(images, recipe.look, shape, self._evaluation, training.device_images_bytes)
+        # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
+        self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
+        self._loss = keras.metrics.CategoricalCrossentropy()
+        self._accuracy = keras.metrics.CategoricalAccuracy()
+        # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
+        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
+        self._evaluate_block: Callable[..., None] = tf.function(
+            self._evaluate_steps, autograph=False, jit_compile=recipe.jit
+        )
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        return self._steps
+
+    @property
+    def block_steps(self) -> int:
+        """Steps in one call."""
+        return self._block_steps
+
+    @property
+    def blocks(self) -> Blocks:
+        """The images as the model gets them."""
+        return self._blocks
+
+    def warm_up(self, rehearsals: int | None = None) -> None:
+        """Compile and run every program once, put every variable back, then go through what an epoch does.
+
+        Args:
+            rehearsals: how often; `REHEARSALS` on a GPU unless given, never on a CPU, where there is nothing to gain.
+        """
+        kept = _values(self._variables())
+        number = tf.constant(int(self._loops))
+        training = (*next(self._blocks.training(self._train_ids)), number)
+        evaluation = (*next(self._blocks.evaluation(self._train_ids[:1])), number)
+        self._ready_programs(training, evaluation)
+        with ThreadPoolExecutor(1) as other:
+            if self._recipe.jit:
+                # Without XLA a program tries out at its first run which convolutions are fastest, and has the GPU to
+                # itself; XLA compiles both at once.
+                other.submit(self._evaluate_block, *evaluation)
+            self._train_block(*training)
+        self._evaluate_block(*evaluation)
+        weights_are_finite(self._model)
+        _put_back(kept)
+        # A variable whose value is held here too would be written to a new place at the next step.
+        del kept, training, evaluation
+        if rehearsals is None:
+            rehearsals = REHEARSALS if tf.config.list_logical_devices("GPU") else 0
+        drawn_from = _values(self._augmentation_variables())
+        for _ in range(rehearsals):
+            self._rehearse()
+        _put_back(drawn_from)
+
+    def _rehearse(self, programs: bool = True, metrics: bool = True) -> None:
+        """Go through what an epoch does, with no step of any block, so that nothing is learned.
+
+        Args:
+            programs: feed and call the programs of training and evaluation.
+            metrics: reset and read all that is read after an epoch.
+        """
+        if metrics:
+            self._model.reset_metrics()
+        if programs:
+            for x, y in self._blocks.training(self._train_ids[: 2 * self._block_steps * self._recipe.batch_size]):
+                self._run(self._train_block, 0, x, y)
+            for x, y, mask in self._blocks.evaluation(self._train_ids[:1]):
+                self._run(self._evaluate_block, 0, x, y, mask)
+        if metrics:
+            self._training_score()
+            self.evaluate(self._train_ids[:0])
+            self.learning_rate()
+
+    def train_epoch(self, epoch: int, on_steps: Callable[[int], None] = lambda _: None) -> Score:
+        """Train on every training image once, but for an incomplete last batch.
+
+        Args:
+            epoch: number of the epoch, from 1; with the seed it gives the order.
+            on_steps: told about once a second how many steps of the epoch are done.
+
+        Returns:
+            Mean loss and accuracy over the epoch's steps, on the images as augmented; the loss is NaN where it was not
+            finite or a weight is not.
+        """
+        self._model.reset_metrics()
+        order = np.random.default_rng((self._recipe.seed, epoch)).permutation(self._train_ids)
+        told_s = time.monotonic()
+        for steps_done in self._train_on(order[: self._steps * self._recipe.batch_size]):
+            if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
+                # Reading a variable waits for the device, so that what is told is done and not only queued.
+                self._model.optimizer.iterations.numpy()
+                told_s = time.monotonic()
+                on_steps(steps_done)
+        return self._training_score()
+
+    def evaluate(self, ids: Ids) -> Score:
+        """Mean loss and accuracy of the model on images, each counted exactly once."""
+        self._loss.reset_state()
+        self._accuracy.reset_state()
+        left = len(ids)
+        for block in self._blocks.evaluation(ids):
+            steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
+            self._run(self._evaluate_block, steps, *block)
+            left -= math.prod(self._evaluation)
+        return Score(float(self._loss.result()), float(self._accuracy.result()))
+
+    def learning_rate(self) -> float:
+        """The learning rate that the next step would have."""
+        return self._recipe.rates.next_rate()
+
+    def _training_score(self) -> Score:
+        """Mean loss and accuracy of the steps since the metrics were reset."""
+        results = self._model.get_metrics_result()
+        # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
+        loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
+        return Score(loss, float(results["accuracy"]))
+
+    def _train_on(self, ids: Ids) -> Iterator[int]:
+        """Train on whole batches of ids, block by block; yields how many steps are queued."""
+        total, done = len(ids) // self._recipe.batch_size, 0
+        for block in self._blocks.training(ids):
+            # A last block that was filled up is left after its last step.
+            steps = min(self._block_steps, total - done)
+            self._run(self._train_block, steps, *block)
+            done += steps
+            yield done
+
+    def _run(self, program: Callable[..., None], steps: int, *tensors: tf.Tensor) -> None:
+        """Run the first steps of a block: in one call where the program loops, else in one call each."""
+        for number in [steps] if self._loops else range(steps):
+            program(*tensors, tf.constant(number))
+
+    def _repeat(self, step: Callable[[tf.Tensor], None], number: tf.Tensor) -> None:
+        """In a program that loops, run the steps 0 to number - 1, whatever `number` is; else run step `number`."""
+        if not self._loops:
+            step(number)
+            return
+
+        def body(done: tf.Tensor) -> list[tf.Tensor]:
+            step(done)
+            return [done + 1]
+
+        tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
+
+    def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
+        def step(at: tf.Tensor) -> None:
+            self._recipe.rates.set_rate()
+            # Not x[at], whose index XLA takes for a constant: it would compile anew for every number.
+            self._model.train_step((tf.gather(x, at), tf.gather(y, at)))
+
+        self._repeat(step, number)
+
+    def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
+        def step(at: tf.Tensor) -> None:
+            answers = self._model(tf.gather(x, at), training=False)
+            right, counted = tf.gather(y, at), tf.gather(mask, at)
+            self._loss.update_state(right, answers, sample_weight=counted)
+            self._accuracy.update_state(right, answers, sample_weight=counted)
+
+        self._repeat(step, number)
+
+    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
+        """Take the programs that are kept, or trace them, with what they will be called with."""
+        functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
+            (self._train_block, training),
+            (self._evaluate_block, evaluation),
+        )
+        variables = [*(variable.value for variable in self._state()), self._recipe.rates.table]
+
+        def trace() -> list[Graph]:
+            return [traced(function, inputs, variables) for function, inputs in functions]
+
+        programs = self._programs.settled(variables, trace)
+        if programs is not None:
+            self._train_block, self._evaluate_block = programs
+            return
+        for function, inputs in functions:
+            name_functions_afresh()
+            function.get_concrete_function(*inputs)
+
+    def _state(self) -> list[Any]:
+        """All that the two programs change: weights, seeds, optimizer, metrics; each once."""
+        groups = (
+            self._model.variables,
+            self._model.optimizer.variables,
+            self._model.metrics_variables,
+            self._loss.variables,
+            self._accuracy.variables,
+        )
+        return list({id(variable): variable for group in groups for variable in group}.values())
+
+    def _variables(self) -> list[Any]:
+        """All state that any program changes: that, and the augmentation's."""
+        return [*self._state(), *self._augmentation_variables()]
+
+    def _augmentation_variables(self) -> list[Any]:
+        layer = self._recipe.look.augmentation
+        return list(layer.variables) if layer is not None else []
+
+
+def _values(variables: Sequence[Any]) -> list[tuple[Any, tf.Tensor]]:
+    """Variables, each with its present value."""
+    return [(variable, tf.identity(variable.value)) for variable in variables]
+
+
+def _put_back(values: Sequence[tuple[Any, tf.Tensor]]) -> None:
+    for variable, value in values:
+        variable.assign(value)
+
+
+def steps_per_block(steps: int, batch_size: int, training: TrainingSpec) -> int:
+    """Training steps in one call, of an epoch with that many."""
+    return min(steps, max(1, training.block_images // batch_size))
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Whole batches in the training part.
+
+    Raises:
+        WrongSettingError: there is none.
+    """
+    if batch_size > images:
+        raise WrongSettingError(f"batch_size: {batch_size}: the training part has {images} images")
+    return images // batch_size

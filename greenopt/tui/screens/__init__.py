@@ -1,0 +1,1 @@
+"""Screens above the tabs: a trial's page and dialogs."""

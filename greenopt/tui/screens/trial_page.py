@@ -1,0 +1,232 @@
+"""One trial on a page of its own: setting, figures, curves, epochs, energy by phase, flags, the end of its log."""
+
+from typing import ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from greenopt.formatting import (
+    MISSING,
+    energy_words,
+    flag_words,
+    fraction_words,
+    reading_words,
+    seconds_words,
+    setting_words,
+    significant,
+)
+from greenopt.tui.state.live_trial import LiveTrial
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.reader import Reader, Row
+from greenopt.tui.text.status_symbols import GREY, ORANGE, VERMILION, sign_text
+from greenopt.tui.text.trial_lines import reason_words
+from greenopt.tui.widgets.plots import CURVE_STYLES, CurvePlot
+
+
+class TrialPage(Screen[None]):
+    """A trial, read anew each time that the study is; escape goes back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "Back"),
+        Binding("n", "step(1)", "Next trial"),
+        Binding("b", "step(-1)", "Trial before"),
+        Binding("y", "app.copy_setting", "Copy setting"),
+    ]
+
+    class Read(Message):
+        """A trial's events and log were read."""
+
+        def __init__(self, live: LiveTrial, log: list[str]) -> None:
+            self.live, self.log_lines = live, log
+            super().__init__()
+
+    def __init__(self, model: StudyModel, reader: Reader, number: int) -> None:
+        """Show one trial of a study."""
+        super().__init__()
+        self._model, self._reader, self.number = model, reader, number
+
+    def compose(self) -> ComposeResult:
+        """A column of parts."""
+        yield Static(id="trial-title")
+        with VerticalScroll(id="trial-body"):
+            yield Static(id="trial-figures")
+            with Horizontal(id="trial-curves"):
+                yield CurvePlot("accuracy over epochs", widget_id="accuracy-curve")
+                yield CurvePlot("loss over epochs", widget_id="loss-curve")
+                yield CurvePlot("energy over epochs", widget_id="energy-curve")
+            yield Static(id="trial-epochs")
+            yield Static(id="trial-phases")
+            yield Static(id="trial-log")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Name the parts and read."""
+        for name, title in (
+            ("figures", "figures"),
+            ("epochs", "epochs"),
+            ("phases", "energy by phase"),
+            ("log", "log"),
+        ):
+            self.query_one(f"#trial-{name}").border_title = title
+        self.query_one("#trial-body").focus()
+        self.reread()
+
+    @work(thread=True, group="trial", exclusive=True)
+    def reread(self) -> None:
+        """Read the trial's files, away from the thread that draws."""
+        number = self.number
+        self.post_message(self.Read(self._reader.trial(number), self._reader.log(number)))
+
+    def on_trial_page_read(self, message: Read) -> None:
+        """Draw what was read."""
+        if message.live.trial != self.number:
+            return
+        row, live = self._model.rows[self.number], message.live
+        self.query_one("#trial-title", Static).update(self._title(row))
+        self.query_one("#trial-figures", Static).update(figures_table(self._model, row, live))
+        self._draw_curves(live)
+        self.query_one("#trial-epochs", Static).update(epochs_table(live))
+        self.query_one("#trial-phases", Static).update(phases_table(live))
+        log = Text("\n".join(message.log_lines) or "no log on this machine", GREY)
+        self.query_one("#trial-log", Static).update(log)
+
+    def action_step(self, by: int) -> None:
+        """Show a neighbouring trial."""
+        if self.number + by in self._model.rows:
+            self.number += by
+            self.reread()
+
+    def _title(self, row: Row) -> Text:
+        text = Text.assemble((f" trial {self.number} ", "bold reverse"), "  ", sign_text(self._model.state(row)))
+        setting = {name: row[name] for name in self._model.spec.space.distributions}
+        return text.append(f"  {setting_words(setting)}", GREY)
+
+    def _draw_curves(self, live: LiveTrial) -> None:
+        training, validation = CURVE_STYLES["training"], CURVE_STYLES["validation"]
+        epochs = live.epochs
+        self.query_one("#accuracy-curve", CurvePlot).show_curves(
+            [
+                ("training", [epoch.accuracy for epoch in epochs], training),
+                ("validation", [epoch.val_accuracy for epoch in epochs], validation),
+            ]
+        )
+        self.query_one("#loss-curve", CurvePlot).show_curves(
+            [
+                ("training", [epoch.loss for epoch in epochs], training),
+                ("validation", [epoch.val_loss for epoch in epochs], validation),
+            ]
+        )
+        energies = [epoch.energy.energy_wh for epoch in epochs]
+        self.query_one("#energy-curve", CurvePlot).show_curves([("Wh an epoch", energies, CURVE_STYLES["energy"])])
+
+
+def figures_table(model: StudyModel, row: Row, live: LiveTrial) -> Table:
+    """What the trial came to, why it has no result, its setting."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style=GREY, no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, words in _figures(model, row, live):
+        if words:
+            table.add_row(name, words)
+    for name in model.spec.space.distributions:
+        inert = live.prepared.inert.get(name) if live.prepared else None
+        value = Text(str(row[name]) if row[name] is not None else MISSING, "bold")
+        table.add_row(name, value.append(f"  without effect: {inert}", ORANGE) if inert else value)
+    return table
+
+
+def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, str | Text]]:
+    if row["state"] == "running":
+        return _running_figures(live)
+    flags = flag_words((row.get("flags") or " ".join(live.flags)).split())
+    missing = f" (not measured: {row['energy_missing']})" if row.get("energy_missing") else ""
+    uncertainty = "" if row["uncertainty_wh"] is None else f" +- {significant(row['uncertainty_wh'], 2)} Wh"
+    efficiency = MISSING if row["efficiency"] is None else f"{significant(row['efficiency'])}/Wh"
+    total = energy_words(row.get("total_wh"), row.get("total_source"))
+    return [
+        ("reason", Text(reason_words(row), VERMILION)),
+        ("accuracy", f"{fraction_words(row['accuracy'])} validation, {fraction_words(row['test_accuracy'])} test"),
+        ("energy", f"{energy_words(row['energy_wh'], row['energy_source'])}{uncertainty}{flags}{missing}"),
+        ("of that", _source_words(row)),
+        ("an epoch", f"{energy_words(row['wh_per_epoch'], row['energy_source'])}, efficiency {efficiency}"),
+        ("all in all", f"{total} in {seconds_words(row.get('total_s'))}, set-up included"),
+        ("footprint", model.footprint.words(row.get("total_wh"))),
+        ("repeats", f"trial {row['retry_of']}" if row.get("retry_of") is not None else ""),
+        ("device", " · ".join(str(part) for part in (row.get("gpu_name"), row.get("host")) if part)),
+    ]
+
+
+def _running_figures(live: LiveTrial) -> list[tuple[str, str | Text]]:
+    energy = energy_words(live.training_wh, live.source)
+    total = energy_words(live.total_wh, live.source)
+    return [
+        ("now", live.state_words()),
+        ("accuracy", f"{fraction_words(live.accuracy)} validation so far"),
+        ("energy", f"{energy} training so far{flag_words(live.flags)}; {total} with the set-up"),
+        ("all epochs", f"~{energy_words(live.forecast_wh, live.source).removeprefix('~')} at this pace"),
+        ("device", live.meter.device if live.meter is not None else ""),
+    ]
+
+
+def _source_words(row: Row) -> str:
+    if row["energy_source"] is None:
+        return ""
+    parts = [f"source {row['energy_source']}"]
+    parts += [f"coverage {row['coverage']:.0%}"] if row["coverage"] is not None else []
+    for name in ("counter_wh", "integral_wh", "net_energy_wh"):
+        if row.get(name) is not None:
+            parts.append(f"{name.removesuffix('_wh').replace('_', ' ')} {significant(row[name])} Wh")
+    return ", ".join(parts)
+
+
+def epochs_table(live: LiveTrial) -> Table | Text:
+    """An epoch a line."""
+    if not live.epochs:
+        return Text("no finished epoch is on this machine", GREY)
+    heads = ("epoch", "loss", "accuracy", "val loss", "val accuracy", "lr", "energy", "time", "flags")
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
+    for column in table.columns[:-1]:
+        column.justify = "right"
+    for epoch in live.epochs:
+        table.add_row(
+            str(epoch.epoch),
+            _plain(epoch.loss),
+            fraction_words(epoch.accuracy),
+            _plain(epoch.val_loss),
+            fraction_words(epoch.val_accuracy),
+            _plain(epoch.lr),
+            reading_words(epoch.energy),
+            seconds_words(epoch.seconds),
+            " ".join(epoch.energy.flags),
+        )
+    return table
+
+
+def phases_table(live: LiveTrial) -> Table | Text:
+    """A phase a line: energy, time, mean power."""
+    if not live.phases:
+        return Text("no finished phase is on this machine", GREY)
+    table = Table("phase", "energy", "time", "power", "flags", box=None, padding=(0, 2, 0, 0))
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for ended in live.phases:
+        power_w = ended.energy.average_power_w
+        table.add_row(
+            str(ended.phase),
+            reading_words(ended.energy) if ended.energy.energy_wh is not None else f"{MISSING} ({ended.energy.reason})",
+            seconds_words(ended.energy.seconds),
+            MISSING if power_w is None else f"{power_w:.0f} W",
+            " ".join(ended.energy.flags),
+        )
+    return table
+
+
+def _plain(value: float | None) -> str:
+    return MISSING if value is None else significant(value)

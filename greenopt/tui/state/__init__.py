@@ -1,0 +1,1 @@
+"""What the live view knows of a study: its reader, its model, its forecasts."""

@@ -1,0 +1,200 @@
+"""The study as the view knows it: batches of what changed go in, figures come out.
+
+Owned by the thread that draws. Invariant: the work for a batch follows the size of the batch, not that of the study,
+so that ten thousand finished trials cost nothing at each tick.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from greenopt.energy.footprint import Footprint
+from greenopt.events import EnergySource, FailReason
+from greenopt.pareto import HypervolumeTrace, Point
+from greenopt.runs.study_log import (
+    Conduct,
+    ConductChanged,
+    CoordinatorEnded,
+    CoordinatorStarted,
+    CourseEntry,
+    TrialPlaced,
+    TrialRecorded,
+)
+from greenopt.spec import Metric, StudySpec
+from greenopt.storage.rows import is_settled
+from greenopt.tui.state.forecast import Outlook
+from greenopt.tui.state.live_trial import LiveTrial
+from greenopt.tui.state.parameter_effects import ParameterEffects
+from greenopt.tui.state.reader import Batch, Row
+
+ENDED = ("complete", "pruned", "fail")
+LOG_ENTRIES = 5000
+
+
+@dataclass
+class Spent:
+    """Energy of all trials together, set-up and failures included."""
+
+    energy_wh: float = 0.0
+    is_known: bool = False
+    has_estimate: bool = False
+
+    @property
+    def source(self) -> str | None:
+        """`estimate` if any part of it is one."""
+        return EnergySource.ESTIMATE if self.has_estimate else None
+
+    def add(self, energy_wh: float | None, source: str | None) -> None:
+        """Add a trial's energy."""
+        if energy_wh is not None:
+            self.energy_wh += energy_wh
+            self.is_known = True
+            self.has_estimate |= source == EnergySource.ESTIMATE
+
+
+class StudyModel:
+    """All that is shown of one study."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        """Know the study and none of its trials."""
+        self.spec = spec
+        self.footprint = Footprint.of(spec.energy)
+        self.energy_column = energy_column(spec)
+        self.rows: dict[int, Row] = {}
+        self.counts: Counter[str] = Counter()
+        self.live: dict[int, LiveTrial] = {}
+        self.trace = HypervolumeTrace()
+        self.front: frozenset[int] = frozenset()
+        self.effects = ParameterEffects(spec.space)
+        self.outlook = Outlook()
+        self.finished: list[int] = []
+        self.settled = 0
+        self.holder: dict[str, Any] | None = None
+        self.problem: str | None = None
+        self.conduct = Conduct.RUNNING
+        self.coordinator: CoordinatorStarted | None = None
+        self.end: CoordinatorEnded | None = None
+        self.slots: dict[str, str | None] = {}
+        self.placed: dict[int, str] = {}
+        self.course: deque[CourseEntry] = deque(maxlen=LOG_ENTRIES)
+        self.has_been_read = False
+        self.revision = 0
+        self._spent = Spent()
+        self._best: dict[str, Row] = {}
+
+    def apply(self, batch: Batch) -> None:
+        """Take in what changed; `revision` grows where a trial ended or began."""
+        self.has_been_read = True
+        self.holder, self.problem = batch.holder, batch.problem
+        for entry in batch.course:
+            self._take_entry(entry)
+        fresh = [row for row in batch.rows if self._is_news(row)]
+        for row in sorted(fresh, key=_ended_at):
+            self._take_row(row)
+        if fresh:
+            self.front = frozenset(point.trial for point in self.trace.front.points)
+            self.revision += 1
+        for number, lines in batch.lines.items():
+            if self.rows[number]["state"] == "running":
+                self.live.setdefault(number, LiveTrial(number, self.spec.training.epochs)).take_lines(lines)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a coordinator runs the study now."""
+        return self.holder is not None
+
+    def best(self, figure: str) -> Row | None:
+        """The completed trial with the highest figure (`accuracy`, `efficiency`)."""
+        return self._best.get(figure)
+
+    def spent(self) -> Spent:
+        """Energy of all trials so far, the running ones included."""
+        total = Spent(self._spent.energy_wh, self._spent.is_known, self._spent.has_estimate)
+        for live in self.live.values():
+            total.add(live.total_wh, live.source)
+        return total
+
+    def state(self, row: Mapping[str, Any]) -> str:
+        """One word for how a trial stands: the storage's state, `front`, `skipped`, or `lost`."""
+        if row["trial"] in self.front:
+            return "front"
+        if row["state"] == "running" and not self.is_running:
+            return "lost"
+        return _counted_as(row)
+
+    def elapsed_s(self, now: datetime) -> float | None:
+        """Seconds since the coordinator that runs, or ran last, began; to its end where it has ended."""
+        if self.coordinator is None:
+            return self.outlook.span_s(now if self.is_running else None)
+        end_s = self.end.utc_s if self.end is not None else now.timestamp()
+        if self.end is None and not self.is_running:
+            end_s = max((entry.utc_s for entry in self.course), default=end_s)
+        return max(0.0, end_s - self.coordinator.utc_s)
+
+    def slot_of(self, trial: int) -> str:
+        """Name of the slot in which a trial runs."""
+        return self.placed.get(trial, "")
+
+    def _is_news(self, row: Row) -> bool:
+        known = self.rows.get(row["trial"])
+        return known is None or known["state"] != row["state"]
+
+    def _take_row(self, row: Row) -> None:
+        number = row["trial"]
+        before = self.rows.get(number)
+        if before is not None:
+            self.counts[_counted_as(before)] -= 1
+        self.rows[number] = row
+        self.counts[_counted_as(row)] += 1
+        if row["state"] in ENDED:
+            self._take_ended(row)
+
+    def _take_ended(self, row: Row) -> None:
+        self.live.pop(row["trial"], None)
+        self.finished.append(row["trial"])
+        self.settled += is_settled(row)
+        self._spent.add(row.get("total_wh"), row.get("total_source"))
+        if row.get("fail_reason") != FailReason.DUPLICATE:
+            self.outlook.add(row)
+        if row["state"] != "complete":
+            return
+        self.effects.add(row, self.energy_column)
+        energy_wh = row.get(self.energy_column)
+        if row["accuracy"] is not None and energy_wh is not None:
+            self.trace.add(Point(energy_wh, row["accuracy"], row["trial"]))
+        for figure in ("accuracy", "efficiency"):
+            value, best = row.get(figure), self._best.get(figure)
+            if value is not None and (best is None or value > best[figure]):
+                self._best[figure] = row
+
+    def _take_entry(self, entry: CourseEntry) -> None:
+        self.course.append(entry)
+        match entry:
+            case CoordinatorStarted():
+                self.coordinator, self.end, self.conduct = entry, None, Conduct.RUNNING
+                self.slots = dict(entry.slots)
+            case TrialPlaced():
+                self.placed[entry.trial] = entry.slot
+            case TrialRecorded():
+                self.placed.pop(entry.trial, None)
+            case ConductChanged():
+                self.conduct = entry.conduct
+            case CoordinatorEnded():
+                self.end = entry
+
+
+def energy_column(spec: StudySpec) -> str:
+    """The energy that the study minimises, else `energy_wh`."""
+    energies = (Metric.ENERGY_WH, Metric.TOTAL_WH, Metric.WH_PER_EPOCH)
+    return str(next((metric for metric in spec.objectives if metric in energies), Metric.ENERGY_WH))
+
+
+def _counted_as(row: Mapping[str, Any]) -> str:
+    return "skipped" if row.get("fail_reason") == FailReason.DUPLICATE else str(row["state"])
+
+
+def _ended_at(row: Row) -> tuple[bool, Any, int]:
+    ended = row["ended"]
+    return (ended is None, ended or 0, row["trial"])

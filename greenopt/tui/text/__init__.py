@@ -1,0 +1,1 @@
+"""Text that the live view shows: status symbols, header lines, trials in a line."""

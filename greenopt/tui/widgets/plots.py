@@ -1,0 +1,330 @@
+"""Plots: the Pareto front, courses over trials, curves of one trial. Drawn by textual-plot from a study's model."""
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import ComposeResult, RenderResult
+from textual.containers import Grid
+from textual.strip import Strip
+from textual.widgets import Static
+from textual_hires_canvas import Canvas
+from textual_plot import AxisFormatter, HiResMode, PlotWidget
+
+from greenopt.events import EnergySource
+from greenopt.formatting import significant
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, SIGNS, YELLOW
+
+LOG_FROM = 8.0
+"""Energies whose largest is this many times the least are drawn on a logarithmic axis."""
+
+_CELLS = (240, 80)
+"""Points that fall into the same of so many cells are drawn once: more cannot be seen."""
+
+Pair = tuple[float, float]
+
+
+class LinearAxis(AxisFormatter):
+    """Ticks at 1, 2 or 5 times a power of ten, as many as their numbers leave room for.
+
+    Args:
+        room: cells along the axis; None for the vertical one, whose numbers cannot run into one another.
+        step: the least distance of two ticks, such as 1 for counts.
+    """
+
+    def __init__(self, room: int | None = None, step: float = 0.0) -> None:
+        self._room, self._step = room, step
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Positions between two numbers, the closest that fit."""
+        span = max_ - min_
+        if span <= 0:
+            return [min_]
+        power = math.floor(math.log10(span)) - 2
+        for step in (factor * 10.0**exponent for exponent in range(power, power + 5) for factor in (1, 2, 5)):
+            first, last = math.ceil(min_ / step - 1e-9), math.floor(max_ / step + 1e-9)
+            if step < self._step or last - first + 1 > max_ticks:
+                continue
+            ticks = [at * step for at in range(first, last + 1)]
+            widest = max((len(label) for label in self.get_labels_for_ticks(ticks)), default=0)
+            if self._room is None or len(ticks) * (widest + 3) <= self._room:
+                return ticks
+        return [min_]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """Numbers with as many decimals as their distance asks for."""
+        step = abs(ticks[1] - ticks[0]) if len(ticks) > 1 else abs(ticks[0]) if ticks else 1.0
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+        return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+class LogAxis(AxisFormatter):
+    """Ticks at 1, 2 and 5 times powers of ten for an axis that holds common logarithms."""
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """Positions between two logarithms; whole powers of ten alone where there would be too many."""
+        powers = range(math.floor(min_), math.ceil(max_) + 1)
+        for factors in ((1, 2, 5), (1, 3), (1,)):
+            ticks = [power + math.log10(factor) for power in powers for factor in factors]
+            ticks = [tick for tick in ticks if min_ <= tick <= max_]
+            if len(ticks) <= max_ticks:
+                break
+        return ticks
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """The numbers that the logarithms stand for."""
+        return [significant(10**tick, 2) for tick in ticks]
+
+
+class StyledCanvas(Canvas):
+    """A canvas whose empty lines have a style too: without one, NO_COLOR's filter fails on them."""
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the canvas."""
+        strip = super().render_line(y)
+        return Strip([Segment(text, style or Style.null(), control) for text, style, control in strip])
+
+
+class Plot(PlotWidget):
+    """A plot with narrow margins and a title in its frame."""
+
+    def __init__(self, title: str, *, widget_id: str | None = None, zooms: bool = False) -> None:
+        """Make an empty plot.
+
+        Args:
+            title: in its upper frame.
+            widget_id: CSS id.
+            zooms: whether keys and mouse zoom and pan it.
+        """
+        super().__init__(id=widget_id, allow_pan_and_zoom=zooms)
+        self.border_title = title
+        self.can_focus = zooms
+
+    def compose(self) -> ComposeResult:
+        """The parts that textual-plot expects, by their names."""
+        with Grid():
+            for name in ("margin-top", "margin-left", "plot", "margin-bottom"):
+                yield StyledCanvas(1, 1, id=name)
+        yield Static(id="legend")
+
+    def render(self) -> RenderResult:
+        """Draw on the canvases, each of which is then refreshed once and not at every point."""
+        with ExitStack() as stack:
+            for canvas in self.query(StyledCanvas):
+                stack.enter_context(canvas.batch_refresh())
+            return super().render()
+
+    def on_mount(self) -> None:
+        """Keep room for the numbers at the axes and no more."""
+        super().on_mount()
+        self.margin_top, self.margin_bottom, self.margin_left = 0, 1, 7
+
+    def axes(self, *, is_log: bool = False, counts: bool = False) -> None:
+        """Choose how numbers stand at the axes.
+
+        Args:
+            is_log: the horizontal axis holds common logarithms.
+            counts: the horizontal axis holds whole numbers.
+        """
+        room = max(10, self.size.width - self.margin_left)
+        self.set_x_formatter(LogAxis() if is_log else LinearAxis(room, 1.0 if counts else 0.0))
+        self.set_y_formatter(LinearAxis())
+
+    def line(self, points: Iterable[Pair], style: str) -> None:
+        """Draw a line through points."""
+        x, y = _columns(points)
+        if len(x):
+            self.plot(x, y, line_style=style, hires_mode=HiResMode.BRAILLE)
+
+    def marks(self, points: Iterable[Pair], mark: str, style: str) -> None:
+        """Draw a mark at each point."""
+        x, y = _columns(points)
+        if len(x):
+            self.scatter(x, y, marker=mark, marker_style=style)
+
+    def limits(self, points: Sequence[Pair], *, from_zero: bool = True) -> None:
+        """Show all points with some air around them; with none, an empty square."""
+        x, y = _columns(points or [(0.0, 0.0), (1.0, 1.0)])
+        air = 0.04 * (float(x.max() - x.min()) or abs(float(x.max())) or 1.0)
+        self.set_xlimits(float(x.min()) - air, float(x.max()) + air)
+        rise = float(y.max() - y.min()) or abs(float(y.max())) or 1.0
+        least = float(y.min())
+        low = 0.0 if from_zero else max(min(0.0, least), least - 0.06 * rise)
+        self.set_ylimits(low, float(y.max()) + 0.08 * rise)
+
+
+class FrontPlot(Plot):
+    """Accuracy against energy: every trial, the front as a stepped line, running trials as moving points."""
+
+    def __init__(self, *, widget_id: str | None = None, zooms: bool = False) -> None:
+        """Make an empty plot."""
+        super().__init__("Pareto front · accuracy over energy", widget_id=widget_id, zooms=zooms)
+        self.is_log: bool | None = None
+        self._drawn: tuple[object, ...] | None = None
+
+    def show_model(self, model: StudyModel) -> None:
+        """Draw the study as it is, if it has changed since it was last drawn."""
+        running = tuple(sorted(_running(model)))
+        key = (model.revision, running, self.is_log, self.size.width)
+        if key == self._drawn:
+            return
+        self._drawn = key
+        clouds = {state: list(points) for state, points in _clouds(model).items()}
+        front = [(point.energy_wh, point.accuracy) for point in model.trace.front.points]
+        everything = [pair for points in (*clouds.values(), front, running) for pair in points]
+        is_log = _wants_log(everything) if self.is_log is None else self.is_log
+        self._draw(clouds, front, list(running), everything, is_log and bool(everything))
+        estimate = any(row.get("energy_source") == EnergySource.ESTIMATE for row in model.rows.values())
+        unit = f"{_UNITS[model.energy_column]}{' est.' if estimate else ''}{', log' if is_log and everything else ''}"
+        legend = "  ".join(f"{SIGNS[state].mark} {SIGNS[state].word}" for state in _DRAWN)
+        self.border_subtitle = f"{legend}  ·  {unit}" if everything else "no trial has an accuracy and an energy yet"
+
+    def _draw(
+        self,
+        clouds: dict[str, list[Pair]],
+        front: list[Pair],
+        running: list[Pair],
+        all_points: list[Pair],
+        is_log: bool,
+    ) -> None:
+        def placed(points: Iterable[Pair]) -> list[Pair]:
+            return [(math.log10(x), y) for x, y in points if x > 0] if is_log else list(points)
+
+        self.clear()
+        self.axes(is_log=is_log)
+        everything = placed(all_points)
+        # Good accuracies lie close together; from zero on, they would share a few lines of the screen.
+        self.limits(everything, from_zero=not everything)
+        self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
+        for state, points in clouds.items():
+            self.marks(_thinned(placed(points)), SIGNS[state].mark, SIGNS[state].style.split()[-1])
+        self.marks(placed(front), SIGNS["front"].mark, GREEN)
+        self.marks(placed(running), SIGNS["running"].mark, YELLOW)
+
+
+class HypervolumePlot(Plot):
+    """How the hypervolume grew."""
+
+    def __init__(self, widget_id: str | None = None) -> None:
+        """Make an empty plot."""
+        super().__init__("hypervolume over completed trials", widget_id=widget_id)
+        self._drawn = -1
+
+    def show_model(self, model: StudyModel) -> None:
+        """Draw it, if a trial ended since."""
+        if model.revision == self._drawn:
+            return
+        self._drawn = model.revision
+        values = [(float(count), value) for count, value in model.trace.values()]
+        self.clear()
+        self.axes(counts=True)
+        ending = [*values, (float(model.counts["complete"]), values[-1][1])] if values else []
+        self.limits(ending)
+        self.line(_stepped(ending), GREEN)
+        self.border_subtitle = f"{values[-1][1]:.3f} of 1" if values else "no completed trial yet"
+
+
+class SpentPlot(Plot):
+    """Energy of all trials together, as they ended."""
+
+    def __init__(self, widget_id: str | None = None) -> None:
+        """Make an empty plot."""
+        super().__init__("energy spent over ended trials", widget_id=widget_id)
+        self._drawn = -1
+
+    def show_model(self, model: StudyModel) -> None:
+        """Draw it, if a trial ended since."""
+        if model.revision == self._drawn:
+            return
+        self._drawn = model.revision
+        energies = [model.rows[number].get("total_wh") or 0.0 for number in model.finished]
+        sums = np.cumsum(energies)
+        step = max(1, len(sums) // 400)
+        course = [(float(at + 1), float(sums[at])) for at in range(0, len(sums), step)]
+        self.clear()
+        self.axes(counts=True)
+        self.limits(course)
+        self.line(course, BLUE)
+        self.border_subtitle = f"Wh{' est.' if model.spent().has_estimate else ''}, set-up and failures included"
+
+
+class CurvePlot(Plot):
+    """One or two curves over the epochs of a trial."""
+
+    def show_curves(self, curves: Sequence[tuple[str, Sequence[float | None], str]]) -> None:
+        """Draw curves.
+
+        Args:
+            curves: name, values from the first epoch on, colour.
+        """
+        series = [
+            [(float(at), value) for at, value in enumerate(values, 1) if value is not None] for _, values, _ in curves
+        ]
+        self.clear()
+        self.axes(counts=True)
+        self.limits([pair for points in series for pair in points])
+        for points, (_, _, style) in zip(series, curves, strict=True):
+            self.line(points, style)
+            self.marks(points, "•", style)
+        self.border_subtitle = "  ".join(f"[{style}]•[/] {name}" for name, values, style in curves if values)
+
+
+_DRAWN = ("front", "complete", "running", "pruned")
+_UNITS = {"energy_wh": "Wh", "total_wh": "Wh in total", "wh_per_epoch": "Wh an epoch"}
+CURVE_STYLES = {"training": ORANGE, "validation": GREEN, "energy": BLUE, "other": GREY}
+
+
+def _running(model: StudyModel) -> Iterable[Pair]:
+    """Where running trials are: their accuracy after the last epoch, at what they will have drawn at this pace."""
+    for live in model.live.values():
+        at = {"total_wh": live.total_wh, "wh_per_epoch": None, "energy_wh": live.training_wh}[model.energy_column]
+        if model.energy_column == "wh_per_epoch" and live.training_wh is not None:
+            at = live.training_wh / len(live.epochs)
+        if at is not None and live.accuracy is not None:
+            yield at, live.accuracy
+
+
+def _clouds(model: StudyModel) -> dict[str, list[Pair]]:
+    clouds: dict[str, list[Pair]] = {"pruned": [], "complete": []}
+    for row in model.rows.values():
+        points = clouds.get(row["state"])
+        energy: Any = row.get(model.energy_column)
+        if points is not None and energy is not None and row["accuracy"] is not None:
+            points.append((energy, row["accuracy"]))
+    return clouds
+
+
+def _wants_log(points: Sequence[Pair]) -> bool:
+    energies = [x for x, _ in points if x > 0]
+    return bool(energies) and max(energies) >= LOG_FROM * min(energies)
+
+
+def _stepped(points: Sequence[Pair], right: float | None = None) -> list[Pair]:
+    """The corners of a stepped line that holds each value until the next point, and to the right end where given."""
+    corners: list[Pair] = []
+    for x, y in points:
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    return [*corners, (right, corners[-1][1])] if corners and right is not None and right > corners[-1][0] else corners
+
+
+def _thinned(points: Sequence[Pair]) -> list[Pair]:
+    """The points without those that would be drawn over others."""
+    if len(points) < 500:
+        return list(points)
+    table = np.array(points)
+    low, high = table.min(axis=0), table.max(axis=0)
+    cells = np.floor((table - low) / np.where(high > low, high - low, 1.0) * _CELLS)
+    _, first = np.unique(cells[:, 0] * (_CELLS[1] + 1) + cells[:, 1], return_index=True)
+    return [points[at] for at in first]
+
+
+def _columns(points: Iterable[Pair]) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+    table = np.array(list(points), dtype=float).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
