@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from greenopt.cells import cell_of
-from greenopt.errors import UsageError
+from greenopt.files import requested_file
 
 
 def trials_frame(rows: Iterable[Mapping[str, Any]], cells: Collection[str] = ()) -> "pd.DataFrame":
@@ -80,14 +80,8 @@ def write_frame(frame: "pd.DataFrame", target: Path, file_format: str) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    scratch = target.with_name(target.name + ".part")
-    try:
+    with requested_file(target) as scratch:
         if file_format == "parquet":
             frame.to_parquet(scratch, index=False)
         else:
             frame.to_csv(scratch, index=False)
-        scratch.replace(target)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        scratch.unlink(missing_ok=True)

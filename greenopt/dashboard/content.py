@@ -16,6 +16,7 @@ from greenopt.dashboard.files import draw_curves, write_epochs
 from greenopt.dashboard.notes import trial_note, words_of_setting
 from greenopt.dashboard.store import Board
 from greenopt.dashboard.trial_curves import Course, Courses
+from greenopt.files import tail_text
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs.folder import RunFolder
@@ -83,7 +84,8 @@ def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mappin
     """
     trial, log = row["trial"], folder.own_log(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
     if not board.has_trial_note(trial):
-        board.write_trial_note(trial, trial_note(spec, row, _tail(log)))
+        text = "" if log is None else tail_text(log, LOG_BYTES)
+        board.write_trial_note(trial, trial_note(spec, row, text))
     if log is not None and log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
         board.attach(trial, log, ended=ended)
 
@@ -116,11 +118,3 @@ def _spread(trials: Sequence[int], most: int) -> list[int]:
     if len(trials) <= most:
         return list(trials)
     return [trials[round(n * (len(trials) - 1) / (most - 1))] for n in range(most)]
-
-
-def _tail(log: Path | None) -> str:
-    if log is None or not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_BYTES))
-        return file.read().decode("utf-8", "replace")

@@ -5,7 +5,6 @@ Invariant: a baseline is only ever taken from a GPU that was idle from beginning
 
 import json
 import math
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import filelock
 from greenopt.energy.meter import EnergyMeter
 from greenopt.energy.nvml import INDEX_PREFIX, PCI_PREFIX
 from greenopt.energy.source import SHARED_GPU, PowerSource
+from greenopt.files import write_whole
 from greenopt.spec import EnergySpec
 
 KEPT_FOR = timedelta(days=30)
@@ -101,9 +101,7 @@ class IdleStore:
             # The first trials of a study on several GPUs measure theirs at the same time.
             with filelock.FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_WAIT_S):
                 everything = {**self._read(), gpu_uuid: asdict(IdleBaseline(idle_w, day.isoformat()))}
-                draft = self._path.with_suffix(f".{os.getpid()}")
-                draft.write_text(json.dumps(everything, indent=2), encoding="utf-8")
-                draft.replace(self._path)
+                write_whole(self._path, json.dumps(everything, indent=2).encode())
 
     def _read(self) -> dict[str, Any]:
         try:

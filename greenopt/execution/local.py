@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from greenopt.events import decode
 from greenopt.execution.contract import EventArrived, Message, ProcessEnded, Slot
 from greenopt.execution.processes import FreshInterpreter, Starter, TrialProcess, WarmCopy
+from greenopt.files import last_lines
 from greenopt.spec import TrialSpec
 
 GRACE_S = 10.0
@@ -152,7 +153,11 @@ class LocalEngine:
         child.process.let_go()
         del self._children[child.trial]
         name = signal.Signals(-code).name if code < 0 else None
-        messages.append(ProcessEnded(child.trial, None if code < 0 else code, name, log_tail(child.log)))
+        messages.append(
+            ProcessEnded(
+                child.trial, None if code < 0 else code, name, "\n".join(last_lines(child.log, LOG_TAIL_LINES))
+            )
+        )
         return messages
 
 
@@ -164,13 +169,3 @@ def child_environment(environment: Mapping[str, str], slot: Slot) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
     }
     return {"TF_CPP_MIN_LOG_LEVEL": "1", **environment, **pinned}
-
-
-def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log; empty where there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16384))
-            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
-    except OSError:
-        return ""

@@ -9,7 +9,7 @@ from greenopt.errors import UsageError
 from greenopt.identity.digests import DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
 from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
-from greenopt.trial.compilation.compiler_cache import cache_folder
+from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 
 CODE_ATTRIBUTE, DATA_ATTRIBUTE = "code_id", "data_id"

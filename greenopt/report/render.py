@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import matplotlib
 
-from greenopt.errors import UsageError
+from greenopt.files import requested_file
 from greenopt.report.document import Document
 
 _TEMPLATES = resources.files("greenopt.report") / "templates"
@@ -62,11 +62,5 @@ def write(content: bytes, target: Path) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    scratch = target.with_name(f"{target.name}.part")
-    try:
+    with requested_file(target) as scratch:
         scratch.write_bytes(content)
-        scratch.replace(target)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        scratch.unlink(missing_ok=True)

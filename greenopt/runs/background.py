@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenopt.errors import GreenoptError
+from greenopt.files import LineTail
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, CourseEntry, decode_entry
 
@@ -48,13 +49,7 @@ class Launched:
 
     def entries(self) -> list[CourseEntry]:
         """What it has written to the study's course so far."""
-        try:
-            with self._folder.course.open("rb") as file:
-                file.seek(self._course_began)
-                lines = file.read().splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
-        entries = [decode_entry(line) for line in lines if line.endswith(b"\n")]
+        entries = [decode_entry(line) for line in LineTail(self._folder.course, self._course_began).new_lines()]
         return [entry for entry in entries if entry is not None]
 
     def ending(self) -> CoordinatorEnded | None:

@@ -15,6 +15,7 @@ import filelock
 from pydantic import ValidationError
 
 from greenopt.errors import UsageError
+from greenopt.files import write_whole
 from greenopt.identity.belongings import EVENTS, is_own
 from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
 from greenopt.runs.study_log import FILE_NAME as COURSE
@@ -138,9 +139,7 @@ class RunFolder:
         self._write_document(document)
 
     def _write_document(self, document: dict[str, Any]) -> None:
-        scratch = self.study_file.with_suffix(".tmp")
-        scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        scratch.replace(self.study_file)
+        write_whole(self.study_file, (json.dumps(document, indent=1) + "\n").encode())
 
     def storage(self) -> str:
         """URL of the storage that the study was last run with; its own, wherever the folder was moved or copied to.

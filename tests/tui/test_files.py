@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from greenopt.events import EpochEnded, PowerSampled, encode
+from greenopt.files import LineTail, last_lines
 from greenopt.tui.state.live_trial import LiveTrial
-from greenopt.tui.state.log_tail import LineTail, last_lines
 from tests.builders import ended, epoch, prepared_phases, reading, started
 
 

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from greenopt.errors import UsageError
+from greenopt.files import requested_file
 
 # Okabe and Ito's palette.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -115,12 +115,5 @@ def save(figure: Figure, folder: Path, slug: str) -> None:
         UsageError: the folder cannot be written.
     """
     for ending, options in (("png", {"metadata": {"Software": None}}), ("svg", {"metadata": {"Date": None}})):
-        target = folder / f"{slug}.{ending}"
-        scratch = folder / f"{slug}.part.{ending}"
-        try:
+        with requested_file(folder / f"{slug}.{ending}") as scratch:
             figure.savefig(scratch, **options)  # type: ignore[arg-type]
-            scratch.replace(target)
-        except OSError as error:
-            raise UsageError(f"{target}: cannot be written: {error.strerror}") from None
-        finally:
-            scratch.unlink(missing_ok=True)

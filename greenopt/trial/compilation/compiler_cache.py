@@ -1,27 +1,21 @@
-"""What is kept between trials and studies: compiled programs, what the autotuner found, prepared images.
+"""Compiled programs and autotuning results that are kept between trials and studies.
 
-Invariants: a file or folder appears under its final name whole or not at all; nothing depends on what is kept but time
-and set-up energy; where nothing can be kept, trials run all the same.
+Invariant: nothing but set-up time and set-up energy depends on what is kept; where nothing can be kept, trials run all
+the same.
 """
 
 import os
-import shutil
 import time
-from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-FOLDER_VARIABLE = "GREENOPT_CACHE"
-"""Environment variable that names another folder; an empty one keeps nothing."""
+from greenopt.trial.cache_folder import cache_folder, prune
 
 COMPILER_BYTES = 2_000_000_000
-IMAGES_BYTES = 10_000_000_000
-"""What may be kept of each; the least recently used goes first."""
+"""What compiled programs may take; the least recently used go first."""
 
 _UNFINISHED_S = 86400.0
 
@@ -40,19 +34,6 @@ _PLAIN_SUMS = "--xla_gpu_experimental_enable_fusion_block_level_rewriter=false"
 
 _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 """Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
-
-
-def cache_folder() -> Path | None:
-    """The folder of what is kept, made if need be; None where nothing is to be kept or nothing can be."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named == "":
-        return None
-    folder = Path(named).expanduser() if named else user_cache_path("greenopt")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 class CompilerCache:
@@ -123,54 +104,6 @@ def keep_kernels(environment: MutableMapping[str, str], architecture: str) -> No
     folder = cache_folder()
     if folder is not None:
         environment.setdefault("TF_JIT_CACHE_DIR", str(folder / "kernels" / _compiler() / architecture))
-
-
-def name_functions_afresh(step: int = 100_000) -> None:
-    """Have the next function that is traced get the name that it gets in every process that builds the same program.
-
-    TensorFlow ends the names of functions with a number that it counts up at every tensor and function of the process,
-    and XLA's programs are kept by name too: what came before, a scaling or an augmentation, would change it.
-
-    Args:
-        step: count on to the next multiple of it.
-    """
-    from tensorflow.python.framework import ops
-
-    target = (ops.uid() // step + 1) * step
-    deque(iter(ops.uid, target), maxlen=0)
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file so that a half-written one neither bears its name nor stays.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    scratch = target.with_name(f"part-{os.getpid()}.{target.name}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(target)
-    finally:
-        with suppress(OSError):
-            scratch.unlink()
-
-
-def prune(folder: Path, limit_bytes: int) -> None:
-    """Delete the least recently used files and folders in a folder until the rest takes at most `limit_bytes`."""
-    entries = []
-    for entry in folder.iterdir():
-        with suppress(OSError):
-            files = [entry] if entry.is_file() else [file for file in entry.rglob("*") if file.is_file()]
-            states = [file.stat() for file in files]
-            if states:
-                used_s = max(max(state.st_atime, state.st_mtime) for state in states)
-                entries.append((used_s, sum(state.st_size for state in states), entry))
-    kept_bytes = 0
-    for _, size, entry in sorted(entries, reverse=True):
-        kept_bytes += size
-        if kept_bytes > limit_bytes:
-            with suppress(OSError):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _compiler() -> str:

@@ -18,8 +18,11 @@ import keras
 import tensorflow as tf
 from pydantic import TypeAdapter, ValidationError
 
+import greenopt.trial
+from greenopt.files import write_whole
 from greenopt.spec import MODEL_NAMES, Internal, TrialSpec
-from greenopt.trial.compilation.compiler_cache import cache_folder, name_functions_afresh, prune, write_whole
+from greenopt.trial.cache_folder import cache_folder, prune
+from greenopt.trial.compilation.function_names import name_functions_afresh
 from greenopt.trial.compilation.serialized_graph import Form, Graph, Program, UnkeepableError, Variables
 from greenopt.trial.data.images import Images
 from greenopt.trial.model.optimizer import table_size
@@ -142,9 +145,17 @@ def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -
 
 @cache
 def _source() -> str:
-    """A digest of the code that programs are traced from."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """Return a digest of the code that programs are traced from: every module of `greenopt.trial`."""
+    return source_digest(Path(greenopt.trial.__file__).parent)
+
+
+def source_digest(folder: Path) -> str:
+    """Return a digest of all Python files below a folder: their paths there and their contents."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(folder).as_posix()}:{len(content)}:".encode() + content)
+    return digest.hexdigest()
 
 
 def _read(file: Path) -> Sequence[Graph]:

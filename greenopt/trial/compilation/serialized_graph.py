@@ -14,7 +14,7 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 from tensorflow.python.eager import context
 
-from greenopt.trial.compilation.compiler_cache import name_functions_afresh
+from greenopt.trial.compilation.function_names import name_functions_afresh
 
 Variables: TypeAlias = Sequence[tf.Variable]
 

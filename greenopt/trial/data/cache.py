@@ -17,9 +17,12 @@ import filelock
 import numpy as np
 
 from greenopt.spec import DataSet, DataSpec
-from greenopt.trial.compilation.compiler_cache import IMAGES_BYTES, cache_folder, prune
+from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.images import Images, load_images
+
+IMAGES_BYTES = 10_000_000_000
+"""What prepared images may take; the least recently used go first."""
 
 _FORMAT = 2
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from greenopt.files import whole_file, write_whole
 from greenopt.spec import Internal, TrialSpec
-from greenopt.trial.compilation.compiler_cache import write_whole
 from greenopt.trial.data.images import Images, Split
 from greenopt.trial.data.scaling import fit_scaling
 from greenopt.trial.model.quantization_aware import quantized_layers
@@ -54,12 +54,8 @@ def _made(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _keep_keras(folder: Path, assembly: Assembly) -> dict[str, Any]:
-    scratch = folder / f"part.{KERAS_FILE}"
-    try:
+    with whole_file(folder / KERAS_FILE) as scratch:
         assembly.model.save(scratch)
-        scratch.replace(folder / KERAS_FILE)
-    finally:
-        scratch.unlink(missing_ok=True)
     needs = {"import_before_loading": QUANTIZED_LAYERS} if quantized_layers(assembly.model) else {}
     return {"policy": assembly.formats.policy, **needs}
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
-from greenopt.trial.compilation.compiler_cache import name_functions_afresh
+from greenopt.trial.compilation.function_names import name_functions_afresh
 from greenopt.trial.compilation.program_cache import KeptPrograms
 from greenopt.trial.compilation.serialized_graph import Graph, traced
 from greenopt.trial.data.images import Ids, Images

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from greenopt.errors import GreenoptError
+from greenopt.files import LineTail, last_lines
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.place import locate
 from greenopt.runs.folder import RunFolder
@@ -16,7 +17,6 @@ from greenopt.runs.study_log import CoordinatorStarted, CourseEntry, decode_entr
 from greenopt.spec import StudySpec
 from greenopt.storage.live_rows import LiveRows
 from greenopt.tui.state.live_trial import LiveTrial
-from greenopt.tui.state.log_tail import LineTail, last_lines
 
 Row = dict[str, Any]
 LOG_LINES = 200

@@ -5,25 +5,9 @@ import pytest
 
 from greenopt.trial.compilation.compiler_cache import (
     CompilerCache,
-    cache_folder,
     keep_kernels,
     prepare_compiler,
-    prune,
-    write_whole,
 )
-
-
-def test_the_folder_is_the_named_one_and_an_empty_name_keeps_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path / "kept"))
-    assert cache_folder() == tmp_path / "kept"
-    assert (tmp_path / "kept").is_dir()
-    monkeypatch.setenv("GREENOPT_CACHE", "")
-    assert cache_folder() is None
-    monkeypatch.delenv("GREENOPT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert cache_folder() == tmp_path / "user" / "greenopt"
 
 
 def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,19 +68,6 @@ def test_what_trials_left_that_did_not_end_is_deleted_after_a_day(tmp_path: Path
     assert new.exists()
 
 
-def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
-    for number in range(4):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "x").write_bytes(bytes(100))
-        os.utime(tmp_path / str(number) / "x", (number, number))
-    (tmp_path / "file").write_bytes(bytes(100))
-    os.utime(tmp_path / "file", (0.5, 0.5))
-    prune(tmp_path, 300)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "3"]
-    prune(tmp_path, 0)
-    assert not list(tmp_path.iterdir())
-
-
 def test_kernels_are_kept_apart_for_each_architecture_unless_the_user_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,21 +86,3 @@ def test_kernels_are_kept_apart_for_each_architecture_unless_the_user_says_where
     environment = {}
     keep_kernels(environment, "sm_90")
     assert environment == {}
-
-
-def test_a_file_that_cannot_be_written_whole_leaves_nothing_and_the_earlier_one_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "kept.json"
-    write_whole(target, b"first")
-
-    def half(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(target, b"second")
-    assert target.read_bytes() == b"first"
-    assert [file.name for file in tmp_path.iterdir()] == ["kept.json"]

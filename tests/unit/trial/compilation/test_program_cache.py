@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from greenopt.trial.compilation import program_cache as kept_programs
-from greenopt.trial.compilation.program_cache import KeptPrograms, program_key
+import greenopt.trial
+from greenopt.trial.compilation import program_cache
+from greenopt.trial.compilation.program_cache import KeptPrograms, program_key, source_digest
 from greenopt.trial.compilation.serialized_graph import Graph, Program, UnkeepableError, traced
 from greenopt.trial.run import load_split
 from greenopt.trial.training.trainer import Trainer
@@ -24,7 +26,7 @@ DROPS = "tests.unit.trial.dropping:build"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where graphs are kept; of the small models of these tests too."""
     monkeypatch.setenv("GREENOPT_CACHE", str(tmp_path))
-    monkeypatch.setattr(kept_programs, "MODEL_NAMES", (TINY, DROPS))
+    monkeypatch.setattr(program_cache, "MODEL_NAMES", (TINY, DROPS))
     return tmp_path / "graphs"
 
 
@@ -152,8 +154,8 @@ def test_what_is_kept_is_used_only_whole_and_where_it_fits(folder: Path, monkeyp
         assert file.read_bytes() == damaged
         trainer = warm_trainer()
         assert type(trainer._train_block) is Program
-        assert [len(graph.used) for graph in kept_programs._read(file)] == [
-            len(graph.used) for graph in kept_programs._GRAPHS.validate_json(whole)
+        assert [len(graph.used) for graph in program_cache._read(file)] == [
+            len(graph.used) for graph in program_cache._GRAPHS.validate_json(whole)
         ]
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "_train_steps", never)
@@ -223,3 +225,21 @@ def test_a_programs_functions_are_none_that_were_traced_in_this_process() -> Non
     Program(graph, [counter], jit=False)(tf.constant(3))
     assert all(context.context().has_function(name) for name in names)
     assert int(counter) == 2
+
+
+def test_a_change_in_any_module_of_the_trial_gives_its_programs_another_key(tmp_path: Path) -> None:
+    """Programs are traced from all of these modules; one that the key left out would serve a stale program."""
+    source = Path(greenopt.trial.__file__).parent
+    copy = tmp_path / "trial"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = source_digest(copy)
+    assert before == source_digest(source)
+    modules = sorted(copy.rglob("*.py"))
+    assert {"model", "training", "data", "compilation"} <= {module.parent.name for module in modules}
+    for module in modules:
+        content = module.read_bytes()
+        module.write_bytes(content + b"# changed")
+        assert source_digest(copy) != before, module
+        module.write_bytes(content)
+    modules[0].rename(copy / "renamed.py")
+    assert source_digest(copy) != before

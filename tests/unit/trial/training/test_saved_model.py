@@ -1,6 +1,8 @@
 """The files of a trained model: they predict as the trained model did, and cost a trial neither energy nor its end."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,12 @@ def test_a_quantization_aware_model_is_kept_and_the_missing_conversion_explained
     assert about(tmp_path)["model.keras"]["import_before_loading"] == "greenopt.trial.model.quantization_aware"
     assert "pre_quantization" in about(tmp_path)["model.int8.tflite"]["missing"]
     assert not (tmp_path / "model.int8.tflite").exists()
+
+
+def test_the_module_that_older_saved_models_name_still_registers_their_layers() -> None:
+    program = "import greenopt.trial.quantize, keras; print(len(keras.saving.get_custom_objects()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) >= 2
 
 
 @pytest.mark.parametrize("internal", ["none", "post_quantization"])
