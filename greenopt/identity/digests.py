@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from greenopt.files import write_whole
+
 _UNSTABLE = ("type_comment", "type_ignores", "type_params", "kind", "ctx")
 """Fields of syntax trees that say nothing of what code does, or that only some versions of Python have."""
 
@@ -93,9 +95,7 @@ class DataDigests:
             return
         with suppress(OSError):
             self._kept.parent.mkdir(parents=True, exist_ok=True)
-            scratch = self._kept.with_suffix(".tmp")
-            scratch.write_text(json.dumps(self._known), encoding="utf-8")
-            scratch.replace(self._kept)
+            write_whole(self._kept, json.dumps(self._known).encode())
 
 
 def combined(digests: Iterator[tuple[str, str]]) -> str:

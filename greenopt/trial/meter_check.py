@@ -20,7 +20,7 @@ from greenopt.trial.compilation.compiler_cache import prepare_compiler
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.parent_watchdog import die_with_parent
 from greenopt.trial.run import choose_device, load_split
-from greenopt.trial.training.setup import assemble
+from greenopt.trial.training.setup import prepare_trial
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,7 +101,7 @@ def training(
         gpu_uuid=gpu_uuid,
     )
     data, split = load_split(spec)
-    trainer = assemble(spec, data, split).trainer
+    trainer = prepare_trial(spec, data, split).trainer
     trainer.warm_up()
 
     def work() -> None:

@@ -15,7 +15,7 @@ from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.journal import Journal
 from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
 from greenopt.trial.training.saved_model import keep_model
-from greenopt.trial.training.setup import Assembly, assemble, facts_of, float32_copy
+from greenopt.trial.training.setup import PreparedTrial, collect_facts, float32_copy, prepare_trial
 from greenopt.trial.training.trainer import Score
 
 
@@ -32,20 +32,20 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.IMPORT)
     images, split = load_split(spec)
     journal.end_phase(Phase.DATA)
-    assembly = assemble(spec, images, split)
+    trial = prepare_trial(spec, images, split)
     journal.end_phase(Phase.BUILD)
-    assembly.trainer.warm_up()
+    trial.trainer.warm_up()
     if compiler is not None:
         compiler.keep()
     journal.end_phase(Phase.COMPILE)
-    steps = assembly.trainer.steps
+    steps = trial.trainer.steps
     setting, _ = spec.images
     is_whole = images.x.dtype == "uint8"
     inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
-    journal.begin_training(steps, inert, facts_of(spec, assembly, images, split))
-    last = train(spec, assembly, split, journal)
+    journal.begin_training(steps, inert, collect_facts(trial))
+    last = train(trial, journal)
     if last is not None:
-        finish(spec, assembly, images, split, last, journal)
+        finish(trial, last, journal)
 
 
 def choose_device(gpu_uuid: str | None) -> None:
@@ -77,13 +77,13 @@ def load_split(spec: TrialSpec) -> tuple[Images, Split]:
     return images, split_images(images, setting.shares, spec.split_seed, limit)
 
 
-def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -> Score | None:
+def train(trial: PreparedTrial, journal: Journal) -> Score | None:
     """Train all epochs; returns the last validation, or None where the training diverged, which the journal knows."""
-    trainer, epochs = assembly.trainer, spec.training.epochs
+    trainer, epochs = trial.trainer, trial.spec.training.epochs
     validation = Score(math.nan, math.nan)
     for epoch in range(1, epochs + 1):
         figures = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
-        validation = trainer.evaluate(split.validation)
+        validation = trainer.evaluate(trial.split.validation)
         journal.end_epoch(epoch, epochs, figures, validation, trainer.learning_rate())
         if not math.isfinite(figures.loss):
             journal.diverge(f"the training loss or a weight was not finite in epoch {epoch}")
@@ -92,19 +92,19 @@ def train(spec: TrialSpec, assembly: Assembly, split: Split, journal: Journal) -
     return validation
 
 
-def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, last: Score, journal: Journal) -> None:
+def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     """Quantize where the setting says so, test, and say the last word."""
-    trainer = assembly.trainer
+    spec, trainer, split = trial.spec, trial.trainer, trial.split
     setting, _ = spec.images
     if setting.internal is not Internal.POST_QUANTIZATION:
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)
         journal.end_phase(Phase.TEST)
-        keep_model(spec, assembly, images, split)
+        keep_model(trial)
         journal.complete(last.accuracy, test.accuracy, None, energy)
         return
     calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
-    content = converted(float32_copy(spec, assembly, images), calibration)
+    content = converted(float32_copy(trial), calibration)
     journal.end_phase(Phase.QUANTIZE)
     energy = journal.training_energy()
     batch_size = spec.training.evaluation_batch_size
@@ -112,5 +112,5 @@ def finish(spec: TrialSpec, assembly: Assembly, images: Images, split: Split, la
     accuracy = int8_accuracy(model, trainer, split.validation, batch_size)
     test_accuracy = int8_accuracy(model, trainer, split.test, batch_size)
     journal.end_phase(Phase.TEST)
-    keep_model(spec, assembly, images, split, content)
+    keep_model(trial, content)
     journal.complete(accuracy, test_accuracy, last.accuracy, energy)

@@ -68,6 +68,11 @@ class Blocks:
         """Where images are fed from: `device` or `host`."""
         return self._feed.place
 
+    @property
+    def scaling(self) -> Scaling | None:
+        """The scaling of images; None where they stay as they are."""
+        return self._look.scaling
+
     def training(self, ids: Ids) -> Iterator[Block]:
         """Images, augmented, and one-hot labels, each (steps, batch, ...); the last block is filled up with its ids."""
         size = math.prod(self._training)

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from greenopt.files import whole_file, write_whole
-from greenopt.spec import Internal, TrialSpec
-from greenopt.trial.data.images import Images, Split
-from greenopt.trial.data.scaling import fit_scaling
+from greenopt.spec import Internal
 from greenopt.trial.model.quantization_aware import quantized_layers
 from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
-from greenopt.trial.training.setup import Assembly, float32_copy
+from greenopt.trial.training.setup import PreparedTrial, float32_copy
 
 KERAS_FILE = "model.keras"
 INT8_FILE = "model.int8.tflite"
@@ -24,24 +22,19 @@ ABOUT_FILE = "model.json"
 QUANTIZED_LAYERS = "greenopt.trial.model.quantization_aware"
 
 
-def keep_model(
-    spec: TrialSpec, assembly: Assembly, images: Images, split: Split, int8_content: bytes | None = None
-) -> None:
+def keep_model(trial: PreparedTrial, int8_content: bytes | None = None) -> None:
     """Write the model's files into the trial's `model_folder`; does nothing where it has none.
 
     Args:
-        spec: the trial.
-        assembly: with the trained model.
-        images: all images.
-        split: which of them are for training and validation.
+        trial: with the trained model.
         int8_content: the int8 model, where the setting has quantized already; else it is converted here.
     """
-    if spec.model_folder is None:
+    if trial.spec.model_folder is None:
         return
-    folder = Path(spec.model_folder)
-    about: dict[str, Any] = {"input": _input(spec, images, split), "classes": images.classes}
-    about[KERAS_FILE] = _made(lambda: _keep_keras(folder, assembly))
-    about[INT8_FILE] = _made(lambda: _keep_int8(folder, spec, assembly, images, split, int8_content))
+    folder = Path(trial.spec.model_folder)
+    about: dict[str, Any] = {"input": _input(trial), "classes": trial.images.classes}
+    about[KERAS_FILE] = _made(lambda: _keep_keras(folder, trial))
+    about[INT8_FILE] = _made(lambda: _keep_int8(folder, trial, int8_content))
     _made(lambda: _write(folder / ABOUT_FILE, (json.dumps(about, indent=1) + "\n").encode()))
 
 
@@ -53,23 +46,21 @@ def _made(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"missing": f"{type(error).__name__}: {error}"}
 
 
-def _keep_keras(folder: Path, assembly: Assembly) -> dict[str, Any]:
+def _keep_keras(folder: Path, trial: PreparedTrial) -> dict[str, Any]:
     with whole_file(folder / KERAS_FILE) as scratch:
-        assembly.model.save(scratch)
-    needs = {"import_before_loading": QUANTIZED_LAYERS} if quantized_layers(assembly.model) else {}
-    return {"policy": assembly.formats.policy, **needs}
+        trial.model.save(scratch)
+    needs = {"import_before_loading": QUANTIZED_LAYERS} if quantized_layers(trial.model) else {}
+    return {"policy": trial.formats.policy, **needs}
 
 
-def _keep_int8(
-    folder: Path, spec: TrialSpec, assembly: Assembly, images: Images, split: Split, content: bytes | None
-) -> dict[str, Any]:
+def _keep_int8(folder: Path, trial: PreparedTrial, content: bytes | None) -> dict[str, Any]:
+    spec, trainer, split = trial.spec, trial.trainer, trial.split
     setting, _ = spec.images
     if setting.internal is Internal.PRE_QUANTIZATION:
         return {"missing": "internal = pre_quantization: its layers are greenopt's own; no converter knows them"}
-    trainer = assembly.trainer
     if content is None:
         calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
-        content = converted(float32_copy(spec, assembly, images), calibration)
+        content = converted(float32_copy(trial), calibration)
     batch_size = spec.training.evaluation_batch_size
     accuracy = int8_accuracy(Int8Model(content, batch_size), trainer, split.validation, batch_size)
     return {"validation_accuracy": accuracy, **_write(folder / INT8_FILE, content)}
@@ -80,11 +71,11 @@ def _write(target: Path, content: bytes) -> dict[str, Any]:
     return {"bytes": len(content)}
 
 
-def _input(spec: TrialSpec, images: Images, split: Split) -> dict[str, Any]:
+def _input(trial: PreparedTrial) -> dict[str, Any]:
     """What the model has to be fed with: (x - shift) / scale of images 0..255, for each channel."""
-    setting, _ = spec.images
-    scaling = fit_scaling(setting.preprocessing, images.x[split.train])
-    height, width, channels = images.shape
+    setting, _ = trial.spec.images
+    scaling = trial.trainer.blocks.scaling
+    height, width, channels = trial.images.shape
     return {
         "shape": [height, width, channels],
         "preprocessing": str(setting.preprocessing),

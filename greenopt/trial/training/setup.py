@@ -26,10 +26,13 @@ Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Assembly:
+class PreparedTrial:
     """A trial that is ready to be compiled and trained.
 
     Attributes:
+        spec: its specification, with a setting and data.
+        images: all images.
+        split: which of them are for training, validation and test.
         model: under its policy, with its optimizer.
         trainer: holds the images.
         formats: of images and policy.
@@ -38,6 +41,9 @@ class Assembly:
         matrix_convolutions: how many layers compute by matrix products.
     """
 
+    spec: TrialSpec
+    images: Images
+    split: Split
     model: keras.Model
     trainer: Trainer
     formats: NumberFormats
@@ -46,7 +52,7 @@ class Assembly:
     matrix_convolutions: int
 
 
-def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
+def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTrial:
     """Build all parts; the same specification and images give the same initial weights and random numbers.
 
     Raises:
@@ -93,7 +99,7 @@ def assemble(spec: TrialSpec, images: Images, split: Split) -> Assembly:
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, recipe, programs)
-    return Assembly(model, trainer, formats, augmentation, fused, multiplied)
+    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -105,18 +111,18 @@ def _create_variables(model: keras.Model, classes: int) -> None:
     tf.function(lambda y: model.compute_metrics(None, y, y, None), autograph=False).get_concrete_function(answer)
 
 
-def float32_copy(spec: TrialSpec, assembly: Assembly, images: Images) -> keras.Model:
-    """The trained model under the float32 policy, which conversion to int8 needs."""
-    if assembly.formats.policy == "float32":
-        return assembly.model
-    copy = build_model(spec.training, "float32", images.shape, images.classes)
-    copy.set_weights(assembly.model.get_weights())
+def float32_copy(trial: PreparedTrial) -> keras.Model:
+    """Return the trained model under the float32 policy, which conversion to int8 needs."""
+    if trial.formats.policy == "float32":
+        return trial.model
+    copy = build_model(trial.spec.training, "float32", trial.images.shape, trial.images.classes)
+    copy.set_weights(trial.model.get_weights())
     return copy
 
 
-def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) -> Facts:
-    """What was really built, for the record."""
-    model, trainer = assembly.model, assembly.trainer
+def collect_facts(trial: PreparedTrial) -> Facts:
+    """Return what was really built, for the trial's record."""
+    spec, images, split, model, trainer = trial.spec, trial.images, trial.split, trial.model, trial.trainer
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     height, width, channels = images.shape
@@ -131,15 +137,15 @@ def facts_of(spec: TrialSpec, assembly: Assembly, images: Images, split: Split) 
         "model": spec.training.model,
         "rescaling_left_out": rescales_itself(spec.training.model),
         "weights": model.count_params(),
-        "policy": assembly.formats.policy,
-        "image_dtype": assembly.formats.images,
+        "policy": trial.formats.policy,
+        "image_dtype": trial.formats.images,
         "optimizer": type(inner).__name__,
         "loss_scaling": optimizer is not inner,
-        "augmentation": _class_of(assembly.augmentation),
+        "augmentation": _class_of(trial.augmentation),
         "jit_compile": model.jit_compile,
         "quantized_layers": len(quantized_layers(model)),
-        "fused_batchnorm": assembly.fused_batchnorm,
-        "matrix_convolutions": assembly.matrix_convolutions,
+        "fused_batchnorm": trial.fused_batchnorm,
+        "matrix_convolutions": trial.matrix_convolutions,
         "steps_per_block": trainer.block_steps,
         "images_on": trainer.blocks.place,
         "device": devices[0].device_type,

@@ -18,7 +18,7 @@ from greenopt.trial.data.images import Ids, Images, Split
 from greenopt.trial.failures import failure_of
 from greenopt.trial.journal import Journal
 from greenopt.trial.run import load_split, run_trial
-from greenopt.trial.training.setup import Assembly, assemble
+from greenopt.trial.training.setup import PreparedTrial, prepare_trial
 from greenopt.trial.training.trainer import Trainer
 
 TINY = "tests.unit.trial.tiny:build"
@@ -81,10 +81,10 @@ class FakeMeter:
         return Readings(EnergyReading(energy_wh=0.5, source=EnergySource.NVML_COUNTER, seconds=0.5))
 
 
-def prepared(spec: TrialSpec) -> tuple[Assembly, Images, Split]:
+def prepared(spec: TrialSpec) -> tuple[PreparedTrial, Images, Split]:
     """A trial up to the point where it would compile."""
     images, split = load_split(spec)
-    return assemble(spec, images, split), images, split
+    return prepare_trial(spec, images, split), images, split
 
 
 def fed(trainer: Trainer) -> list[Ids]:

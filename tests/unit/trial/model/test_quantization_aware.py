@@ -131,10 +131,10 @@ def test_models_that_cannot_be_quantized_say_why() -> None:
 @pytest.mark.parametrize("precision", ["float32", "global_policy_float16"])
 def test_conversion_to_int8_keeps_the_answers(precision: str) -> None:
     spec = trial_spec(optimizer="RMSProp", preprocessing="standardization", precision=precision, training={"epochs": 3})
-    assembly, images, split = prepared(spec)
+    assembly, _, split = prepared(spec)
     for epoch in (1, 2, 3):
         assembly.trainer.train_epoch(epoch)
-    copy = float32_copy(spec, assembly, images)
+    copy = float32_copy(assembly)
     assert {weight.dtype for weight in copy.weights} == {"float32"}
     calibration = assembly.trainer.blocks.prepared(calibration_ids(split.train, 50))
     model = Int8Model(converted(copy, calibration), batch_size=32)
