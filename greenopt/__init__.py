@@ -1,4 +1,4 @@
-"""greenopt: what accuracy costs in energy, measured.
+"""greenopt: hyperparameter studies of accuracy against measured energy.
 
 The package root imports nothing, so that the command line starts fast; each room is imported where it is used.
 """

@@ -53,7 +53,7 @@ def _integer(cell: str) -> Value:
 
 
 def _fraction(cell: str) -> float | None:
-    """A number with a point or an exponent; a number that begins with zeros, such as 007, is a name."""
+    """Return a number with a point or an exponent; a number that begins with zeros, such as 007, is a name."""
     if not _FRACTION.fullmatch(cell) or re.match(r"[+-]?0[0-9]", cell):
         return None
     if re.fullmatch(r"[+]?[0-9]+", cell):
@@ -109,7 +109,7 @@ def mixes_types(distribution: Distribution) -> bool:
 
 
 def _listed(value: Value, values: Iterable[Value], *, is_cell: bool) -> Value:
-    """The value of the list that is meant: itself first, then the same text, then the same number."""
+    """Return the value of the list that is meant: itself first, then the same text, then the same number."""
     read = read_cell(value) if is_cell and isinstance(value, str) else value
     text = value.strip() if isinstance(value, str) else cell_of(value)
     tests: list[Callable[[Value], bool]] = [

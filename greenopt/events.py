@@ -1,4 +1,4 @@
-"""What a trial says while it runs: events, one JSON document a line, and how they are written and read.
+"""The events of a running trial, one JSON document per line, with their encoding and decoding.
 
 Invariant: an event is written once, whole, and never changed. All that is shown, analysed or reported about a trial
 is derived from its events and the study's storage. Times named `t_s` are seconds of one host's monotonic clock; only
@@ -29,7 +29,7 @@ class EnergySource(StrEnum):
 
     @property
     def is_measured(self) -> bool:
-        """Whether a sensor is known to stand behind it."""
+        """Return whether the energy was measured by a sensor."""
         return self not in (EnergySource.ESTIMATE, EnergySource.UNKNOWN)
 
 
@@ -71,11 +71,11 @@ class EnergyReading(_Record):
 
     @classmethod
     def missing(cls, reason: str, seconds: float = 0.0) -> Self:
-        """A reading that says why there is none."""
+        """Return a reading without an energy, with the reason."""
         return cls(energy_wh=None, source=None, seconds=seconds, reason=reason)
 
     def flagged(self, *flags: str) -> Self:
-        """The same reading with more flags."""
+        """Return the reading with added flags."""
         return self.model_copy(update={"flags": tuple(dict.fromkeys((*self.flags, *flags)))})
 
     @property
@@ -139,7 +139,7 @@ class TrialStarted(_Record):
 
 
 class MeterOpened(_Record):
-    """What the trial's energy is read from.
+    """The sources of the trial's energy.
 
     Attributes:
         device: the device in words.
@@ -202,7 +202,7 @@ class StepsDone(_Record):
 
 
 class PowerSampled(_Record):
-    """The device now, about one a second.
+    """The state of the device, about once a second.
 
     Attributes:
         power_w: power in W.
@@ -269,7 +269,7 @@ class FailReason(StrEnum):
 
 
 class TrialEnded(_Record):
-    """The last event of a trial that could still speak.
+    """The final event of a trial that could still write one.
 
     Attributes:
         accuracy: validation accuracy after the last epoch, of the model as it would be used.
@@ -314,12 +314,12 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="k
 
 
 def encode(event: Event) -> bytes:
-    """An event as one line of JSON, newline included."""
+    """Encode an event as one line of JSON, newline included."""
     return event.model_dump_json(exclude_defaults=False).encode() + b"\n"
 
 
 def decode(line: bytes | str) -> Event:
-    """The event of one line.
+    """Decode an event from one line.
 
     Raises:
         ValueError: the line is not an event.
@@ -337,7 +337,7 @@ def first_event(path: Path) -> Event | None:
 
 
 def read_events(path: Path | None) -> Iterator[Event]:
-    """The events of a file, in order; a last line without its newline is being written and is left out.
+    """Read the events of a file in order; a last line without a newline is still being written and is left out.
 
     A line that is not an event is passed over: a disk that filled up must not hide the lines around it.
 
@@ -357,7 +357,7 @@ def read_events(path: Path | None) -> Iterator[Event]:
 
 
 def read_epochs(path: Path | None) -> list[EpochEnded]:
-    """The finished epochs of a file, in order; the lines of other events are passed over unread."""
+    """Read the finished epochs of a file in order, without parsing the lines of other events."""
     if path is None or not path.exists():
         return []
     with path.open("rb") as file:

@@ -54,7 +54,7 @@ def write_whole(target: Path, content: bytes) -> None:
         scratch.write_bytes(content)
 
 
-class LineTail:
+class LogTail:
     """Whole lines of a growing file. A last line without its newline is still being written and waits."""
 
     def __init__(self, path: Path, offset_bytes: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Quantities in words, the same everywhere: estimates are marked, what is missing is a dash."""
+"""Formatting of quantities, shared by all outputs: estimates are marked, missing values are a dash."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -10,32 +10,32 @@ MISSING = "–"
 SMALLEST_PLAIN = 1e-9
 
 
-def energy_words(energy_wh: float | None, source: str | None) -> str:
-    """An energy with its unit: `6.10 Wh`, `~6.10 Wh est.` where it is an estimate, a dash where it is missing."""
+def format_energy(energy_wh: float | None, source: str | None) -> str:
+    """Format an energy with its unit: `6.10 Wh`, `~6.10 Wh est.` for an estimate, a dash if it is missing."""
     if energy_wh is None:
         return MISSING
     figure = f"{significant(energy_wh)} Wh"
     return f"~{figure} est." if source == EnergySource.ESTIMATE else figure
 
 
-def reading_words(reading: EnergyReading) -> str:
-    """The energy of a reading with its unit."""
-    return energy_words(reading.energy_wh, reading.source)
+def format_reading(reading: EnergyReading) -> str:
+    """Format the energy of a reading with its unit."""
+    return format_energy(reading.energy_wh, reading.source)
 
 
-def flag_words(flags: Iterable[str]) -> str:
-    """What may be wrong with an energy, to be put behind it: ` (shared_gpu, gap)`; empty where nothing is."""
+def format_flags(flags: Iterable[str]) -> str:
+    """Format an energy's flags as a suffix, such as ` (shared_gpu, gap)`; empty without flags."""
     words = ", ".join(flags)
     return f" ({words})" if words else ""
 
 
-def fraction_words(fraction: float | None) -> str:
-    """A fraction 0..1 with three decimals."""
+def format_fraction(fraction: float | None) -> str:
+    """Format a fraction 0..1 with three decimals."""
     return MISSING if fraction is None else f"{fraction:.3f}"
 
 
-def seconds_words(seconds: float | None) -> str:
-    """A duration: `8.4 s`, `3:25` minutes, `2:14:07` hours."""
+def format_seconds(seconds: float | None) -> str:
+    """Format a duration: `8.4 s`, `3:25` minutes, `2:14:07` hours."""
     if seconds is None:
         return MISSING
     if seconds < 60:
@@ -46,7 +46,7 @@ def seconds_words(seconds: float | None) -> str:
 
 
 def significant(number: float, digits: int = 3) -> str:
-    """A number with this many significant digits, without an exponent down to 1e-9."""
+    """Return a number with this many significant digits, without an exponent down to 1e-9."""
     if number == 0:
         return "0"
     text = f"{number:.{digits}g}"
@@ -55,12 +55,12 @@ def significant(number: float, digits: int = 3) -> str:
 
 
 def counted(count: int, thing: str = "trial") -> str:
-    """How many of a thing: `1 trial`, `2 trials`."""
+    """Format a count with its noun: `1 trial`, `2 trials`."""
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
-def setting_words(setting: Mapping[str, object]) -> str:
-    """A setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
+def format_setting(setting: Mapping[str, object]) -> str:
+    """Format a setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 
     Args:
         setting: values by parameter: the ten, or those of an objective function, each with its name.
@@ -76,5 +76,5 @@ def setting_words(setting: Mapping[str, object]) -> str:
 
 
 def _short(value: object) -> object:
-    """A value with at most five significant digits where it has more than fit: one that was drawn from a range."""
+    """Round a value sampled from a range to five significant digits."""
     return f"{value:.5g}" if isinstance(value, float) and len(str(value)) > 7 else value

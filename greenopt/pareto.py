@@ -40,7 +40,7 @@ class Area(NamedTuple):
     height: float = 0.0
 
     def hypervolume(self, reference_wh: float) -> float:
-        """The share 0..1 of the rectangle accuracy 1 x `reference_wh` that the front dominates."""
+        """Return the share 0..1 of the rectangle accuracy 1 x `reference_wh` that the front dominates."""
         if reference_wh <= 0:
             return 0.0
         return (self.inner_wh + max(0.0, reference_wh - self.edge_wh) * self.height) / reference_wh
@@ -53,7 +53,7 @@ class ParetoFront:
     """
 
     def __init__(self, points: Iterable[Point] = ()) -> None:
-        """Begin with these points."""
+        """Start with these points."""
         self._points: list[Point] = []
         self._largest_wh = 0.0
         for point in points:
@@ -75,7 +75,7 @@ class ParetoFront:
         return self.area().hypervolume(self.reference_wh)
 
     def add(self, point: Point) -> bool:
-        """Take in a point; whether it is on the front now."""
+        """Add a point; return whether it is on the front now."""
         self._largest_wh = max(self._largest_wh, point.energy_wh)
         at = bisect_right(self._points, point.energy_wh, key=_energy)
         if at > 0 and self._points[at - 1].accuracy >= point.accuracy:
@@ -88,7 +88,7 @@ class ParetoFront:
         return True
 
     def area(self) -> Area:
-        """The area below the front, without a reference energy yet."""
+        """Return the area below the front, without a reference energy yet."""
         if not self._points:
             return Area()
         steps = zip(self._points, self._points[1:], strict=False)
@@ -104,16 +104,16 @@ class _Step:
 
 
 class HypervolumeTrace:
-    """How the hypervolume grew, point by point, at whatever reference energy is in force when it is asked for."""
+    """The growth of the hypervolume, point by point, relative to the reference energy at query time."""
 
     def __init__(self) -> None:
-        """Begin with an empty front."""
+        """Start with an empty front."""
         self.front = ParetoFront()
         self._count = 0
         self._steps: list[_Step] = []
 
     def add(self, point: Point) -> bool:
-        """Take in the next completed trial; whether it is on the front now."""
+        """Add the next completed trial; return whether it is on the front now."""
         self._count += 1
         is_on_front = self.front.add(point)
         if is_on_front:
@@ -127,12 +127,12 @@ class HypervolumeTrace:
 
 
 def pareto_front(points: Iterable[Point]) -> Sequence[Point]:
-    """The front of these points, least energy first."""
+    """Return the Pareto front of points, least energy first."""
     return ParetoFront(points).points
 
 
 def hypervolume(points: Iterable[Point], reference_wh: float | None = None) -> float:
-    """The share 0..1 of the rectangle accuracy 1 x reference energy that these points dominate.
+    """Return the share 0..1 of the rectangle accuracy 1 x reference energy that the points dominate.
 
     Args:
         points: completed trials.

@@ -1,4 +1,4 @@
-"""What a trial came to, derived from its events, whether or not it could end by itself."""
+"""The summary of a trial, derived from its events, whether or not it ended by itself."""
 
 from collections.abc import Iterable
 
@@ -71,7 +71,7 @@ class TrialSummary(BaseModel):
 
     @property
     def efficiency(self) -> float | None:
-        """The paper's efficiency quotient, accuracy / (Wh an epoch), in 1/Wh."""
+        """The paper's efficiency quotient, accuracy / (Wh per epoch), in 1/Wh."""
         if self.accuracy is None or not self.wh_per_epoch:
             return None
         return self.accuracy / self.wh_per_epoch
@@ -171,7 +171,7 @@ def _last_known(
 
 
 def added(readings: list[EnergyReading]) -> EnergyReading:
-    """The sum of readings of neighbouring windows; missing if one of them is.
+    """Return the sum of readings of adjacent windows; missing if one of them is missing.
 
     Uncertainties are added, not squared: neighbouring windows share the reads at their boundary.
     """

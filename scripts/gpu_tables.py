@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greenopt.formatting import MISSING, counted, setting_words, significant
+from greenopt.formatting import MISSING, counted, format_setting, significant
 
 RUN_HEADS = ("run", "GPUs", "trials", "wall s", "trials/h", "Wh", "parts", "outcomes")
 GPU_HEADS = (
@@ -84,7 +84,7 @@ def _pair_row(pair: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
         energies += [MISSING if half is None else _wh(half[name], half["source"] == "estimate") for half in halves]
         percent = pair[f"{name}_percent"]
         energies.append(MISSING if percent is None else f"{percent:+.2f}%")
-    return [*numbers, " / ".join(outcomes), " / ".join(places), *energies, setting_words(pair["setting"])]
+    return [*numbers, " / ".join(outcomes), " / ".join(places), *energies, format_setting(pair["setting"])]
 
 
 def _spread_lines(spreads: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

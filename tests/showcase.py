@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from greenopt.coordination.coordinator import Coordinator, Observer
-from greenopt.dashboard import Exhibit
+from greenopt.dashboard import DashboardPublisher
 from greenopt.events import (
     EnergyReading,
     EnergySource,
@@ -159,17 +159,17 @@ def run_showcase(
     *,
     exhibited: bool = True,
     observers: tuple[Observer, ...] = (),
-) -> Exhibit:
+) -> DashboardPublisher:
     """Run a study to its end, as `greenopt run` does."""
     folder.path.mkdir(parents=True, exist_ok=True)
     search = Search(spec, storage)
     folder.write_study(spec.model_dump(mode="json"), folder.default_storage)
     warnings: list[str] = []
-    exhibit = Exhibit(spec, storage, folder, warnings.append)
-    shown = (exhibit,) if exhibited else ()
+    publisher = DashboardPublisher(spec, storage, folder, warnings.append)
+    shown = (publisher,) if exhibited else ()
     engine = LoggingEngine(script or Lifelike(), slots=[Slot("gpu0")])
-    Coordinator(spec, search, engine, folder, [*observers, *shown], annotator=exhibit if exhibited else None).run()
-    exhibit.close()
+    Coordinator(spec, search, engine, folder, [*observers, *shown], annotator=publisher if exhibited else None).run()
+    publisher.close()
     search.lease.release()
     assert warnings == []
-    return exhibit
+    return publisher

@@ -1,1 +1,1 @@
-"""What the trials say: as a table, in figures and regressions, in words. Knows no storage: it is handed rows."""
+"""Analysis of trials: tables, statistics, regressions, advice. It gets rows and knows no storage."""

@@ -1,4 +1,4 @@
-"""Which values to choose for least energy at no loss of accuracy, how sure that is, and what would settle it.
+"""Advice on values for least energy at no loss of accuracy, with its confidence and the trials to run next.
 
 A value is advised if it takes least energy, as estimated, among those that are neither shown to be less accurate than
 the parameter's most accurate value nor estimated to lose more than `MARGIN` against the baseline's. All effects are
@@ -22,7 +22,7 @@ from greenopt.spec import Distribution, Range, StudySpec, Value
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
 
-SURENESSES = SETTLED, LIKELY, TRADE_OFF, NO_MATTER, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
+CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, NEGLIGIBLE, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
 NEXT_TRIALS = 6
 SLIGHTLY_MORE = math.log(1.05)
 """Energy that more accuracy may cost, as a log ratio."""
@@ -43,8 +43,8 @@ class Effect:
     p_holm: float = 1.0
 
     @classmethod
-    def of(cls, row: Coefficient, df_resid: float) -> "Effect":
-        """The effect that a coefficient stands for, in a regression with these degrees of freedom left."""
+    def from_coefficient(cls, row: Coefficient, df_resid: float) -> "Effect":
+        """Return the effect that a coefficient stands for, in a regression with these degrees of freedom left."""
         if row.p is None:
             is_there = row.coef != 0
             return cls(
@@ -57,7 +57,7 @@ class Effect:
         return cls(row.coef, low, high, max(row.p, row.hc3_p or 0.0), p_holm)
 
     def times(self, factor: float) -> "Effect":
-        """The effect of so many steps, of more than none."""
+        """Return the effect of `factor` steps; the factor is positive."""
         return replace(self, estimate=self.estimate * factor, low=self.low * factor, high=self.high * factor)
 
 
@@ -75,8 +75,8 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
         for parameter, distribution in spec.space.free.items()
         if parameter in energy.reference
     ]
-    values.sort(key=lambda advice: (SURENESSES.index(advice.sureness), advice.energy_ratio))
-    chosen = {advice.parameter: advice.value for advice in values if advice.sureness in (SETTLED, LIKELY)}
+    values.sort(key=lambda advice: (CONFIDENCES.index(advice.confidence), advice.energy_ratio))
+    chosen = {advice.parameter: advice.value for advice in values if advice.confidence in (SETTLED, LIKELY)}
     setting = {**spec.space.baseline, **chosen}
     tried = _tried_settings(trials, spec)
     following = _next(setting, values, tried, spec)
@@ -92,16 +92,19 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
 def _effects(
     parameter: str, distribution: Distribution, reference: Value, regression: Regression
 ) -> dict[Value, Effect]:
-    """The effect of each value; of a range that of its upper end against its lower one."""
+    """Return the effect of each value; for a range, of its upper end against its lower end."""
     effects: dict[Value, Effect] = {reference: Effect()}
     rows = [row for row in regression.coefficients if row.parameter == parameter]
     if isinstance(distribution, Range):
         low, high = float(distribution.low), float(distribution.high)
         span = math.log10(high / low) if distribution.log else high - low
         if rows:
-            effects[distribution.high] = Effect.of(rows[0], regression.df_resid).times(span)
+            effects[distribution.high] = Effect.from_coefficient(rows[0], regression.df_resid).times(span)
         return effects
-    return {**effects, **{row.value: Effect.of(row, regression.df_resid) for row in rows if row.value is not None}}
+    return {
+        **effects,
+        **{row.value: Effect.from_coefficient(row, regression.df_resid) for row in rows if row.value is not None},
+    }
 
 
 def _advised(
@@ -115,14 +118,14 @@ def _advised(
     allowed = [value for value in costs if distribution.holds(value) and _keeps_accuracy(value, gains)]
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
-    sureness = _sureness(cost, gain)
+    confidence = _confidence(cost, gain)
     is_told = distribution.size <= len(costs) or (isinstance(distribution, Range) and len(costs) > 1)
     if (
-        sureness == OPEN
+        confidence == OPEN
         and is_told
         and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high))
     ):
-        sureness = NO_MATTER
+        confidence = NEGLIGIBLE
     return ValueAdvice(
         parameter=parameter,
         value=value,
@@ -133,8 +136,10 @@ def _advised(
         accuracy_change=gain.estimate if gain else None,
         accuracy_low=gain.low if gain else None,
         accuracy_high=gain.high if gain else None,
-        sureness=sureness,
-        words=_words(parameter, value, reference, cost, gain, sureness) if len(costs) > 1 else _untold(parameter),
+        confidence=confidence,
+        text=_format_advice(parameter, value, reference, cost, gain, confidence)
+        if len(costs) > 1
+        else _untold(parameter),
     )
 
 
@@ -143,7 +148,7 @@ def _exp(exponent: float) -> float:
 
 
 def _keeps_accuracy(value: Value, gains: Mapping[Value, Effect]) -> bool:
-    """Whether a value may be advised as far as accuracy goes."""
+    """Return whether a value's accuracy allows advising it."""
     if value not in gains:
         return not gains
     best = max(gains, key=lambda candidate: gains[candidate].estimate)
@@ -154,8 +159,8 @@ def _keeps_accuracy(value: Value, gains: Mapping[Value, Effect]) -> bool:
     return ours.estimate >= -MARGIN and not ours.high < theirs.low
 
 
-def _sureness(cost: Effect, gain: Effect | None) -> str:
-    """How sure it is that a value is better than the baseline's: in energy, or in accuracy for about its energy."""
+def _confidence(cost: Effect, gain: Effect | None) -> str:
+    """Rate the confidence that a value beats the baseline's in energy, or in accuracy at similar energy."""
     saves, gains = cost.estimate < 0, gain is not None and gain.estimate > 0
     holds = gain is not None and gain.low >= -MARGIN
     if saves and cost.p_holm < FOUND and holds:
@@ -169,7 +174,9 @@ def _sureness(cost: Effect, gain: Effect | None) -> str:
     return LIKELY if gain is not None and gains and gain.p < FOUND and cost.estimate <= SLIGHTLY_MORE else OPEN
 
 
-def _words(parameter: str, value: Value, reference: Value, cost: Effect, gain: Effect | None, sureness: str) -> str:
+def _format_advice(
+    parameter: str, value: Value, reference: Value, cost: Effect, gain: Effect | None, confidence: str
+) -> str:
     if value == reference:
         return f"{parameter}: keep {reference}; no other value is estimated to take less energy at no loss of accuracy"
     energy = f"{_percent(cost.estimate)} energy ({_percent(cost.low)} to {_percent(cost.high)})"
@@ -177,18 +184,18 @@ def _words(parameter: str, value: Value, reference: Value, cost: Effect, gain: E
     if gain is not None:
         points = f"accuracy {gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
     head = f"{parameter}: {value} instead of {reference}: {energy}, {points}"
-    if sureness == TRADE_OFF:
-        return f"{head}; a choice between accuracy and energy that is yours"
-    return f"{head}; {sureness}{': ' if sureness != SETTLED else ''}{'; '.join(_doubts(cost, gain, sureness))}"
+    if confidence == TRADE_OFF:
+        return f"{head}; a trade-off between accuracy and energy"
+    return f"{head}; {confidence}{': ' if confidence != SETTLED else ''}{'; '.join(_doubts(cost, gain, confidence))}"
 
 
 def _untold(parameter: str) -> str:
     return f"{parameter}: in these trials its values always change together with those of other parameters"
 
 
-def _doubts(cost: Effect, gain: Effect | None, sureness: str) -> list[str]:
-    """Why an effect is not settled."""
-    if sureness == SETTLED:
+def _doubts(cost: Effect, gain: Effect | None, confidence: str) -> list[str]:
+    """Return why an effect is not settled."""
+    if confidence == SETTLED:
         return []
     found = []
     if cost.p >= FOUND:
@@ -211,16 +218,16 @@ def _percent(log_ratio: float) -> str:
 def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
     if not values:
         return ["No advice: no parameter takes several values in these trials."]
-    sure = [advice.words for advice in values if advice.sureness == SETTLED]
-    likely = [advice.words for advice in values if advice.sureness == LIKELY]
-    likely += [advice.words for advice in values if advice.sureness == TRADE_OFF]
+    sure = [advice.text for advice in values if advice.confidence == SETTLED]
+    likely = [advice.text for advice in values if advice.confidence == LIKELY]
+    likely += [advice.text for advice in values if advice.confidence == TRADE_OFF]
     undecided, idle = (
-        ", ".join(advice.parameter for advice in values if advice.sureness == kind) for kind in (OPEN, NO_MATTER)
+        ", ".join(advice.parameter for advice in values if advice.confidence == kind) for kind in (OPEN, NEGLIGIBLE)
     )
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
     tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
-    tail += [f"Nothing can be said yet of {undecided}."] if undecided else []
-    together = ", ".join(advice.parameter for advice in values if advice.words == _untold(advice.parameter))
+    tail += [f"Still undecided: {undecided}."] if undecided else []
+    together = ", ".join(advice.parameter for advice in values if advice.text == _untold(advice.parameter))
     tail += [f"{together}: values always change together with others here; vary them apart."] if together else []
     return [*head, *sure, *likely, *tail]
 
@@ -232,7 +239,7 @@ def _not_judged(energy: Regression, trials: "pd.DataFrame", spec: StudySpec) -> 
     alike = [name for name in left if chosen[name].nunique() <= 1]
     varied = [left_out_words(name, int(chosen[name].nunique()), energy.n) for name in left if name not in alike]
     found = [f"Nothing can be said of {', '.join(alike)}: these trials have one value of it."] if alike else []
-    return [*found, *(f"Nothing can be said of a parameter: {words}." for words in varied)]
+    return [*found, *(f"Nothing can be said of a parameter: {text}." for text in varied)]
 
 
 def _together(
@@ -273,7 +280,7 @@ def _cautions(energy: Regression, accuracy: Regression | None, why_no_accuracy: 
                 "others; treat the model with caution."
             )
         elif regression.cv_r_squared < 0.1:
-            found.append(f"The model hardly predicts {regression.response} of trials it has not seen; trust it little.")
+            found.append(f"The model predicts {regression.response} poorly on held-out trials; treat it with caution.")
     return found
 
 
@@ -293,19 +300,19 @@ def _next(
     tried: Mapping[tuple[Value, ...], int],
     spec: StudySpec,
 ) -> list[dict[str, Value]]:
-    """Settings whose trials would settle most: the advised one, the baseline, and the advised one with open values."""
-    wanted: list[dict[str, Value]] = [dict(setting), dict(spec.space.baseline)]
-    unsettled = [advice for advice in values if advice.sureness in (LIKELY, OPEN)]
+    """Return the settings whose trials would settle most: the advised one, the baseline, and open alternatives."""
+    candidates: list[dict[str, Value]] = [dict(setting), dict(spec.space.baseline)]
+    unsettled = [advice for advice in values if advice.confidence in (LIKELY, OPEN)]
     unsettled.sort(key=lambda advice: advice.energy_low)
     for advice in unsettled:
-        other = advice.baseline if advice.sureness == LIKELY else advice.value
-        wanted.append({**setting, advice.parameter: other})
-    fresh = [candidate for index, candidate in enumerate(wanted) if candidate not in wanted[:index]]
+        other = advice.baseline if advice.confidence == LIKELY else advice.value
+        candidates.append({**setting, advice.parameter: other})
+    fresh = [candidate for index, candidate in enumerate(candidates) if candidate not in candidates[:index]]
     return [candidate for candidate in fresh if tuple(candidate.values()) not in tried][:NEXT_TRIALS]
 
 
 def as_toml(settings: Sequence[Mapping[str, Value]]) -> str:
-    """Settings as `[[study.enqueue]]` tables of a study file."""
+    """Format settings as `[[study.enqueue]]` tables of a study file."""
     tables = ("\n".join(f"{name} = {_toml(value)}" for name, value in setting.items()) for setting in settings)
     return "\n".join(f"[[study.enqueue]]\n{table}\n" for table in tables)
 

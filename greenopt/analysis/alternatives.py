@@ -1,4 +1,4 @@
-"""The same regression by other methods: robust against odd residuals, and with the trials that ended early.
+"""Alternative fits of a regression: robust against outliers, and with the trials that ended early.
 
 A trial that ended early would have taken more energy than it did: its energy is a lower bound, so that the regression
 of log energy is fitted with it as a censored value (Tobin 1958, in Olsen's 1978 form, whose likelihood is concave).
@@ -23,7 +23,7 @@ _STEPS = 100
 
 
 def robust(fitted: Fit, found: tuple[Coefficient, ...]) -> Alternative | None:
-    """Huber's M-estimation, which far-off trials pull less; None where it does not converge."""
+    """Fit by Huber's M-estimation, which outliers influence less; None if it does not converge."""
     with warnings.catch_warnings():
         # Where most residuals are 0 its scale is 0 and its result no number, which is looked at below.
         warnings.simplefilter("ignore")
@@ -61,7 +61,7 @@ def _huber(fitted: Fit) -> Matrix:
 
 
 def censored(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, bounds: Matrix) -> Alternative | None:
-    """Tobit: the same model with the trials that ended early as lower bounds; None where it does not converge.
+    """Fit a Tobit model with the trials that ended early as lower bounds; None if it does not converge.
 
     Args:
         fitted: the regression of the completed trials.
@@ -81,7 +81,7 @@ def censored(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, bounds:
 
 
 def at_worst(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, worst: float) -> Alternative:
-    """OLS with the trials that ended early at the worst value that they could have had."""
+    """Fit OLS with the trials that ended early at their worst possible value."""
     response = np.concatenate([fitted.response, np.full(len(early), worst)])
     with warnings.catch_warnings():
         # An exact fit has no p, and a value without one is left out below.
@@ -135,7 +135,7 @@ def _slopes(theta: Matrix, exact: Matrix, late: Matrix) -> tuple[Matrix, Matrix]
 
 
 def _unscaled(theta: Matrix, covariance: Matrix) -> tuple[Matrix, Matrix]:
-    """From (coefficient / sigma, 1 / sigma) to coefficients and their errors, by the delta method."""
+    """Convert (coefficient / sigma, 1 / sigma) to coefficients and standard errors by the delta method."""
     count = len(theta) - 1
     jacobian = np.column_stack([np.eye(count) / theta[-1], -theta[:-1] / theta[-1] ** 2])
     return theta[:-1] / theta[-1], np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
@@ -150,11 +150,11 @@ def _compared(
         i = index[row.name]
         if np.isfinite(coefs[i]) and np.isfinite(p[i]):
             by_name[row.name] = (float(coefs[i]), float(errors[i]), float(p[i]))
-    return Alternative(method, n, by_name, _words(found, by_name))
+    return Alternative(method, n, by_name, _format_change(found, by_name))
 
 
-def _words(found: tuple[Coefficient, ...], other: dict[str, tuple[float, float, float]]) -> str:
-    """Whether what was found after Holm's correction stands."""
+def _format_change(found: tuple[Coefficient, ...], other: dict[str, tuple[float, float, float]]) -> str:
+    """Format whether the findings after Holm's correction are confirmed."""
     clear = [row for row in found if row.is_clear and row.name in other]
     if not clear:
         return "there was no clear effect to confirm"

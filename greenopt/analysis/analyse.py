@@ -1,4 +1,4 @@
-"""A study's rows made an analysis. Reads nothing and writes nothing."""
+"""Analyses a study's rows, without reading or writing files."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.advice import advise
-from greenopt.analysis.describe import correlations, described, front_of, hypervolume_of, ranked
+from greenopt.analysis.describe import build_front, build_hypervolume, correlations, described, ranked
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
-from greenopt.analysis.trials import analysed_trials, counts_of, exclusions_of
+from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.events import EnergySource
 from greenopt.formatting import counted
@@ -26,19 +26,19 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
     """
     trials = analysed_trials(spec, rows)
     trials["version_letter"] = versions_of(trials)
-    counts = counts_of(trials, spec)
-    front = front_of(trials, spec)
+    counts = count_trials(trials, spec)
+    front = build_front(trials, spec)
     trials["on_front"] = trials["trial"].isin([point.trial for point in front])
     regressions = regress(trials, spec)
     return Analysis(
         study=spec,
         trials=trials,
         counts=counts,
-        exclusions=exclusions_of(trials, spec),
+        exclusions=find_exclusions(trials, spec),
         descriptive=described(trials),
         ranking=ranked(trials, spec),
         pareto=front,
-        hypervolume=hypervolume_of(trials, spec),
+        hypervolume=build_hypervolume(trials, spec),
         correlations=correlations(trials),
         regressions=regressions.fitted,
         refused=regressions.refused,
@@ -65,7 +65,7 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts) -> tuple[str, ...]:
             "follow the time and hardly the power"
         )
     if len(sources) > 1:
-        notes.append(f"energies come from different sources ({', '.join(sorted(sources))}) and compare poorly")
+        notes.append(f"energies come from different sources ({', '.join(sorted(sources))}) and are hardly comparable")
     if not counts.replicated_settings and counts.complete:
-        notes.append("no setting was completed twice: the trials' own spread (pure error) is not known")
+        notes.append("no setting was completed twice: the trials' own spread (pure error) is unknown")
     return tuple(notes)

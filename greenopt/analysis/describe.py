@@ -1,4 +1,4 @@
-"""Figures, rankings, the Pareto front and correlations of the completed trials."""
+"""Statistics, rankings, the Pareto front and correlations of the completed trials."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.results import Correlation, Descriptive, Hypervolume, Ranked
-from greenopt.analysis.trials import COMPLETE, params_of
+from greenopt.analysis.trials import COMPLETE, plain_setting
 from greenopt.pareto import HypervolumeTrace, ParetoFront, Point, hypervolume
 from greenopt.spec import Direction, StudySpec
 
@@ -21,16 +21,16 @@ CORRELATED = (
     *(("energy_wh", "accuracy"), ("wh_per_epoch", "accuracy"), ("seconds", "energy_wh"), ("seconds", "accuracy")),
     *(("avg_power_w", "energy_wh"), ("train_accuracy", "accuracy"), ("accuracy", "test_accuracy")),
 )
-LEAST_FOR_INTERVAL = 4
+MIN_FOR_INTERVAL = 4
 
 
 def completed(trials: "pd.DataFrame") -> "pd.DataFrame":
-    """The trials that were completed."""
+    """Return the completed trials."""
     return trials[trials["state"] == COMPLETE]
 
 
 def described(trials: "pd.DataFrame") -> dict[str, Descriptive]:
-    """Figures of each column that any completed trial has."""
+    """Compute statistics of each column that any completed trial has."""
     found = {}
     for name in DESCRIBED:
         values = completed(trials)[name].dropna().astype(float)
@@ -42,14 +42,14 @@ def described(trials: "pd.DataFrame") -> dict[str, Descriptive]:
 
 
 def energy_column(trials: "pd.DataFrame", spec: StudySpec) -> str:
-    """The energy that trials are compared by: the study's objective, or the first that any trial has."""
+    """Return the energy column that trials are compared by: the study's objective, or the first present."""
     objectives = [str(metric) for metric, way in spec.objectives.items() if way is Direction.MINIMIZE]
     candidates = [*objectives, "energy_wh", "wh_per_epoch", "total_wh"]
     return next((name for name in candidates if completed(trials)[name].notna().any()), "energy_wh")
 
 
 def ranked(trials: "pd.DataFrame", spec: StudySpec) -> dict[str, tuple[Ranked, ...]]:
-    """The best five completed trials by accuracy, by least energy, and by efficiency."""
+    """Rank the best five completed trials by accuracy, by least energy, and by efficiency."""
     energy = energy_column(trials, spec)
     by = {"accuracy": ("accuracy", False), "energy": (energy, True), "efficiency": ("efficiency", False)}
     return {name: _best(trials, spec, *how) for name, how in by.items()}
@@ -62,11 +62,11 @@ def _best(trials: "pd.DataFrame", spec: StudySpec, column: str, ascending: bool)
 
 
 def ranked_row(row: Mapping[Any, Any], spec: StudySpec, column: str) -> Ranked:
-    """A trial's row as it stands in a ranking by this column."""
+    """Return a trial's row for a ranking by a column."""
     return Ranked(
         trial=int(row["trial"]),
         value=float(row[column]),
-        params=params_of(row, tuple(spec.space.distributions)),
+        params=plain_setting(row, tuple(spec.space.distributions)),
         accuracy=_number(row.get("accuracy")),
         energy_wh=_number(row.get("energy_wh")),
         efficiency=_number(row.get("efficiency")),
@@ -85,24 +85,24 @@ def _text(value: Any) -> str | None:
     return None if value is None or pd.isna(value) else str(value)
 
 
-def points_of(trials: "pd.DataFrame", column: str) -> list[Point]:
-    """The completed trials that have both figures, in the order of their numbers."""
+def build_points(trials: "pd.DataFrame", column: str) -> list[Point]:
+    """Return the completed trials that have accuracy and energy, in the order of their numbers."""
     having = completed(trials).dropna(subset=[column, "accuracy"]).sort_values("trial")
     rows = zip(having[column], having["accuracy"], having["trial"], strict=True)
     return [Point(float(energy), float(accuracy), int(trial)) for energy, accuracy, trial in rows]
 
 
-def front_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Ranked, ...]:
-    """The Pareto front of accuracy against energy, least energy first."""
+def build_front(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Ranked, ...]:
+    """Return the Pareto front of accuracy against energy, least energy first."""
     column = energy_column(trials, spec)
-    front = ParetoFront(points_of(trials, column)).points
+    front = ParetoFront(build_points(trials, column)).points
     rows = trials.set_index("trial", drop=False)
     return tuple(ranked_row(rows.loc[point.trial].to_dict(), spec, column) for point in front)
 
 
-def hypervolume_of(trials: "pd.DataFrame", spec: StudySpec) -> Hypervolume:
-    """The hypervolume, and how it grew."""
-    points = points_of(trials, energy_column(trials, spec))
+def build_hypervolume(trials: "pd.DataFrame", spec: StudySpec) -> Hypervolume:
+    """Return the hypervolume and its growth."""
+    points = build_points(trials, energy_column(trials, spec))
     if not points:
         return Hypervolume(None, None)
     trace = HypervolumeTrace()
@@ -118,14 +118,14 @@ def hypervolume_of(trials: "pd.DataFrame", spec: StudySpec) -> Hypervolume:
 
 
 def correlations(trials: "pd.DataFrame", pairs: Iterable[tuple[str, str]] = CORRELATED) -> tuple[Correlation, ...]:
-    """Correlations of pairs of columns over completed trials; those that cannot be computed are left out."""
+    """Compute correlations of pairs of columns over completed trials; undefined ones are left out."""
     found = (_correlation(completed(trials)[[first, second]].dropna().astype(float)) for first, second in pairs)
     return tuple(correlation for correlation in found if correlation is not None)
 
 
 def _correlation(both: "pd.DataFrame") -> Correlation | None:
     first, second = both.columns
-    if len(both) < LEAST_FOR_INTERVAL or both[first].nunique() < 2 or both[second].nunique() < 2:
+    if len(both) < MIN_FOR_INTERVAL or both[first].nunique() < 2 or both[second].nunique() < 2:
         return None
     pearson = stats.pearsonr(both[first], both[second])
     interval = pearson.confidence_interval(0.95)

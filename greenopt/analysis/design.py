@@ -20,7 +20,7 @@ NOTHING_NEW = 1e-9
 """Share of a column's length beyond all others, squared, below which it adds nothing."""
 MAX_PRODUCTS = 400
 """Products of two parameters' columns, above which their interaction is not looked at: it takes minutes."""
-LEAST_IN_CELL = 3
+MIN_IN_CELL = 3
 """Trials with both values of a pair, below which their interaction would only describe an outlier."""
 
 
@@ -77,7 +77,7 @@ class Design:
     @cached_property
     def basis(self) -> Matrix:
         """Orthonormal columns that span the design, `(trials, rank)`."""
-        return basis_of(self.matrix)
+        return orthonormal_basis(self.matrix)
 
     @cached_property
     def null_space(self) -> Matrix:
@@ -101,7 +101,7 @@ class Design:
         if len(ours) * len(theirs) > MAX_PRODUCTS:
             return None
         products = (self.matrix[:, ours, None] * self.matrix[:, None, theirs]).reshape(len(self.matrix), -1)
-        products = products[:, np.count_nonzero(products, axis=0) >= LEAST_IN_CELL]
+        products = products[:, np.count_nonzero(products, axis=0) >= MIN_IN_CELL]
         products = products / np.sqrt((products**2).sum(axis=0))
         known = self.basis.T @ products
         sizes, axes = np.linalg.eigh(products.T @ products - known.T @ known)
@@ -120,15 +120,15 @@ class Design:
         return found
 
 
-def basis_of(matrix: Matrix) -> Matrix:
-    """Orthonormal columns that span the same space as these."""
+def orthonormal_basis(matrix: Matrix) -> Matrix:
+    """Return orthonormal columns that span the same space."""
     left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
     tolerance = sizes.max(initial=0.0) * max(matrix.shape) * np.finfo(float).eps
     return np.asarray(left[:, sizes > tolerance])
 
 
-def design_of(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design:
-    """The design matrix of these trials.
+def build_design(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Design:
+    """Build the design matrix of the trials.
 
     A range of numbers is one column: its distance from the baseline's value, in powers of ten where the range is
     logarithmic.
@@ -174,7 +174,7 @@ def left_out_words(parameter: str, values: int, trials: int) -> str:
 
 
 def _possible(spec: StudySpec, coding: Coding, left_out: Collection[str]) -> int:
-    """How many columns there are once every value of the space has occurred."""
+    """Return how many columns there are once every value of the space has occurred."""
     count = 0 if coding is Coding.PAPER else 1
     for parameter, distribution in spec.space.distributions.items():
         if isinstance(distribution, Choice) and parameter not in left_out:
@@ -187,7 +187,7 @@ def _possible(spec: StudySpec, coding: Coding, left_out: Collection[str]) -> int
 def matched(
     design: Design, trials: "pd.DataFrame", spec: StudySpec, coding: Coding
 ) -> tuple[Matrix, "pd.Series[bool]"]:
-    """Other trials in the columns of a design.
+    """Encode other trials in the columns of a design.
 
     Returns:
         The matrix of those trials whose every value the design knows, and which of the trials they are.
@@ -217,7 +217,7 @@ def _source(parameter: str, coding: Coding) -> str:
 
 
 def _levels(values: "pd.Series[Any]", ordered: Sequence[Value]) -> list[Value]:
-    """The values that occur, in the space's order."""
+    """Return the values that occur, in the order of the search space."""
     occurring = set(values.dropna().unique())
     return [*(value for value in ordered if value in occurring), *sorted(occurring.difference(ordered), key=str)]
 
@@ -244,7 +244,7 @@ def _slope(parameter: str, distribution: Range, values: "pd.Series[Any]") -> tup
 
 
 def _slope_values(distribution: Range, values: "pd.Series[Any]") -> Matrix:
-    """Distance from the baseline's value; 0 where the parameter does nothing."""
+    """Return the distance from the baseline's value; 0 where the parameter has no effect."""
     numbers = values.to_numpy(dtype=float)
     start = float(distribution.low)
     return np.nan_to_num(np.log10(numbers) - math.log10(start) if distribution.log else numbers - start)

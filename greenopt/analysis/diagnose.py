@@ -1,4 +1,4 @@
-"""What residuals say about a regression, in words."""
+"""Diagnostics of a regression's residuals, as sentences."""
 
 import numpy as np
 from scipy import stats
@@ -12,14 +12,14 @@ DOUBT = 0.01
 EXACT_WORDS = (
     "the settings explain every trial to the last digit: there is no chance in it for p and intervals to judge"
 )
-LEAST_FOR_TESTS = 8
+MIN_FOR_TESTS = 8
 SKEWED, HEAVY_TAILED = 0.5, 4.0
 NOTHING = 1e-20
 NAMED = 8
 
 
 def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
-    """Look at the residuals.
+    """Diagnose the residuals.
 
     Args:
         fitted: the regression.
@@ -32,35 +32,35 @@ def diagnose(fitted: Fit, trials: tuple[int, ...]) -> Diagnostics:
     _, normality_p, skewness, kurtosis = (float(figure) for figure in jarque_bera(residual))
     spread_p = _breusch_pagan_p(fitted, residual)
     influential = _influential(fitted, residual, trials)
-    enough = len(residual) >= LEAST_FOR_TESTS
+    enough = len(residual) >= MIN_FOR_TESTS
     is_odd = enough and normality_p < DOUBT and (abs(skewness) > SKEWED or kurtosis > HEAVY_TAILED)
-    words = [*_few(fitted), *_alone(fitted, trials)]
+    texts = [*_few(fitted), *_alone(fitted, trials)]
     if is_odd:
-        words.append(
+        texts.append(
             f"the residuals are not normal (Jarque-Bera p = {normality_p:.2g}, skewness {skewness:.2g}, kurtosis "
             f"{kurtosis:.2g}): p and intervals are approximate; a robust fit stands beside"
         )
     uneven = spread_p is not None and spread_p < DOUBT
     if uneven:
-        words.append(
+        texts.append(
             f"the residuals spread unequally (Breusch-Pagan p = {spread_p:.2g}): read the robust (HC3) errors and p"
         )
     if influential:
         named = ", ".join(map(str, influential[:NAMED]))
         more = f" and {len(influential) - NAMED} more" if len(influential) > NAMED else ""
         pull = f"trial {named} pulls" if len(influential) == 1 else f"trials {named}{more} pull"
-        words.append(f"{pull} the fit most (Cook's distance above 4/n)")
+        texts.append(f"{pull} the fit most (Cook's distance above 4/n)")
     if spread_p is None or not enough:
-        words.append("there are too few trials to test whether the residuals are normal and equally spread")
+        texts.append("there are too few trials to test whether the residuals are normal and equally spread")
     elif not is_odd and not uneven:
-        words.append("the residuals give no reason to distrust p and intervals (normal, equally spread)")
+        texts.append("the residuals give no reason to distrust p and intervals (normal, equally spread)")
     return Diagnostics(
         normality_p=normality_p if enough else None,
         skewness=skewness if enough else None,
         kurtosis=kurtosis if enough else None,
         heteroscedasticity_p=spread_p,
         influential=influential,
-        words=tuple(words),
+        text=tuple(texts),
         asks_for_robust=is_odd or uneven,
     )
 
@@ -80,12 +80,12 @@ def _alone(fitted: Fit, trials: tuple[int, ...]) -> list[str]:
         return []
     named = ", ".join(str(trials[index]) for index in alone[:NAMED])
     which = f"trial {named} is" if len(alone) == 1 else f"trials {named} are each"
-    return [f"{which} the only one with some value: its effect cannot be told from that trial's luck"]
+    return [f"{which} the only one with some value: its effect cannot be separated from that trial's chance"]
 
 
 def _breusch_pagan_p(fitted: Fit, residual: Matrix) -> float | None:
-    """Koenker's studentised test: n R2 of the squared residuals on the design."""
-    if fitted.df_resid < LEAST_FOR_TESTS:
+    """Compute Koenker's studentised Breusch-Pagan test: n R2 of the squared residuals on the design."""
+    if fitted.df_resid < MIN_FOR_TESTS:
         return None
     squares = residual**2 - np.mean(residual**2)
     total = float(squares @ squares)

@@ -1,4 +1,4 @@
-"""An analysis as one JSON document, whose keys README describes and which stay.
+"""An analysis as one JSON document, whose documented keys do not change.
 
 Invariant: what has no value is null; there is no NaN and no infinity in it.
 """
@@ -12,9 +12,12 @@ from greenopt.analysis.results import Analysis, Descriptive, Importance, Ranked,
 
 VERSION = 1
 
+# Keys of the document stay as they were when a field is renamed: programs of users read them.
+_KEYS = {"text": "words", "confidence": "sureness"}
 
-def document_of(analysis: Analysis) -> dict[str, Any]:
-    """The document as plain dictionaries, lists, texts and numbers."""
+
+def build_document(analysis: Analysis) -> dict[str, Any]:
+    """Build the document from plain dictionaries, lists, texts and numbers."""
     hypervolume = analysis.hypervolume
     document = {
         "version": VERSION,
@@ -44,8 +47,8 @@ def document_of(analysis: Analysis) -> dict[str, Any]:
 
 
 def _figures(column: Descriptive) -> dict[str, Any]:
-    figures = dataclasses.asdict(column)
-    return {"min": figures.pop("minimum"), "max": figures.pop("maximum"), **figures}
+    metrics = dataclasses.asdict(column)
+    return {"min": metrics.pop("minimum"), "max": metrics.pop("maximum"), **metrics}
 
 
 def _ranked(row: Ranked) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def _regression(fitted: Regression) -> dict[str, Any]:
         {
             "method": other.method,
             "n": other.n,
-            "words": other.words,
+            "words": other.text,
             "coefficients": [
                 {"name": name, "coef": coef, "std_err": error, "p": p}
                 for name, (coef, error, p) in other.coefficients.items()
@@ -73,7 +76,7 @@ def _regression(fitted: Regression) -> dict[str, Any]:
 def _importance(shares: Sequence[Importance]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for one in shares:
-        found.setdefault(one.objective, {})[one.method] = {"shares": dict(one.shares), "words": one.words}
+        found.setdefault(one.objective, {})[one.method] = {"shares": dict(one.shares), "words": one.text}
     return found
 
 
@@ -85,7 +88,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            _KEYS.get(field.name, field.name): _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, Mapping):
         return {str(name): _plain(member) for name, member in value.items()}
     return [_plain(member) for member in value]

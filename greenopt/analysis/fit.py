@@ -1,4 +1,4 @@
-"""Ordinary least squares of one response, and all that its residuals are asked.
+"""Ordinary least squares of one response, with all tests of its residuals.
 
 The fit is statsmodels' own, by the pseudo-inverse: where columns depend on one another it has minimum norm, and what
 cannot be told apart is left out of the coefficients and named.
@@ -16,7 +16,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, basis_of, left_out_words
+from greenopt.analysis.design import NOTHING_NEW, Column, Design, Matrix, Pair, left_out_words, orthonormal_basis
 from greenopt.analysis.results import AnovaRow, Coding, Coefficient, Interaction, LackOfFit
 from greenopt.errors import UsageError
 from greenopt.formatting import counted
@@ -26,13 +26,13 @@ EXACT = 1e-12
 """Share of the spread that rounding may leave in residuals; figures are recorded with nine digits."""
 ROUNDING = 1e-9
 """Share of a response's range below which a coefficient of an exact fit is none."""
-LEAST_RESIDUAL_DF = 5
+MIN_RESIDUAL_DF = 5
 FOLDS = 10
 LEAVE_ONE_OUT_BELOW = 200
 
 
 class RefusedError(UsageError):
-    """What was asked for cannot be estimated from these trials; the text says why.
+    """A regression cannot be estimated from these trials; the text says why.
 
     Attributes:
         needed: how many trials are enough, where there are too few.
@@ -45,7 +45,7 @@ class RefusedError(UsageError):
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted regression, with what several of its readings share.
+    """A fitted regression, with intermediate results that several statistics share.
 
     Attributes:
         result: statsmodels' results.
@@ -95,7 +95,7 @@ class Fit:
         return self.residual_ss <= EXACT * float(spread @ spread)
 
     def is_estimable(self, index: int) -> bool:
-        """Whether a column's coefficient is determined by the trials."""
+        """Return whether a column's coefficient is determined by the trials."""
         return bool(np.all(np.abs(self.design.null_space[index]) < 1e-8))
 
 
@@ -134,8 +134,8 @@ def fit(design: Design, response: Matrix) -> Fit:
     return fitted
 
 
-def coefficients_of(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
-    """The coefficients that the trials determine; all of them, of minimum norm, in the paper's coding."""
+def build_coefficients(fitted: Fit, coding: Coding) -> tuple[Coefficient, ...]:
+    """Return the coefficients that the trials determine; in the paper's coding all, of minimum norm."""
     errors = _robust_errors(fitted)
     chosen = [i for i in range(len(fitted.design.columns)) if coding is Coding.PAPER or fitted.is_estimable(i)]
     if fitted.is_exact:
@@ -167,7 +167,7 @@ def _coefficient(fitted: Fit, column: Column, index: int, bounds: Matrix, error:
 
 
 def _exact_coefficient(fitted: Fit, column: Column, index: int) -> Coefficient:
-    """A coefficient that the trials give to the last digit: an interval without width, and no test."""
+    """Return a coefficient that the trials give to the last digit: an interval without width, and no test."""
     coef = float(fitted.result.params[index])
     if abs(coef) <= ROUNDING * float(np.ptp(fitted.response)):
         coef = 0.0
@@ -175,7 +175,7 @@ def _exact_coefficient(fitted: Fit, column: Column, index: int) -> Coefficient:
 
 
 def _robust_errors(fitted: Fit) -> Matrix:
-    """MacKinnon and White's HC3; not a number where a trial decides a coefficient alone."""
+    """Compute MacKinnon and White's HC3 errors; NaN where a single trial determines a coefficient."""
     alone = fitted.leverage >= LEVERAGE_OF_ONE
     weights = np.where(alone, 0.0, fitted.response - fitted.result.fittedvalues) / np.where(
         alone, 1.0, 1 - fitted.leverage
@@ -199,7 +199,7 @@ def _adjusted(rows: Sequence[Coefficient]) -> tuple[Coefficient, ...]:
 
 
 def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
-    """These p, adjusted for their number by Holm (family-wise) and by Benjamini and Hochberg (false discoveries).
+    """Adjust p values by Holm (family-wise) and by Benjamini and Hochberg (false discoveries).
 
     statsmodels' multipletests gives the same and collects garbage at each call, 60 ms in a process of this size.
     """
@@ -213,12 +213,12 @@ def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
 
 
 def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
-    """Type II sums of squares: each parameter against a model that has all the others."""
+    """Compute type II sums of squares: each parameter against a model with all others."""
     inside, explained = fitted.basis.T @ fitted.design.matrix, fitted.basis.T @ fitted.response
     found, exact = [], []
     for parameter, columns in fitted.design.of_parameter.items():
         # In the coordinates of the design's own basis, where everything is small.
-        rest = basis_of(np.delete(inside, columns, axis=1))
+        rest = orthonormal_basis(np.delete(inside, columns, axis=1))
         df = fitted.rank - rest.shape[1]
         if df == 0:
             continue
@@ -237,16 +237,16 @@ def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
 
 
 def _exact_row(fitted: Fit, parameter: str, df: int, sum_sq: float) -> AnovaRow:
-    """A parameter of an exact fit: it explains all that is left without it, or nothing."""
+    """Return a parameter of an exact fit: it explains all that is left without it, or nothing."""
     spread = fitted.response - fitted.response.mean()
     explains = sum_sq > EXACT * float(spread @ spread)
     return AnovaRow(parameter, df, sum_sq if explains else 0.0, None, None, float(explains), None, None)
 
 
 def interactions(fitted: Fit) -> tuple[Interaction, ...]:
-    """Every pair of parameters, one at a time beside all main effects, by p.
+    """Test every pair of parameters, one at a time beside all main effects; sorted by p.
 
-    A pair is tested where at least `LEAST_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
+    A pair is tested where at least `MIN_RESIDUAL_DF` degrees of freedom are left, on the combinations of values that
     three or more trials have. There is none in an exact fit, which leaves nothing to explain.
     """
     if fitted.is_exact:
@@ -265,7 +265,7 @@ def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, i
     along = pair.products.T @ residual
     sum_sq = float(along @ along)
     residual_ss = fitted.residual_ss - sum_sq
-    if rest < LEAST_RESIDUAL_DF:
+    if rest < MIN_RESIDUAL_DF:
         return None
     if residual_ss <= EXACT * fitted.residual_ss:
         return pair.first, pair.second, df, None, 0.0, 1.0
@@ -274,7 +274,7 @@ def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, i
 
 
 def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:
-    """The model's misfit against the spread of trials with the same setting; None without such trials.
+    """Test the model's misfit against the spread of repeated settings; None without repeated settings.
 
     Args:
         fitted: the regression.
@@ -297,7 +297,7 @@ def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:
 
 
 def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
-    """R2 on trials that were left out of the fit: each alone where there are few, else in ten folds.
+    """Compute the cross-validated R2: leave-one-out for few trials, else in ten folds.
 
     A trial that alone has some value cannot be predicted from the others and is passed over.
 
@@ -307,11 +307,11 @@ def cross_validated_r_squared(fitted: Fit, seed: int = 0) -> float | None:
     trials = len(fitted.response)
     squares = (fitted.response - fitted.response.mean()) ** 2
     if trials < LEAVE_ONE_OUT_BELOW:
-        told = fitted.leverage < LEVERAGE_OF_ONE
-        if told.sum() < trials / 2 or not squares[told].any():
+        predictable = fitted.leverage < LEVERAGE_OF_ONE
+        if predictable.sum() < trials / 2 or not squares[predictable].any():
             return None
-        errors = (fitted.response - fitted.result.fittedvalues)[told] / (1 - fitted.leverage[told])
-        return 1 - float((errors**2).sum()) / float(squares[told].sum())
+        errors = (fitted.response - fitted.result.fittedvalues)[predictable] / (1 - fitted.leverage[predictable])
+        return 1 - float((errors**2).sum()) / float(squares[predictable].sum())
     fold = np.random.default_rng(seed).permutation(trials) % FOLDS
     explained, error_ss = fitted.basis.T @ fitted.response, 0.0
     for number in range(FOLDS):

@@ -26,7 +26,7 @@ def trials_frame(rows: Iterable[Mapping[str, Any]], cells: Collection[str] = ())
 
 
 def text_frame(rows: Iterable[Mapping[str, Any]], plain: Collection[str] = ()) -> "pd.DataFrame":
-    """The same as texts: every value a cell that says its type; an empty text is missing.
+    """Return the same as texts: every value a cell that says its type; an empty text is missing.
 
     Args:
         rows: as in `trials_frame`.
@@ -53,7 +53,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _column(values: list[Any], is_cells: bool) -> "pd.Series[Any]":
-    """A column of the one type that all its values have; of texts where there is none."""
+    """Return a column of the one type that all its values have; of texts where there is none."""
     known = [value for value in values if not _is_missing(value)]
     kinds = {type(value) for value in known}
     if is_cells or kinds & {list, dict}:
@@ -70,7 +70,7 @@ def _column(values: list[Any], is_cells: bool) -> "pd.Series[Any]":
 
 
 def write_frame(frame: "pd.DataFrame", target: Path, file_format: str) -> None:
-    """Write a table so that a half-written file never bears the target's name.
+    """Write a table atomically.
 
     Args:
         frame: the table.

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from greenopt.analysis.results import Response
-from greenopt.analysis.trials import COMPLETE, FAILED, PRUNED, sample_of
+from greenopt.analysis.trials import COMPLETE, FAILED, PRUNED, build_sample
 from greenopt.formatting import counted
 from greenopt.spec import StudySpec
 
@@ -19,7 +19,7 @@ def no_advice(trials: "pd.DataFrame", spec: StudySpec, refused: str, needed: int
         refused: why the regression of log energy was refused.
         needed: how many trials it needs, where too few were the reason.
     """
-    sample = sample_of(Response.LOG_ENERGY_WH, trials, spec).trials
+    sample = build_sample(Response.LOG_ENERGY_WH, trials, spec).trials
     if not len(sample):
         return f"No advice: {_nothing_to_explain(trials, spec)}."
     if needed is not None:

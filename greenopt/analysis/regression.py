@@ -1,4 +1,4 @@
-"""All regressions of a study: every response in every coding, or the reason why not."""
+"""All regressions of a study: every response in every coding, or the reason for its absence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,26 +8,26 @@ import numpy.typing as npt
 import pandas as pd
 
 from greenopt.analysis.alternatives import at_worst, censored, robust
-from greenopt.analysis.design import Design, design_of, matched
+from greenopt.analysis.design import Design, build_design, matched
 from greenopt.analysis.diagnose import diagnose
 from greenopt.analysis.fit import (
     Fit,
     RefusedError,
     anova,
-    coefficients_of,
+    build_coefficients,
     cross_validated_r_squared,
     fit,
     interactions,
     lack_of_fit,
 )
 from greenopt.analysis.results import Alternative, Coding, Coefficient, Interaction, Regression, Response
-from greenopt.analysis.trials import FAILED, LOG_ENERGY, PRUNED, Sample, effective, sample_of, values_of
+from greenopt.analysis.trials import FAILED, LOG_ENERGY, PRUNED, Sample, build_sample, effective, response_values
 from greenopt.spec import StudySpec
 
 
 @dataclass(frozen=True)
 class Regressions:
-    """What could be fitted, and why the rest could not.
+    """The fitted regressions, and the reasons for missing ones.
 
     Attributes:
         needed: how many trials are enough for what was refused because they are too few.
@@ -56,11 +56,11 @@ def regress(
     chosen = tuple(codings)
     designs: dict[tuple[Coding, tuple[int, ...]], Design] = {}
     for response in responses:
-        sample = sample_of(response, trials, spec)
+        sample = build_sample(response, trials, spec)
         for coding in chosen:
             key = coding, tuple(sample.trials["trial"])
             if key not in designs:
-                designs[key] = design_of(sample.trials, spec, coding)
+                designs[key] = build_design(sample.trials, spec, coding)
             try:
                 fitted = regression(_Asked(response, coding, trials, spec), sample, designs[key])
             except RefusedError as error:
@@ -86,7 +86,7 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
     coding = asked.coding
     fitted = fit(design, sample.response.to_numpy().astype(np.float64))
     numbers = tuple(int(number) for number in sample.trials["trial"])
-    found, result = coefficients_of(fitted, coding), fitted.result
+    found, result = build_coefficients(fitted, coding), fitted.result
     f_value, f_pvalue = (None, None) if fitted.is_exact else (float(result.fvalue), float(result.f_pvalue))
     diagnostics = diagnose(fitted, numbers)
     plain = Regression(
@@ -109,7 +109,7 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
         lack_of_fit=lack_of_fit(fitted, _repetitions(sample, asked.spec, coding)),
         diagnostics=diagnostics,
         fitted=dict(zip(numbers, (float(value) for value in result.fittedvalues), strict=True)),
-        notes=(*design.notes, *_untold(fitted, found, coding)),
+        notes=(*design.notes, *_inseparable(fitted, found, coding)),
         is_exact=fitted.is_exact,
     )
     if coding is Coding.PAPER:
@@ -125,24 +125,24 @@ def regression(asked: "_Asked", sample: Sample, design: Design) -> Regression:
 
 
 def _repetitions(sample: Sample, spec: StudySpec, coding: Coding) -> npt.NDArray[np.int64]:
-    """A number for each setting, the same for trials that repeat it: the same values, for as many epochs."""
+    """Return a number for each setting; trials with the same values and epochs share it."""
     names = [effective(name) if coding is Coding.EFFECTIVE else name for name in spec.space.distributions]
     numbers = sample.trials.groupby([*names, "epochs_done"], dropna=False, sort=False).ngroup()
     return numbers.to_numpy().astype(np.int64)
 
 
-def _untold(fitted: Fit, coefficients: tuple[Coefficient, ...], coding: Coding) -> list[str]:
-    """The values whose effects the trials do not tell apart."""
+def _inseparable(fitted: Fit, coefficients: tuple[Coefficient, ...], coding: Coding) -> list[str]:
+    """Return notes on the values whose effects the trials do not separate."""
     if coding is Coding.PAPER:
         return [
             f"{len(fitted.design.columns)} columns of rank {fitted.rank}: the coefficients are the smallest of "
             "infinitely many that fit equally well; only differences between values of one parameter mean anything"
         ]
     names = {row.name for row in coefficients}
-    untold = [column.name for column in fitted.design.columns if column.name not in names]
-    if not untold:
+    inseparable = [column.name for column in fitted.design.columns if column.name not in names]
+    if not inseparable:
         return []
-    return [f"cannot be told apart by these trials, and not estimated: {', '.join(untold)}"]
+    return [f"cannot be separated by these trials, and not estimated: {', '.join(inseparable)}"]
 
 
 def _unscreened(fitted: Fit, pairs: tuple[Interaction, ...]) -> list[str]:
@@ -164,7 +164,7 @@ def _alternatives(
     if len(early):
         matrix, known = matched(fitted.design, early, asked.spec, asked.coding)
         if asked.response is LOG_ENERGY and len(matrix) and not fitted.is_exact:
-            bounds = values_of(LOG_ENERGY, early[known]).to_numpy().astype(np.float64)
+            bounds = response_values(LOG_ENERGY, early[known]).to_numpy().astype(np.float64)
             others.append(censored(fitted, found, matrix, bounds))
         elif len(matrix) and asked.response is not LOG_ENERGY:
             others.append(at_worst(fitted, found, matrix, 0.0))
@@ -181,7 +181,7 @@ class _Asked:
     spec: StudySpec
 
     def early(self) -> "pd.DataFrame":
-        """The trials inside the space that ended early and say something of the response all the same."""
+        """Return the trials inside the space that ended early and still bound the response."""
         trials = self.trials[self.trials["in_space"]]
         if self.response is LOG_ENERGY:
             return trials[trials["state"].isin((PRUNED, FAILED)) & (trials["energy_wh"] > 0)]

@@ -1,4 +1,4 @@
-"""What an analysis of a study says: values that a table, a figure, a report or JSON can be drawn from.
+"""The results of an analysis, from which tables, figures, reports and JSON are built.
 
 Invariant: everything here is frozen and comes from the trials alone. What could not be estimated is not in it as a
 number but as a sentence that says why.
@@ -17,7 +17,7 @@ FOUND = 0.05
 
 
 class Response(StrEnum):
-    """What a regression explains."""
+    """The response of a regression."""
 
     LOG_ENERGY_WH = "log_energy_wh"
     ENERGY_WH = "energy_wh"
@@ -32,7 +32,7 @@ class Response(StrEnum):
 
 
 class Coding(StrEnum):
-    """How values become columns.
+    """The coding of values as columns.
 
     TREATMENT compares every value with the baseline's. EFFECTIVE is the same, with the values that have no effect in
     a trial's setting (`greenopt.spec.inert`) set to what they amount to. PAPER has a column for every value and no
@@ -46,7 +46,7 @@ class Coding(StrEnum):
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials there are of each kind."""
+    """The number of trials of each kind."""
 
     trials: int
     complete: int
@@ -97,7 +97,7 @@ class Ranked:
         accuracy: 0..1.
         energy_wh: energy of the training in Wh.
         wh_per_epoch: mean energy of an epoch in Wh, the paper's power draw.
-        efficiency: accuracy / (Wh an epoch), in 1/Wh.
+        efficiency: accuracy / (Wh per epoch), in 1/Wh.
         run: the name of the run that it was imported from; None otherwise.
         energy_source: how the energy was obtained.
         version: a letter that tells trials of other code, data or device apart; None where all are of one version.
@@ -132,7 +132,7 @@ class Hypervolume:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Of two columns, over trials that have both.
+    """The correlation of two columns, over trials that have both.
 
     Attributes:
         pearson: Pearson's r; `low` and `high` bound its 95 % interval (Fisher's z).
@@ -240,14 +240,14 @@ class LackOfFit:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the residuals say about the model; p is None where it cannot be computed.
+    """Diagnostics of the residuals; p is None where it cannot be computed.
 
     Attributes:
         normality_p: Jarque-Bera's test of the residuals.
         skewness, kurtosis: of the residuals; 0 and 3 where they are normal.
         heteroscedasticity_p: Breusch and Pagan's test, Koenker's studentised form.
         influential: trials whose Cook's distance exceeds 4 / n, the worst first.
-        words: findings as sentences for the user, the gravest first.
+        text: findings as sentences for the user, the gravest first.
         asks_for_robust: whether a robust fit should be read beside this one.
     """
 
@@ -256,7 +256,7 @@ class Diagnostics:
     kurtosis: float | None
     heteroscedasticity_p: float | None
     influential: tuple[int, ...]
-    words: tuple[str, ...]
+    text: tuple[str, ...]
     asks_for_robust: bool
 
 
@@ -267,13 +267,13 @@ class Alternative:
     Attributes:
         method: in words: Huber's M-estimation, median regression, censored (Tobit).
         coefficients: name -> (coefficient, standard error, p), as in the OLS.
-        words: whether it changes what the OLS says.
+        text: whether it changes what the OLS says.
     """
 
     method: str
     n: int
     coefficients: Mapping[str, tuple[float, float, float]]
-    words: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -325,31 +325,31 @@ class Regression:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each parameter matters for one objective, 0..1, adding up to 1; not a direction.
+    """Each parameter's share of importance for one objective, 0..1, adding up to 1, without a direction.
 
     Attributes:
         objective: a column of the trials.
         method: `ped_anova` (which parameter tells the best trials from the rest) or `fanova` (share of variance).
-        words: empty, or why there are no shares, or on how many trials they rest.
+        text: empty, or why there are no shares, or on how many trials they rest.
     """
 
     objective: str
     method: str
     shares: Mapping[str, float]
-    words: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class ValueAdvice:
-    """Which value of a parameter to choose.
+    """Advice on a parameter's value.
 
     Attributes:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        sureness: `settled` (holds after correction), `likely`, `trade_off` (more accurate for more energy), `no_matter`
-            (all values within 10 % of energy), or `open`.
-        words: one sentence.
+        confidence: `settled` (holds after correction), `likely`, `trade_off` (more accurate for more energy),
+            `no_matter` (all values within 10 % of energy), or `open`.
+        text: one sentence.
     """
 
     parameter: str
@@ -361,13 +361,13 @@ class ValueAdvice:
     accuracy_change: float | None
     accuracy_low: float | None
     accuracy_high: float | None
-    sureness: str
-    words: str
+    confidence: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Which values to choose for least energy at no loss of accuracy, and what would settle it.
+    """Advice on values for least energy at no loss of accuracy, and the trials to run next.
 
     Attributes:
         sentences: the advice in words, the most important first.
@@ -386,7 +386,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that is said about a study.
+    """The complete analysis of a study.
 
     Attributes:
         trials: a row a trial, every state; index 0..n-1. Columns: `greenopt.search.COLUMNS` and the study's

@@ -1,4 +1,4 @@
-"""The trials as the analysis sees them: what each value amounts to, and which trials count for what."""
+"""The trials of an analysis: effective values, and which trials each calculation uses."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ _AMOUNTS_TO = {"precision": "float32", "lr_schedule": "constant", "optimizer_mom
 
 
 def effective(parameter: str) -> str:
-    """Name of the column with what a parameter's value amounts to."""
+    """Return the name of the column with a parameter's effective value."""
     return f"effective_{parameter}"
 
 
 def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    """The trials with the columns that `Analysis.trials` documents, all but `on_front`."""
+    """Return the trials with the columns that `Analysis.trials` documents, all but `on_front`."""
     space = spec.space.distributions
     always = ("trial", "state", *space, *(effective(name) for name in space), "in_space", "energy_source")
     frame = pd.DataFrame([_whole(row, spec) for row in rows])
@@ -46,8 +46,8 @@ def _whole(row: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
     return {**row, **values, "in_space": in_space}
 
 
-def counts_of(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
-    """How many trials there are of each kind."""
+def count_trials(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
+    """Return how many trials there are of each kind."""
     states = Counter(trials["state"]) if len(trials) else Counter()
     skipped = int((trials["fail_reason"] == FailReason.DUPLICATE).sum()) if "fail_reason" in trials else 0
     complete = trials[trials["state"] == COMPLETE] if len(trials) else trials
@@ -78,31 +78,31 @@ class Sample:
     response: "pd.Series[float]"
 
 
-def values_of(response: Response, trials: "pd.DataFrame") -> "pd.Series[float]":
-    """A response of trials; missing where it was not measured."""
+def response_values(response: Response, trials: "pd.DataFrame") -> "pd.Series[float]":
+    """Return a response of trials; missing where it was not measured."""
     if response is not LOG_ENERGY:
         return trials[response].astype(float)
     energy_wh = trials["energy_wh"].astype(float)
     return pd.Series(np.log(energy_wh.where(energy_wh > 0)), index=trials.index)
 
 
-def sample_of(response: Response, trials: "pd.DataFrame", spec: StudySpec) -> Sample:
-    """The trials in which a response can be explained: completed, inside the space, of the study's length."""
+def build_sample(response: Response, trials: "pd.DataFrame", spec: StudySpec) -> Sample:
+    """Return the trials whose response can be explained: completed, inside the space, of the study's length."""
     chosen = trials[trials["in_regressions"]]
     if response in _TOTALS:
         chosen = chosen[~other_length(chosen, spec)]
-    values = values_of(response, chosen)
+    values = response_values(response, chosen)
     return Sample(chosen[values.notna()], values[values.notna()])
 
 
 def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
-    """Whether a trial trained another number of epochs than the study."""
+    """Return whether a trial trained another number of epochs than the study."""
     # Studies that were imported from tables without epochs once had 0 of them.
     return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
 
 
-def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:
-    """Which trials are left out of what, and why."""
+def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:
+    """Return which trials are excluded from which calculation, and why."""
     if not len(trials):
         return ()
     found = [_exclusion(trials[trials["state"] == PRUNED], "stopped early", "everything but counts")]
@@ -128,10 +128,10 @@ def exclusions_of(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, .
 
 
 def _unmeasured(regressed: "pd.DataFrame") -> list[Exclusion]:
-    """The trials without a response that others have, said once for all responses that they lack."""
+    """Return the exclusions of trials without a response that others have, merged by trials."""
     lacking: dict[tuple[int, ...], list[str]] = {}
     for response in Response:
-        missing = regressed["trial"][values_of(response, regressed).isna()]
+        missing = regressed["trial"][response_values(response, regressed).isna()]
         if len(missing) < len(regressed):
             lacking.setdefault(tuple(int(number) for number in missing), []).append(response)
     return [Exclusion(trials, "not measured", ", ".join(responses)) for trials, responses in lacking.items()]
@@ -141,15 +141,15 @@ def _outside(trials: "pd.DataFrame", spec: StudySpec) -> list[Exclusion]:
     found: dict[str, list[int]] = {}
     for row in trials.to_dict(orient="records"):
         outside = [(n, row[n]) for n, d in spec.space.distributions.items() if not d.holds(row[n])]
-        words = ", ".join(f"{name} = {value}" for name, value in outside)
-        found.setdefault(f"{words} is outside the study's space", []).append(int(row["trial"]))
-    return [Exclusion(tuple(numbers), words, "regressions") for words, numbers in found.items()]
+        text = ", ".join(f"{name} = {value}" for name, value in outside)
+        found.setdefault(f"{text} is outside the study's space", []).append(int(row["trial"]))
+    return [Exclusion(tuple(numbers), text, "regressions") for text, numbers in found.items()]
 
 
 def _exclusion(trials: "pd.DataFrame", reason: str, left_out_of: str) -> Exclusion:
     return Exclusion(tuple(int(number) for number in trials["trial"]), reason, left_out_of)
 
 
-def params_of(row: Mapping[Any, Any], parameters: Sequence[str]) -> dict[str, Value]:
-    """A trial's setting as plain values."""
+def plain_setting(row: Mapping[Any, Any], parameters: Sequence[str]) -> dict[str, Value]:
+    """Return a trial's setting as plain values."""
     return {name: value.item() if hasattr(value := row[name], "item") else value for name in parameters}

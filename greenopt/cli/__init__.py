@@ -1,4 +1,4 @@
-"""The command line: reads arguments, wires the parts, prints; decides nothing.
+"""The command line: it parses arguments, connects the parts and prints results.
 
 Invariant: nothing heavy is imported before a command needs it, so `greenopt --help` is instant.
 """
@@ -38,7 +38,7 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command line; every way out is one line and an exit code, never a traceback."""
+    """Run the command line; every error ends in one line and an exit code, never a traceback."""
     try:
         app()
     except GreenoptError as error:

@@ -9,7 +9,7 @@ from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Respo
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
-from greenopt.formatting import MISSING, energy_words, fraction_words, setting_words, significant
+from greenopt.formatting import MISSING, format_energy, format_fraction, format_setting, significant
 
 LISTED = 8
 UNITS = {
@@ -39,7 +39,7 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         print_table(console, _trials(title, rows))
     if analysis.hypervolume.value is not None:
         source = EnergySource.ESTIMATE if is_estimated(analysis) else None
-        reference = energy_words(analysis.hypervolume.reference_energy_wh, source)
+        reference = format_energy(analysis.hypervolume.reference_energy_wh, source)
         print_lines(console, [f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}"])
     print_lines(console, _settings(shown.values()))
     if analysis.correlations:
@@ -69,8 +69,8 @@ def _excluded(exclusion: Exclusion) -> str:
     return f"left out of {exclusion.left_out_of}: {word} {trials}{more}: {exclusion.reason}"
 
 
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _table(title: str, *heads: str) -> Table:
@@ -82,9 +82,9 @@ def _described(analysis: Analysis) -> Table:
     table = _table("\nCompleted trials", "", "n", "min", "median", "mean", "max", "std")
     for name, column in analysis.descriptive.items():
         unit = f" {UNITS[name]}{estimated}" if name in UNITS else ""
-        figures = (column.minimum, column.median, column.mean, column.maximum)
+        metrics = (column.minimum, column.median, column.mean, column.maximum)
         std = MISSING if column.std is None else significant(column.std)
-        table.add_row(f"{name}{unit}", str(column.n), *(significant(figure) for figure in figures), std)
+        table.add_row(f"{name}{unit}", str(column.n), *(significant(figure) for figure in metrics), std)
     return table
 
 
@@ -99,13 +99,13 @@ def _rankings(analysis: Analysis) -> dict[str, Sequence[Ranked]]:
 
 
 def _settings(tables: Iterable[Sequence[Ranked]]) -> list[str]:
-    """The setting of each trial that was shown, once."""
+    """Return lines with the setting of each trial shown, once each."""
     rows = {row.trial: row for table in tables for row in table}
-    return ["", *(f"{_name(row)}: {setting_words(row.params)}" for _, row in sorted(rows.items()))]
+    return ["", *(f"{_name(row)}: {format_setting(row.params)}" for _, row in sorted(rows.items()))]
 
 
 def _name(row: Ranked) -> str:
-    """A trial's number, its version where there are several, and the name of the run that it was imported from."""
+    """Return a trial's number, its version where there are several, and the run that it was imported from."""
     number = str(row.trial) if row.version is None else f"{row.trial} {row.version}"
     return number if row.run in (None, str(row.trial)) else f"{number} ({row.run})"
 
@@ -115,8 +115,8 @@ def _trials(title: str, rows: Sequence[Ranked]) -> Table:
     for row in rows:
         table.add_row(
             _name(row),
-            fraction_words(row.accuracy),
-            energy_words(row.energy_wh, row.energy_source),
+            format_fraction(row.accuracy),
+            format_energy(row.energy_wh, row.energy_source),
             MISSING if row.wh_per_epoch is None else significant(row.wh_per_epoch, 4),
             MISSING if row.efficiency is None else significant(row.efficiency, 4),
         )
@@ -164,8 +164,8 @@ def _importance(analysis: Analysis) -> Table:
     total = {name: sum(shares.shares.get(name, 0.0) for shares in shown) for shares in shown for name in shares.shares}
     for name in sorted(total, key=lambda parameter: -total[parameter]):
         table.add_row(name, *(f"{100 * shares.shares.get(name, 0.0):.0f} %" for shares in shown))
-    words = dict.fromkeys(f"{shares.method}: {shares.words}" for shares in analysis.importance if shares.words)
-    table.caption = "; ".join(words)
+    text = dict.fromkeys(f"{shares.method}: {shares.text}" for shares in analysis.importance if shares.text)
+    table.caption = "; ".join(text)
     return table
 
 
@@ -176,7 +176,7 @@ def _print_advice(console: Console, analysis: Analysis) -> None:
     if not advice.next_settings:
         return
     console.print("\n[bold]Trials that would settle it next[/bold]")
-    print_lines(console, (f"- {setting_words(setting)}" for setting in advice.next_settings))
+    print_lines(console, (f"- {format_setting(setting)}" for setting in advice.next_settings))
     print_lines(
         console,
         [

@@ -66,7 +66,7 @@ def analyze(
     from rich.console import Console
 
     from greenopt.analysis import results
-    from greenopt.analysis.document import document_of
+    from greenopt.analysis.document import build_document
     from greenopt.cli.analysis_tables import print_analysis
     from greenopt.errors import UsageError
     from greenopt.report.study_analysis import analyse_study
@@ -81,7 +81,7 @@ def analyze(
         except OSError as error:
             raise UsageError(f"{following}: cannot be written: {error.strerror}") from None
     if as_json:
-        print(json.dumps(document_of(analysis), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(build_document(analysis), allow_nan=False, ensure_ascii=False))
         return
     shown = [results.Response(name) for name in response or (Response.LOG_ENERGY_WH, Response.ACCURACY)]
     print_analysis(Console(), analysis, shown, results.Coding(coding))

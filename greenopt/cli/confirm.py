@@ -29,11 +29,11 @@ def confirm(
         str, typer.Option(help="Best by efficiency, accuracy or energy (the least), or a trial's number.")
     ] = "efficiency",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of each training; the study's unless given.", show_default=False)
+        int | None, typer.Option(min=1, help="Epochs per training. Default: the study's.", show_default=False)
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with a seed of its own.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with its own seed.")] = 3,
     name: Annotated[
-        str | None, typer.Option(help="Name of the confirming study; STUDY-confirm-TRIAL unless given.")
+        str | None, typer.Option(help="Name of the confirming study. Default: STUDY-confirm-TRIAL.")
     ] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
@@ -108,14 +108,14 @@ def print_confirmation(console: "Console", confirmation: "Confirmation", target:
     """Print the verdict first, then the figures that it rests on, then where the models are."""
     from greenopt.cli.tables import Table, print_lines, print_table
     from greenopt.confirmation import comparison_table, confirmation_lines, end_lines
-    from greenopt.formatting import setting_words
+    from greenopt.formatting import format_setting
 
     picked = confirmation.picked
     heads, rows = comparison_table(confirmation)
     table = Table(*heads, left=heads)
     for row in rows:
         table.add_row(*row)
-    setting = setting_words({name: picked.row[name] for name in confirmation.parameters})
+    setting = format_setting({name: picked.row[name] for name in confirmation.parameters})
     print_lines(
         console,
         ["", *confirmation_lines(confirmation), f"trial {picked.trial} of {confirmation.study}: {setting}"],

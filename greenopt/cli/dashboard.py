@@ -61,7 +61,7 @@ def dashboard(
 
 
 def _open_browser(url: str) -> None:
-    """Open a browser that has a window: the one of a text terminal would take the terminal."""
+    """Open a graphical browser; a text browser would take over the terminal."""
     if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
         import webbrowser
 
@@ -69,7 +69,7 @@ def _open_browser(url: str) -> None:
 
 
 def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder") -> None:
-    """Catch up what a study that nobody runs lacks; a failure is one line, and the pages are served all the same."""
+    """Add what is missing from an idle study; a failure is reported in one line, and the pages are still served."""
     import sys
 
     from greenopt.dashboard import catch_up
@@ -84,7 +84,7 @@ def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder"
 
 
 def _idle_check(study: str, storage: "OpenStorage", folder: "RunFolder") -> Callable[[], bool]:
-    """Whether nobody runs the study, looked up at most every `IDLE_CHECK_S`."""
+    """Return whether nobody runs the study, looked up at most every `IDLE_CHECK_S`."""
     from greenopt.search import lease_holder
 
     checked_s, is_idle = float("-inf"), False

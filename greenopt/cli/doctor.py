@@ -1,4 +1,4 @@
-"""`greenopt doctor`: what this machine has, and what to do about what is missing; `--meter`: how well it meters."""
+"""`greenopt doctor`: checks this machine and advises on what is missing; `--meter` tests its energy meter."""
 
 import math
 import os
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     runs: Runs = DEFAULT_RUNS,
     meter: Annotated[
-        bool, typer.Option("--meter", help="Put the GPU's energy meter to the test instead; two minutes of load.")
+        bool, typer.Option("--meter", help="Test the GPU's energy meter instead; takes two minutes of load.")
     ] = False,
     gpus: Annotated[
         str | None, typer.Option(help="With --meter: the GPU, by NVML index or UUID; the first unless given.")
@@ -58,7 +58,7 @@ def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
     findings: list[Finding] = []
     try:
         if gpus is not None:
-            raise UsageError("--gpus: goes with --meter; without it doctor looks at all GPUs")
+            raise UsageError("--gpus: needs --meter; without it, doctor checks all GPUs")
         for finding in examine(runs):
             findings.append(finding)
             if not as_json:
@@ -81,14 +81,14 @@ def _print_finding(finding: "Finding") -> None:
 
 def _check_meter(selection: str | None, *, as_json: bool) -> None:
     from greenopt.doctor.machine import in_a_line
-    from greenopt.doctor.meter import MeterCheck, Trust, verdict
+    from greenopt.doctor.meter import MeterCheck, Trust, assess_meter
 
     check, shown = MeterCheck("no GPU"), _Shown(quiet=as_json)
     trust, sentences = Trust.NO, ["Not known: interrupted"]
     try:
         for check in _checks(selection):
             shown.update(check)
-        trust, sentences = verdict(check)
+        trust, sentences = assess_meter(check)
     except Exception as error:
         sentences = [f"Not known: {in_a_line(error)}"]
         raise
@@ -148,21 +148,21 @@ def _finite(value: object) -> object:
 
 
 class _Shown:
-    """Prints each figure once, as soon as it is there."""
+    """Prints each measurement once, as soon as it is available."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._lines = 0
 
     def update(self, check: "MeterCheck") -> None:
-        from greenopt.doctor.meter import agreement_words, census_words, overhead_words, repeats_words
+        from greenopt.doctor.meter import format_comparison, format_overhead, format_reading_stats, format_repeats
 
         lines = [f"metering {check.device}; about two minutes"]
         if check.counter is not None and check.power is not None:
-            lines += [census_words("energy counter", check.counter), census_words("power", check.power)]
-        lines += [agreement_words(agreement) for agreement in check.agreements]
-        lines += [overhead_words(check.overhead)] if check.overhead is not None else []
-        lines += [repeats_words(check.repeats)] if check.repeats is not None else []
+            lines += [format_reading_stats("energy counter", check.counter), format_reading_stats("power", check.power)]
+        lines += [format_comparison(agreement) for agreement in check.agreements]
+        lines += [format_overhead(check.overhead)] if check.overhead is not None else []
+        lines += [format_repeats(check.repeats)] if check.repeats is not None else []
         if not self._quiet:
             for line in lines[self._lines :]:
                 print(line, flush=True)

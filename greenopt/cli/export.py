@@ -26,7 +26,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; NAME.csv or NAME.parquet here unless given.")
     ] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="From the file's ending unless given.")] = None,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Default: from the file's suffix.")] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
 ) -> None:
@@ -43,7 +43,7 @@ def export(
     if file_format is None and output is not None:
         endings = {f".{known}": known for known in Format}
         if output.suffix not in endings:
-            raise UsageError(f"{output}: the ending tells no format; name one with --format csv or --format parquet")
+            raise UsageError(f"{output}: unknown suffix; give a format with --format csv or --format parquet")
         chosen = endings[output.suffix]
     target = output or Path(f"{study}.{chosen}")
     count = export_trials(RunFolder(runs.resolve() / study), storage, target, chosen)

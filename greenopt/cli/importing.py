@@ -1,4 +1,4 @@
-"""`greenopt import`: runs of elsewhere as a study."""
+"""`greenopt import`: a study of runs that were trained elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,13 +49,13 @@ def import_runs(
         path = write_import(
             imported, runs.resolve(), storage, lambda done: status.update(f"{done}/{len(imported.trials)} trials")
         )
-    for line in _said(imported):
+    for line in _import_lines(imported):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"results: {path}  ·  greenopt analyze {chosen}", highlight=False, soft_wrap=True)
 
 
-def _said(imported: "Import") -> list[str]:
-    """What was imported and what was not, a line each."""
+def _import_lines(imported: "Import") -> list[str]:
+    """Return lines on what was imported and what was skipped."""
     from greenopt.events import Outcome
 
     ends = [trial.verdict.outcome for trial in imported.trials]

@@ -29,7 +29,7 @@ def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
 
     folders = run_folders(runs.resolve())
     if not folders:
-        print(f"no studies in {runs}; `greenopt run studies/quickstart.toml` makes one")
+        print(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
         return
     heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
     table = Table(*heads, left=("study",), wraps=("state", "storage"))
@@ -47,7 +47,7 @@ def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
 
 def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import UsageError
-    from greenopt.formatting import MISSING, energy_words, fraction_words
+    from greenopt.formatting import MISSING, format_energy, format_fraction
     from greenopt.identity.snapshot import read_folder
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
@@ -64,7 +64,7 @@ def _row(folder: "RunFolder") -> list[str]:
         state if holder or done < snapshot.spec.study.trials else "done",
         f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count("fail")),
-        fraction_words(max((row["accuracy"] for row in complete), default=None)),
-        energy_words(least["energy_wh"], least["energy_source"]) if least else MISSING,
+        format_fraction(max((row["accuracy"] for row in complete), default=None)),
+        format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
         "study.db" if url == folder.default_storage else url,
     ]

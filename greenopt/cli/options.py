@@ -8,11 +8,9 @@ import typer
 Runs = Annotated[Path, typer.Option("--runs", envvar="GREENOPT_RUNS", help="Folder that holds the studies' results.")]
 Storage = Annotated[
     str | None,
-    typer.Option(
-        "--storage", envvar="GREENOPT_STORAGE", help="Storage URL; SQLite in the study's folder unless given."
-    ),
+    typer.Option("--storage", envvar="GREENOPT_STORAGE", help="Storage URL. Default: SQLite in the study's folder."),
 ]
-StudyName = Annotated[str, typer.Argument(help="Name of a study; `greenopt list` shows those there are.")]
+StudyName = Annotated[str, typer.Argument(help="Name of a study; `greenopt list` shows all.")]
 Gpus = Annotated[
     str | None,
     typer.Option(

@@ -33,7 +33,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None
 
 
 def _settings(spec: StudySpec) -> Table:
-    """The first settings, one a column: ten parameters fit a narrow terminal's height better than its width."""
+    """Return a table of the first settings, one per column: ten parameters fit a narrow terminal as rows."""
     search = Search(spec, None)
     search.enqueue_baseline()
     settings = [search.ask().values for _ in range(min(SETTINGS_SHOWN, spec.study.trials))]

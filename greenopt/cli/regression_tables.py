@@ -8,7 +8,7 @@ from rich.console import Console
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.events import EnergySource
-from greenopt.formatting import MISSING, energy_words, significant
+from greenopt.formatting import MISSING, format_energy, significant
 
 FOUND = 0.05
 PAIRS = 3
@@ -42,13 +42,13 @@ def _anova(fitted: Regression) -> Table:
     heads = ("parameter", "df", "F", "p", "p Holm", "p BH", "partial eta2")
     table = Table(*heads, title="by parameter (type II)", left=("parameter",))
     for row in sorted(fitted.anova, key=lambda row: (row.p or 0.0, -row.sum_sq)):
-        ps = (p_words(p) for p in (row.p, row.p_holm, row.p_bh))
+        ps = (format_p(p) for p in (row.p, row.p_holm, row.p_bh))
         table.add_row(row.parameter, str(row.df), _f_words(row.f), *ps, f"{row.partial_eta_squared:.3f}")
     return table
 
 
 def is_estimated(analysis: Analysis) -> bool:
-    """Whether the energy of any trial is an estimate."""
+    """Return whether the energy of any trial is an estimate."""
     return EnergySource.ESTIMATE in set(analysis.trials["energy_source"])
 
 
@@ -67,7 +67,7 @@ def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
                 table.add_row(f"  {fitted.reference[row.parameter]}", "", "baseline")
         parameter = row.parameter
         tail = (
-            (number(row.std_err).lstrip("+"), MISSING if row.t is None else f"{row.t:.2f}", p_words(row.p))
+            (number(row.std_err).lstrip("+"), MISSING if row.t is None else f"{row.t:.2f}", format_p(row.p))
             if is_paper
             else _ps(row)
         )
@@ -82,38 +82,38 @@ def _coefficients(fitted: Regression, *, is_estimated: bool) -> Table:
 
 
 def _ps(row: Coefficient) -> tuple[str, ...]:
-    return tuple(p_words(p) for p in (row.p, row.hc3_p, row.p_holm))
+    return tuple(format_p(p) for p in (row.p, row.hc3_p, row.p_holm))
 
 
 def _effect(row: Coefficient, number: Callable[[float], str], *, is_log: bool, is_estimated: bool) -> tuple[str, str]:
-    """The estimate and its interval; of a log energy as per cent, but for the constant, which is in Wh."""
+    """Format an estimate and its interval: percent for a log energy, Wh for its constant."""
     if not is_log:
         return number(row.coef), f"{number(row.low)} to {number(row.high)}"
     if row.parameter is None:
         low, high = significant(math.exp(row.low)), significant(math.exp(row.high))
         source = EnergySource.ESTIMATE if is_estimated else None
-        return energy_words(math.exp(row.coef), source), f"{low} to {high}"
+        return format_energy(math.exp(row.coef), source), f"{low} to {high}"
     return percent(row.coef), f"{percent(row.low)} to {percent(row.high)}"
 
 
 def percent(log_ratio: float) -> str:
-    """A log ratio as a change in per cent."""
+    """Format a log ratio as a change in percent."""
     change = 100 * math.expm1(min(log_ratio, 700.0))
     return f"{change:+.0f} %" if abs(change) < 100_000 else f"x {math.exp(min(log_ratio, 700.0)):.1e}"
 
 
 def signed(number: float) -> str:
-    """A number with its sign and three significant digits."""
+    """Format a number with its sign and three significant digits."""
     return f"{'-' if number < 0 else '+'}{significant(abs(number))}"
 
 
 def three_decimals(number: float) -> str:
-    """A number with its sign and three decimals."""
+    """Format a number with its sign and three decimals."""
     return f"{number:+.3f}"
 
 
-def p_words(p: float | None) -> str:
-    """A p; one below a thousandth as such."""
+def format_p(p: float | None) -> str:
+    """Format a p value; below a thousandth as `< 0.001`."""
     if p is None:
         return MISSING
     return "<0.001" if p < 0.001 else f"{p:.3f}"
@@ -124,27 +124,27 @@ def _f_words(f: float | None) -> str:
 
 
 def small_p(p: float | None) -> str:
-    """A p with its power of ten; one that is too small for a number as such."""
+    """Format a p value with its power of ten."""
     if p is None or math.isnan(p):
         return MISSING
     return f"{p:.2g}" if p > 0 else "<1e-300"
 
 
 def _remarks(fitted: Regression) -> list[str]:
-    lines = [*fitted.notes, *fitted.diagnostics.words]
+    lines = [*fitted.notes, *fitted.diagnostics.text]
     strong = [pair for pair in fitted.interactions if pair.p_holm < FOUND]
     if strong:
-        named = "; ".join(f"{pair.first} x {pair.second} (Holm p {p_words(pair.p_holm)})" for pair in strong[:PAIRS])
+        named = "; ".join(f"{pair.first} x {pair.second} (Holm p {format_p(pair.p_holm)})" for pair in strong[:PAIRS])
         more = f" and {len(strong) - PAIRS} more" if len(strong) > PAIRS else ""
         lines.append(f"effects depend on one another: {named}{more}")
     elif fitted.interactions:
         lines.append(f"none of {len(fitted.interactions)} pairs of parameters interacts clearly (Holm)")
     if fitted.lack_of_fit is not None:
         pure = fitted.lack_of_fit
-        misfit = "" if pure.p is None else f"; lack of fit: p = {p_words(pure.p)}"
+        misfit = "" if pure.p is None else f"; lack of fit: p = {format_p(pure.p)}"
         if pure.pure_error_std == 0 and pure.lack_of_fit_df and not fitted.is_exact:
             misfit = "; what the model misses is misfit, not chance"
         spread = significant(pure.pure_error_std)
         lines.append(f"repeated settings spread by {spread} {fitted.response.unit} ({pure.pure_error_df} df){misfit}")
-    lines += [f"{other.method}: {other.words}" for other in fitted.alternatives]
+    lines += [f"{other.method}: {other.text}" for other in fitted.alternatives]
     return lines

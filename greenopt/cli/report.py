@@ -28,7 +28,7 @@ def report(
         typer.Option("--output", "-o", help="File to write; report.pdf or .html in the study's folder unless given."),
     ] = None,
     file_format: Annotated[
-        ReportFormat | None, typer.Option("--format", help="From the file's ending, else pdf.", show_default=False)
+        ReportFormat | None, typer.Option("--format", help="Default: the file's suffix, else pdf.", show_default=False)
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
@@ -40,7 +40,7 @@ def report(
     """
     from rich.console import Console
 
-    from greenopt.report.build import Format, make_report
+    from greenopt.report.build import Format, build_report
     from greenopt.runs.folder import RunFolder
 
     folder = RunFolder(runs.resolve() / study)
@@ -48,15 +48,15 @@ def report(
     chosen = Format(_chosen(output, file_format))
     target = (output or folder.path / f"report.{chosen}").resolve()
     with Console(stderr=True).status("reading") as status:
-        made = make_report(folder, target, chosen, storage, lambda words: status.update(words))
-    print(f"report: {made.report}")
-    print(f"figures: {made.figures} ({made.drawn}, as PNG and SVG)")
-    if made.undrawn:
-        print(f"not drawn, for want of data: {', '.join(picture.slug for picture in made.undrawn)}")
+        result = build_report(folder, target, chosen, storage, lambda text: status.update(text))
+    print(f"report: {result.report}")
+    print(f"figures: {result.figures} ({result.drawn}, as PNG and SVG)")
+    if result.skipped:
+        print(f"not drawn for lack of data: {', '.join(picture.slug for picture in result.skipped)}")
 
 
 def _chosen(output: Path | None, file_format: ReportFormat | None) -> str:
-    """The format that is named, or that the file's ending names."""
+    """Return the requested format, or the one of the file's suffix."""
     from greenopt.errors import UsageError
 
     if file_format is not None:
@@ -65,7 +65,7 @@ def _chosen(output: Path | None, file_format: ReportFormat | None) -> str:
         return ReportFormat.PDF
     ending = output.suffix.removeprefix(".").lower()
     if ending not in tuple(ReportFormat):
-        raise UsageError(f"{output}: the ending tells no format; name one with --format pdf or --format html")
+        raise UsageError(f"{output}: unknown suffix; give a format with --format pdf or --format html")
     if not output.resolve().parent.is_dir():
-        raise UsageError(f"{output}: there is no folder {output.parent}")
+        raise UsageError(f"{output}: folder {output.parent} does not exist")
     return ending

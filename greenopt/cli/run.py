@@ -90,7 +90,7 @@ def run(
 
 
 def _is_interactive() -> bool:
-    """Whether a person sits at both ends of a terminal that can be drawn on."""
+    """Return whether a person sits at both ends of a terminal that can be drawn on."""
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -103,12 +103,12 @@ def conduct(
     *,
     accepts_changes: bool = False,
 ) -> "StudyEnd":
-    """Take what the study needs, run it, say what came of it."""
-    from greenopt.cli.summary_output import print_closing
+    """Take the study's lock and leases, run it, and print the result."""
+    from greenopt.cli.summary_output import print_summary
     from greenopt.coordination.coordinator import Coordinator, Observer
     from greenopt.coordination.progress import Forecast, PlainProgress
-    from greenopt.coordination.study_log_writer import CourseWriter
-    from greenopt.dashboard import Exhibit
+    from greenopt.coordination.study_log_writer import StudyLogWriter
+    from greenopt.dashboard import DashboardPublisher
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.identity.start import open_study
     from greenopt.runs.folder import RunFolder
@@ -137,28 +137,30 @@ def conduct(
         engine = LocalEngine(slots)
         stack.callback(engine.close)
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
-        course = CourseWriter(folder.course, slots, study_id=search.study_id, run_id=search.run_id)
-        exhibit = Exhibit(spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False))
-        stack.callback(exhibit.close)
-        observers: tuple[Observer, ...] = (course, lines, exhibit)
+        study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
+        publisher = DashboardPublisher(
+            spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False)
+        )
+        stack.callback(publisher.close)
+        observers: tuple[Observer, ...] = (study_log, lines, publisher)
         coordinator = Coordinator(
             spec,
             search,
             engine,
             folder,
             observers,
-            annotator=exhibit,
+            annotator=publisher,
             inputs=study.guard,
             metered_by=study.device.energy,
         )
         _listen(coordinator, console)
         end = coordinator.run()
-    print_closing(console, folder, opened, end, coordinator.repeated_failure)
+    print_summary(console, folder, opened, end, coordinator.repeated_failure)
     return end
 
 
 def _listen(coordinator: "Coordinator", console: "Console") -> None:
-    """Ctrl-C stops gently, then at once; SIGTERM and a closed terminal at once; SIGUSR1 pauses, SIGUSR2 resumes."""
+    """Install handlers: Ctrl-C stops gently, then at once; SIGTERM and SIGHUP at once; SIGUSR1/2 pause and resume."""
 
     def gently(*_: object) -> None:
         console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)

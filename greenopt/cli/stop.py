@@ -1,4 +1,4 @@
-"""`greenopt stop`, `pause` and `resume`: steer a study that runs elsewhere on this host."""
+"""`greenopt stop`, `pause` and `resume`: requests to a study that runs on this host."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.PAUSE)
-    print(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` lets it go on")
+    print(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` resumes it")
 
 
 def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
@@ -42,4 +42,4 @@ def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.RESUME)
-    print(f"study {study} (pid {pid}) goes on")
+    print(f"study {study} (pid {pid}) is resumed")

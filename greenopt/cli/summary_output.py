@@ -1,4 +1,4 @@
-"""What stands in the terminal when a study ends: its trials, why it ended, what to do next."""
+"""The summary printed when a study ends: its trials, why it ended, what to do next."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ from rich.console import Console
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource, FailReason
-from greenopt.formatting import MISSING, energy_words, fraction_words, seconds_words, setting_words, significant
+from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import StudySnapshot, read_study
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 20
 
 
-def print_closing(
+def print_summary(
     console: Console, folder: RunFolder, storage: "BaseStorage", end: StudyEnd, failure: FailReason | None
 ) -> None:
     """Print the table of trials, how the study ended and the next commands."""
@@ -26,17 +26,17 @@ def print_closing(
     print_table(console, trial_table(snapshot))
     skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
     failed = snapshot.count("fail") - skipped
-    words = {
+    text = {
         StudyEnd.DONE: "all trials are done",
-        StudyEnd.STOPPED: "stopped; the same command goes on with it",
+        StudyEnd.STOPPED: "stopped; run the same command to resume",
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
-        StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is spent; raise it to go on",
+        StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is used up; raise it to resume",
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
     counts += f", {skipped} settings that had already run skipped" if skipped else ""
-    print_lines(console, [f"study {folder.name}: {words[end]} ({counts})"])
+    print_lines(console, [f"study {folder.name}: {text[end]} ({counts})"])
     spent = _spent(snapshot)
     if spent:
         print_lines(console, [spent])
@@ -47,21 +47,21 @@ def print_closing(
 
 
 def _spent(snapshot: StudySnapshot) -> str:
-    """Energy of all trials together, failed ones included, with carbon and cost; empty where none was measured."""
+    """Return the energy of all trials, failed ones included, with carbon and cost; empty if none was measured."""
     known = [row for row in snapshot.rows if row.get("total_wh") is not None]
     if not known:
         return ""
     total_wh = sum(row["total_wh"] for row in known)
     is_estimate = any(row.get("total_source") == EnergySource.ESTIMATE for row in known)
-    footprint = Footprint.of(snapshot.spec.energy)
-    words = f"all trials, set-up included: {energy_words(total_wh, EnergySource.ESTIMATE if is_estimate else None)}"
+    footprint = Footprint.from_spec(snapshot.spec.energy)
+    text = f"all trials, set-up included: {format_energy(total_wh, EnergySource.ESTIMATE if is_estimate else None)}"
     if not footprint.is_known:
-        return words
-    return f"{words}, {footprint.words(total_wh)}{f' ({footprint.origin})' if footprint.origin else ''}"
+        return text
+    return f"{text}, {footprint.format(total_wh)}{f' ({footprint.origin})' if footprint.origin else ''}"
 
 
 def trial_table(snapshot: StudySnapshot) -> Table:
-    """The trials of a study, the most accurate first, those without a result last."""
+    """Return a table of the study's trials, the most accurate first, those without a result last."""
     ended = [
         row
         for row in snapshot.rows
@@ -74,11 +74,11 @@ def trial_table(snapshot: StudySnapshot) -> Table:
         table.add_row(
             str(row["trial"]),
             row.get("fail_reason") or row.get("stop_reason") or row["state"],
-            fraction_words(row["accuracy"]),
-            energy_words(row["energy_wh"], row["energy_source"]),
-            seconds_words(row["seconds"]),
+            format_fraction(row["accuracy"]),
+            format_energy(row["energy_wh"], row["energy_source"]),
+            format_seconds(row["seconds"]),
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
-            setting_words({name: row[name] for name in snapshot.spec.space.distributions}),
+            format_setting({name: row[name] for name in snapshot.spec.space.distributions}),
         )
     sources = sorted({row["energy_source"] for row in ended if row["energy_source"]})
     more = [f"and {len(ended) - ROWS_SHOWN} more"] if len(ended) > ROWS_SHOWN else []

@@ -34,15 +34,15 @@ def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) 
     from greenopt.runs.folder import RunFolder
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("watch: needs a terminal; `greenopt list` and `greenopt export` print and write what there is")
+        raise UsageError("watch: needs a terminal; use `greenopt list` or `greenopt export` instead")
     folder = RunFolder(runs.resolve() / study)
     url = locate(folder, storage).url
     model = _show(folder, url)
-    print(_parting_words(model, folder, url))
+    print(_format_next_steps(model, folder, url))
 
 
 def run_attached(console: "Console", spec: "StudySpec", storage: str | None, runs: Path) -> ExitCode | int:
-    """Start a study's coordinator as a process of its own and watch it; returns the exit code.
+    """Start a study's coordinator as a separate process, show the study live, and return the exit code.
 
     Raises:
         LaunchError: the coordinator ended before it had begun.
@@ -60,7 +60,7 @@ def run_attached(console: "Console", spec: "StudySpec", storage: str | None, run
 
 
 def _show(folder: "RunFolder", url: str) -> "StudyModel":
-    """Draw until the user leaves.
+    """Show the live view until the user leaves.
 
     Raises:
         GreenoptError: the view failed; the study does not notice.
@@ -71,7 +71,7 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
 
     # What is imported and read first is no garbage; looking there costs a tenth of the opening, and keys wait for it.
     gc.disable()
-    from greenopt.tui.actions import StudySteering
+    from greenopt.tui.actions import StudyActions
     from greenopt.tui.app import WatchApp
     from greenopt.tui.state.reader import StudyReader
 
@@ -80,81 +80,80 @@ def _show(folder: "RunFolder", url: str) -> "StudyModel":
         gc.enable()
 
     reader = StudyReader(folder, url)
-    steering = StudySteering(folder, url, Path.cwd())
-    app = WatchApp(reader, steering, commands=_next_commands(folder, url), when_shown=collect_what_comes_now)
+    actions = StudyActions(folder, url, Path.cwd())
+    app = WatchApp(reader, actions, commands=_next_commands(folder, url), when_shown=collect_what_comes_now)
     try:
         app.run()
     finally:
         reader.close()
     if app.failure is not None:
         what = f"{type(app.failure).__name__}: {app.failure}"
-        raise GreenoptError(f"the view failed, the study did not notice: {what} (GREENOPT_DEBUG=1 shows where)")
+        state = "is still running" if app.model.is_running else "is not affected"
+        raise GreenoptError(f"the live view crashed; the study {state}: {what} (GREENOPT_DEBUG=1 shows where)")
     return app.model
 
 
 def _after(
     console: "Console", folder: "RunFolder", url: str, launched: "Launched", model: "StudyModel"
 ) -> ExitCode | int:
-    from greenopt.cli.summary_output import print_closing
+    from greenopt.cli.summary_output import print_summary
     from greenopt.errors import GreenoptError
     from greenopt.runs.study_log import StudyEnd
     from greenopt.search import open_storage
 
     ending = launched.ending()
     if ending is not None:
-        print_closing(console, folder, open_storage(url), ending.end, ending.failure)
+        print_summary(console, folder, open_storage(url), ending.end, ending.failure)
         return ExitCode.DONE if ending.end is StudyEnd.DONE else ExitCode.STOPPED_EARLY
     if launched.exit_code is not None:
         raise GreenoptError(
-            f"the coordinator of study {folder.name} ended without a word (exit code {launched.exit_code}): "
-            f"{launched.last_line()}; see {folder.coordinator_log}. The same command goes on with it"
+            f"the coordinator of study {folder.name} exited unexpectedly (code {launched.exit_code}): "
+            f"{launched.last_line()}; see {folder.coordinator_log}. Run the same command to resume"
         )
-    print(_parting_words(model, folder, url))
+    print(_format_next_steps(model, folder, url))
     return ExitCode.DONE
 
 
-def _parting_words(model: "StudyModel", folder: "RunFolder", url: str) -> str:
-    """How to come back; after the end what came of it and what comes next."""
+def _format_next_steps(model: "StudyModel", folder: "RunFolder", url: str) -> str:
+    """Return how to get back to a running study, or the result and the next commands of an ended one."""
     from greenopt.tui.text.header import state_text
 
     name = folder.name
     if model.is_running and model.end is None and model.holder is not None:
         where = f"pid {model.holder['pid']} on {model.holder['host']}"
-        words = f"study {name} goes on ({where}{', paused' if model.conduct == 'paused' else ''})"
-        commands = {"watch": "to return"} | ({"stop": "to end it"} if _is_here(folder) else {})
+        text = f"study {name} is still running ({where}{', paused' if model.run_state == 'paused' else ''})"
+        commands = {"watch": "to return"} | ({"stop": "to stop it"} if _is_here(folder) else {})
     else:
         completed = model.counts["complete"]
         counted = f"{completed} of {model.spec.study.trials} trials completed"
-        words = f"study {name}: {state_text(model).plain[2:]} ({counted})"
+        text = f"study {name}: {state_text(model).plain[2:]} ({counted})"
         telling = {"analyze": "says what saves energy", "report": "writes figures and a report"} if completed else {}
         commands = telling | {"export": "writes its trials"}
     width = max(map(len, commands))
     where = _where(folder, url)
-    return "\n".join(
-        [words, *(f"  greenopt {each:<{width}} {name}{where}   {what}" for each, what in commands.items())]
-    )
+    return "\n".join([text, *(f"  greenopt {each:<{width}} {name}{where}   {what}" for each, what in commands.items())])
 
 
 def _next_commands(folder: "RunFolder", url: str) -> list[tuple[str, str]]:
-    """Commands for this study that this program has, with the first line of their help."""
+    """Return the commands for this study, with the first line of their help."""
     from greenopt.cli import app
-    from greenopt.runs.requests import STEERING_COMMANDS
+    from greenopt.runs.requests import REQUEST_COMMANDS
 
-    steering = STEERING_COMMANDS if _is_here(folder) else ()
+    actions = REQUEST_COMMANDS if _is_here(folder) else ()
     known = {command.name: command.callback for command in app.registered_commands}
-    wanted = ("analyze", "report", "confirm", "export", "dashboard", *steering)
-    docs = ((each, known[each].__doc__) for each in wanted if known.get(each) is not None)
+    asked = ("analyze", "report", "confirm", "export", "dashboard", *actions)
+    docs = ((each, known[each].__doc__) for each in asked if known.get(each) is not None)
     where = _where(folder, url)
     return [(f"greenopt {each} {folder.name}{where}", (doc or "").strip().splitlines()[0]) for each, doc in docs]
 
 
 def _is_here(folder: "RunFolder") -> bool:
-    """Whether the study runs, or ran, on this machine."""
+    """Return whether the study runs, or ran, on this machine."""
     return folder.study_file.exists()
 
 
 def _where(folder: "RunFolder", url: str) -> str:
-    """What a command for a study of another machine needs beside its name, without the password."""
+    """Return the options that a command for a study on another machine needs, without the password."""
     from greenopt.storage.url import without_password
 
     return "" if _is_here(folder) else f" --storage {without_password(url)}"

@@ -1,11 +1,11 @@
-"""Whether a study's best setting is as good when it is trained again: choosing it, training it, judging it."""
+"""Confirmation of a study's best setting: picking it, training it again, judging the result."""
 
 from greenopt.confirmation.compare import Comparison, Confirmation, Held, confirmation
+from greenopt.confirmation.formatting import comparison_table, confirmation_lines, end_lines
 from greenopt.confirmation.interval import Interval
+from greenopt.confirmation.load import read_confirmation
 from greenopt.confirmation.pick import BY, Picked, pick_trial
 from greenopt.confirmation.plan import confirming_study
-from greenopt.confirmation.reading import read_confirmation
-from greenopt.confirmation.wording import comparison_table, confirmation_lines, end_lines
 
 __all__ = [
     "BY",

@@ -1,4 +1,4 @@
-"""From the trainings of a confirming study to a verdict.
+"""Compares the trainings of a confirming study with the confirmed trial and reaches a verdict.
 
 Compared is what trainings had come to after the same number of epochs: the new ones, the study's winner, and the best
 of its other settings after that many epochs. The runner-up is a single training, so its distance is judged by the
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from greenopt.confirmation.figures import COMPARED, accuracies_differ, energies_differ
 from greenopt.confirmation.interval import Interval
+from greenopt.confirmation.metrics import COMPARED, accuracies_differ, energies_differ
 from greenopt.confirmation.pick import LESS_IS_BETTER, Picked
 from greenopt.confirmation.rival import Epochs, Rival, figures_after, find_rival
 from greenopt.formatting import counted
@@ -38,7 +38,7 @@ class Held(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of the new trainings against the study's, after the same number of epochs.
+    """One metric of the new trainings against the study's, after the same number of epochs.
 
     Attributes:
         study_value: of the trial that is confirmed.
@@ -96,7 +96,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What the new trainings say of a study's trial.
+    """The result of confirming a study's trial.
 
     Attributes:
         compared_epochs: after how many epochs figures are compared; `study_epochs` and `epochs` are the lengths.
@@ -143,7 +143,7 @@ def confirmation(
         metric: Comparison(
             metric,
             getattr(old, metric),
-            getattr(rival.figures, metric),
+            getattr(rival.metrics, metric),
             _interval([getattr(one, metric) for one in new]),
             _incomparable(metric, study, picked.row, complete, lengths),
         )
@@ -175,7 +175,7 @@ def confirmation(
 
 def _interval(values: list[float | None]) -> Interval | None:
     known = tuple(value for value in values if value is not None)
-    return Interval.of(known) if known and len(known) == len(values) else None
+    return Interval.from_values(known) if known and len(known) == len(values) else None
 
 
 def _incomparable(
@@ -232,7 +232,7 @@ def _against_runner_up(comparison: Comparison, picked: Picked, against: _Against
 
 
 def _doubted(held: Held, comparison: Comparison, runner_up: str, trial: int, against: _Against) -> tuple[Held, str]:
-    """The verdict, unless something that is not known or not meant stands against it."""
+    """Return the verdict, unless something that is not known or not meant stands against it."""
     metric, count = comparison.metric, len(comparison.interval.values if comparison.interval else ())
     if held is Held.YES and against.rival.unknown:
         return Held.OPEN, (
@@ -256,7 +256,7 @@ def _doubted(held: Held, comparison: Comparison, runner_up: str, trial: int, aga
 
 
 def _was_behind(comparison: Comparison) -> bool:
-    """Whether the study's own winner was no better than the runner-up after as many epochs."""
+    """Return whether the study's own winner was no better than the runner-up after as many epochs."""
     if comparison.study_value is None or comparison.runner_up_value is None:
         return False
     return comparison.sign * (comparison.study_value - comparison.runner_up_value) <= 0
@@ -289,7 +289,7 @@ def _reproduced(comparisons: list[Comparison]) -> tuple[Held, str]:
 
 
 def _missing(comparison: Comparison) -> str | None:
-    """Why a figure says nothing; None where it says something."""
+    """Return why a metric cannot be compared; None if it can."""
     if comparison.incomparable is not None:
         return f"{comparison.metric} cannot be compared: {comparison.incomparable}"
     if comparison.interval is None or comparison.study_value is None:

@@ -12,7 +12,7 @@ NO_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class Interval:
-    """What repetitions of one measurement say, by Student's t.
+    """Mean and intervals of repetitions of one measurement, by Student's t.
 
     Attributes:
         values: the repetitions.
@@ -27,8 +27,8 @@ class Interval:
     single_half_width: float | None
 
     @classmethod
-    def of(cls, values: tuple[float, ...]) -> Self:
-        """The intervals of at least one value.
+    def from_values(cls, values: tuple[float, ...]) -> Self:
+        """Compute the intervals of at least one value.
 
         The half-widths are t(0.975, n - 1) s sqrt(1 / n) and t(0.975, n - 1) s sqrt(1 + 1 / n).
         """

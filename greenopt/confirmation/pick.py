@@ -1,4 +1,4 @@
-"""Which trial of a study is to be confirmed, and which one it has to stay ahead of."""
+"""Picks the trial of a study to confirm, and its runner-up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Picked:
 
     @property
     def trial(self) -> int:
-        """Its number."""
+        """Return the trial's number."""
         return int(self.row["trial"])
 
 

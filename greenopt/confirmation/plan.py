@@ -13,7 +13,7 @@ SEED_DISTANCE = 10_000
 
 
 def confirming_study(study: StudySpec, picked: Picked, epochs: int, seeds: int, name: str | None = None) -> StudySpec:
-    """The study that trains a trial's setting again, on the same split, and keeps the models.
+    """Return the study that trains a trial's setting again on the same split and keeps the models.
 
     Args:
         study: the study whose trial is confirmed.
@@ -27,7 +27,7 @@ def confirming_study(study: StudySpec, picked: Picked, epochs: int, seeds: int, 
     """
     changed = {
         **study.model_dump(),
-        "study": {**dict(study.study), **_conduct(study, picked, seeds, name)},
+        "study": {**dict(study.study), **_study_table(study, picked, seeds, name)},
         "sampler": SamplerSpec(name="random").model_dump(),
         "training": {**study.training.model_dump(), **_training(study, epochs)},
         "space": {"own": study.space.own, "distributions": _setting(study, picked)},
@@ -38,7 +38,7 @@ def confirming_study(study: StudySpec, picked: Picked, epochs: int, seeds: int, 
         raise UsageError(f"confirming trial {picked.trial} of {study.name}: {describe(error)}") from None
 
 
-def _conduct(study: StudySpec, picked: Picked, seeds: int, name: str | None) -> dict[str, Any]:
+def _study_table(study: StudySpec, picked: Picked, seeds: int, name: str | None) -> dict[str, Any]:
     return {
         "name": name or f"{study.name}-confirm-{picked.trial}",
         "description": f"Trial {picked.trial} of {study.name} again",

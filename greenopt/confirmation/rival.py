@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenopt.confirmation.figures import Figures
+from greenopt.confirmation.metrics import Metrics
 from greenopt.confirmation.pick import LESS_IS_BETTER
 from greenopt.events import EpochEnded
 from greenopt.search import StudySnapshot
@@ -20,18 +20,18 @@ class Rival:
 
     Attributes:
         row: None where no other setting has the figure.
-        figures: what it had come to.
+        metrics: what it had come to.
         others: how many other settings have the figure; the best of many is partly the luckiest.
         unknown: how many completed trials of other settings lack it, and might have been better.
     """
 
     row: Mapping[str, Any] | None = None
-    figures: Figures = field(default_factory=Figures)
+    metrics: Metrics = field(default_factory=Metrics)
     others: int = 0
     unknown: int = 0
 
 
-def figures_after(row: Mapping[str, Any], epochs_of: Epochs, epochs: int, *, at_the_end: bool) -> Figures:
+def figures_after(row: Mapping[str, Any], epochs_of: Epochs, epochs: int, *, at_the_end: bool) -> Metrics:
     """Return what a trial had come to after so many epochs.
 
     Args:
@@ -41,8 +41,8 @@ def figures_after(row: Mapping[str, Any], epochs_of: Epochs, epochs: int, *, at_
         at_the_end: take the recorded result of a trial that is as long, its quantization included.
     """
     if at_the_end and (row.get("epochs_done") or epochs) == epochs:
-        return Figures.at_the_end(row)
-    return Figures.after(epochs_of(row["trial"]), epochs)
+        return Metrics.at_the_end(row)
+    return Metrics.after(epochs_of(row["trial"]), epochs)
 
 
 def find_rival(
@@ -61,17 +61,17 @@ def find_rival(
     names = tuple(study.spec.space.distributions)
     rows = [row for row in study.rows if row["state"] == "complete" and _differ(row, winner, names)]
     known = [(row, figures_after(row, epochs_of, epochs, at_the_end=at_the_end)) for row in rows]
-    having = [(row, figures) for row, figures in known if getattr(figures, by) is not None]
+    having = [(row, metrics) for row, metrics in known if getattr(metrics, by) is not None]
     # A trial without the figure at its end is not known to be better after fewer epochs either.
-    lacking = [row for row, figures in known if getattr(figures, by) is None and row.get(by) is not None]
+    lacking = [row for row, metrics in known if getattr(metrics, by) is None and row.get(by) is not None]
     if not having:
         return Rival(unknown=len(lacking))
     sign = 1 if by in LESS_IS_BETTER else -1
-    best, figures = min(having, key=lambda pair: (sign * getattr(pair[1], by), pair[0]["trial"]))
-    least = sign * getattr(figures, by)
+    best, metrics = min(having, key=lambda pair: (sign * getattr(pair[1], by), pair[0]["trial"]))
+    least = sign * getattr(metrics, by)
     # What a trial of just this length came to is on record, if not in its epochs.
     unknown = [row for row in lacking if row.get("epochs_done") != epochs or sign * row[by] < least]
-    return Rival(best, figures, len({tuple(row[name] for name in names) for row, _ in having}), len(unknown))
+    return Rival(best, metrics, len({tuple(row[name] for name in names) for row, _ in having}), len(unknown))
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The coordinator: it alone asks, runs, records and tells, until a study has all its trials.
+"""The coordinator, which alone asks, runs, records and tells until a study has all its trials.
 
 Invariants: what a trial says is appended to its events file before anything is derived from it; the storage is told
 once a trial, at its end; killed at any moment, the next coordinator finds in storage and events all that it needs.
@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from greenopt.coordination.verdict import Verdict, attributes, judge, objective_values
+from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, EnergySource, Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
 from greenopt.runs.folder import RunFolder
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
 from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
@@ -27,30 +27,30 @@ MAX_SKIPS_IN_A_ROW = 1000
 
 
 class Observer(Protocol):
-    """Told what happens as it happens; must not raise and must not take long."""
+    """An observer of a running study. Its methods must not raise and must be fast."""
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
-        """The first trial is about to be asked for; `settled` ones are there from earlier."""
+        """Handle the start of the study; `settled` trials are already recorded."""
         ...
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
-        """A trial's process was started."""
+        """Handle the start of a trial's process."""
         ...
 
     def event_arrived(self, trial: int, event: Event) -> None:
-        """A trial said something."""
+        """Handle an event of a running trial."""
         ...
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """A trial is recorded; `settled` of the study's trials are."""
+        """Handle the recording of a trial; `settled` of the study's trials are now recorded."""
         ...
 
-    def conduct_changed(self, conduct: Conduct) -> None:
-        """The study was paused, resumed or told to stop."""
+    def run_state_changed(self, run_state: RunState) -> None:
+        """Handle that the study was paused, resumed or told to stop."""
         ...
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
-        """Nothing runs any more; `failure` is the reason where equal failures stopped the study."""
+        """Handle the end of the study; `failure` is the reason if equal failures stopped it."""
         ...
 
 
@@ -58,7 +58,7 @@ class Inputs(Protocol):
     """The code and the data that trials run with, as they are now."""
 
     def change(self) -> str | None:
-        """What changed and was not accepted, in words; None where trials may start."""
+        """Return what changed and was not accepted, in words; None where trials may start."""
         ...
 
     @property
@@ -68,10 +68,10 @@ class Inputs(Protocol):
 
 
 class Annotator(Protocol):
-    """Adds to a trial what can be added only before it is told; must not raise and must not take long."""
+    """Adds notes to a trial before it is told. Its methods must not raise and must be fast."""
 
-    def annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
-        """A trial is about to be told with this verdict and these flat figures."""
+    def annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
+        """Add notes to a trial before it is told with this verdict and these metrics."""
         ...
 
 
@@ -116,10 +116,10 @@ class Coordinator:
         self._end: StudyEnd | None = None
         self._kill = False
         self._is_paused = False
-        self._conduct = Conduct.RUNNING
+        self._run_state = RunState.RUNNING
 
     def pause(self) -> None:
-        """Start nothing more until `resume`; running trials go on."""
+        """Start no new trials until `resume`; running trials continue."""
         self._is_paused = True
 
     def resume(self) -> None:
@@ -127,12 +127,12 @@ class Coordinator:
         self._is_paused = False
 
     def stop(self) -> None:
-        """First call: start nothing more. Second call: end the running trials too."""
+        """Start no new trials; a second call ends the running trials too."""
         self._kill = self._end is StudyEnd.STOPPED
         self._end = self._end or StudyEnd.STOPPED
 
     def stop_now(self) -> None:
-        """Start nothing more and end the running trials; they run again when the study goes on."""
+        """Start no new trials and end the running ones; they run again when the study is resumed."""
         self._end, self._kill = self._end or StudyEnd.STOPPED, True
 
     @property
@@ -141,15 +141,15 @@ class Coordinator:
         return self._failures[-1] if self._end is StudyEnd.EQUAL_FAILURES else None
 
     def run(self) -> StudyEnd:
-        """Run until the study is done or stopped; returns why it ended."""
+        """Run until the study is done or stopped; return why it ended."""
         self._recover()
         self._search.enqueue_baseline()
-        self._search.enqueue_wanted()
+        self._search.enqueue_listed()
         for observer in self._observers:
             observer.study_began(self._spec, self._search.settled())
         while True:
             self._heed_budget()
-            self._tell_conduct()
+            self._announce_run_state()
             self._fill_slots()
             if not self._running:
                 if not self._waits_for_resume():
@@ -173,15 +173,15 @@ class Coordinator:
             observer.study_ended(self._end, self.repeated_failure)
         return self._end
 
-    def _tell_conduct(self) -> None:
-        """Tell the observers, from the loop's own thread, what a signal handler has changed."""
-        conduct = Conduct.PAUSED if self._is_paused else Conduct.RUNNING
+    def _announce_run_state(self) -> None:
+        """Notify the observers, from the loop's own thread, of changes by signal handlers."""
+        run_state = RunState.PAUSED if self._is_paused else RunState.RUNNING
         if self._end is not None:
-            conduct = Conduct.STOPPING_NOW if self._kill else Conduct.STOPPING
-        if conduct is not self._conduct:
-            self._conduct = conduct
+            run_state = RunState.STOPPING_NOW if self._kill else RunState.STOPPING
+        if run_state is not self._run_state:
+            self._run_state = run_state
             for observer in self._observers:
-                observer.conduct_changed(conduct)
+                observer.run_state_changed(run_state)
 
     def _recover(self) -> None:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
@@ -191,9 +191,9 @@ class Coordinator:
         self._search.enqueue_retries()
 
     def _heed_budget(self) -> None:
-        """Start nothing more once the trials that ended have drawn what the study may draw."""
+        """Stop starting trials once ended trials have used the study's energy budget."""
         budget_wh = self._spec.study.energy_budget_wh
-        if budget_wh is not None and self._end is None and self._wants_more() and self._search.spent_wh() >= budget_wh:
+        if budget_wh is not None and self._end is None and self._wants_more() and self._search.used_wh() >= budget_wh:
             self._end = StudyEnd.BUDGET_SPENT
 
     def _fill_slots(self) -> None:
@@ -212,7 +212,7 @@ class Coordinator:
         return self._search.settled() + len(self._running) < self._spec.study.trials
 
     def _next_proposal(self) -> Proposal | None:
-        """The next setting that has to be trained; those that need not be are told on the way."""
+        """Return the next setting that must be trained; skipped ones are told on the way."""
         for _ in range(MAX_SKIPS_IN_A_ROW):
             if not self._wants_more():
                 return None
@@ -280,11 +280,11 @@ class Coordinator:
         self._watch_failures(verdict)
 
     def _settle(self, trial: int, summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None = None) -> None:
-        figures = attributes(summary, verdict, spec)
+        metrics = trial_metrics(summary, verdict, spec)
         values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
         if self._annotator is not None:
-            self._annotator.annotate(trial, verdict, figures)
-        self._search.tell(trial, verdict.outcome, figures, values)
+            self._annotator.annotate(trial, verdict, metrics)
+        self._search.tell(trial, verdict.outcome, metrics, values)
         settled = self._search.settled()
         for observer in self._observers:
             observer.trial_ended(trial, summary, verdict, settled)
@@ -309,7 +309,7 @@ class Coordinator:
 
 
 def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
-    """The specification of a trial; a replicate gets a training seed of its own."""
+    """Return the specification of a trial; a replicate gets its own training seed."""
     replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
     offset = proposal.repetition if replicates else 0
     return TrialSpec(

@@ -24,7 +24,7 @@ class _Stock(NamedTuple):
 
 
 def image_problem(spec: StudySpec) -> str | None:
-    """What some setting of the space lacks in the images, as `key: what; the way out`; None where nothing.
+    """Return what some setting of the space lacks in the images, as `key: what; the way out`; None where nothing.
 
     Args:
         spec: a study of images whose file, where it has one, `check_data` has found to be sound.
@@ -51,7 +51,7 @@ def _stock(data: DataSpec) -> _Stock:
 
 
 def _size_problem(spec: StudySpec, stock: _Stock) -> str | None:
-    """The model's smallest image; of images that are scaled the study's file is checked when it is read."""
+    """Return the model's smallest image; of images that are scaled the study's file is checked when it is read."""
     assert spec.data is not None
     model, least = spec.training.model, MINIMUM_SIDE.get(spec.training.model, 32)
     if stock.side is None or spec.data.image_size is not None or model not in MODEL_NAMES or stock.side >= least:

@@ -1,10 +1,10 @@
-"""Everything that can be checked before a study starts, so that bad input costs nothing."""
+"""Checks before a study starts, so that bad input costs nothing."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 from greenopt.coordination.image_checks import image_problem
-from greenopt.coordination.verdict import Verdict, attributes
+from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
@@ -34,7 +34,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     try:
-        Footprint.of(spec.energy)
+        Footprint.from_spec(spec.energy)
     except UsageError as error:
         raise UsageError(f"{file}: energy.{error}") from None
     _check_module(spec, file)
@@ -69,11 +69,11 @@ def _check_module(spec: StudySpec, file: Path) -> None:
 
 def _check_names(spec: StudySpec, file: Path) -> None:
     """Check that no parameter of an objective function has the name of a figure."""
-    figures = attributes(summarise(()), Verdict(Outcome.COMPLETED), None)
+    metrics = trial_metrics(summarise(()), Verdict(Outcome.COMPLETED), None)
     marks = (ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
-    taken = {*COLUMNS, *figures, *marks, "began", "ended"} & set(spec.space.distributions)
+    taken = {*COLUMNS, *metrics, *marks, "began", "ended"} & set(spec.space.distributions)
     if taken:
-        raise UsageError(f"{file}: space.{min(taken)}: is the name of a figure of every trial; choose another")
+        raise UsageError(f"{file}: space.{min(taken)}: is also the name of a trial metric; choose another")
 
 
 def _check_int8_runtime(spec: StudySpec, file: Path) -> None:

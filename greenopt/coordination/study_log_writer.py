@@ -1,4 +1,4 @@
-"""Writes the course of a study as its coordinator tells it."""
+"""Writes the study log from the coordinator's notifications."""
 
 import os
 import socket
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greenopt.coordination.progress import ending_words
+from greenopt.coordination.progress import format_ending
 from greenopt.coordination.verdict import Verdict
 from greenopt.events import Event, FailReason
 from greenopt.execution import Slot
 from greenopt.runs.study_log import (
-    Conduct,
-    ConductChanged,
     CoordinatorEnded,
     CoordinatorStarted,
-    CourseEntry,
+    LogEntry,
+    RunState,
+    RunStateChanged,
     StudyEnd,
     TrialPlaced,
     TrialRecorded,
@@ -25,8 +25,8 @@ from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
 
 
-class CourseWriter:
-    """An observer that appends to a study's course. A full disk costs the entry, never the study."""
+class StudyLogWriter:
+    """An observer that appends to the study log. A full disk costs the entry, never the study."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class CourseWriter:
         study_id: str | None = None,
         run_id: str | None = None,
     ) -> None:
-        """Write nothing yet.
+        """Store the arguments; nothing is written yet.
 
         Args:
-            file: the course; its folder exists when the study begins.
+            file: the study log; its folder exists when the study begins.
             slots: where trials run.
             clock: seconds since 1970, UTC.
             study_id: the study's identity.
@@ -50,7 +50,7 @@ class CourseWriter:
         self._study_id, self._run_id = study_id, run_id
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
-        """Say who runs the study, and where."""
+        """Append who runs the study, and where."""
         self._append(
             CoordinatorStarted(
                 utc_s=self._clock(),
@@ -65,26 +65,26 @@ class CourseWriter:
         )
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
-        """Say where a trial runs."""
+        """Append where a trial runs."""
         self._append(TrialPlaced(utc_s=self._clock(), trial=spec.trial, slot=slot.name))
 
     def event_arrived(self, trial: int, event: Event) -> None:
-        """Nothing: events have files of their own."""
+        """Do nothing: events have their own files."""
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """Say how a trial ended."""
-        text = ending_words(summary, verdict)
+        """Append how a trial ended."""
+        text = format_ending(summary, verdict)
         self._append(TrialRecorded(utc_s=self._clock(), trial=trial, text=text, settled=settled))
 
-    def conduct_changed(self, conduct: Conduct) -> None:
-        """Say what will happen to new and running trials."""
-        self._append(ConductChanged(utc_s=self._clock(), conduct=conduct))
+    def run_state_changed(self, run_state: RunState) -> None:
+        """Append the study's new run state."""
+        self._append(RunStateChanged(utc_s=self._clock(), conduct=run_state))
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
-        """Say why the coordinator ends."""
+        """Append why the coordinator ends."""
         self._append(CoordinatorEnded(utc_s=self._clock(), end=end, failure=failure))
 
-    def _append(self, entry: CourseEntry) -> None:
+    def _append(self, entry: LogEntry) -> None:
         try:
             append_entry(self._file, entry)
         except OSError:

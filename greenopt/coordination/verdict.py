@@ -1,4 +1,4 @@
-"""From a trial's summary to what the storage is told: the verdict, the objectives' values, the flat figures."""
+"""Derives from a trial's summary what the storage is told: verdict, objective values, flat metrics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _CRASH_SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a trial ended, in the coordinator's judgement.
+    """The coordinator's verdict on how a trial ended.
 
     Attributes:
         reason: a `FailReason`, or the word for an early stop; None for a completed trial.
@@ -85,15 +85,15 @@ def _judge_process(process: ProcessEnded | None) -> Verdict:
 
 
 def objective_values(summary: TrialSummary, study: StudySpec) -> list[float]:
-    """The objectives' values of a completed trial, in the order of the study file."""
+    """Return the objectives' values of a completed trial, in the order of the study file."""
     values = [_value(summary, metric) for metric in study.objectives]
     return [_shortened(value) for value in values if value is not None]
 
 
-def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
+def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
     """Flat figures of a trial for the storage; None where there is none. Units are in the names or in README."""
     started, prepared = summary.started, summary.prepared
-    figures = {
+    metrics = {
         **_energies(summary),
         "accuracy": summary.accuracy,
         "test_accuracy": summary.ended.test_accuracy if summary.ended else None,
@@ -112,16 +112,16 @@ def attributes(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) 
         "fail_reason": str(verdict.reason) if verdict.outcome is Outcome.FAILED else None,
         "message": verdict.message or None,
     }
-    return {name: _shortened(value) if isinstance(value, float) else value for name, value in figures.items()}
+    return {name: _shortened(value) if isinstance(value, float) else value for name, value in metrics.items()}
 
 
 def _shortened(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def figure_names() -> tuple[str, ...]:
-    """The names of all figures that `attributes` has."""
-    return tuple(attributes(summarise(()), Verdict(Outcome.FAILED), None))
+def metric_names() -> tuple[str, ...]:
+    """Return the names of all metrics in `trial_metrics`."""
+    return tuple(trial_metrics(summarise(()), Verdict(Outcome.FAILED), None))
 
 
 def _energies(summary: TrialSummary) -> dict[str, Any]:

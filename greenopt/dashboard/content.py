@@ -1,4 +1,4 @@
-"""What is chosen to be shown: which trials are in the figures, which files and words a trial gets."""
+"""Content of the dashboard: which trials are in the figures, which files and notes a trial gets."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from greenopt.dashboard.figures import (
     power_figure,
 )
 from greenopt.dashboard.files import draw_curves, write_epochs
-from greenopt.dashboard.notes import trial_note, words_of_setting
-from greenopt.dashboard.store import Board
-from greenopt.dashboard.trial_curves import Course, Courses
+from greenopt.dashboard.notes import format_row_setting, trial_note
+from greenopt.dashboard.store import DashboardStore
+from greenopt.dashboard.trial_curves import CurvesByTrial, TrialCurves
 from greenopt.files import tail_text
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.pareto import HypervolumeTrace, Point
@@ -28,8 +28,8 @@ LATEST_CURVES = 4
 LOG_BYTES = 4000
 
 
-def write_figures(board: Board, snapshot: StudySnapshot, courses: Courses) -> None:
-    """Draw a study's four figures and put them on the board.
+def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_trial: CurvesByTrial) -> None:
+    """Draw a study's four figures and store them.
 
     Curves are those of up to `FRONT_CURVES` trials spread over the Pareto front, of the running ones and of the
     `LATEST_CURVES` that ended last; power over time is that of the running and the latest ones. Both are left as they
@@ -43,78 +43,82 @@ def write_figures(board: Board, snapshot: StudySnapshot, courses: Courses) -> No
     recent = _recent(snapshot)
     attempts = [row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows]
     shown = sorted({*_spread(front, FRONT_CURVES), *recent})
-    followed = {trial: courses.of(trial, attempts[trial]) for trial in shown}
+    followed = {trial: curves_by_trial.get(trial, attempts[trial]) for trial in shown}
     settings = {
-        trial: words_of_setting(spec, snapshot.rows[trial]) for trial, course in followed.items() if course.epochs
+        trial: format_row_setting(spec, snapshot.rows[trial]) for trial, curves in followed.items() if curves.epochs
     }
     figures = {
         "greenopt-pareto-front": front_figure(spec, rows, front),
         "greenopt-hypervolume": hypervolume_figure(len(rows), trace.values()),
     }
-    if courses.are_here:
+    if curves_by_trial.are_here:
         figures["greenopt-accuracy-by-energy"] = accuracy_energy_figure(settings, followed)
         figures["greenopt-power"] = power_figure({trial: followed[trial] for trial in recent})
     for name, figure in figures.items():
-        board.write_figure(name, figure.to_json())
-    courses.keep(set(followed))
+        store.write_figure(name, figure.to_json())
+    curves_by_trial.keep(set(followed))
 
 
 def _placed(snapshot: StudySnapshot, across: Metric) -> list[dict[str, Any]]:
-    """The completed trials that have an accuracy and an energy."""
+    """Return the completed trials that have an accuracy and an energy."""
     complete = [row for row in snapshot.rows if row["state"] == "complete"]
     return [row for row in complete if row["accuracy"] is not None and row.get(across) is not None]
 
 
 def _recent(snapshot: StudySnapshot) -> list[int]:
-    """Numbers of the trials that ended last, and of those that run."""
+    """Return the numbers of the trials that ended last and of running trials."""
     ended = sorted((row for row in snapshot.rows if row["epochs_done"]), key=lambda row: row["ended"] or row["began"])
     running = [row["trial"] for row in snapshot.rows if row["state"] == "running"]
     return [*(row["trial"] for row in ended[-LATEST_CURVES:]), *running]
 
 
-def describe_trial(board: Board, folder: RunFolder, spec: StudySpec, row: Mapping[str, Any], *, ended: bool) -> None:
-    """Give a trial its note and its log, unless it has them.
+def describe_trial(
+    store: DashboardStore, folder: RunFolder, spec: StudySpec, row: Mapping[str, Any], *, ended: bool
+) -> None:
+    """Add a trial's note and log, unless they exist.
 
     Args:
-        board: where they go.
+        store: where they go.
         folder: the study's results.
         spec: the study.
         row: the trial's setting, figures and state.
         ended: whether the storage holds the trial for finished.
     """
     trial, log = row["trial"], folder.own_log(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
-    if not board.has_trial_note(trial):
+    if not store.has_trial_note(trial):
         text = "" if log is None else tail_text(log, LOG_BYTES)
-        board.write_trial_note(trial, trial_note(spec, row, text))
-    if log is not None and log.exists() and log.stat().st_size and log.name not in board.artifact_names(trial):
-        board.attach(trial, log, ended=ended)
+        store.write_trial_note(trial, trial_note(spec, row, text))
+    if log is not None and log.exists() and log.stat().st_size and log.name not in store.artifact_names(trial):
+        store.attach(trial, log, ended=ended)
 
 
-def attach_course(board: Board, folder: RunFolder, trial: int, setting: str, course: Course, *, ended: bool) -> None:
-    """Give a trial its epochs as a table and its curves as a drawing, unless it has them.
+def attach_curves(
+    store: DashboardStore, folder: RunFolder, trial: int, setting: str, curves: TrialCurves, *, ended: bool
+) -> None:
+    """Add a trial's epochs as a table and its curves as a drawing, unless they exist.
 
     Args:
-        board: where they go.
+        store: where they go.
         folder: the study's results.
         trial: its number.
         setting: in words.
-        course: what it did.
+        curves: what it did.
         ended: whether the storage holds the trial for finished.
     """
-    present = board.artifact_names(trial)
+    present = store.artifact_names(trial)
     if not folder.trial(trial).exists() or {"epochs.csv", "curves.svg"} <= present:
         return
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".artifacts-") as scratch:
         table, drawing = Path(scratch) / "epochs.csv", Path(scratch) / "curves.svg"
-        if table.name not in present and course.epochs:
-            write_epochs(course, table)
-            board.attach(trial, table, ended=ended)
-        if drawing.name not in present and draw_curves(course, f"trial {trial}: {setting}", drawing):
-            board.attach(trial, drawing, ended=ended)
+        if table.name not in present and curves.epochs:
+            write_epochs(curves, table)
+            store.attach(trial, table, ended=ended)
+        if drawing.name not in present and draw_curves(curves, f"trial {trial}: {setting}", drawing):
+            store.attach(trial, drawing, ended=ended)
 
 
 def _spread(trials: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly spread, both ends included."""
+    """Return at most `most` of the trials, evenly spread, both ends included."""
     if len(trials) <= most:
         return list(trials)
     return [trials[round(n * (len(trials) - 1) / (most - 1))] for n in range(most)]

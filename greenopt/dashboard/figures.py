@@ -1,4 +1,4 @@
-"""Plotly figures of what optuna-dashboard has no plot for. Each is small enough to be stored in one piece."""
+"""Plotly figures that optuna-dashboard lacks. Each is small enough to be stored in one piece."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from greenopt.dashboard.notes import words_of_setting
-from greenopt.dashboard.trial_curves import Course
+from greenopt.dashboard.notes import format_row_setting
+from greenopt.dashboard.trial_curves import TrialCurves
 from greenopt.events import EnergySource
 from greenopt.spec import Metric, StudySpec
 
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 """Trials off the front that are drawn; of more, every second, third, ..."""
 
 LOG_FROM = 30.0
 TITLES = {
     Metric.ENERGY_WH: "energy (Wh)",
     Metric.TOTAL_WH: "energy, set-up included (Wh)",
-    Metric.WH_PER_EPOCH: "energy an epoch (Wh)",
+    Metric.WH_PER_EPOCH: "energy per epoch (Wh)",
 }
 ACCURACY = "validation accuracy"
 COLORS = {"other trials": "#7570b3", "Pareto front": "#d95f02"}
@@ -27,12 +27,12 @@ Row = Mapping[str, Any]
 
 
 def energy_metric(spec: StudySpec) -> Metric:
-    """The energy that is drawn against accuracy: the one that the study minimises, else `energy_wh`."""
+    """Return the energy drawn against accuracy: the one that the study minimises, else `energy_wh`."""
     return next((metric for metric in spec.objectives if metric in TITLES), Metric.ENERGY_WH)
 
 
 def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> go.Figure:
-    """Trials by accuracy and energy, those of the Pareto front joined; efficiency, and there the setting, on hover.
+    """Draw trials by accuracy and energy with the Pareto front joined; hovering shows efficiency and setting.
 
     Args:
         spec: the study.
@@ -42,7 +42,7 @@ def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> 
     across, by_number = energy_metric(spec), {row["trial"]: row for row in rows}
     on_front = [by_number[trial] for trial in front]
     others = [row for row in rows if row["trial"] not in set(front)]
-    others = others[:: 1 + len(others) // MOST_POINTS]
+    others = others[:: 1 + len(others) // MAX_POINTS]
     figure = _figure("Accuracy for energy: the Pareto front", TITLES[across] + _estimated(rows), ACCURACY)
     for some, name in ((others, "other trials"), (on_front, "Pareto front")):
         for is_estimate in (False, True):
@@ -50,7 +50,7 @@ def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> 
             trace = _scatter(drawn, across, is_estimate)
             trace.update(name=f"{name}, estimated" if is_estimate else name, marker_color=COLORS[name])
             if some is on_front:
-                trace.update(text=[_plain(words_of_setting(spec, row)) for row in drawn], marker_size=10)
+                trace.update(text=[_plain(format_row_setting(spec, row)) for row in drawn], marker_size=10)
                 trace.hovertemplate += "<br>%{text}"
             figure.add_trace(trace)
     figure.add_scatter(
@@ -60,7 +60,7 @@ def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> 
         hoverinfo="skip",
         showlegend=False,
     )
-    return _noted(_widely(figure), "" if rows else "no trial has been completed yet")
+    return _noted(_widely(figure), "" if rows else "no trial has completed yet")
 
 
 def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatter:
@@ -68,7 +68,7 @@ def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatt
         **_xy([row[across] for row in rows], [row["accuracy"] for row in rows]),
         customdata=np.array([[row["trial"], row["efficiency"]] for row in rows], dtype="f4"),
         hovertemplate="trial %{customdata[0]:d}<br>accuracy %{y:.3f}<br>"
-        + _energy_words(is_estimate)
+        + _energy_template(is_estimate)
         + "<br>efficiency %{customdata[1]:.3r} 1/Wh",
         mode="markers",
         showlegend=bool(rows),
@@ -76,13 +76,13 @@ def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatt
     )
 
 
-def _energy_words(is_estimate: bool) -> str:
-    """The energy at a point in the words of `greenopt.formatting.energy_words`, as a template of plotly's."""
+def _energy_template(is_estimate: bool) -> str:
+    """Return a plotly template that formats an energy as `greenopt.formatting.format_energy` does."""
     return "~%{x:.3r} Wh est." if is_estimate else "%{x:.3r} Wh"
 
 
 def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]]) -> go.Figure:
-    """How the hypervolume that the Pareto front dominates grew.
+    """Draw the growth of the hypervolume.
 
     Args:
         completed: how many trials there are.
@@ -97,28 +97,28 @@ def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]]) -> go
         marker={"size": 4},
         hovertemplate="after %{x} trials: %{y:.4f}<extra></extra>",
     )
-    return _noted(figure, "" if steps else "no trial has been completed yet")
+    return _noted(figure, "" if steps else "no trial has completed yet")
 
 
-def accuracy_energy_figure(settings: Mapping[int, str], courses: Mapping[int, Course]) -> go.Figure:
-    """What each epoch's accuracy had cost by then, a line a trial.
+def accuracy_energy_figure(settings: Mapping[int, str], curves_by_trial: Mapping[int, TrialCurves]) -> go.Figure:
+    """Draw each epoch's accuracy against the energy used by then, one line per trial.
 
     Args:
         settings: what is drawn: trials' settings in words.
-        courses: the trials' courses.
+        curves_by_trial: the trials' curves.
     """
-    sources = [epoch.energy for number in settings for epoch in courses[number].epochs]
+    sources = [epoch.energy for number in settings for epoch in curves_by_trial[number].epochs]
     across = "energy since the first epoch began (Wh)" + _estimated([{"energy_source": r.source} for r in sources])
-    figure = _figure("Accuracy while training, by energy spent", across, ACCURACY)
-    for number, words in settings.items():
-        course = courses[number]
+    figure = _figure("Accuracy during training, by energy used", across, ACCURACY)
+    for number, text in settings.items():
+        curves = curves_by_trial[number]
         points = [
             (spent, epoch.val_accuracy, epoch.epoch)
-            for spent, epoch in zip(course.spent_wh, course.epochs, strict=True)
+            for spent, epoch in zip(curves.used_wh, curves.epochs, strict=True)
             if spent is not None and epoch.val_accuracy is not None
         ]
         points = points[:: 1 + len(points) // 100]
-        is_estimate = any(epoch.energy.source == EnergySource.ESTIMATE for epoch in course.epochs)
+        is_estimate = any(epoch.energy.source == EnergySource.ESTIMATE for epoch in curves.epochs)
         figure.add_scatter(
             **_xy([x for x, _, _ in points], [y for _, y, _ in points]),
             customdata=np.array([n for _, _, n in points], dtype="i2"),
@@ -126,26 +126,26 @@ def accuracy_energy_figure(settings: Mapping[int, str], courses: Mapping[int, Co
             mode="lines+markers",
             marker={"size": 4},
             hovertemplate="epoch %{customdata}<br>accuracy %{y:.3f}<br>"
-            + _energy_words(is_estimate)
-            + f"<br>{_plain(words)}",
+            + _energy_template(is_estimate)
+            + f"<br>{_plain(text)}",
         )
-    return _noted(_widely(figure), "" if sources else "no epoch has been finished yet")
+    return _noted(_widely(figure), "" if sources else "no epoch has finished yet")
 
 
-def power_figure(courses: Mapping[int, Course]) -> go.Figure:
-    """Power of the trials' devices over time, a line a trial."""
-    drawn = [{"energy_source": course.power_source} for course in courses.values() if course.power.t_s]
+def power_figure(curves_by_trial: Mapping[int, TrialCurves]) -> go.Figure:
+    """Draw the power of the trials' devices over time, one line per trial."""
+    drawn = [{"energy_source": curves.power_source} for curves in curves_by_trial.values() if curves.power.t_s]
     figure = _figure("Power of the latest trials", "time since the trial began (s)", "power (W)" + _estimated(drawn))
-    for number, course in courses.items():
+    for number, curves in curves_by_trial.items():
         figure.add_scatter(
-            **_xy(course.power.t_s, course.power.power_w),
+            **_xy(curves.power.t_s, curves.power.power_w),
             mode="lines",
             name=f"trial {number}",
             line={"width": 1},
             hovertemplate="%{x:.0f} s: %{y:.0f} W",
         )
     figure.update_yaxes(rangemode="tozero")
-    return _noted(figure, "" if drawn else "no power has been read")
+    return _noted(figure, "" if drawn else "there are no power readings")
 
 
 def _figure(title: str, across: str, up: str) -> go.Figure:
@@ -163,7 +163,7 @@ def _figure(title: str, across: str, up: str) -> go.Figure:
 
 
 def _widely(figure: go.Figure) -> go.Figure:
-    """Energies that span more than `LOG_FROM` between least and most are drawn on a logarithmic axis."""
+    """Use a logarithmic axis for energies that span more than a factor of `LOG_FROM`."""
     drawn = [float(x) for trace in figure.data for x in trace.x]
     if drawn and min(drawn) > 0 and max(drawn) > LOG_FROM * min(drawn):
         figure.update_xaxes(type="log", title_text=f"{figure.layout.xaxis.title.text}, logarithmic")
@@ -177,7 +177,7 @@ def _noted(figure: go.Figure, text: str) -> go.Figure:
 
 
 def _xy(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
-    """Coordinates in four bytes each, seven digits, a third of their length in figures."""
+    """Encode coordinates as float32 (seven digits), a third of their length as text."""
     return {"x": np.array(x, dtype="f4"), "y": np.array(y, dtype="f4")}
 
 
@@ -187,5 +187,5 @@ def _estimated(rows: Sequence[Row]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that plotly takes for nothing but text: no tags, no templates."""
+    """Escape text for plotly: no tags, no templates."""
     return re.sub(r"[<>{}]", "", text)

@@ -1,11 +1,11 @@
-"""Notes in Markdown: what a study is and how to read it; how a trial went, in words."""
+"""Notes in Markdown on a study and on its trials."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource
-from greenopt.formatting import energy_words, fraction_words, seconds_words, setting_words, significant
+from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.spec import StudySpec
 
 LOG_LINES = 15
@@ -22,14 +22,14 @@ HOW_TO_READ = """\
 - `energy_source` says how it was obtained. An `estimate` was not measured; in words it is marked `~6.1 Wh est.`, in
   tables it is not.
 - *Complete* trials have all objectives. *Pruned* ones were stopped early (`stop_reason`), *failed* ones did not get to
-  their end (`fail_reason`); the energy that they had spent is in their figures.
+  their end (`fail_reason`); the energy that they had used is in their metrics.
 - Each trial has a note, its epochs as a table, its curves and what it printed.
 - The table that sorts by any figure is under the fourth sign on the left.
 """
 
 
 def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
-    """What a study does, how, on which machine, and how to read it.
+    """Return a note on what a study does, how, on which machine, and how to read it.
 
     Args:
         spec: the study.
@@ -40,11 +40,11 @@ def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
         "trains": _trained(spec),
         "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
         "parameters that vary": ", ".join(f"`{name}`" for name in spec.space.free) or "none",
-        "a setting that comes again": {"run": "runs again", "replicate": "runs with another training seed"}.get(
-            spec.study.on_duplicate, "is skipped"
+        "repeated settings": {"run": "run again", "replicate": "run with another training seed"}.get(
+            spec.study.on_duplicate, "are skipped"
         ),
         "machine": "; ".join(machines) or "not known yet",
-        "electricity": Footprint.of(spec.energy).origin,
+        "electricity": Footprint.from_spec(spec.energy).origin,
     }
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{spec.study.description}\n\n" if spec.study.description else ""
@@ -60,7 +60,7 @@ def _trained(spec: StudySpec) -> str:
 
 
 def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
-    """How a trial went.
+    """Return a note on a trial's training and result.
 
     Args:
         spec: its study.
@@ -68,27 +68,28 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
         log: what its process printed; its end is quoted where the trial failed.
     """
     details = "\n".join(f"- {line}" for line in _details(spec, row))
-    note = f"**{words_of_setting(spec, row)}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
+    note = f"**{format_row_setting(spec, row)}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
     tail = "\n".join(log.splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
     failed_running = row["state"] == "fail" and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
     return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
 
 
-def words_of_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
-    """The setting of a trial's row in one line."""
-    return setting_words({name: row[name] for name in spec.space.distributions if name in row})
+def format_row_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
+    """Format the setting of a trial's row in one line."""
+    return format_setting({name: row[name] for name in spec.space.distributions if name in row})
 
 
 def _ending(row: Mapping[str, Any]) -> str:
     if row["state"] == "complete":
-        energy = energy_words(row.get("energy_wh"), row.get("energy_source"))
-        test = f" (test {fraction_words(row['test_accuracy'])})" if row.get("test_accuracy") is not None else ""
-        words = (
-            f"Accuracy {fraction_words(row.get('accuracy'))}{test} for {energy} in {seconds_words(row.get('seconds'))}."
+        energy = format_energy(row.get("energy_wh"), row.get("energy_source"))
+        test = f" (test {format_fraction(row['test_accuracy'])})" if row.get("test_accuracy") is not None else ""
+        text = (
+            f"Accuracy {format_fraction(row.get('accuracy'))}{test} "
+            f"for {energy} in {format_seconds(row.get('seconds'))}."
         )
         efficiency = row.get("efficiency")
-        return words if efficiency is None else f"{words} Efficiency {significant(efficiency)} 1/Wh."
+        return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == "pruned" else ("Failed", "fail_reason")
     message = f": {row['message']}" if row.get("message") else ""
     return f"{word}, `{row.get(reason) or 'unknown'}`{message}."
@@ -97,7 +98,7 @@ def _ending(row: Mapping[str, Any]) -> str:
 def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     lines = []
     if row.get("retry_of") is not None:
-        lines.append(f"repeats trial {row['retry_of']}, which was cut off")
+        lines.append(f"repeats trial {row['retry_of']}, which was interrupted")
     if row.get("replicate_of") is not None:
         lines.append(f"the setting of trial {row['replicate_of']} again, with training seed {row.get('training_seed')}")
     if row.get("baseline"):
@@ -105,8 +106,8 @@ def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     if row.get("inert"):
         lines.append(f"without effect in this setting: {row['inert'].replace(' ', ', ')}")
     if row["state"] != "complete" and row.get("energy_wh") is not None:
-        spent = energy_words(row["energy_wh"], row.get("energy_source"))
-        lines.append(f"{spent} spent in {row.get('epochs_done')} finished epochs")
+        spent = format_energy(row["energy_wh"], row.get("energy_source"))
+        lines.append(f"{spent} used in {row.get('epochs_done')} finished epochs")
     lines += _energy_details(spec, row)
     if row.get("gpu_name") or row.get("host"):
         lines.append("on " + ", ".join(str(row[name]) for name in ("gpu_name", "host") if row.get(name)))
@@ -122,8 +123,8 @@ def _energy_details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     elif row.get("energy_missing"):
         lines.append(f"energy not measured: {row['energy_missing']}")
     if row.get("total_wh") is not None:
-        total = energy_words(row["total_wh"], row.get("total_source"))
-        footprint = Footprint.of(spec.energy).words(row["total_wh"])
+        total = format_energy(row["total_wh"], row.get("total_source"))
+        footprint = Footprint.from_spec(spec.energy).format(row["total_wh"])
         lines.append(f"{total} with the set-up{f', {footprint}' if footprint else ''}")
     if row.get("flags"):
         lines.append(f"flags: {row['flags'].replace(' ', ', ')}")

@@ -1,8 +1,8 @@
-"""When notes, figures and artifacts are written, and by whom.
+"""Schedules the writing of notes, figures and artifacts.
 
-Invariants: while a coordinator runs a study, its process alone writes (`Exhibit`); otherwise `catch_up` adds what is
-missing and stops when a coordinator begins. A trial's note and artifacts are there before the storage holds it for
-finished, because an open page never asks again for a finished trial. No failure here reaches the study.
+Invariants: while a coordinator runs a study, its process alone writes (`DashboardPublisher`); otherwise `catch_up` adds
+what is missing and stops when a coordinator begins. A trial's note and artifacts are there before the storage holds
+it for finished, because an open page never asks again for a finished trial. No failure here reaches the study.
 """
 
 import time
@@ -10,27 +10,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from greenopt.coordination.verdict import Verdict
-from greenopt.dashboard.content import attach_course, describe_trial, write_figures
-from greenopt.dashboard.notes import study_note, words_of_setting
-from greenopt.dashboard.store import Board
-from greenopt.dashboard.trial_curves import Courses
+from greenopt.dashboard.content import attach_curves, describe_trial, write_figures
+from greenopt.dashboard.notes import format_row_setting, study_note
+from greenopt.dashboard.store import DashboardStore
+from greenopt.dashboard.trial_curves import CurvesByTrial
 from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.runs.folder import RunFolder
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study, read_trial
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
 
 FIGURES_EVERY_S = 30.0
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 
 _STATES = {Outcome.COMPLETED: "complete", Outcome.DIVERGED: "pruned", Outcome.FAILED: "fail"}
 
 
-class Exhibit:
-    """Keeps up the notes, figures and artifacts of a running study; observer and annotator of its coordinator."""
+class DashboardPublisher:
+    """Observer and annotator of a coordinator that updates the notes, figures and artifacts of its study."""
 
     def __init__(
         self,
@@ -40,19 +40,19 @@ class Exhibit:
         warn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Touch nothing yet.
+        """Store the arguments; nothing is read or written yet.
 
         Args:
             spec: the study.
             storage: holds it.
             folder: its results.
-            warn: told in one line what could not be written.
+            warn: called with one line on what could not be written.
             clock: monotonic seconds.
         """
         self._spec, self._storage, self._folder = spec, storage, folder
         self._warn, self._clock = warn, clock
-        self._board: Board | None = None
-        self._courses = Courses(folder)
+        self._store: DashboardStore | None = None
+        self._curves_by_trial = CurvesByTrial(folder)
         self._machines: set[str] = set()
         self._attached: set[int] = set()
         self._drawn_at_s = clock() - FIGURES_EVERY_S
@@ -60,19 +60,19 @@ class Exhibit:
         self._failures = 0
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
-        """Put the note on the study."""
+        """Write the study's note."""
         self._attempt(self._describe)
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
-        """Follow the trial's course."""
-        self._courses.begin(spec.trial)
+        """Start recording the trial's curves."""
+        self._curves_by_trial.begin(spec.trial)
 
     def event_arrived(self, trial: int, event: Event) -> None:
-        """Follow the course; draw the figures when it is time, which is never between two trials."""
-        self._courses.add(trial, event)
+        """Record the event; redraw the figures when they are due, which is never between two trials."""
+        self._curves_by_trial.add(trial, event)
         if isinstance(event, TrialEnded):
-            # Its process is about to end, which takes longer than this.
-            self._attempt(lambda: self._attach_course(trial))
+            # Hidden behind the end of the trial's process, which takes longer.
+            self._attempt(lambda: self._attach_curves(trial))
         if isinstance(event, TrialStarted) and (found := {_machine(event.gpu_name, event.host)} - self._machines):
             self._machines |= found
             self._attempt(self._describe)
@@ -80,43 +80,43 @@ class Exhibit:
         if self._has_news and self._clock() - self._drawn_at_s >= FIGURES_EVERY_S:
             self._attempt(self._draw)
 
-    def annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
-        """Add a note and artifacts to a trial that is about to be told."""
-        self._attempt(lambda: self._annotate(trial, verdict, figures))
+    def annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
+        """Add a note and artifacts to a trial before the storage holds it as finished."""
+        self._attempt(lambda: self._annotate(trial, verdict, metrics))
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """The figures have something new to show."""
+        """Mark the figures as out of date."""
         self._has_news = True
 
-    def conduct_changed(self, conduct: Conduct) -> None:
-        """The dashboard has no place for it."""
+    def run_state_changed(self, run_state: RunState) -> None:
+        """Do nothing: the dashboard does not show the study's run state."""
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
-        """`close` draws the last figures."""
+        """Do nothing: `close` draws the last figures."""
 
     def close(self) -> None:
-        """Draw the figures a last time."""
+        """Draw the figures one last time."""
         if self._has_news:
             self._attempt(self._draw)
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """Do something that may fail; after `MOST_FAILURES` failures in a row nothing is tried any more."""
-        if self._failures >= MOST_FAILURES:
+        """Run work that may fail; after `MAX_FAILURES` consecutive failures no more work is attempted."""
+        if self._failures >= MAX_FAILURES:
             return
         try:
             work()
             self._failures = 0
         except Exception as error:
             self._failures += 1
-            if self._failures in (1, MOST_FAILURES):
+            if self._failures in (1, MAX_FAILURES):
                 later = f"; `greenopt dashboard {self._spec.name}` adds what is missing" if self._failures > 1 else ""
                 reason = str(error).strip().partition("\n")[0]
-                self._warn(f"for the dashboard not written: {type(error).__name__}: {reason}{later}")
+                self._warn(f"dashboard not updated: {type(error).__name__}: {reason}{later}")
 
-    def _opened(self) -> Board:
-        if self._board is None:
-            self._board = Board(self._spec.name, self._storage, self._folder.artifacts)
-        return self._board
+    def _opened(self) -> DashboardStore:
+        if self._store is None:
+            self._store = DashboardStore(self._spec.name, self._storage, self._folder.artifacts)
+        return self._store
 
     def _describe(self) -> None:
         snapshot = read_study(self._spec.name, self._storage)
@@ -124,26 +124,26 @@ class Exhibit:
 
     def _draw(self) -> None:
         self._drawn_at_s, self._has_news = self._clock(), False
-        write_figures(self._opened(), read_study(self._spec.name, self._storage), self._courses)
+        write_figures(self._opened(), read_study(self._spec.name, self._storage), self._curves_by_trial)
 
-    def _annotate(self, trial: int, verdict: Verdict, figures: Mapping[str, Any]) -> None:
+    def _annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
         kept = read_trial(self._spec.name, self._storage, trial)
-        row = {**kept, **figures, "state": _STATES[verdict.outcome]}
+        row = {**kept, **metrics, "state": _STATES[verdict.outcome]}
         describe_trial(self._opened(), self._folder, self._spec, row, ended=False)
         if verdict.ran:
-            self._attach_course(trial)
+            self._attach_curves(trial)
 
-    def _attach_course(self, trial: int) -> None:
+    def _attach_curves(self, trial: int) -> None:
         if trial not in self._attached:
             row = read_trial(self._spec.name, self._storage, trial)
-            course = self._courses.of(trial, row.get(ATTEMPT_ATTRIBUTE))
-            words = words_of_setting(self._spec, row)
-            attach_course(self._opened(), self._folder, trial, words, course, ended=False)
+            curves = self._curves_by_trial.get(trial, row.get(ATTEMPT_ATTRIBUTE))
+            text = format_row_setting(self._spec, row)
+            attach_curves(self._opened(), self._folder, trial, text, curves, ended=False)
             self._attached.add(trial)
 
 
 def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[[], bool]) -> None:
-    """Add what a study lacks: one that was imported, or whose coordinator was killed or could not write.
+    """Add what is missing from a study that was imported, or whose coordinator was killed or could not write.
 
     Args:
         study: its name.
@@ -152,19 +152,19 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
         is_idle: whether still no coordinator runs the study; asked before each trial.
     """
     snapshot = read_study(study, storage)
-    board = Board(study, storage, folder.artifacts)
-    board.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot))))
-    courses = Courses(folder)
-    write_figures(board, snapshot, courses)
+    store = DashboardStore(study, storage, folder.artifacts)
+    store.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot))))
+    curves_by_trial = CurvesByTrial(folder)
+    write_figures(store, snapshot, curves_by_trial)
     for row in snapshot.rows:
         if row["state"] in _STATES.values():
             if not is_idle():
                 return
-            describe_trial(board, folder, snapshot.spec, row, ended=True)
-            words = words_of_setting(snapshot.spec, row)
-            course = courses.of(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
-            attach_course(board, folder, row["trial"], words, course, ended=True)
-            courses.keep(set())
+            describe_trial(store, folder, snapshot.spec, row, ended=True)
+            text = format_row_setting(snapshot.spec, row)
+            curves = curves_by_trial.get(row["trial"], row.get(ATTEMPT_ATTRIBUTE))
+            attach_curves(store, folder, row["trial"], text, curves, ended=True)
+            curves_by_trial.keep(set())
 
 
 def _machines(snapshot: StudySnapshot) -> set[str]:

@@ -1,4 +1,4 @@
-"""optuna-dashboard's own application on a study's storage, served to this machine alone.
+"""optuna-dashboard's own application on a study's storage, served to this machine only.
 
 It has no login and its pages can delete studies: so it listens on loopback, and answers only requests that name
 loopback as their host, so that no web page can reach it under a name of its own (DNS rebinding).
@@ -30,11 +30,11 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """The terminal belongs to the user."""
+        """Print nothing: the terminal belongs to the user."""
 
 
 def open_server(storage: Storage, artifacts: Path, port: int) -> WSGIServer:
-    """A dashboard that listens; `serve_forever` lets it answer.
+    """Open a dashboard's server socket; `serve_forever` starts answering.
 
     Args:
         storage: what it shows.
@@ -49,11 +49,11 @@ def open_server(storage: Storage, artifacts: Path, port: int) -> WSGIServer:
         return make_server(HOST, port, application, server_class=_Server, handler_class=_Quiet)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"--port {port}: {reason}; without --port a free one is taken") from None
+        raise UsageError(f"--port {port}: {reason}; without --port a free port is chosen") from None
 
 
 def study_url(server: WSGIServer, study: str, storage: Storage) -> str:
-    """Address of a study's page."""
+    """Return the address of a study's page."""
     return f"http://{HOST}:{server.server_port}/dashboard/studies/{storage.get_study_id_from_name(study)}"
 
 

@@ -23,15 +23,15 @@ PIECE = 30_000
 dashboard itself cuts at 2,045 and joins any. MySQL's columns end at 65,535 bytes; quotes take two."""
 
 DIGEST_ATTRIBUTE = "greenopt:note_digest"
-MOST_TRIAL_NOTES = 2000
+MAX_TRIAL_NOTES = 2000
 """For each trial it shows, the dashboard looks through all notes: 1 s a page at 1,000 trials, 7 s at 3,000."""
 
 
-class Board:
+class DashboardStore:
     """One study's notes, figures and artifacts. Used by one thread."""
 
     def __init__(self, study: str, storage: Storage, artifacts: Path) -> None:
-        """Read what is there.
+        """Read the attributes that exist.
 
         Args:
             study: its name.
@@ -45,7 +45,7 @@ class Board:
         self._trial_notes = sum(key.endswith(":note_ver") for key in self._stored.keys() - {"dashboard:note_ver"})
 
     def write_study_note(self, text: str) -> None:
-        """Put a note on the study, unless a person has edited the one that is there."""
+        """Write the study's note, unless a person has edited the existing one."""
         self._stored = self._storage.get_study_system_attrs(self._study_id)
         present = self._joined("dashboard:note_str:")
         if present and _digest(present) != self._stored.get(DIGEST_ATTRIBUTE):
@@ -56,19 +56,19 @@ class Board:
             self._set("dashboard:note_ver", int(self._stored.get("dashboard:note_ver", 0)) + 1)
 
     def has_trial_note(self, trial: int) -> bool:
-        """Whether a trial, given by its number, has a note, whoever wrote it."""
+        """Return whether a trial, given by its number, has a note by anyone."""
         return f"dashboard:{self._id(trial)}:note_ver" in self._stored
 
     def write_trial_note(self, trial: int, text: str) -> None:
-        """Put a note on a trial that has none; nothing where the study has `MOST_TRIAL_NOTES`."""
-        if self.has_trial_note(trial) or self._trial_notes >= MOST_TRIAL_NOTES:
+        """Write a note on a trial that has none; do nothing once the study has `MAX_TRIAL_NOTES`."""
+        if self.has_trial_note(trial) or self._trial_notes >= MAX_TRIAL_NOTES:
             return
         self._trial_notes += 1
         self._set_pieces(f"dashboard:{self._id(trial)}:note_str:", text)
         self._set(f"dashboard:{self._id(trial)}:note_ver", 1)
 
     def write_figure(self, name: str, figure: str) -> None:
-        """Show a figure under the study's plots, in place of the one of this name.
+        """Show a figure among the study's plots, replacing the one of this name.
 
         Args:
             name: an HTML id; the same one each time.
@@ -77,7 +77,7 @@ class Board:
         self._set_pieces(f"dashboard:plot_data:{name}:", figure)
 
     def artifact_names(self, trial: int) -> set[str]:
-        """File names of the artifacts of a trial, given by its number."""
+        """Return the file names of the artifacts of a trial, given by its number."""
         late = f"dashboard:artifacts:{self._id(trial)}:"
         own = self._storage.get_trial_system_attrs(self._id(trial))
         kept = [value for key, value in own.items() if key.startswith("artifacts:")]
@@ -101,7 +101,7 @@ class Board:
         self._artifacts.mkdir(parents=True, exist_ok=True)
         _copy(file, self._artifacts / artifact)
         if ended:
-            # Its own attributes are closed; this is where the dashboard kept artifacts before, and reads them still.
+            # A finished trial's attributes are read-only; the dashboard also reads artifacts from this older place.
             self._set(f"dashboard:artifacts:{trial_id}:{artifact}", document)
         else:
             self._storage.set_trial_system_attr(trial_id, f"artifacts:{artifact}", document)
@@ -130,7 +130,7 @@ class Board:
 
 
 def _copy(file: Path, target: Path) -> None:
-    """Copy without using the space twice where the file system allows it."""
+    """Copy a file, as a hard link if the file system allows it."""
     target.unlink(missing_ok=True)
     try:
         os.link(file, target)

@@ -1,4 +1,4 @@
-"""The course of one trial: its epochs, and its power over time in bounded space."""
+"""Curves of one trial: its epochs, and its power over time in bounded memory."""
 
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -6,12 +6,12 @@ from itertools import accumulate
 from greenopt.events import EnergySource, EpochEnded, Event, PowerSampled, TrialPrepared, TrialStarted, read_events
 from greenopt.runs.folder import RunFolder
 
-MOST_SAMPLES = 400
+MAX_SAMPLES = 400
 
 
 @dataclass
 class PowerCurve:
-    """Power over time in at most `MOST_SAMPLES` points, each the mean of equally many samples.
+    """Power over time in at most `MAX_SAMPLES` points, each the mean of equally many samples.
 
     Attributes:
         t_s: middle of each point, in s.
@@ -32,18 +32,18 @@ class PowerCurve:
         self.t_s.append(sum(t_s for t_s, _ in self._waiting) / self.stride)
         self.power_w.append(sum(power_w for _, power_w in self._waiting) / self.stride)
         self._waiting.clear()
-        if len(self.t_s) == MOST_SAMPLES:
+        if len(self.t_s) == MAX_SAMPLES:
             self.t_s, self.power_w = _halved(self.t_s), _halved(self.power_w)
             self.stride *= 2
 
 
 def _halved(values: list[float]) -> list[float]:
-    return [(one + other) / 2 for one, other in zip(values[::2], values[1::2], strict=True)]
+    return [(a + b) / 2 for a, b in zip(values[::2], values[1::2], strict=True)]
 
 
 @dataclass
-class Course:
-    """What a trial has said so far that changes over time. Times count from the start of its process.
+class TrialCurves:
+    """Epochs and power of a trial so far. Times count from the start of its process.
 
     Attributes:
         epochs: those that were finished.
@@ -60,7 +60,7 @@ class Course:
     _sampled: PowerSampled | None = None
 
     def add(self, event: Event) -> None:
-        """Take in the trial's next event."""
+        """Add the trial's next event."""
         match event:
             case TrialStarted():
                 self._start_s = event.t_s
@@ -81,29 +81,29 @@ class Course:
             self.power.add(sample.t_s - self._start_s, power_w)
 
     @property
-    def spent_wh(self) -> list[float | None]:
+    def used_wh(self) -> list[float | None]:
         """Energy from the first epoch's start to each epoch's end, in Wh; None from the first unmeasured one on."""
         return list(accumulate((epoch.energy.energy_wh for epoch in self.epochs), _sum))
 
 
 def _mean_power_w(before: PowerSampled | None, after: PowerSampled) -> float | None:
-    """Power in W between two samples of an energy that is counted."""
+    """Return the mean power in W between two samples of an energy counter."""
     if before is None or before.energy_wh is None or after.energy_wh is None or after.t_s <= before.t_s:
         return None
     return (after.energy_wh - before.energy_wh) * 3600 / (after.t_s - before.t_s)
 
 
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+def _sum(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a + b
 
 
-class Courses:
-    """Courses of a study's trials: those that are followed, and others read from their events when asked for."""
+class CurvesByTrial:
+    """Curves of a study's trials: recorded live for running trials, read from events on request for others."""
 
     def __init__(self, folder: RunFolder) -> None:
-        """Begin with none."""
+        """Start without curves."""
         self._folder = folder
-        self._known: dict[int, Course] = {}
+        self._known: dict[int, TrialCurves] = {}
 
     @property
     def are_here(self) -> bool:
@@ -111,27 +111,27 @@ class Courses:
         return self._folder.path.exists()
 
     def begin(self, trial: int) -> None:
-        """Follow a trial from now on."""
-        self._known[trial] = Course()
+        """Start recording a trial."""
+        self._known[trial] = TrialCurves()
 
     def add(self, trial: int, event: Event) -> None:
-        """Take in an event of a trial that is followed; that of another is in its events file."""
+        """Add an event of a recorded trial; events of other trials are ignored, as they are in their files."""
         if trial in self._known:
             self._known[trial].add(event)
 
-    def of(self, trial: int, attempt_id: str | None = None) -> Course:
-        """The course of a trial; empty where nothing is known of it.
+    def get(self, trial: int, attempt_id: str | None = None) -> TrialCurves:
+        """Return a trial's curves; empty if nothing is known of the trial.
 
         Args:
             trial: its number.
             attempt_id: the attempt that the storage has of it.
         """
         if trial not in self._known:
-            self._known[trial] = Course()
+            self._known[trial] = TrialCurves()
             for event in read_events(self._folder.own_events(trial, attempt_id)):
                 self._known[trial].add(event)
         return self._known[trial]
 
     def keep(self, trials: set[int]) -> None:
-        """Forget all others."""
-        self._known = {trial: course for trial, course in self._known.items() if trial in trials}
+        """Drop the curves of all other trials."""
+        self._known = {trial: curves for trial, curves in self._known.items() if trial in trials}

@@ -1,4 +1,4 @@
-"""What this machine has of what greenopt can use, and what to do about what is missing.
+"""Checks of what greenopt can use on this machine, with advice on what is missing.
 
 Everything is asked by doing it: a GPU's power is read, TensorFlow is imported in a child process.
 
@@ -51,7 +51,7 @@ print(json.dumps({"tensorflow": tf.__version__, "keras": keras.__version__, "ker
 
 
 class Health(StrEnum):
-    """How a finding bears on running studies."""
+    """The effect of a finding on running studies."""
 
     GOOD = "good"
     LIMITED = "limited"
@@ -60,7 +60,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
         topic: what.

@@ -1,4 +1,4 @@
-"""`greenopt doctor --meter`: whether this machine's GPU can be metered well, and how well, in plain words.
+"""`greenopt doctor --meter`: tests how well this machine's GPU can be metered.
 
 What needs an idle GPU runs here, what needs a load in a process of its own (`greenopt.trial.meter_check`).
 """
@@ -15,22 +15,22 @@ from enum import StrEnum
 from typing import IO
 
 from greenopt.energy import PowerSource
-from greenopt.energy.check import Agreement, Census, Overhead, Repeats, agree, take_census
+from greenopt.energy.check import Comparison, Overhead, ReadingStats, Repeats, compare, measure_readings
 
-CENSUS_S = 3.0
+READING_STATS_S = 3.0
 WINDOW_S = 15.0
-MOST_UNDER_LOAD = 0.02
-MOST_AT_IDLE = 0.05
-MOST_OVERHEAD = 0.005
-MOST_OF_A_CORE = 0.01
-MOST_VARIATION = 0.02
+MAX_DIFFERENCE_UNDER_LOAD = 0.02
+MAX_DIFFERENCE_AT_IDLE = 0.05
+MAX_OVERHEAD = 0.005
+MAX_CORE_SHARE = 0.01
+MAX_VARIATION = 0.02
 LOAD_COMMAND = (sys.executable, "-m", "greenopt.trial.meter_check")
 IDLE = "idle"
 
 
 @dataclass
 class MeterCheck:
-    """All figures; those that were not reached are missing.
+    """All measurements so far; later ones are missing.
 
     Attributes:
         device: the GPU in words.
@@ -44,9 +44,9 @@ class MeterCheck:
     """
 
     device: str
-    counter: Census | None = None
-    power: Census | None = None
-    agreements: list[Agreement] = field(default_factory=list)
+    counter: ReadingStats | None = None
+    power: ReadingStats | None = None
+    agreements: list[Comparison] = field(default_factory=list)
     overhead: Overhead | None = None
     repeats: Repeats | None = None
     failure: str | None = None
@@ -58,7 +58,7 @@ def check_meter(
     gpu_uuid: str | None,
     command: Sequence[str] = LOAD_COMMAND,
     idle: Callable[[], object] = lambda: time.sleep(WINDOW_S),
-    census_s: float = CENSUS_S,
+    reading_stats_s: float = READING_STATS_S,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[MeterCheck]:
     """Measure the meter; gives the figures so far after each part. A part that fails is a problem, the next follows.
@@ -68,17 +68,17 @@ def check_meter(
         gpu_uuid: the GPU's UUID, for the loads' process.
         command: program that runs the loads.
         idle: waits while the idle GPU is looked at.
-        census_s: how long to look at each reading, in s.
+        reading_stats_s: how long to look at each reading, in s.
         environment: of the loads' process; this one's unless given.
     """
     check = MeterCheck(source.name)
     with _noting(check, "energy counter"):
-        check.counter = take_census(source.energy_j, census_s)
+        check.counter = measure_readings(source.energy_j, reading_stats_s)
     with _noting(check, "power"):
-        check.power = take_census(source.power_w, census_s)
+        check.power = measure_readings(source.power_w, reading_stats_s)
     yield check
     with _noting(check, IDLE):
-        check.agreements.append(agree(source, IDLE, idle, counts_core=True))
+        check.agreements.append(compare(source, IDLE, idle, counts_core=True))
     yield check
     given = ["--gpu-uuid", gpu_uuid] if gpu_uuid is not None else []
     # A file, because nobody reads a pipe's other end while TensorFlow logs.
@@ -105,8 +105,8 @@ def _loads(check: MeterCheck, process: "subprocess.Popen[str]", log: IO[str]) ->
                 yield check
         if process.wait() != 0:
             log.seek(0)
-            said = [text.strip() for text in log if text.strip()]
-            check.failure = said[-1] if said else f"exit code {process.returncode}"
+            lines = [text.strip() for text in log if text.strip()]
+            check.failure = lines[-1] if lines else f"exit code {process.returncode}"
             yield check
     finally:
         process.kill()
@@ -122,34 +122,34 @@ def _noting(check: MeterCheck, part: str) -> Iterator[None]:
 
 
 def _take(check: MeterCheck, line: dict[str, object]) -> None:
-    ((name, figures),) = line.items()
+    ((name, metrics),) = line.items()
     match name:
         case "agreement":
-            check.agreements.append(Agreement.model_validate(figures))
+            check.agreements.append(Comparison.model_validate(metrics))
         case "overhead":
-            check.overhead = Overhead.model_validate(figures)
+            check.overhead = Overhead.model_validate(metrics)
         case "repeats":
-            check.repeats = Repeats.model_validate(figures)
+            check.repeats = Repeats.model_validate(metrics)
 
 
 class Trust(StrEnum):
-    """What a meter's figures are good for."""
+    """The trust that a meter deserves."""
 
     YES = "yes"
     LIMITED = "limited"
     NO = "no"
 
 
-def census_words(name: str, census: Census) -> str:
-    """One reading in a line."""
-    if census.cost_s is None:
-        return f"{name}: this GPU does not tell it"
-    period = "did not change" if census.period_s is None else f"changes every {census.period_s * 1000:.0f} ms"
-    return f"{name}: {period}, a reading takes {_short(census.cost_s)}"
+def format_reading_stats(name: str, stats: ReadingStats) -> str:
+    """Format the statistics of a reading in one line."""
+    if stats.cost_s is None:
+        return f"{name}: not reported by this GPU"
+    period = "did not change" if stats.period_s is None else f"changes every {stats.period_s * 1000:.0f} ms"
+    return f"{name}: {period}, a reading takes {_short(stats.cost_s)}"
 
 
-def agreement_words(agreement: Agreement) -> str:
-    """Counter against integral in a line."""
+def format_comparison(agreement: Comparison) -> str:
+    """Format the comparison of counter and integral in one line."""
     reading = agreement.reading
     if agreement.difference is None:
         return f"{agreement.load}: {reading.reason or 'counter and power cannot be compared'}"
@@ -161,16 +161,16 @@ def agreement_words(agreement: Agreement) -> str:
     )
 
 
-def overhead_words(overhead: Overhead) -> str:
-    """Overhead in a line."""
+def format_overhead(overhead: Overhead) -> str:
+    """Format the metering overhead in one line."""
     return (
         f"metering adds {100 * overhead.share:+.2f} +-{100 * overhead.noise:.2f} % to training steps "
         f"({overhead.pairs} pairs of {overhead.work_s:.2f} s, with and without)"
     )
 
 
-def repeats_words(repeats: Repeats) -> str:
-    """Repeatability in a line."""
+def format_repeats(repeats: Repeats) -> str:
+    """Format the repeatability in one line."""
     if repeats.variation is None:
         return "the same training again: not measured"
     shown = ", ".join(f"{energy * 1000:.1f}" for energy in repeats.energies_wh)
@@ -179,15 +179,15 @@ def repeats_words(repeats: Repeats) -> str:
     )
 
 
-def verdict(check: MeterCheck) -> tuple[Trust, list[str]]:
-    """Trust it or not, and why; the first line is the answer."""
+def assess_meter(check: MeterCheck) -> tuple[Trust, list[str]]:
+    """Judge whether to trust the meter; the first sentence is the answer, the others its reasons."""
     reasons, trust = [], Trust.YES
     if check.failure is not None:
         return Trust.NO, [f"Not known: the loads did not run to their end: {check.failure}", *check.problems]
     if check.problems or not check.agreements:
         return Trust.NO, [f"Not known: {'; '.join(check.problems) or 'nothing was measured'}"]
     for agreement in check.agreements:
-        most = MOST_AT_IDLE if agreement.load == IDLE else MOST_UNDER_LOAD
+        most = MAX_DIFFERENCE_AT_IDLE if agreement.load == IDLE else MAX_DIFFERENCE_UNDER_LOAD
         if agreement.reading.energy_wh is None:
             return Trust.NO, [f"Do not trust it: {agreement.load}: not measured: {agreement.reading.reason}"]
         if agreement.difference is None:
@@ -211,14 +211,14 @@ def verdict(check: MeterCheck) -> tuple[Trust, list[str]]:
 
 
 def _cautions(check: MeterCheck) -> Iterator[str]:
-    """What else a user should know, in sentences."""
+    """Return further caveats for the user, as sentences."""
     core = next((agreement.core_share for agreement in check.agreements if agreement.core_share is not None), None)
     if core is not None:
-        much = "" if core <= MOST_OF_A_CORE else ", more than it should"
+        much = "" if core <= MAX_CORE_SHARE else ", more than it should"
         yield f"The meter uses {100 * core:.1f} % of a CPU core{much}."
-    if check.overhead is not None and check.overhead.share - check.overhead.noise > MOST_OVERHEAD:
+    if check.overhead is not None and check.overhead.share - check.overhead.noise > MAX_OVERHEAD:
         yield f"It slows training down by {100 * check.overhead.share:.1f} %, more than it should."
-    if check.overhead is not None and check.overhead.noise > MOST_OVERHEAD:
+    if check.overhead is not None and check.overhead.noise > MAX_OVERHEAD:
         yield f"Steps vary so much here that a slowdown of less than {100 * check.overhead.noise:.1f} % cannot be seen."
     gap = check.repeats.distinguishable if check.repeats is not None else None
     if gap is not None and check.repeats is not None:
@@ -226,7 +226,7 @@ def _cautions(check: MeterCheck) -> Iterator[str]:
             f"Two trials whose energies differ by less than {100 * gap:.1f} % may be equal; "
             'for smaller differences repeat them (on_duplicate = "replicate") and compare means.'
         )
-        if (check.repeats.variation or 0.0) > MOST_VARIATION:
+        if (check.repeats.variation or 0.0) > MAX_VARIATION:
             yield "That is a lot: look for other load on this machine, a shared power cap or heat."
     yield "Boards differ by about 5 % from a wall meter: compare trials on one board, not joules between boards."
 

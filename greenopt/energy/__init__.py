@@ -18,13 +18,14 @@ from greenopt.energy.keras_callback import EnergyCallback
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample, Window
 from greenopt.energy.rapl import RaplDomains, RaplSource
-from greenopt.energy.source import DriverError, NotSupportedError, PowerSource, ReadError, UnreadableSource, Vitals
+from greenopt.energy.source import DeviceStats, DriverError, NotSupportedError, PowerSource, ReadError, UnreadableSource
 from greenopt.energy.source_choice import open_device, open_source
 from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
 from greenopt.energy.window_reading import sum_of_devices
 
 __all__ = [
     "CpuTimeEstimate",
+    "DeviceStats",
     "DriverError",
     "EnergyCallback",
     "EnergyMeter",
@@ -46,7 +47,6 @@ __all__ = [
     "Readings",
     "TrialMeter",
     "UnreadableSource",
-    "Vitals",
     "Window",
     "carbon_g",
     "cost",

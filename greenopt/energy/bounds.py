@@ -18,12 +18,12 @@ class Bounds(NamedTuple):
         return Bounds(self.low - other.high, self.high - other.low)
 
     def shared_with(self, other: "Bounds") -> "Bounds | None":
-        """The numbers in both; None where there are none."""
+        """Return the numbers in both intervals; None if there are none."""
         low, high = max(self.low, other.low), min(self.high, other.high)
         return Bounds(low, high) if low <= high else None
 
     def has(self, value: float) -> bool:
-        """Whether a number lies inside."""
+        """Return whether a number lies inside."""
         return self.low <= value <= self.high
 
     def moved(self, by: float) -> "Bounds":
@@ -31,7 +31,7 @@ class Bounds(NamedTuple):
         return Bounds(self.low + by, self.high + by)
 
     def hull_with(self, other: "Bounds") -> "Bounds":
-        """The shortest interval that holds both."""
+        """Return the shortest interval that holds both."""
         return Bounds(min(self.low, other.low), max(self.high, other.high))
 
     @property

@@ -1,4 +1,4 @@
-"""What a training's energy means in carbon dioxide and money; needs no network.
+"""Converts energy to carbon dioxide and cost, without network access.
 
 The table holds one year's average of each country's electricity, so it says what a kWh was like there in that year,
 not at the hour of a training. Only the metered device is in it: no host, cooling or production of the hardware.

@@ -24,11 +24,11 @@ _POLL_S = 0.001
 _WARM_UPS = 2
 
 
-class _Figures(BaseModel):
+class _Measurements(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Census(_Figures):
+class ReadingStats(_Measurements):
     """How one reading of a device behaves.
 
     Attributes:
@@ -42,7 +42,7 @@ class Census(_Figures):
     reads: int
 
 
-class Agreement(_Figures):
+class Comparison(_Measurements):
     """Counter and integral of power over the same window.
 
     Attributes:
@@ -61,7 +61,7 @@ class Agreement(_Figures):
         return integral_wh / counter_wh - 1 if counter_wh and integral_wh is not None else None
 
 
-class Overhead(_Figures):
+class Overhead(_Measurements):
     """What metering adds to a piece of work that was done with and without it, in turns.
 
     Attributes:
@@ -77,7 +77,7 @@ class Overhead(_Figures):
     pairs: int
 
 
-class Repeats(_Figures):
+class Repeats(_Measurements):
     """The same work, again and again.
 
     Attributes:
@@ -114,9 +114,9 @@ class Repeats(_Figures):
         return max(by_chance, by_resolution)
 
 
-def take_census(
+def measure_readings(
     read: Callable[[], float | None], seconds: float, clock: Clock = time.monotonic, sleep: Sleep = time.sleep
-) -> Census:
+) -> ReadingStats:
     """Read one value again and again, a thousand times a second at most.
 
     Args:
@@ -141,7 +141,7 @@ def take_census(
             last = value
         sleep(_POLL_S)
     periods_s = [later - earlier for earlier, later in pairwise(changes_s)]
-    return Census(
+    return ReadingStats(
         cost_s=statistics.median(costs_s) if costs_s else None,
         period_s=statistics.median(periods_s) if periods_s else None,
         reads=len(costs_s),
@@ -158,7 +158,7 @@ def metered(source: PowerSource, sync: Work | None = None) -> Iterator[Callable[
         found.append(meter.between(start, meter.mark()))
 
 
-def agree(source: PowerSource, load: str, work: Work, *, counts_core: bool = False) -> Agreement:
+def compare(source: PowerSource, load: str, work: Work, *, counts_core: bool = False) -> Comparison:
     """Counter and integral of power while some work runs.
 
     Args:
@@ -171,7 +171,7 @@ def agree(source: PowerSource, load: str, work: Work, *, counts_core: bool = Fal
     with metered(source) as reading:
         work()
     used = (time.process_time() - began_cpu_s) / (time.monotonic() - began_s)
-    return Agreement(load=load, reading=reading(), core_share=used if counts_core else None)
+    return Comparison(load=load, reading=reading(), core_share=used if counts_core else None)
 
 
 def overhead(
@@ -239,10 +239,10 @@ class _Kept:
         self.name, self.kind, self.power_limit_w = source.name, source.kind, source.power_limit_w
         self.counter_tick_s, self.power_lag_s = source.counter_tick_s, source.power_lag_s
         self.energy_j = source.energy_j
-        self.vitals, self.flags = source.vitals, source.flags
+        self.device_stats, self.flags = source.device_stats, source.flags
 
     def power_w(self) -> float | None:
-        """The source's power in W; how far it looks back may change with it."""
+        """Return the source's power in W; how far it looks back may change with it."""
         power_w = self._source.power_w()
         self.power_lag_s = self._source.power_lag_s
         return power_w

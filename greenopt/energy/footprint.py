@@ -1,4 +1,4 @@
-"""What a study's energies mean in carbon dioxide and money, by what its file says of the electricity.
+"""Carbon dioxide and cost of a study's energies, by the electricity stated in its file.
 
 Invariant: derived where it is shown, never stored, so that a price can be added to a study that has run.
 """
@@ -27,8 +27,8 @@ class Footprint:
     currency: str = ""
 
     @classmethod
-    def of(cls, spec: EnergySpec) -> Self:
-        """The electricity of a study.
+    def from_spec(cls, spec: EnergySpec) -> Self:
+        """Return the footprint of a study's electricity.
 
         Raises:
             UsageError: the table of countries does not have the study's.
@@ -41,7 +41,7 @@ class Footprint:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to say."""
+        """Return whether anything is known of the electricity."""
         return self.g_per_kwh is not None or self.price_per_kwh is not None
 
     def carbon_g(self, energy_wh: float | None) -> float | None:
@@ -52,8 +52,8 @@ class Footprint:
         """Price of an energy in Wh; None where either is unknown."""
         return None if self.price_per_kwh is None else cost(energy_wh, self.price_per_kwh)
 
-    def words(self, energy_wh: float | None) -> str:
-        """Both in one phrase, such as `4.7 g CO2e, 0.0012 EUR`; empty where nothing is known."""
+    def format(self, energy_wh: float | None) -> str:
+        """Format carbon and cost, such as `4.7 g CO2e, 0.0012 EUR`; empty if nothing is known."""
         grams, price = self.carbon_g(energy_wh), self.cost(energy_wh)
         parts = [] if grams is None else [f"{significant(grams)} g CO2e"]
         parts += [] if price is None else [f"{significant(price)} {self.currency}".rstrip()]

@@ -17,7 +17,7 @@ def hides_all_gpus(environment: Mapping[str, str]) -> bool:
 
 
 def shown_gpus(gpus: list[Gpu], environment: Mapping[str, str], lost: Sequence[LostGpu] = ()) -> list[Gpu]:
-    """The GPUs that CUDA shows to a process with this environment, in its order.
+    """Return the GPUs that CUDA shows to a process with this environment, in its order.
 
     Args:
         gpus: all boards that answer, in NVML's order.
@@ -37,7 +37,7 @@ def visible_gpus(
     device_order: str = "PCI_BUS_ID",
     lost: Sequence[LostGpu] = (),
 ) -> list[Gpu]:
-    """The GPUs that CUDA would show, in its order.
+    """Return the GPUs that CUDA would show, in its order.
 
     Args:
         gpus: all boards that answer, in NVML's order.
@@ -66,14 +66,14 @@ def visible_gpus(
 
 
 def matching_gpus(gpus: Sequence[Gpu], name: str) -> list[Gpu]:
-    """The GPUs with this NVML index, or whose UUID begins so."""
+    """Return the GPUs with this NVML index, or whose UUID begins so."""
     if name.isdigit():
         return [gpu for gpu in gpus if gpu.index == int(name)]
     return [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
 
 
 def named_gpu(gpus: list[Gpu], name: str, lost: Sequence[LostGpu] = ()) -> Gpu:
-    """The one GPU with this NVML index, or whose UUID begins so.
+    """Return the one GPU with this NVML index, or whose UUID begins so.
 
     Raises:
         UsageError: there is none, or more than one, or it is lost.

@@ -1,4 +1,4 @@
-"""One NVIDIA GPU as a power source; what it can tell is found out by asking, not inferred from its model."""
+"""One NVIDIA GPU as a power source; its readings are probed, not inferred from its model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from greenopt.energy.gpus import foreign_pids
 from greenopt.energy.nvml import Nvml
-from greenopt.energy.source import MIG_WHOLE_BOARD, SHARED_GPU, NotSupportedError, ReadError, Vitals
+from greenopt.energy.source import MIG_WHOLE_BOARD, SHARED_GPU, DeviceStats, NotSupportedError, ReadError
 from greenopt.events import EnergySource
 
 COUNTER_TICK_S = 0.1
@@ -53,11 +53,11 @@ class NvmlSource:
         return self._powers[0].name if self._powers else None
 
     def energy_j(self) -> float | None:
-        """The board's energy counter in J; None where it has none (older than Volta, some vGPUs)."""
+        """Return the board's energy counter in J; None if it has none (older than Volta, some vGPUs)."""
         return self._nvml.counter_j(self._handle) if self.has_counter else None
 
     def power_w(self) -> float | None:
-        """Instant power in W where the board tells it, else averaged power; None where it tells neither.
+        """Return instant power in W if the board reports it, else averaged power; None if it reports neither.
 
         A reading that fails gives way, from here on, to the next one that does not: going back to it would mix values
         that look back over different times.
@@ -75,9 +75,9 @@ class NvmlSource:
             raise failure
         return None
 
-    def vitals(self) -> Vitals:
+    def device_stats(self) -> DeviceStats:
         """Temperature, utilisation and memory in use."""
-        return self._nvml.vitals(self._handle)
+        return self._nvml.device_stats(self._handle)
 
     def flags(self) -> tuple[str, ...]:
         """`shared_gpu` while another process computes here, `mig_whole_board` while the board is split."""
@@ -92,11 +92,11 @@ class NvmlSource:
         return tuple(found)
 
     def close(self) -> None:
-        """Give NVML back."""
+        """Release NVML."""
         self._nvml.close()
 
     def _choose_powers(self) -> tuple[_PowerReading, ...]:
-        """The first power reading that answers and those after it; without one, all that the board does not deny."""
+        """Return the power readings from the first that answers; without one, all that the board does not deny."""
         nvml = self._nvml
         every = (
             _PowerReading("instant", nvml.instant_power_w, INSTANT_LAG_S),
@@ -122,7 +122,7 @@ class NvmlSource:
             return "GPU"
 
     def _supports(self, read: Callable[[Any], float]) -> bool:
-        """Whether the device has this reading at all; one that fails just now counts as had."""
+        """Return whether the device has a reading; a temporary failure counts as having it."""
         try:
             read(self._handle)
         except NotSupportedError:

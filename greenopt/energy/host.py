@@ -6,7 +6,7 @@ A host's energy stands beside a GPU's and is never added to it.
 from typing import TYPE_CHECKING
 
 from greenopt.energy.rapl import POWERCAP, RaplDomains, RaplSource
-from greenopt.energy.source import ReadError, Vitals
+from greenopt.energy.source import DeviceStats, ReadError
 from greenopt.events import EnergySource
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ class CpuTimeEstimate:
         return (self._most_s - self._first_s) * self._w_per_core
 
     def power_w(self) -> float | None:
-        """None: there is no power to read."""
+        """Return None: there is no power reading."""
         return None
 
-    def vitals(self) -> Vitals:
-        """Nothing is told."""
-        return Vitals()
+    def device_stats(self) -> DeviceStats:
+        """Return an empty state: nothing else is reported."""
+        return DeviceStats()
 
     def flags(self) -> tuple[str, ...]:
         """None."""
         return ()
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: there is nothing to release."""
 
     def _cpu_s(self) -> float:
         import psutil

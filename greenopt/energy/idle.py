@@ -1,4 +1,4 @@
-"""What a GPU draws while nothing computes on it, measured once and kept for each GPU for a month.
+"""The idle power of GPUs, measured once per GPU and stored for a month.
 
 Invariant: a baseline is only ever taken from a GPU that was idle from beginning to end.
 """
@@ -61,7 +61,7 @@ def measure_idle_w(
 
     def busy() -> bool:
         computes = is_busy() if is_busy is not None else SHARED_GPU in source.flags()
-        return computes or (source.vitals().utilisation or 0.0) > _BUSY_UTILISATION
+        return computes or (source.device_stats().utilisation or 0.0) > _BUSY_UTILISATION
 
     if busy():
         return None
@@ -85,7 +85,7 @@ class IdleStore:
         self._path = path
 
     def get(self, gpu_uuid: str) -> IdleBaseline | None:
-        """The baseline of a GPU; None where none was measured."""
+        """Return the stored baseline of a GPU; None if it was never measured."""
         try:
             kept = self._read()[gpu_uuid]
             date.fromisoformat(kept["measured"])
@@ -95,7 +95,7 @@ class IdleStore:
             return None
 
     def put(self, gpu_uuid: str, idle_w: float, day: date) -> None:
-        """Keep a baseline; a folder that cannot be written is passed over."""
+        """Store a baseline; a folder that cannot be written is ignored."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # The first trials of a study on several GPUs measure theirs at the same time.
@@ -113,7 +113,7 @@ class IdleStore:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """The idle power to reckon with in W, and where it is from; None with the reason why there is none."""
+    """The idle power in W and its origin, or None and the reason."""
 
     idle_w: float | None
     origin: str
@@ -128,7 +128,7 @@ def find_idle(
     today: date | None = None,
     measure: Callable[[PowerSource], float | None] = measure_idle_w,
 ) -> Idle:
-    """The study's `energy.idle_w`, else the kept baseline of this GPU, else one that is measured now and kept.
+    """Return the study's `energy.idle_w`, else the stored baseline of this GPU, else a new measurement.
 
     A trial on the CPU has none, whatever the study says: that of a GPU would be taken off another device's energy.
     Call it before the GPU is used.
@@ -159,6 +159,6 @@ def find_idle(
 
 
 def _key(gpu_uuid: str) -> str:
-    """What a baseline is kept by: a UUID is one board's in the world, its stand-in one of this host only."""
+    """Return what a baseline is kept by: a UUID is one board's in the world, its stand-in one of this host only."""
     is_stand_in = gpu_uuid.startswith((PCI_PREFIX, INDEX_PREFIX))
     return f"{gpu_uuid} of {socket.gethostname()}" if is_stand_in else gpu_uuid

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from greenopt.energy.bounds import Bounds
 from greenopt.energy.ledger import J_PER_WH, Mark
-from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, doubt_j, swing_j
+from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, swing_j, uncertainty_j
 
 DISAGREEMENT = 0.05
 """Counter and integral differ by more than this share, beyond what ticks, gaps and sampling explain: flagged."""
@@ -53,7 +53,7 @@ class Evidence:
         return math.inf if bounds is None else bounds.farthest(energy_j) + _GRID_J
 
     def disagrees(self) -> bool:
-        """Whether counter and integral cannot both be right."""
+        """Return whether counter and integral cannot both be right."""
         by_counter, by_power = self._by_sight(), self._by_power(0.0)
         if by_counter is None or by_power is None or by_counter.shared_with(by_power) is not None:
             return False
@@ -77,7 +77,7 @@ class Evidence:
         start, end = self.start.trace, self.end.trace
         if end.covered_s <= start.covered_s:
             return None
-        doubt = doubt_j(
+        doubt = uncertainty_j(
             start,
             end,
             self.limits,
@@ -106,7 +106,7 @@ class Evidence:
         start, end = self._position(self.start), self._position(self.end)
         if start is None or end is None:
             return None
-        broken_j = self.end.broken_doubt_j - self.start.broken_doubt_j
+        broken_j = self.end.broken_uncertainty_j - self.start.broken_uncertainty_j
         bounds = end.minus(start).widened(broken_j)
         return Bounds(max(0.0, bounds.low), bounds.high) if bounds.high >= 0 else None
 

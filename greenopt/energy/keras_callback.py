@@ -53,11 +53,11 @@ class EnergyCallback:
             logs["energy_wh"] = reading.energy_wh
 
     def __getattr__(self, name: str) -> Any:
-        """Answer Keras's other hooks with nothing."""
+        """Return a function that does nothing for Keras's other hooks."""
         if name.startswith("on_") or name in ("set_model", "set_params"):
             return _nothing
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
 
 def _nothing(*arguments: object, **options: object) -> None:
-    """What a callback does that has nothing to do."""
+    """Do nothing, as a Keras hook that is not used."""

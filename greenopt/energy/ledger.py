@@ -25,14 +25,14 @@ from dataclasses import dataclass, replace
 from greenopt.energy.bounds import Bounds
 from greenopt.energy.position import Position, Sight
 from greenopt.energy.tick import TickWatch
-from greenopt.energy.trace import Limits, LoadRange, PowerIntegral, Trace, doubt_j
+from greenopt.energy.trace import Limits, LoadRange, PowerIntegral, Trace, uncertainty_j
 
 J_PER_WH = 3600.0
 _GRID_PER_WH = 2.0**30
 
 # A correction downwards is spread over later windows rather than leave one of them empty: the curve keeps rising by
 # this share of the integral. Idle boards draw about a tenth of their limit, so the counter always wins in the end.
-_LEAST_SHARE = 0.1
+_MIN_SHARE = 0.1
 
 _POINT_SHARE = 0.02
 """The point of the curve follows the integral to within this share of it before the counter moves it."""
@@ -58,13 +58,13 @@ class Mark:
         counted_s: time since metering began that lies between sound counter readings.
         ticks: changes of the counter seen so far.
         resets: counter resets and impossible jumps so far.
-        sticks: readings at which the counter did not move though it should have.
+        stalls: readings at which the counter did not move though it should have.
         refused: counter readings so far that no device can have and that later ones did not confirm.
         held_back_wh: energy that the curve has yet to catch up with, since the device cannot draw it that fast, in Wh.
         position: bounds of the true energy on the counter's scale, in J; None before there are any.
         sight: the counter as it was read at this instant; None where it was not read or not believed.
         shift_j: by how much the counter's scale was moved at breaks so far, in J.
-        broken_doubt_j: half-width in J of what all breaks so far left unknown.
+        broken_uncertainty_j: half-width in J of what all breaks so far left unknown.
         mismatch: by how much integral and counter differed of late, as a share of the integral.
         seen: the powers that the load has shown of late, by sensor and counter.
         trace: the power trace.
@@ -78,13 +78,13 @@ class Mark:
     counted_s: float
     ticks: int
     resets: int
-    sticks: int
+    stalls: int
     refused: int
     held_back_wh: float
     position: Bounds | None
     sight: Sight | None
     shift_j: float
-    broken_doubt_j: float
+    broken_uncertainty_j: float
     mismatch: float
     seen: LoadRange
     trace: Trace
@@ -93,7 +93,7 @@ class Mark:
     @property
     def breaks(self) -> int:
         """Resets of the counter and readings at which it stood still, so far."""
-        return self.resets + self.sticks
+        return self.resets + self.stalls
 
     @property
     def counter_j(self) -> float:
@@ -127,7 +127,7 @@ class _Estimate:
 
 
 class Ledger:
-    """Takes readings in the order of time and gives marks. Pure: no clock, no device, no thread."""
+    """Converts readings in order of time to marks. Pure: no clock, no device, no thread."""
 
     def __init__(self, limits: Limits, tick_s: float, start_s: float, *, may_rest: bool = False) -> None:
         """Begin at an instant with energy 0.
@@ -167,7 +167,7 @@ class Ledger:
 
     @property
     def changes(self) -> int:
-        """How often the counter was seen to change, resets included."""
+        """Return how often the counter was seen to change, resets included."""
         return self._ticks + self._resets
 
     def add_power(self, t_s: float, power_w: float | None) -> None:
@@ -209,7 +209,7 @@ class Ledger:
             self._suspect = now
 
     def mark(self, t_s: float, flags: tuple[str, ...] = (), *, is_boundary: bool = True) -> Mark:
-        """The state at an instant, after its readings were added.
+        """Return the state at an instant, after its readings were added.
 
         Args:
             t_s: the instant.
@@ -231,13 +231,13 @@ class Ledger:
             counted_s=self._counted_s,
             ticks=self._ticks,
             resets=self._resets,
-            sticks=self._sticks,
+            stalls=self._sticks,
             refused=self._refused,
             held_back_wh=self._held_back_j / J_PER_WH,
             position=self._position.at(t_s, trace, seen),
             sight=self._sight(last) if last is not None and is_read else None,
             shift_j=self._position.shift_j,
-            broken_doubt_j=self._position.broken_j,
+            broken_uncertainty_j=self._position.broken_j,
             mismatch=self._position.mismatch,
             seen=seen,
             trace=trace,
@@ -318,7 +318,7 @@ class Ledger:
         self._estimate = _Estimate(now.t_s, self._integral.trace, drift, correction_j, base)
 
     def _reckoned_j(self, t_s: float) -> float:
-        """What the latest rate adds since the estimate, in J, for two ticks at most; by power there is no need."""
+        """Return what the latest rate adds since the estimate, in J, for at most two ticks; 0 by power."""
         if self._integral.trace.power_w is not None or self._last is None or not self._last.is_sound or self._may_rest:
             return 0.0
         return self._rate_w * min(max(0.0, t_s - self._estimate.t_s), 2 * self._watch.tick_s)
@@ -363,19 +363,19 @@ class Ledger:
         return True
 
     def _drift_at(self, t_s: float) -> Bounds:
-        """The drift's interval now: as it was at the estimate, widened by the integral's likely error since."""
+        """Return the drift's interval now: as it was at the estimate, widened by the integral's likely error since."""
         since = self._estimate
         if self._integral.trace.power_w is not None:
-            likely_j = doubt_j(since.trace, self._integral.trace, self._limits, share=_POINT_SHARE)
+            likely_j = uncertainty_j(since.trace, self._integral.trace, self._limits, share=_POINT_SHARE)
             return since.drift.widened(likely_j)
         limit_w = math.inf if self._limits.power_limit_w is None else self._limits.power_limit_w
         return since.drift.widened(limit_w * (t_s - since.t_s) if t_s > since.t_s else 0.0)
 
     def _within_limit(self, t_s: float, energy_j: float) -> float:
-        """The energy, cut to what is possible since the latest boundary."""
+        """Clip an energy to what is possible since the latest boundary."""
         if t_s <= self._energy_s:
             return self._energy_j
-        least_j = _LEAST_SHARE * (self._integral.trace.energy_j - self._boundary_integral_j)
+        least_j = _MIN_SHARE * (self._integral.trace.energy_j - self._boundary_integral_j)
         most_j = self._integral.ceiling_w * (t_s - self._energy_s)
         wanted_j = max(energy_j - self._energy_j, least_j)
         self._held_back_j = max(0.0, wanted_j - most_j)

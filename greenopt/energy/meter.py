@@ -1,4 +1,4 @@
-"""The energy meter: reads one device in the background and tells what it drew between any two instants.
+"""The energy meter: it reads one device in the background and returns the energy between any two instants.
 
 Invariants: a meter never raises into the work that it meters, whatever the device does; every boundary is one shared
 set of readings, so that nested and adjacent windows add up exactly; all times are the monotonic clock's.
@@ -15,13 +15,13 @@ from typing import Self
 
 from greenopt.energy.ledger import Ledger, Mark
 from greenopt.energy.schedule import Schedule
-from greenopt.energy.source import PowerSource, Vitals
+from greenopt.energy.source import DeviceStats, PowerSource
 from greenopt.energy.trace import Limits
 from greenopt.energy.window_reading import Scale, reading_between
 from greenopt.events import EnergyReading, EnergySource
 
 REPORT_PERIOD_S = 1.0
-"""`on_sample` is called and vitals are read no more often than this."""
+"""The shortest time between two calls of `on_sample`, and between two readings of the device's state."""
 
 FLAG_PERIOD_S = 10.0
 """How often the source is asked what makes its readings doubtful."""
@@ -39,14 +39,14 @@ class PowerSample:
         power_w: power in W, where it can be read.
         energy_wh: energy since metering began, in Wh; None while nothing was measured.
         source: how that energy was obtained.
-        vitals: temperature, utilisation, memory.
+        device_stats: temperature, utilisation, memory.
     """
 
     t_s: float
     power_w: float | None
     energy_wh: float | None
     source: EnergySource | None
-    vitals: Vitals
+    device_stats: DeviceStats
 
 
 class Window:
@@ -60,14 +60,14 @@ class Window:
 
     @property
     def reading(self) -> EnergyReading:
-        """What was drawn in it; `partial` while it is open (then up to the last sample) or where it was broken off."""
+        """Return the window's energy; `partial` while it is open (up to the last sample) or if it was interrupted."""
         if self.end is None:
             return self._meter.so_far(self.start).flagged("partial")
         reading = self._meter.between(self.start, self.end)
         return reading.flagged("partial") if self._partial else reading
 
     def close(self, *, partial: bool = False) -> None:
-        """Take the closing mark; `partial` says that the work was broken off."""
+        """Take the closing mark; `partial` marks interrupted work."""
         self.end = self._meter.mark()
         self._partial = partial
 
@@ -76,7 +76,7 @@ class EnergyMeter:
     """Meters one device: `with EnergyMeter(source) as meter: ... with meter.window() as window: ...`.
 
     Safe to use from several threads. The device is read by a daemon thread while the `with` block runs and by `mark`
-    in the calling thread. Leaving the block closes the source; readings between marks can be asked for ever after.
+    in the calling thread. Leaving the block closes the source; readings remain available after the block exits.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class EnergyMeter:
         on_sample: Callable[[PowerSample], None] | None = None,
         idle_w: float | None = None,
     ) -> None:
-        """Nothing is read yet.
+        """Store the arguments; nothing is read yet.
 
         Args:
             source: the device.
@@ -147,13 +147,13 @@ class EnergyMeter:
         return self._read()
 
     def between(self, start: Mark, end: Mark) -> EnergyReading:
-        """What was drawn between two marks of this meter, in Wh, with uncertainty and flags."""
+        """Return the energy between two marks of this meter in Wh, with uncertainty and flags."""
         with self._lock:
             scale, failure = self._scale(), self._failure
         return reading_between(start, end, scale, failure=failure)
 
     def so_far(self, start: Mark | None = None) -> EnergyReading:
-        """What was drawn since a mark (since metering began, unless given) up to the last sample; reads nothing."""
+        """Return the energy since a mark (by default since metering began) up to the last sample; reads nothing."""
         first, latest = start or self._first, self._latest
         if first is None or latest is None:
             return EnergyReading.missing("metering has not begun")
@@ -204,7 +204,7 @@ class EnergyMeter:
             due_s = self.step()
 
     def _read(self, *, with_counter: bool = True, is_boundary: bool = True) -> Mark:
-        """One set of readings at one instant, taken into the ledger."""
+        """Add one set of readings at one instant to the ledger."""
         with self._lock:
             began_s = self._clock()
             energy_j = self._ask(self.source.energy_j) if with_counter else None
@@ -237,7 +237,7 @@ class EnergyMeter:
         return Scale(kind=self.source.kind, limits=self._limits, tick_s=tick_s, idle_w=self._idle_w)
 
     def _report(self, mark: Mark) -> None:
-        """Tell the listener, and ask the source what is doubtful; outside the lock, and never with an exception."""
+        """Notify the listener and read the source's flags, outside the lock and without raising."""
         if mark.t_s - self._asked_s >= FLAG_PERIOD_S:
             self._asked_s = mark.t_s
             with suppress(Exception):
@@ -248,5 +248,5 @@ class EnergyMeter:
         self._reported_s = mark.t_s
         with suppress(Exception):
             reading = self.so_far()
-            vitals = self.source.vitals()
-            self._on_sample(PowerSample(mark.t_s, mark.trace.power_w, reading.energy_wh, reading.source, vitals))
+            device_stats = self.source.device_stats()
+            self._on_sample(PowerSample(mark.t_s, mark.trace.power_w, reading.energy_wh, reading.source, device_stats))

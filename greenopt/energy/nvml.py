@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from greenopt.energy.source import DriverError, GpuLostError, NotSupportedError, ReadError, Vitals
+from greenopt.energy.source import DeviceStats, DriverError, GpuLostError, NotSupportedError, ReadError
 
 _MILLI = 1000.0
 _MAX_LIMIT_W = 100_000.0
@@ -176,10 +176,10 @@ class Nvml:
         )
         return next((limit_w for limit_w in limits_w if limit_w is not None and 0 < limit_w < _MAX_LIMIT_W), None)
 
-    def vitals(self, handle: Any) -> Vitals:
+    def device_stats(self, handle: Any) -> DeviceStats:
         """Return temperature, utilisation and memory in use; each is None where it cannot be read."""
         sensor = getattr(self._module, "NVML_TEMPERATURE_GPU", 0)
-        return Vitals(
+        return DeviceStats(
             temperature_c=self._known(float, "nvmlDeviceGetTemperature", handle, sensor),
             utilisation=self._known(lambda rates: rates.gpu / 100, "nvmlDeviceGetUtilizationRates", handle),
             memory_bytes=self._known(lambda memory: int(memory.used), "nvmlDeviceGetMemoryInfo", handle),
@@ -198,7 +198,7 @@ class Nvml:
         return self._known(_text, "nvmlSystemGetProcessName", pid) or "?"
 
     def close(self) -> None:
-        """Give the library back; calls to `load` and `close` are counted by it."""
+        """Release the library, which counts calls to `load` and `close`."""
         self._known(_as_is, "nvmlShutdown")
 
     def _field_w(self, field: PowerField, handle: Any) -> float:

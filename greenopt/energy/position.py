@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 from greenopt.energy.bounds import Bounds
-from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, Trace, doubt_j
+from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, Trace, uncertainty_j
 
 _COMPARED_S = 1.0
 _LEAST_J = 1.0
@@ -37,7 +37,7 @@ class Sight:
     read_s: float
 
     def bounds(self, high_w: float, tick_s: float) -> Bounds | None:
-        """The true energy in J; None where the value has stood for an unknown time.
+        """Return the true energy in J; None where the value has stood for an unknown time.
 
         Args:
             high_w: the highest power that is to be expected.
@@ -69,14 +69,14 @@ class Position:
         self.mismatch = 0.0
 
     def at(self, t_s: float, trace: Trace, seen: LoadRange) -> Bounds | None:
-        """The bounds at an instant without a reading of the counter; None before there are any."""
+        """Return the bounds at an instant without a reading of the counter; None before there are any."""
         known = self._known
         if known is None:
             return None
         if trace.power_w is None:
             most_w = seen.high_w if seen.count else self.limits.top_w(seen)
             return Bounds(known.bounds.low, known.bounds.high + (most_w * (t_s - known.t_s) if t_s > known.t_s else 0))
-        doubt = doubt_j(known.trace, trace, self.limits, share=max(SENSOR_SHARE, self.mismatch), seen=seen)
+        doubt = uncertainty_j(known.trace, trace, self.limits, share=max(SENSOR_SHARE, self.mismatch), seen=seen)
         moved = known.bounds.moved(trace.energy_j - known.trace.energy_j).widened(doubt)
         return Bounds(max(moved.low, known.bounds.low), moved.high)
 
@@ -98,11 +98,11 @@ class Position:
         self._known = _Known(t_s, trace, both)
 
     def changed(self) -> None:
-        """The next reading shows another value than the one before."""
+        """Note that the next reading shows another value than the one before."""
         self._before = self._known
 
     def recall(self) -> None:
-        """The latest value was not right when it came: go on from the one before."""
+        """Note that the latest value was not right when it came: go on from the one before."""
         self._known, self._compared = self._before or self._known, None
 
     def restart(self, t_s: float, trace: Trace, seen: LoadRange, value_j: float, tick_s: float) -> None:

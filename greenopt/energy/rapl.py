@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greenopt.energy.source import ReadError, Vitals
+from greenopt.energy.source import DeviceStats, ReadError
 from greenopt.events import EnergySource
 
 POWERCAP = Path("/sys/class/powercap")
@@ -147,9 +147,9 @@ class RaplSource:
         """None: RAPL tells energy only."""
         return None
 
-    def vitals(self) -> Vitals:
+    def device_stats(self) -> DeviceStats:
         """Nothing is told."""
-        return Vitals()
+        return DeviceStats()
 
     def flags(self) -> tuple[str, ...]:
         """`unreadable_socket` where a domain is missing from the sum."""

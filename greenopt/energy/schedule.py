@@ -1,4 +1,4 @@
-"""When the sampler reads what: power at a steady rate, the counter seldom and then until it changes.
+"""The sampler's schedule: power at a steady rate, the counter rarely, and then until it changes.
 
 Invariants: due times are counted from the start, so lateness of one step does not move the next; steps that were
 missed are left out, not caught up. Within its period each power sample is shifted by a multiple of the golden ratio
@@ -42,7 +42,7 @@ class Schedule:
         return min(self._power_s, self._counter_s)
 
     def is_counter_due(self, now_s: float) -> bool:
-        """Whether this step reads the counter too."""
+        """Return whether this step reads the counter too."""
         return now_s >= self._counter_s
 
     def advance(

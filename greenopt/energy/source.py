@@ -1,4 +1,4 @@
-"""What a meter asks of a device: the `PowerSource` Protocol and the values that it returns.
+"""The `PowerSource` protocol between meter and device, and the values that it returns.
 
 Invariant: a reading that a device cannot give is None; one that it gives but that failed this time is `ReadError`.
 """
@@ -30,8 +30,8 @@ class DriverError(GreenoptError):
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """The state of a device beside its energy; None where it does not tell.
+class DeviceStats:
+    """The state of a device beside its energy; None where the device does not report it.
 
     Attributes:
         temperature_c: temperature in degrees Celsius.
@@ -79,7 +79,7 @@ class PowerSource(Protocol):
         """
         ...
 
-    def vitals(self) -> Vitals:
+    def device_stats(self) -> DeviceStats:
         """Temperature, utilisation and memory; a value that cannot be read is None."""
         ...
 
@@ -88,12 +88,12 @@ class PowerSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the device back; no reading follows."""
+        """Release the device; no reading follows."""
         ...
 
 
 class UnreadableSource:
-    """A device that should be metered and cannot be; every reading from it says why."""
+    """A device that cannot be metered; every reading raises the reason."""
 
     kind = EnergySource.NVML_POWER
     power_limit_w: float | None = None
@@ -105,20 +105,20 @@ class UnreadableSource:
         self.reason = reason
 
     def energy_j(self) -> float | None:
-        """Raises `ReadError` with the reason."""
+        """Raise `ReadError` with the reason."""
         raise ReadError(self.reason)
 
     def power_w(self) -> float | None:
-        """Raises `ReadError` with the reason."""
+        """Raise `ReadError` with the reason."""
         raise ReadError(self.reason)
 
-    def vitals(self) -> Vitals:
-        """Nothing is known."""
-        return Vitals()
+    def device_stats(self) -> DeviceStats:
+        """Return an empty state."""
+        return DeviceStats()
 
     def flags(self) -> tuple[str, ...]:
-        """None: readings are missing, not doubtful."""
+        """Return no flags: readings are missing, not doubtful."""
         return ()
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: there is nothing to release."""

@@ -17,7 +17,7 @@ from greenopt.spec import EnergySpec
 
 
 def open_device(gpu: str | None = None, *, cpu_w_per_core: float = EnergySpec().cpu_w_per_core) -> PowerSource:
-    """The device that a program of one's own computes on, to be metered.
+    """Open the device that the caller's program computes on, for metering.
 
     Args:
         gpu: UUID or NVML index; the first GPU that CUDA shows to this process unless given, and the CPU without one;
@@ -48,7 +48,7 @@ def open_source(
     rapl_root: Path = POWERCAP,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PowerSource:
-    """The best power source for a trial.
+    """Open the best power source for a trial.
 
     Args:
         gpu_uuid: the GPU that it trains on; None for the CPU.

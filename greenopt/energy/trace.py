@@ -1,4 +1,4 @@
-"""The integral of sampled power, and what is known about its error.
+"""The integral of sampled power, and bounds on its error.
 
 Invariant: every sample counts, whether its value changed or not, and each stretch between two samples is integrated
 once, as a trapezoid. All figures are running sums, so the memory does not grow with the length of a training.
@@ -34,7 +34,7 @@ _LIVELY_CHANGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is known of a device before anything was read.
+    """Limits of a device that are known before any reading.
 
     Attributes:
         power_limit_w: the most it can be set to draw, in W; None where unknown.
@@ -57,7 +57,7 @@ class Limits:
         return ANY_DEVICE_W if self.power_limit_w is None else OVERSHOOT * self.power_limit_w
 
     def top_w(self, seen: "LoadRange") -> float:
-        """What the device may draw unseen, in W: its limit, or more where more was seen; without a limit twice that."""
+        """Return what the device may draw unseen, in W: its limit or the most seen; twice that without a limit."""
         if self.power_limit_w is None:
             return 2 * seen.high_w if seen.count else math.inf
         return max(self.power_limit_w, seen.high_w)
@@ -254,7 +254,7 @@ class PowerIntegral:
         return off_w * min(after_s - before_s, 2 * self.limits.max_gap_s) / 2
 
 
-def doubt_j(
+def uncertainty_j(
     start: Trace,
     end: Trace,
     limits: Limits,

@@ -1,4 +1,4 @@
-"""The meters of one trial: its device, and beside it the host's CPU packages and memory where they can be read.
+"""The meters of one trial: its device, and the host's CPU packages and memory if they are readable.
 
 Invariants: all of them share their boundaries, to within the time of a reading; a host's energy stands beside the
 device's and is never added to it.
@@ -44,11 +44,11 @@ class Readings:
 
     @classmethod
     def missing(cls, reason: str) -> Self:
-        """Nothing was measured, and why."""
+        """Return readings without an energy, with the reason."""
         return cls(EnergyReading.missing(reason))
 
     def flagged(self, *flags: str) -> "Readings":
-        """The same readings with more flags."""
+        """Return the readings with added flags."""
         cpu = None if self.cpu is None else self.cpu.flagged(*flags)
         dram = None if self.dram is None else self.dram.flagged(*flags)
         return Readings(self.device.flagged(*flags), cpu, dram)
@@ -101,18 +101,18 @@ class TrialMeter:
         self._stack.close()
 
     def mark(self) -> Marks:
-        """A boundary: the device first, once it has done all its work, then the host."""
+        """Mark a boundary: the device first, after it has finished all queued work, then the host."""
         device = self._device.mark()
         return Marks(device, *(None if meter is None else meter.mark() for meter in (self._cpu, self._dram)))
 
     def between(self, start: Marks, end: Marks) -> Readings:
-        """What was drawn between two boundaries."""
+        """Return the energy between two boundaries."""
         device = self._device.between(start.device, end.device)
         cpu = device if self._is_cpu else _between(self._cpu, start.cpu, end.cpu)
         return Readings(device, cpu, _between(self._dram, start.dram, end.dram))
 
     def so_far(self, start: Marks | None = None) -> Readings:
-        """What was drawn since a boundary, or since metering began; reads nothing and waits for nothing."""
+        """Return the energy since a boundary, or since metering began, without reading or waiting."""
         device = self._device.so_far(None if start is None else start.device)
         cpu = None if self._cpu is None else self._cpu.so_far(None if start is None else start.cpu)
         dram = None if self._dram is None else self._dram.so_far(None if start is None else start.dram)

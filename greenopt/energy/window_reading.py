@@ -1,4 +1,4 @@
-"""What a device drew between two marks: the reading, its uncertainty and what may be wrong with it.
+"""The energy between two marks of a device, with its uncertainty and flags.
 
 Invariant: an energy is never 0. Where nothing was measured the reading says why instead.
 """
@@ -21,7 +21,7 @@ _NOTABLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What turns marks into readings.
+    """The device properties that turn marks into readings.
 
     Attributes:
         kind: what stands behind the counter.
@@ -37,7 +37,7 @@ class Scale:
 
 
 def reading_between(start: Mark, end: Mark, scale: Scale, *, failure: str | None = None) -> EnergyReading:
-    """The energy between two marks of one meter.
+    """Return the energy between two marks of one meter.
 
     Args:
         start: opens the window.
@@ -69,7 +69,7 @@ def reading_between(start: Mark, end: Mark, scale: Scale, *, failure: str | None
 
 
 def sum_of_devices(readings: Iterable[EnergyReading]) -> EnergyReading:
-    """The energy of several devices over the same window; missing as soon as one is.
+    """Sum the energy of several devices over the same window; missing as soon as one is missing.
 
     Uncertainties add up, coverage and source are the worst of all.
     """
@@ -103,7 +103,7 @@ def _has_power(start: Mark, end: Mark) -> bool:
 
 
 def _source(start: Mark, end: Mark, scale: Scale) -> EnergySource | None:
-    """The counter where it accounts for most of the window and moved in it, else power, else nothing."""
+    """Return the counter if it covers most of the window and moved in it, else power, else None."""
     counted_share = (end.counted_s - start.counted_s) / (end.t_s - start.t_s)
     if end.ticks > start.ticks and counted_share >= _MOSTLY:
         return scale.kind
@@ -113,7 +113,7 @@ def _source(start: Mark, end: Mark, scale: Scale) -> EnergySource | None:
 def _reason(start: Mark, end: Mark, scale: Scale, failure: str | None) -> str:
     if failure is not None and end.counted_s == start.counted_s:
         return failure
-    if end.sticks > start.sticks:
+    if end.stalls > start.stalls:
         return "the energy counter did not move and there is no power reading"
     if scale.kind is EnergySource.ESTIMATE:
         return "no CPU time was used"
@@ -140,8 +140,8 @@ def _uncertainty_wh(start: Mark, end: Mark, scale: Scale) -> float | None:
 
 
 def _counter_wh(start: Mark, end: Mark) -> float | None:
-    """The counter's own difference; None over a break, at an edge where it failed, and where it showed no change."""
-    if start.counter_wh is None or end.counter_wh is None or end.resets > start.resets or end.sticks > start.sticks:
+    """Return the counter's difference in Wh; None over a reset, at a failed edge, or without any change."""
+    if start.counter_wh is None or end.counter_wh is None or end.resets > start.resets or end.stalls > start.stalls:
         return None
     difference_wh = end.counter_wh - start.counter_wh
     return difference_wh if difference_wh > 0 else None
@@ -156,7 +156,7 @@ def _flags(start: Mark, end: Mark, scale: Scale) -> tuple[str, ...]:
         "gap": end.trace.power_w is not None and end.trace.gaps > start.trace.gaps,
         "low_coverage": 0 < _coverage(start, end) < LOW_COVERAGE,
         "reset": end.resets > start.resets,
-        "stuck_counter": end.sticks > start.sticks,
+        "stuck_counter": end.stalls > start.stalls,
         "disagreement": Evidence(start, end, scale.limits, scale.tick_s).disagrees(),
         "implausible_power": end.trace.rejected > start.trace.rejected,
         "frozen_power": end.trace.frozen_j > start.trace.frozen_j,

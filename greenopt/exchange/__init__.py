@@ -6,7 +6,7 @@ from greenopt.errors import UsageError
 from greenopt.exchange.imported import Import, ImportedTrial
 from greenopt.exchange.paper import read_runs
 from greenopt.exchange.studies import fitted_to, paper_study
-from greenopt.exchange.table import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE, read_table, study_of
+from greenopt.exchange.table import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE, infer_study, read_table
 from greenopt.exchange.writing import write_import
 from greenopt.spec import StudySpec
 
@@ -47,5 +47,5 @@ def read_import(source: Path, name: str, spec: StudySpec | None = None) -> Impor
     if spec is not None:
         spec = fitted_to(spec, name, trials)
     else:
-        spec = paper_study(name, trials, epochs) if source.is_dir() else study_of(name, trials)
+        spec = paper_study(name, trials, epochs) if source.is_dir() else infer_study(name, trials)
     return Import(spec, tuple(trials), skipped, tuple(notes))

@@ -24,7 +24,7 @@ def export_trials(folder: RunFolder, storage: str | None, target: Path, file_for
         UsageError: there is no such study, or the file cannot be written.
     """
     snapshot = read_folder(folder, storage)
-    footprint = Footprint.of(snapshot.spec.energy)
+    footprint = Footprint.from_spec(snapshot.spec.energy)
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
     rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
     if file_format == "csv":

@@ -1,4 +1,4 @@
-"""What an import has read before anything is written: trials, and the files that could not be read."""
+"""The result of reading an import: trials, and files that could not be read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class ImportedTrial:
         values: its setting, by parameter.
         verdict: how it ended.
         events: what it would have said, without its number, which only the study gives; may be empty.
-        figures: flat figures by column; those that stand here take the place of what follows from the events.
+        metrics: flat figures by column; those that stand here take the place of what follows from the events.
         began, ended: in the time zone of whoever wrote them down; None where nobody did.
     """
 
@@ -35,7 +35,7 @@ class ImportedTrial:
     values: Mapping[str, Value]
     verdict: Verdict
     events: tuple[Event, ...] = ()
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     began: datetime | None = None
     ended: datetime | None = None
 
@@ -56,13 +56,13 @@ class Import:
     notes: tuple[str, ...] = ()
 
     def ranges(self) -> dict[str, Range]:
-        """The ranges of a study whose space was made of the values that occur."""
+        """Return the ranges of a study whose space was made of the values that occur."""
         if self.spec.study.objective != ELSEWHERE:
             return {}
         return {name: found for name, found in self.spec.space.distributions.items() if isinstance(found, Range)}
 
     def outside_space(self) -> dict[str, tuple[str, Value]]:
-        """Runs that have a value outside the study's space -> (parameter, value)."""
+        """Return the runs that have a value outside the study's space -> (parameter, value)."""
         found = {}
         for trial in self.trials:
             for name, value in trial.values.items():

@@ -61,7 +61,7 @@ class LogRow:
 
     @property
     def is_epoch(self) -> bool:
-        """Whether it stands for an epoch."""
+        """Return whether the row is an epoch."""
         return self.epoch not in (_BEFORE, _AFTER)
 
 
@@ -95,13 +95,13 @@ def read_runs(folder: Path) -> tuple[list[ImportedTrial], dict[str, str], int]:
 
 
 def usual_epochs(logs: Sequence[Sequence[LogRow]]) -> int:
-    """How many epochs most runs have."""
+    """Return the number of epochs that most runs have."""
     counted = Counter(sum(row.is_epoch for row in rows) for rows in logs)
     return max(counted, key=lambda epochs: (counted[epochs], epochs), default=0) or 1
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """The keys of a run's `parameters.yaml`, with the ten parameters as `Setting` holds them.
+    """Read the keys of a run's `parameters.yaml`, with the ten parameters as in `Setting`.
 
     Raises:
         BrokenRunError: it is missing or damaged, a parameter is not there, or its value does not exist.
@@ -125,7 +125,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path) -> list[LogRow]:
-    """The rows of a run's `logs.csv`.
+    """Read the rows of a run's `logs.csv`.
 
     Raises:
         BrokenRunError: it is missing, cut off, or says what cannot be.
@@ -177,7 +177,7 @@ def _next_epoch(before: LogRow) -> str:
 
 
 def as_trial(run: str, parameters: Mapping[str, Any], rows: Sequence[LogRow], epochs: int) -> ImportedTrial:
-    """A run as a trial.
+    """Convert a run to a trial.
 
     Args:
         run: its name.
@@ -187,19 +187,19 @@ def as_trial(run: str, parameters: Mapping[str, Any], rows: Sequence[LogRow], ep
     """
     trained = [row for row in rows if row.is_epoch]
     verdict = _verdict(rows, trained, epochs)
-    figures: dict[str, Any] = {"n_parameters": parameters.get("n_parameters"), "training_seed": parameters.get("seed")}
+    metrics: dict[str, Any] = {"n_parameters": parameters.get("n_parameters"), "training_seed": parameters.get("seed")}
     if trained:
         power_draw_wh = sum(row.energy.energy_wh or 0.0 for row in rows[1:]) / (len(rows) - 1)
-        figures["wh_per_epoch"] = power_draw_wh
+        metrics["wh_per_epoch"] = power_draw_wh
         accuracy = trained[-1].values["val_accuracy"]
         if verdict.outcome is Outcome.COMPLETED and power_draw_wh > 0:
-            figures["efficiency"] = accuracy / power_draw_wh
+            metrics["efficiency"] = accuracy / power_draw_wh
     return ImportedTrial(
         run=run,
         values={name: parameters[name] for name in PARAMETERS},
         verdict=verdict,
         events=tuple(_events(parameters, rows, trained, verdict, max(epochs, len(trained)))),
-        figures=figures,
+        metrics=metrics,
         began=rows[0].time,
         ended=rows[-1].time,
     )
@@ -224,11 +224,11 @@ def _events(
     yield MeterOpened(
         t_s=0, device="nvidia-smi, read once an epoch", source=EnergySource.NVIDIA_SMI_SNAPSHOT, idle_origin=origin
     )
-    spent_wh = 0.0
+    used_wh = 0.0
     for row in rows:
         t_s = (row.time - rows[0].time).total_seconds()
-        spent_wh += row.energy.energy_wh or 0.0
-        yield _sample(row, t_s, spent_wh)
+        used_wh += row.energy.energy_wh or 0.0
+        yield _sample(row, t_s, used_wh)
         if row.is_epoch:
             yield _epoch(row, t_s, epochs)
         elif row.epoch == _AFTER:
@@ -251,11 +251,11 @@ def _together(rows: Sequence[LogRow]) -> EnergyReading:
     return added([row.energy for row in rows]) if rows else EnergyReading.missing("no epoch was finished")
 
 
-def _sample(row: LogRow, t_s: float, spent_wh: float) -> PowerSampled:
+def _sample(row: LogRow, t_s: float, used_wh: float) -> PowerSampled:
     return PowerSampled(
         t_s=t_s,
         power_w=row.values["gpu_power_W"],
-        energy_wh=spent_wh,
+        energy_wh=used_wh,
         source=EnergySource.NVIDIA_SMI_SNAPSHOT,
         temperature_c=_finite(row.values["gpu_temp_C"]),
         utilisation=_finite(row.values["gpu_util_%"] / 100),
@@ -263,7 +263,7 @@ def _sample(row: LogRow, t_s: float, spent_wh: float) -> PowerSampled:
 
 
 def _epoch(row: LogRow, t_s: float, epochs: int) -> EpochEnded:
-    figures = {name: row.values[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    metrics = {name: row.values[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
     return EpochEnded(
         t_s=t_s,
         epoch=int(row.epoch) + 1,
@@ -271,7 +271,7 @@ def _epoch(row: LogRow, t_s: float, epochs: int) -> EpochEnded:
         seconds=row.seconds,
         lr=None,
         energy=row.energy,
-        **{name: _finite(value) for name, value in figures.items()},
+        **{name: _finite(value) for name, value in metrics.items()},
     )
 
 

@@ -43,7 +43,7 @@ FEW, DECADES = 4, 2
 
 
 def paper_study(name: str, trials: Sequence[ImportedTrial], epochs: int) -> StudySpec:
-    """The study of runs in the paper's layout.
+    """Build the study of runs in the paper's layout.
 
     Args:
         name: of the study.
@@ -60,14 +60,14 @@ def paper_study(name: str, trials: Sequence[ImportedTrial], epochs: int) -> Stud
 
 
 def table_study(name: str, trials: Sequence[ImportedTrial], objectives: dict[str, str]) -> StudySpec:
-    """The study of a table's rows, whose training is not known: its space is the values that occur.
+    """Build the study of a table's rows; its training is unknown, its space is the values that occur.
 
     Values that the paper has come in its order, others by size; the first counts as the baseline's. A parameter of many
     different numbers is a range from the least to the largest: more than `MAX_LISTED`, or more than `FEW` of which most
     rows have one of their own. The range is logarithmic where it spans `DECADES` and the middle value says so.
     """
     space = {parameter: _occurring(parameter, trials) for parameter in trials[0].values}
-    epochs = Counter(int(trial.figures.get("epochs_done") or 1) for trial in trials if _is_complete(trial))
+    epochs = Counter(int(trial.metrics.get("epochs_done") or 1) for trial in trials if _is_complete(trial))
     raw = {
         "study": {"name": name, "description": "Imported", "trials": len(trials), "objective": ELSEWHERE},
         "objectives": objectives,
@@ -82,7 +82,7 @@ def _is_complete(trial: ImportedTrial) -> bool:
 
 
 def _spanned(values: Sequence[Value]) -> dict[str, Value] | None:
-    """The range of a column of many different numbers; None where it is a list."""
+    """Return the range of a column of many different numbers; None where it is a list."""
     numbers = sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
     different = len(set(numbers))
     if len(numbers) < len(values) or not (different > MAX_LISTED or (different > FEW and 2 * different > len(values))):
@@ -114,7 +114,7 @@ def _validated(raw: dict[str, Any]) -> StudySpec:
 
 
 def fitted_to(spec: StudySpec, name: str, trials: Sequence[ImportedTrial]) -> StudySpec:
-    """A study file's study under this name, with as many trials as there are.
+    """Return a study file's study under this name, with as many trials as were imported.
 
     Raises:
         UsageError: the trials have other parameters.

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from greenopt.cells import looked_up, loose_number, read_cell, read_column
-from greenopt.coordination.verdict import Verdict, figure_names
+from greenopt.coordination.verdict import Verdict, metric_names
 from greenopt.errors import UsageError
 from greenopt.events import EnergyReading, EnergySource, Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
@@ -88,7 +88,7 @@ def read_table(path: Path, spec: StudySpec | None) -> Table:
 
 
 def _names_of_rows(columns: Mapping[str, list[Any]], parameters: Iterable[str]) -> list[str]:
-    """The columns of texts of which most rows have one of their own: names, that explain nothing."""
+    """Return the columns of texts of which most rows have one of their own: names, that explain nothing."""
     return [
         name
         for name in parameters
@@ -100,13 +100,13 @@ def _named_words(named: Iterable[str]) -> str:
     return f"{', '.join(named)}: most rows have a text of their own; kept as a figure, not taken for a parameter"
 
 
-def study_of(name: str, trials: list[ImportedTrial]) -> StudySpec:
-    """The study of trials of which only the table is known: its objectives are accuracy and an energy.
+def infer_study(name: str, trials: list[ImportedTrial]) -> StudySpec:
+    """Infer a study from its table alone; its objectives are accuracy and an energy.
 
     Raises:
         UsageError: no completed row has an accuracy or an energy.
     """
-    complete = [trial.figures for trial in trials if trial.verdict.outcome is Outcome.COMPLETED]
+    complete = [trial.metrics for trial in trials if trial.verdict.outcome is Outcome.COMPLETED]
     energy = next((metric for metric in _ENERGIES if any(row.get(metric) is not None for row in complete)), None)
     chosen = [Metric.ACCURACY] if any(row.get("accuracy") is not None for row in complete) else []
     chosen += [energy] if energy else []
@@ -137,14 +137,14 @@ def _kept_study(frame: "pd.DataFrame", path: Path) -> StudySpec | None:
 
 
 def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tuple[str, ...]:
-    """The columns that are parameters: the study's, or all that are not known to be anything else."""
+    """Return the parameter columns: the study's, or all that are not otherwise known."""
     if spec is not None:
         missing = [name for name in spec.space.free if name not in frame]
         if missing:
             raise UsageError(f"{path}: has no column {', '.join(missing)}, which the study varies")
         return tuple(name for name in spec.space.distributions if name in frame)
-    figures = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *figure_names()}
-    found = tuple(str(name) for name in frame.columns if name not in figures)
+    metrics = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *metric_names()}
+    found = tuple(str(name) for name in frame.columns if name not in metrics)
     if not found:
         raise UsageError(f"{path}: has no column that could be a parameter")
     return found
@@ -153,7 +153,7 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
 def _columns(
     frame: "pd.DataFrame", parameters: Iterable[str], spec: StudySpec | None, *, is_csv: bool, is_setting: bool
 ) -> dict[str, list[Any]]:
-    """The columns with the types that their values had; None where there is none."""
+    """Return the columns with the types that their values had; None where there is none."""
     cells = json.loads(frame.attrs.get(CELLS_ATTRIBUTE) or "[]")
     found = {}
     for column in frame.columns:
@@ -182,7 +182,7 @@ def _plain(value: Any) -> Any:
 
 
 def _figure(cell: str | None, name: str) -> Any:
-    """A cell of a figure: nothing, true or false, a number, or a text."""
+    """Return a cell of a figure: nothing, true or false, a number, or a text."""
     if cell is None or name in PLAIN_TEXTS:
         return cell
     value = read_cell(cell)
@@ -199,24 +199,24 @@ def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, 
     if state not in _OUTCOMES:
         raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
     values = _values(row, parameters, is_setting=is_setting)
-    figures = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
-    _check_numbers(figures)
+    metrics = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
+    _check_numbers(metrics)
     verdict = _verdict(row, _OUTCOMES[state])
     began, ended = _time(row.get("began")), _time(row.get("ended"))
     return ImportedTrial(
         run=str(row.get("run") or number),
         values=values,
         verdict=verdict,
-        events=_events(figures, verdict, began),
-        figures=figures,
+        events=_events(metrics, verdict, began),
+        metrics=metrics,
         began=began,
         ended=ended,
     )
 
 
-def _check_numbers(figures: Mapping[str, Any]) -> None:
+def _check_numbers(metrics: Mapping[str, Any]) -> None:
     for name in Metric:
-        number = figures.get(name)
+        number = metrics.get(name)
         if number is None:
             continue
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
@@ -245,8 +245,8 @@ def _verdict(row: Mapping[str, Any], outcome: Outcome) -> Verdict:
         known = row.get("fail_reason")
         reason = FailReason(known) if known in list(FailReason) else FailReason.CRASH
         return Verdict(outcome, reason, message)
-    reason_words = str(row.get("stop_reason") or "ended_early") if outcome is Outcome.DIVERGED else None
-    return Verdict(outcome, reason_words, message)
+    format_reason = str(row.get("stop_reason") or "ended_early") if outcome is Outcome.DIVERGED else None
+    return Verdict(outcome, format_reason, message)
 
 
 def _time(value: Any) -> datetime | None:
@@ -256,16 +256,16 @@ def _time(value: Any) -> datetime | None:
         raise BrokenRunError(f"{value!r} is not a time") from None
 
 
-def _events(figures: Mapping[str, Any], verdict: Verdict, began: datetime | None) -> tuple[Event, ...]:
-    """The first and last word of a trial; its epochs are not in a table."""
-    energy = _reading(figures, "energy_wh", "energy_source", "seconds")
-    total = _reading(figures, "total_wh", "total_source", "total_s")
+def _events(metrics: Mapping[str, Any], verdict: Verdict, began: datetime | None) -> tuple[Event, ...]:
+    """Build the first and last event of a trial; a table has no epochs."""
+    energy = _reading(metrics, "energy_wh", "energy_source", "seconds")
+    total = _reading(metrics, "total_wh", "total_source", "total_s")
     ended = TrialEnded(
         t_s=total.seconds or energy.seconds,
         outcome=verdict.outcome,
-        accuracy=figures.get("accuracy") if verdict.outcome is Outcome.COMPLETED else None,
-        test_accuracy=figures.get("test_accuracy"),
-        unquantized_accuracy=figures.get("unquantized_accuracy"),
+        accuracy=metrics.get("accuracy") if verdict.outcome is Outcome.COMPLETED else None,
+        test_accuracy=metrics.get("test_accuracy"),
+        unquantized_accuracy=metrics.get("unquantized_accuracy"),
         energy=energy,
         total=total,
         reason=str(verdict.reason) if verdict.reason else None,
@@ -274,21 +274,21 @@ def _events(figures: Mapping[str, Any], verdict: Verdict, began: datetime | None
     return (TrialStarted(t_s=0, utc=began.isoformat() if began else "", trial=0), ended)
 
 
-def _reading(figures: Mapping[str, Any], energy: str, source: str, seconds: str) -> EnergyReading:
-    length_s = float(figures.get(seconds) or 0.0)
-    if figures.get(energy) is None:
-        return EnergyReading.missing(str(figures.get("energy_missing") or "not in the table"), length_s)
-    named = figures.get(source)
+def _reading(metrics: Mapping[str, Any], energy: str, source: str, seconds: str) -> EnergyReading:
+    length_s = float(metrics.get(seconds) or 0.0)
+    if metrics.get(energy) is None:
+        return EnergyReading.missing(str(metrics.get("energy_missing") or "not in the table"), length_s)
+    named = metrics.get(source)
     known = EnergySource(named) if named in list(EnergySource) else EnergySource.UNKNOWN
-    return EnergyReading(energy_wh=figures[energy], source=known, seconds=length_s)
+    return EnergyReading(energy_wh=metrics[energy], source=known, seconds=length_s)
 
 
 def _renumbered(trials: Mapping[str, ImportedTrial]) -> list[ImportedTrial]:
     """Trials whose references to one another count anew, without the rows that were skipped."""
     numbers = {original: number for number, original in enumerate(trials)}
-    return [replace(trial, figures=_with_references(trial.figures, numbers)) for trial in trials.values()]
+    return [replace(trial, metrics=_with_references(trial.metrics, numbers)) for trial in trials.values()]
 
 
-def _with_references(figures: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
-    given = {name: figures[name] for name in ("retry_of", "replicate_of") if figures.get(name) is not None}
-    return {**figures, **{name: numbers.get(str(int(number))) for name, number in given.items()}}
+def _with_references(metrics: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+    given = {name: metrics[name] for name in ("retry_of", "replicate_of") if metrics.get(name) is not None}
+    return {**metrics, **{name: numbers.get(str(int(number))) for name, number in given.items()}}

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from greenopt.coordination.verdict import Verdict, attributes
+from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, EpochEnded, Event, FailReason, Outcome, TrialStarted, encode
 from greenopt.exchange.imported import Import, ImportedTrial
@@ -21,7 +21,7 @@ from greenopt.summary import summarise
 
 
 def _in_silence(_: int) -> None:
-    """Say nothing of progress."""
+    """Report no progress."""
 
 
 def write_import(
@@ -66,7 +66,7 @@ def write_import(
 def _written(
     imported: Import, folder: RunFolder, tell: Callable[[int], None], study_id: str
 ) -> Iterator[FinishedTrial]:
-    """Write each trial's events and yield what the storage is told of it."""
+    """Write each trial's events and yield it for the storage."""
     run_id = new_id()
     for number, trial in enumerate(imported.trials):
         head = AttemptBegan(study_id=study_id, run_id=run_id, attempt_id=new_id(), trial=number)
@@ -82,20 +82,20 @@ def _numbered(event: Event, number: int) -> Event:
 
 
 def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec, attempt_id: str) -> FinishedTrial:
-    figures = {**attributes(summarise(events), trial.verdict, None), "inert": _inert(trial, spec), "run": trial.run}
+    metrics = {**trial_metrics(summarise(events), trial.verdict, None), "inert": _inert(trial, spec), "run": trial.run}
     if not any(isinstance(event, EpochEnded) for event in events):
         # A table says nothing of epochs unless it has a column of them: that is not known, and not 0.
-        figures["epochs_done"] = None
-    figures.update({name: value for name, value in trial.figures.items() if value is not None})
-    figures[ATTEMPT_ATTRIBUTE] = attempt_id
+        metrics["epochs_done"] = None
+    metrics.update({name: value for name, value in trial.metrics.items() if value is not None})
+    metrics[ATTEMPT_ATTRIBUTE] = attempt_id
     verdict, values = trial.verdict, None
     if verdict.outcome is Outcome.COMPLETED:
-        missing = [str(metric) for metric in spec.objectives if figures.get(metric) is None]
-        values = None if missing else tuple(float(figures[metric]) for metric in spec.objectives)
+        missing = [str(metric) for metric in spec.objectives if metrics.get(metric) is None]
+        values = None if missing else tuple(float(metrics[metric]) for metric in spec.objectives)
         if missing:
             verdict = Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured")
-            figures.update({"fail_reason": str(verdict.reason), "message": verdict.message})
-    return FinishedTrial(trial.values, verdict.outcome, figures, values, trial.began, trial.ended)
+            metrics.update({"fail_reason": str(verdict.reason), "message": verdict.message})
+    return FinishedTrial(trial.values, verdict.outcome, metrics, values, trial.began, trial.ended)
 
 
 def _inert(trial: ImportedTrial, spec: StudySpec) -> str | None:

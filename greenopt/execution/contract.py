@@ -1,4 +1,4 @@
-"""Where trials run, as the coordinator sees it: slots that take one trial each, and messages that come back.
+"""The engine as the coordinator sees it: slots that take one trial each, and messages from trials.
 
 An engine on a cluster implements `Engine`; nothing else of greenopt has to change for it.
 """
@@ -31,7 +31,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class EventArrived:
-    """A running trial said something."""
+    """A running trial sent an event."""
 
     trial: int
     event: Event
@@ -39,7 +39,7 @@ class EventArrived:
 
 @dataclass(frozen=True)
 class ProcessEnded:
-    """A trial's process is gone; no message of that trial follows.
+    """A trial's process has ended; no message of that trial follows.
 
     Attributes:
         exit_code: None where a signal ended it.
@@ -69,13 +69,13 @@ class Engine(Protocol):
         ...
 
     def receive(self, timeout_s: float) -> list[Message]:
-        """Messages since the last call, in each trial's order; waits for the first at most `timeout_s`."""
+        """Return messages since the last call, in each trial's order; wait at most `timeout_s` for the first."""
         ...
 
     def end(self, trial: int) -> None:
-        """Ask a trial to end; it is killed if it has not a few seconds later. Returns at once."""
+        """Ask a trial to end without waiting; it is killed if it has not ended a few seconds later."""
         ...
 
     def close(self) -> None:
-        """Kill what still runs and give everything back."""
+        """Kill running trials and release all resources."""
         ...

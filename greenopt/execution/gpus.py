@@ -1,4 +1,4 @@
-"""From what the user chose to slots: whole GPUs by UUID, or the CPU."""
+"""Converts the user's selection of devices to slots: whole GPUs by UUID, or the CPU."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def choose_slots(
     environment: Mapping[str, str] = os.environ,
     say: Callable[[str], None] = _say,
 ) -> list[Slot]:
-    """The slots that a selection names.
+    """Return the slots for a selection of devices.
 
     The CPU is chosen only on purpose (`none`, or a CUDA_VISIBLE_DEVICES that shows nothing) or where there is no
     NVIDIA GPU; never in place of one that cannot be used.
@@ -113,6 +113,6 @@ def _refuse_busy(gpu: Gpu, processes: Sequence[GpuProcess]) -> None:
     if processes:
         who = ", ".join(f"{process.name} (pid {process.pid})" for process in processes[:3])
         raise UsageError(
-            f"GPU {gpu.index} ({gpu.uuid}) is busy with {who}: its energy could not be told apart; "
-            "choose others with --gpus, or --share-gpus to measure all the same, flagged"
+            f"GPU {gpu.index} ({gpu.uuid}) is busy with {who}: its energy could not be separated; "
+            "choose others with --gpus, or measure anyway with --share-gpus (flagged)"
         )

@@ -1,4 +1,4 @@
-"""Leases of GPUs, so that two studies on one host never share one.
+"""Leases of GPUs, so that two studies on one host never share a GPU.
 
 A lease is a lock on a file that all users of the host can see; it ends with the process that holds it.
 """
@@ -18,10 +18,10 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "greenopt-leases"
 
 
 class GpuLeases:
-    """All the GPUs of one study, or none. A context manager."""
+    """Leases of all GPUs of one study, or of none. A context manager."""
 
     def __init__(self, uuids: Iterable[str], folder: Path = DEFAULT_FOLDER) -> None:
-        """Name the GPUs; nothing is taken yet."""
+        """Store the GPUs; no lease is taken yet."""
         self._uuids = tuple(uuids)
         self._folder = folder
         self._held: list[filelock.BaseFileLock] = []
@@ -44,7 +44,7 @@ class GpuLeases:
                 holder = self._holder(uuid)
                 self.release()
                 raise UsageError(
-                    f"GPU {uuid} is taken by another study ({holder}); choose others with --gpus, or wait for it"
+                    f"GPU {uuid} is in use by another study ({holder}); choose others with --gpus, or wait for it"
                 ) from None
             self._held.append(lock)
             holder_file = self._folder / f"{uuid}.holder"
@@ -55,11 +55,11 @@ class GpuLeases:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give every lease back."""
+        """Release every lease."""
         self.release()
 
     def release(self) -> None:
-        """Give back what is held."""
+        """Release the leases that are held."""
         for lock in self._held:
             lock.release()
         self._held.clear()
@@ -72,7 +72,7 @@ class GpuLeases:
 
 
 def _open_to_all(path: Path, mode: int) -> None:
-    """Let other users take leases too, past this process's umask; only the owner can."""
+    """Make a path writable for other users' leases, regardless of the umask; only its owner can."""
     try:
         path.chmod(mode)
     except PermissionError:

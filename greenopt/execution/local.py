@@ -80,7 +80,7 @@ class LocalEngine:
             try:
                 return self._warm.start(spec_file, log, environment)
             except (OSError, EOFError):
-                # The process to be copied is gone, or could not import; a fresh interpreter's log says why.
+                # The fork server has ended, or failed to import; the log of a fresh interpreter shows why.
                 self._warm = self._fresh
         return self._fresh.start(spec_file, log, environment)
 
@@ -107,7 +107,7 @@ class LocalEngine:
             child.process.signal(signal.SIGTERM)
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill running trials."""
         for child in list(self._children.values()):
             child.process.signal(signal.SIGKILL)
             child.process.wait()
@@ -115,7 +115,7 @@ class LocalEngine:
         self._selector.close()
 
     def _read(self, child: _Child) -> list[Message]:
-        """All whole lines that have arrived; marks the child when its pipe has closed."""
+        """Return the complete lines that have arrived; mark the child when its pipe has closed."""
         while True:
             try:
                 chunk = child.events.read(65536)
@@ -137,7 +137,7 @@ class LocalEngine:
         return messages
 
     def _hang_up(self, child: _Child) -> None:
-        """A child closed its pipe: it has nothing more to say and `GRACE_S` to exit."""
+        """Give a child that has closed its pipe `GRACE_S` to exit."""
         if child.at_end:
             return
         child.at_end = True
@@ -145,7 +145,7 @@ class LocalEngine:
         child.kill_at_s = child.kill_at_s or time.monotonic() + GRACE_S
 
     def _reap(self, child: _Child) -> list[Message]:
-        """Read what a process left that has exited, and forget it."""
+        """Read the remaining output of an exited process, and forget the process."""
         messages = self._read(child)
         self._hang_up(child)
         code = child.process.wait()
@@ -162,7 +162,7 @@ class LocalEngine:
 
 
 def child_environment(environment: Mapping[str, str], slot: Slot) -> dict[str, str]:
-    """The environment of a trial: this one, with exactly the slot's GPU visible and none for the CPU."""
+    """Return a trial's environment: this one, with only the slot's GPU visible, or none for the CPU."""
     pinned = {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": slot.cuda_name or slot.gpu_uuid or "-1",

@@ -1,4 +1,4 @@
-"""Starts trials' processes: by a fresh interpreter, or as a copy of one that has imported what trials need.
+"""Starts trials' processes: in a fresh interpreter, or as a fork of a process with the imports done.
 
 A copy begins its trial at once where a fresh interpreter imports TensorFlow for ten seconds. The process that is copied
 runs no operation and no trial, so that a copy is as fresh as an interpreter.
@@ -30,19 +30,19 @@ class TrialProcess(Protocol):
         ...
 
     def poll(self) -> int | None:
-        """The exit code, less than 0 for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
         ...
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if the process is running."""
         ...
 
     def wait(self) -> int:
-        """Wait until it has ended; returns the exit code."""
+        """Wait until the process has ended; return its exit code."""
         ...
 
     def let_go(self) -> None:
-        """Close the lifeline, which ends the process where it still runs."""
+        """Close the pipe to the process, which ends the process if it is still running."""
         ...
 
 
@@ -64,10 +64,10 @@ class Starter(Protocol):
 
 
 class FreshInterpreter:
-    """Each trial in an interpreter of its own, which imports all that it needs."""
+    """A starter that runs each trial in its own interpreter."""
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", TRIAL_MODULE)) -> None:
-        """Name the program; it takes a trial's specification file and `--events-fd N`."""
+        """Store the program, which takes a trial's specification file and `--events-fd N`."""
         self._command = tuple(command)
 
     def start(self, spec_file: Path, log: Path, environment: Mapping[str, str]) -> tuple[TrialProcess, int]:
@@ -88,10 +88,10 @@ class FreshInterpreter:
 
 
 class WarmCopy:
-    """Each trial in a copy of a process that has imported TensorFlow; that process ends with this one."""
+    """A starter that runs each trial in a fork of a process with TensorFlow imported, which ends with this one."""
 
     def __init__(self) -> None:
-        """Prepare; the process to be copied starts with the first trial."""
+        """Prepare the fork server, which starts with the first trial."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([PRELOADED])
 
@@ -104,7 +104,7 @@ class WarmCopy:
         with _silenced():
             forkserver.ensure_running()
         events, events_end = self._context.Pipe(duplex=False)
-        lifeline_end, lifeline = self._context.Pipe(duplex=False)
+        lifeline_end, parent_pipe = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=run_trial_module, args=(str(spec_file), str(log), dict(environment), events_end, lifeline_end)
         )
@@ -113,7 +113,7 @@ class WarmCopy:
         lifeline_end.close()
         descriptor = os.dup(events.fileno())
         events.close()
-        return _Copy(process, lifeline), descriptor
+        return _Copy(process, parent_pipe), descriptor
 
 
 class _Interpreter:
@@ -136,9 +136,9 @@ class _Interpreter:
 
 
 class _Copy:
-    def __init__(self, process: multiprocessing.process.BaseProcess, lifeline: Connection) -> None:
+    def __init__(self, process: multiprocessing.process.BaseProcess, parent_pipe: Connection) -> None:
         assert process.pid is not None
-        self._process, self._lifeline = process, lifeline
+        self._process, self._parent_pipe = process, parent_pipe
         self.pid = process.pid
 
     def poll(self) -> int | None:
@@ -154,21 +154,21 @@ class _Copy:
         return self._process.exitcode
 
     def let_go(self) -> None:
-        self._lifeline.close()
+        self._parent_pipe.close()
 
 
 def run_trial_module(
-    spec_file: str, log: str, environment: dict[str, str], events: Connection, lifeline: Connection
+    spec_file: str, log: str, environment: dict[str, str], events: Connection, parent_pipe: Connection
 ) -> None:
-    """In a copy: take the place of a fresh interpreter, and run the trial as its program does."""
+    """Run a trial in a forked process as a fresh interpreter would."""
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(lifeline.fileno(), 0)
+    os.dup2(parent_pipe.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.clear()
     os.environ.update(environment)
-    # As `python -m` has it: modules of the user's are found in the folder where the study was started.
+    # As with `python -m`: the user's modules are found in the folder where the study was started.
     sys.path.insert(0, os.getcwd())
     sys.argv = [TRIAL_MODULE, spec_file, "--events-fd", str(events.fileno())]
     runpy.run_module(TRIAL_MODULE, run_name="__main__", alter_sys=True)
@@ -176,7 +176,7 @@ def run_trial_module(
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Standard output and error go nowhere, for a process that inherits them."""
+    """Discard standard output and error, for a process that inherits them."""
     kept = [os.dup(1), os.dup(2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,1 +1,1 @@
-"""Figures and the report of a study; draws what an analysis says, and fits nothing."""
+"""Figures and the report of a study, drawn from its analysis; no model is fitted here."""

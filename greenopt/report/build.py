@@ -1,4 +1,4 @@
-"""From a study's folder to its figures and its report."""
+"""Builds a study's figures and its report from its folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from greenopt.errors import UsageError
 from greenopt.report.compose import compose
-from greenopt.report.figures import Drawing, Picture, Undrawn, curves, draw, save, style
-from greenopt.report.reading import StudyReading, read_for_report
+from greenopt.report.figures import Drawing, Picture, SkippedFigure, curves, draw, save, style
+from greenopt.report.inputs import ReportInputs, read_report_inputs
 from greenopt.report.render import html, pdf, write
 from greenopt.report.sections.winner import winners
 from greenopt.runs.folder import RunFolder
@@ -23,28 +23,28 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was written.
+class ReportResult:
+    """The files that were written.
 
     Attributes:
         report: the report's file.
         figures: folder of the figures; `drawn` is how many it holds, each as PNG and SVG.
-        undrawn: figures without data, with the reason.
+        skipped: figures without data, with the reason.
     """
 
     report: Path
     figures: Path
     drawn: int
-    undrawn: tuple[Undrawn, ...]
+    skipped: tuple[SkippedFigure, ...]
 
 
-def make_report(
+def build_report(
     folder: RunFolder,
     target: Path,
     file_format: Format,
     storage: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
-) -> Made:
+) -> ReportResult:
     """Draw all figures into the study's folder, and write the report.
 
     Args:
@@ -52,33 +52,31 @@ def make_report(
         target: the report's file; an existing one is replaced once the new one is whole.
         file_format: what it is written as.
         storage: URL of the study's storage; the one that it was last run with unless given.
-        tell: told what is being done, for a progress display.
+        tell: called with the current step, for a progress display.
 
     Raises:
         UsageError: there is no such study, or something cannot be written.
     """
-    reading = read_for_report(folder, storage, tell)
+    inputs = read_report_inputs(folder, storage, tell)
     figures = folder.path / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{figures}: cannot be made: {error.strerror}") from None
-    pictures, courses = _drawn(reading, figures, tell)
+        raise UsageError(f"{figures}: cannot be created: {error.strerror}") from None
+    pictures, winner_drawings = _drawn(inputs, figures, tell)
     tell("writing the report")
-    document = compose(reading, pictures, courses, date.today().isoformat())
+    document = compose(inputs, pictures, winner_drawings, date.today().isoformat())
     render = {Format.PDF: pdf, Format.HTML: html}[file_format]
     write(render(document, figures), target)
     drawn = [picture for picture in pictures.values() if isinstance(picture, Drawing)]
-    undrawn = tuple(picture for picture in pictures.values() if isinstance(picture, Undrawn))
-    return Made(target, figures, len(drawn) + len(courses), undrawn)
+    skipped = tuple(picture for picture in pictures.values() if isinstance(picture, SkippedFigure))
+    return ReportResult(target, figures, len(drawn) + len(winner_drawings), skipped)
 
 
-def _drawn(
-    reading: StudyReading, folder: Path, tell: Callable[[str], None]
-) -> tuple[dict[str, Picture], list[Drawing]]:
-    """Draw and save everything; a figure that has no data any more takes its old files with it."""
+def _drawn(inputs: ReportInputs, folder: Path, tell: Callable[[str], None]) -> tuple[dict[str, Picture], list[Drawing]]:
+    """Draw and save all figures; old files of a figure without data are deleted."""
     pictures: dict[str, Picture] = {}
-    for picture in draw(reading.material):
+    for picture in draw(inputs.report_data):
         tell(f"drawing {picture.slug}")
         pictures[picture.slug] = picture
         if isinstance(picture, Drawing):
@@ -88,14 +86,14 @@ def _drawn(
             _removed(folder, picture.slug)
     for old in folder.glob("course-*.*"):
         old.unlink(missing_ok=True)
-    courses = []
-    known = {curve.trial: curve for curve in reading.material.curves}
+    winner_drawings = []
+    known = {curve.trial: curve for curve in inputs.report_data.curves}
     with style():
-        for _, one in winners(reading):
+        for _, one in winners(inputs):
             if one.trial in known:
-                courses.append(curves.course(known[one.trial], reading.material))
-                save(courses[-1].figure, folder, courses[-1].slug)
-    return pictures, courses
+                winner_drawings.append(curves.winner_curves(known[one.trial], inputs.report_data))
+                save(winner_drawings[-1].figure, folder, winner_drawings[-1].slug)
+    return pictures, winner_drawings
 
 
 def _removed(folder: Path, slug: str) -> None:

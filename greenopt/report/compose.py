@@ -1,35 +1,37 @@
-"""Puts the sections of a report in their order."""
+"""The order of a report's sections."""
 
 from collections.abc import Mapping, Sequence
 
 from greenopt.report.document import Document, Section
 from greenopt.report.figures import Drawing, Picture
-from greenopt.report.reading import StudyReading
+from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections import effects, limits, method, results, summary, winner
-from greenopt.report.sections.words import plural
+from greenopt.report.sections.formatting import plural
 
 
-def compose(reading: StudyReading, pictures: Mapping[str, Picture], courses: Sequence[Drawing], today: str) -> Document:
-    """The report of a study.
+def compose(
+    inputs: ReportInputs, pictures: Mapping[str, Picture], winner_drawings: Sequence[Drawing], today: str
+) -> Document:
+    """Return the report of a study.
 
     Args:
-        reading: the study.
+        inputs: the study.
         pictures: its figures by name, drawn or not.
-        courses: of the winners.
+        winner_drawings: of the winners.
         today: the day that it is made on, as it is printed.
     """
-    analysis = reading.analysis
-    sections: list[Section | None] = [summary.summary(reading)]
+    analysis = inputs.analysis
+    sections: list[Section | None] = [summary.summary(inputs)]
     if analysis.counts.complete:
-        sections += [winner.winner(reading, courses), *winner.confirmations(reading), effects.advice(reading)]
-    sections += [method.method(reading), method.environment(reading)]
+        sections += [winner.winner(inputs, winner_drawings), *winner.confirmations(inputs), effects.advice(inputs)]
+    sections += [method.method(inputs), method.environment(inputs)]
     if analysis.counts.complete:
-        sections.append(results.trials_section(reading, pictures))
+        sections.append(results.trials_section(inputs, pictures))
     if analysis.counts.complete >= results.FEW:
-        sections += [*effects.effects(reading, pictures), results.matrices(pictures)]
-    if reading.material.curves or analysis.counts.complete:
-        sections.append(results.distributions(reading, pictures))
-    sections += [results.endings(reading), limits.limits(reading)]
+        sections += [*effects.effects(inputs, pictures), results.matrices(pictures)]
+    if inputs.report_data.curves or analysis.counts.complete:
+        sections.append(results.distributions(inputs, pictures))
+    sections += [results.endings(inputs), limits.limits(inputs)]
     kept = tuple(section for section in sections if section is not None and section.blocks)
     return Document(
         f"Study {analysis.study.name}",

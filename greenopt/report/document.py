@@ -1,4 +1,4 @@
-"""A report as a tree of plain values, which the PDF and the HTML page are both rendered from.
+"""A report as a tree of plain values, from which both the PDF and the HTML page are rendered.
 
 Invariant: every text is a string that the renderers show letter by letter; nothing in it is markup.
 """
@@ -38,7 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is under it; `level` is 1 or 2."""
+    """A heading with its content; `level` is 1 or 2."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -59,28 +59,28 @@ class Document:
         return tuple(block.file for section in self.sections for block in section.blocks if block.kind == "figure")
 
     def plain(self) -> Mapping[str, Any]:
-        """As values that JSON has."""
+        """Return the document as JSON values."""
         return asdict(self)
 
 
 def text(*parts: str) -> Block:
-    """A paragraph; empty parts are left out."""
+    """Return a paragraph; empty parts are left out."""
     return Block("text", " ".join(part for part in parts if part))
 
 
-def note(words: str) -> Block:
-    """A remark that must not be overlooked."""
-    return Block("note", words)
+def note(remark: str) -> Block:
+    """Return a remark that is set off from the text."""
+    return Block("note", remark)
 
 
 def bullets(items: Iterable[str]) -> tuple[Block, ...]:
-    """A list, or nothing where it would be empty."""
+    """Return a list, or nothing if it would be empty."""
     kept = tuple(item for item in items if item)
     return (Block("list", items=kept),) if kept else ()
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], wide: int | None = None) -> Block:
-    """A table."""
+    """Return a table."""
     kept = tuple(tuple(row) for row in rows)
     numeric = tuple(
         index
@@ -93,10 +93,10 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], wid
 
 
 def figure(file: str, caption: str) -> Block:
-    """A figure by the name of its file."""
+    """Return a figure by the name of its file."""
     return Block("figure", caption, file=file)
 
 
 def code(pieces: Iterable[str]) -> Block:
-    """Something to be copied, in pieces."""
+    """Return code to copy, in pieces."""
     return Block("code", items=tuple(pieces))

@@ -1,4 +1,4 @@
-"""Where a study ran, with what, as far as its trials say it."""
+"""The machine and software that a study ran on, as its trials recorded them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _FACTS = ("device", "tensorflow", "keras", "python", "data", "image_shape", "wei
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What trials say of the machine and the software that they ran on; each value once, the first seen first.
+class Environment:
+    """The machine and software that trials recorded; each value once, in order of first occurrence.
 
     Attributes:
         asked: how many trials were asked; `answered` is how many had something on file.
@@ -34,8 +34,8 @@ class Origin:
     facts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def origin_of(folder: RunFolder, trials: Mapping[int, str | None]) -> Origin:
-    """Ask the events of a study's trials.
+def read_environment(folder: RunFolder, trials: Mapping[int, str | None]) -> Environment:
+    """Read the environment from the events of a study's trials.
 
     Args:
         folder: the study's results.
@@ -47,7 +47,7 @@ def origin_of(folder: RunFolder, trials: Mapping[int, str | None]) -> Origin:
     opened = [event for head in heads for event in head if isinstance(event, MeterOpened)]
     prepared = [event for head in heads for event in head if isinstance(event, TrialPrepared)]
     facts = ((name, _each(_fact(event, name) for event in prepared)) for name in _FACTS)
-    return Origin(
+    return Environment(
         asked=len(heads),
         answered=sum(1 for head in heads if head),
         hosts=_each(event.host for event in started),
@@ -61,7 +61,7 @@ def origin_of(folder: RunFolder, trials: Mapping[int, str | None]) -> Origin:
 
 
 def _head(events: Path | None) -> list[TrialStarted | MeterOpened | TrialPrepared]:
-    """What a trial says up to its first epoch."""
+    """Return a trial's events up to its first epoch."""
     found: list[TrialStarted | MeterOpened | TrialPrepared] = []
     for event in read_events(events):
         if isinstance(event, TrialStarted | MeterOpened | TrialPrepared):

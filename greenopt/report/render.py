@@ -1,4 +1,4 @@
-"""A document as a PDF file or as one HTML file. Sole owner of typst and jinja2; neither goes to the network.
+"""Renders a document as a PDF file or as one HTML file. Sole owner of typst and jinja2; both work offline.
 
 Invariant: texts reach both renderers as data, never as source, so nothing in a study's words can be markup there.
 """
@@ -42,7 +42,7 @@ def pdf(document: Document, figures: Path) -> bytes:
 
 
 def html(document: Document, figures: Path) -> bytes:
-    """One HTML page with everything in it.
+    """Render one self-contained HTML page.
 
     Args:
         document: the report.
@@ -57,7 +57,7 @@ def html(document: Document, figures: Path) -> bytes:
 
 
 def write(content: bytes, target: Path) -> None:
-    """Write a file so that a half-written one never bears its name.
+    """Write a file atomically.
 
     Raises:
         UsageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""What figures and report are made of: an analysis, the courses of trainings, and how energies were obtained."""
+"""Data of figures and report: an analysis, training curves, and how energies were obtained."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from greenopt.events import EnergySource, EpochEnded
 Floats = npt.NDArray[np.float64]
 
 CURVES_DRAWN = 400
-"""So many courses can be told apart at most; of more trials, the best and a random sample are drawn."""
+"""The most curves that can be distinguished; of more trials, the best and a random sample are drawn."""
 
-SOURCE_WORDS = {
+SOURCE_TEXTS = {
     EnergySource.NVML_COUNTER: "the GPU's energy counter",
     EnergySource.NVML_POWER: "the integral of the GPU's power",
     EnergySource.RAPL: "the CPU's energy counter (RAPL)",
@@ -28,7 +28,7 @@ SOURCE_WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The course of one training; arrays of one length, nan where a figure is missing.
+    """The curves of one training; arrays of equal length, NaN where a value is missing.
 
     Attributes:
         state: as in the study's table: `complete`, `pruned`, `fail`, `running`.
@@ -46,8 +46,8 @@ class Curve:
     seconds: Floats
 
     @classmethod
-    def of(cls, trial: int, state: str, epochs: Sequence[EpochEnded]) -> "Curve":
-        """The course that a trial's events tell."""
+    def from_epochs(cls, trial: int, state: str, epochs: Sequence[EpochEnded]) -> "Curve":
+        """Return a trial's curves from its epochs."""
 
         def figures(values: Iterable[float | None]) -> Floats:
             return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
@@ -66,8 +66,8 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """A study, ready to be drawn and written about.
+class ReportData:
+    """The data of a study that figures and sections are built from.
 
     Attributes:
         curves: of the trials that are drawn, by number.
@@ -85,42 +85,42 @@ class Material:
         return trials[trials["state"] == "complete"] if len(trials) else trials
 
     def column(self, name: str) -> Floats:
-        """A figure of the completed trials, nan where it is missing."""
+        """Return a metric of the completed trials, NaN where it is missing."""
         if name not in self.complete:
             return np.full(len(self.complete), np.nan)
         return self.complete[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """How the completed trials' energies were obtained, the commonest first."""
+        """Return how the completed trials' energies were obtained, the most frequent source first."""
         if "energy_source" not in self.complete:
             return ()
         return tuple(str(source) for source in self.complete["energy_source"].dropna().value_counts().index)
 
     @property
     def energy_mark(self) -> str:
-        """What an axis has to say of its energies: ` (est.)`, ` (nvidia-smi snapshots)`; nothing of metered ones."""
+        """Return an axis label's suffix: ` (est.)`, ` (nvidia-smi snapshots)`; empty for metered energies."""
         marks = {
             EnergySource.ESTIMATE: "est.",
             EnergySource.NVIDIA_SMI_SNAPSHOT: "nvidia-smi snapshots",
             EnergySource.UNKNOWN: "source unknown",
         }
-        words = [marks[EnergySource(source)] for source in self.sources if source in marks]
-        if not words:
+        text = [marks[EnergySource(source)] for source in self.sources if source in marks]
+        if not text:
             return ""
-        return f" ({', '.join(words)}{' in part' if len(self.sources) > len(words) else ''})"
+        return f" ({', '.join(text)}{' in part' if len(self.sources) > len(text) else ''})"
 
     @property
     def energy_note(self) -> str:
-        """How energies were obtained, as a sentence; empty where there is no energy."""
+        """Return a sentence on how energies were obtained; empty if there is no energy."""
         if not self.sources:
             return ""
-        words = "; ".join(SOURCE_WORDS[EnergySource(source)] for source in self.sources)
-        return f"Energy: {words}."
+        text = "; ".join(SOURCE_TEXTS[EnergySource(source)] for source in self.sources)
+        return f"Energy: {text}."
 
     @property
     def curves_note(self) -> str:
-        """Which trainings are drawn, where not all are; else empty."""
+        """Return a sentence on which trainings are drawn; empty if all are."""
         if self.curves_of <= len(self.curves):
             return ""
         return (

@@ -1,4 +1,4 @@
-"""From a study's folder to its analysis: reads the storage, asks for importances, analyses."""
+"""Analyses a study: reads the storage, computes importances, runs the analysis."""
 
 from greenopt.analysis.analyse import analyse
 from greenopt.analysis.results import Analysis, Importance
@@ -8,7 +8,7 @@ from greenopt.search import StudySnapshot, importances
 
 
 def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
-    """Analyse a study as its storage has it now.
+    """Analyse a study's current storage.
 
     Args:
         folder: the study's results.
@@ -21,12 +21,12 @@ def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
 
 
 def analyse_snapshot(snapshot: StudySnapshot) -> Analysis:
-    """Analyse a study that has been read."""
-    return analyse(snapshot.spec, snapshot.rows, importances_of(snapshot))
+    """Analyse a study from a snapshot."""
+    return analyse(snapshot.spec, snapshot.rows, compute_importances(snapshot))
 
 
-def importances_of(snapshot: StudySnapshot) -> list[Importance]:
-    """Importance of every parameter for every objective, over completed trials inside the space."""
+def compute_importances(snapshot: StudySnapshot) -> list[Importance]:
+    """Compute the importance of every parameter for every objective, over completed trials inside the space."""
     space = snapshot.spec.space.distributions
     rows = [
         row
@@ -34,4 +34,4 @@ def importances_of(snapshot: StudySnapshot) -> list[Importance]:
         if row["state"] == "complete" and all(distribution.holds(row[name]) for name, distribution in space.items())
     ]
     found = importances(snapshot.spec, rows)
-    return [Importance(shares.objective, shares.method, shares.shares, shares.words) for shares in found]
+    return [Importance(shares.objective, shares.method, shares.shares, shares.text) for shares in found]

@@ -1,4 +1,4 @@
-"""Starts a study's coordinator as a process of its own, which outlives the terminal that it was started from.
+"""Starts a study's coordinator as a separate process, which outlives its terminal.
 
 Invariant: the process leads a session of its own, so neither Ctrl-C nor a lost connection reaches it; what it prints
 goes to the run folder's `coordinator.log`.
@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenopt.errors import GreenoptError
-from greenopt.files import LineTail
+from greenopt.files import LogTail
 from greenopt.runs.folder import RunFolder
-from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, CourseEntry, decode_entry
+from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, LogEntry, decode_entry
 
 POLL_S = 0.05
 PREFIX = "greenopt: "
@@ -32,40 +32,40 @@ class Launched:
     """A coordinator that was started from here."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", folder: RunFolder, course_began: int, log_began: int
+        self, process: "subprocess.Popen[bytes]", folder: RunFolder, study_log_began: int, log_began: int
     ) -> None:
         self._process, self._folder = process, folder
-        self._course_began, self._log_began = course_began, log_began
+        self._course_began, self._log_began = study_log_began, log_began
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Return the coordinator's process number."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How its process ended, negative for a signal; None while it runs."""
+        """Return the process's exit code, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def entries(self) -> list[CourseEntry]:
-        """What it has written to the study's course so far."""
-        entries = [decode_entry(line) for line in LineTail(self._folder.course, self._course_began).new_lines()]
+    def entries(self) -> list[LogEntry]:
+        """Return the entries that this coordinator has written to the study log so far."""
+        entries = [decode_entry(line) for line in LogTail(self._folder.study_log, self._course_began).new_lines()]
         return [entry for entry in entries if entry is not None]
 
     def ending(self) -> CoordinatorEnded | None:
-        """Why it ended; None while it runs, and where it died without a word."""
+        """Return why the coordinator ended; None while it runs, or if it was killed."""
         return next((entry for entry in reversed(self.entries()) if isinstance(entry, CoordinatorEnded)), None)
 
     def last_line(self) -> str:
-        """The last line that it printed, or its error, after which another coordinator may have printed more."""
+        """Return the last line that the coordinator printed, or its error message."""
         with self._folder.coordinator_log.open("rb") as file:
             file.seek(self._log_began)
             lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith(PREFIX)] or lines
-        return told[-1].removeprefix(PREFIX) if told else "it printed nothing"
+        lines_told = [line for line in lines if line.startswith(PREFIX)] or lines
+        return lines_told[-1].removeprefix(PREFIX) if lines_told else "it printed nothing"
 
     def _has_begun(self) -> bool:
-        """Whether this very coordinator has; another one that runs the study writes to the same file."""
+        """Return whether this coordinator has begun; another one of the study writes to the same file."""
         return any(isinstance(entry, CoordinatorStarted) and entry.pid == self.pid for entry in self.entries())
 
     def wait_until_begun(self, wait: Callable[[float], None] = time.sleep) -> None:
@@ -102,7 +102,7 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
         folder.path.mkdir(parents=True, exist_ok=True)
         log = folder.coordinator_log.open("ab")
     except OSError as error:
-        raise LaunchError(f"{folder.path}: cannot be made: {error.strerror}", 2) from None
+        raise LaunchError(f"{folder.path}: cannot be created: {error.strerror}", 2) from None
     with log:
         process = subprocess.Popen(
             [sys.executable, *_isolation(), "-m", "greenopt", *arguments],
@@ -111,11 +111,11 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        return Launched(process, folder, _size(folder.course), log.tell())
+        return Launched(process, folder, _size(folder.study_log), log.tell())
 
 
 def _isolation() -> list[str]:
-    """Keep the working folder off the module path unless this process has it there too."""
+    """Keep the working folder off the module path unless this process has it too."""
     return [] if sys.path[0] in ("", os.getcwd()) else ["-P"]
 
 

@@ -18,7 +18,7 @@ from greenopt.errors import UsageError
 from greenopt.files import write_whole
 from greenopt.identity.belongings import EVENTS, is_own
 from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
-from greenopt.runs.study_log import FILE_NAME as COURSE
+from greenopt.runs.study_log import FILE_NAME as STUDY_LOG_FILE
 from greenopt.spec import Confirms
 
 RUNS = "runs"
@@ -26,7 +26,7 @@ RUNS = "runs"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a study's results; making one touches nothing."""
+    """Paths of a study's results; creating an instance touches no file."""
 
     path: Path
 
@@ -69,7 +69,7 @@ class RunFolder:
         return self.trials / f"{number:04d}"
 
     def events(self, number: int) -> Path:
-        """A trial's events, JSON lines; whose they are is for `own_events` to say."""
+        """Return a trial's events, JSON lines; whose they are is for `own_events` to say."""
         return self.trial(number) / EVENTS
 
     def own_events(self, number: int, attempt_id: str | None) -> Path | None:
@@ -82,7 +82,7 @@ class RunFolder:
         return self.events(number) if is_own(self.trial(number), number, attempt_id) else None
 
     def log(self, number: int) -> Path:
-        """What a trial's process printed; whose it is is for `own_log` to say."""
+        """Return what a trial's process printed; whose it is is for `own_log` to say."""
         return self.trial(number) / "log.txt"
 
     def own_log(self, number: int, attempt_id: str | None) -> Path | None:
@@ -95,9 +95,9 @@ class RunFolder:
         return self.path / "artifacts"
 
     @property
-    def course(self) -> Path:
+    def study_log(self) -> Path:
         """What the study's coordinators did, JSON lines."""
-        return self.path / COURSE
+        return self.path / STUDY_LOG_FILE
 
     @property
     def coordinator_log(self) -> Path:
@@ -150,18 +150,18 @@ class RunFolder:
         try:
             kept = json.loads(self.study_file.read_text(encoding="utf-8"))["storage"]
         except FileNotFoundError:
-            raise UsageError(f"{self.path}: no study here; `greenopt list` shows those there are") from None
+            raise UsageError(f"{self.path}: no study here; `greenopt list` shows the existing ones") from None
         except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{self.study_file}: is damaged; name the storage with --storage") from None
+            raise UsageError(f"{self.study_file}: is damaged; give the storage with --storage") from None
         return url_of(str(kept), self.path)
 
     def code(self) -> dict[str, str]:
-        """What code the study was last run with: `greenopt` (version), `git` (commit); empty where not kept."""
+        """Return the code the study was last run with: `greenopt` (version), `git` (commit); empty if not recorded."""
         kept = self._document().get("code")
         return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
 
     def confirms(self) -> Confirms | None:
-        """The trial of another study that this one confirms, if it does."""
+        """Return the trial of another study that this study confirms, if any."""
         try:
             return Confirms.model_validate(self._document()["spec"]["study"]["confirms"])
         except (KeyError, TypeError, ValidationError):
@@ -175,7 +175,7 @@ class RunFolder:
         return document if isinstance(document, dict) else {}
 
     def holder(self) -> str | None:
-        """Who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
+        """Return who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
         if not self._holder_file.exists():
             return None
         lock = self._lock()
@@ -189,7 +189,7 @@ class RunFolder:
         return None
 
     def claim(self) -> filelock.BaseFileLock:
-        """Make the folder and take its lock for this process, until it ends.
+        """Create the folder and hold its lock until this process ends.
 
         Raises:
             UsageError: another process runs this study.
@@ -197,7 +197,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{self.path}: cannot be made: {error.strerror}") from None
+            raise UsageError(f"{self.path}: cannot be created: {error.strerror}") from None
         lock = self._lock()
         try:
             lock.acquire(blocking=False)
@@ -208,7 +208,7 @@ class RunFolder:
         return lock
 
     def holder_pid(self) -> int | None:
-        """Process number of the coordinator on this host; None if none runs.
+        """Return the process number of the coordinator on this host; None if none runs.
 
         Raises:
             UsageError: it runs on another host, whose processes cannot be reached from here.
@@ -217,7 +217,7 @@ class RunFolder:
             return None
         holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
         if holder["host"] != socket.gethostname():
-            raise UsageError(f"study {self.name} runs on {holder['host']}; give the command there")
+            raise UsageError(f"study {self.name} runs on {holder['host']}; run the command there")
         return int(holder["pid"])
 
     @property
@@ -236,5 +236,5 @@ class RunFolder:
 
 
 def run_folders(runs: Path) -> list[RunFolder]:
-    """All studies under a folder, by name."""
+    """Return all studies under a folder, by name."""
     return [RunFolder(path.parent) for path in sorted(runs.glob("*/study.json"))]

@@ -1,4 +1,4 @@
-"""Which code a study runs with: greenopt's version, and the git commit of the code or of the folder it is run in."""
+"""The code that a study runs with: greenopt's version, and the git commit of the code or working folder."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ _TIMEOUT_S = 10
 
 
 def code_in_force() -> dict[str, str]:
-    """`greenopt`: its version. `git`: the commit in force, with `, modified` where files differ; if there is one.
+    """Return `greenopt` (version) and `git` (commit, with `, modified` if files differ), if there is one.
 
     The commit is that of greenopt's own checkout where it runs from one, else that of the working folder.
     """
@@ -19,7 +19,7 @@ def code_in_force() -> dict[str, str]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit of a folder's checkout, with `, modified` where tracked files differ; None where there is no git."""
+    """Return the commit of a folder's checkout, with `, modified` if tracked files differ; None without git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None

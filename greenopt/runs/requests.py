@@ -9,7 +9,7 @@ from greenopt.runs.folder import RunFolder
 
 
 class Request(StrEnum):
-    """What a coordinator can be asked for."""
+    """A request to a coordinator."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -18,7 +18,7 @@ class Request(StrEnum):
 
     @property
     def signal(self) -> signal.Signals:
-        """The signal that carries it; a coordinator's second `STOP` is a `STOP_NOW`."""
+        """Return the signal that carries the request; a second `STOP` acts as `STOP_NOW`."""
         return {
             Request.PAUSE: signal.SIGUSR1,
             Request.RESUME: signal.SIGUSR2,
@@ -27,12 +27,12 @@ class Request(StrEnum):
         }[self]
 
 
-STEERING_COMMANDS = (Request.PAUSE, Request.RESUME, Request.STOP)
-"""Those that are commands of the command line too."""
+REQUEST_COMMANDS = (Request.PAUSE, Request.RESUME, Request.STOP)
+"""The requests that are also commands of the command line."""
 
 
 def send(folder: RunFolder, request: Request) -> int:
-    """Send a request; returns the process number of the coordinator.
+    """Send a request and return the process number of the coordinator.
 
     Raises:
         UsageError: there is no such study, or it is not running on this host.
@@ -46,5 +46,5 @@ def send(folder: RunFolder, request: Request) -> int:
     except ProcessLookupError:
         raise UsageError(f"study {folder.name} has just ended") from None
     except PermissionError:
-        raise UsageError(f"study {folder.name} (pid {pid}) is run by another user; only they can do that") from None
+        raise UsageError(f"study {folder.name} (pid {pid}) belongs to another user; only they can do that") from None
     return pid

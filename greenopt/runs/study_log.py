@@ -1,7 +1,7 @@
-"""The course of a study: what its coordinator did and when, one JSON document a line.
+"""The study log: what a study's coordinator did and when, one JSON document per line.
 
 Invariant: written by the coordinator alone, appended, never changed. Results are in the storage and in the trials'
-events; this file holds what neither knows: who runs the study, where its trials were placed, whether it is paused.
+events; this file holds the rest: who runs the study, where its trials were placed, whether it is paused.
 """
 
 from enum import StrEnum
@@ -15,7 +15,7 @@ from greenopt.events import FailReason
 FILE_NAME = "course.jsonl"
 
 
-class Conduct(StrEnum):
+class RunState(StrEnum):
     """What a coordinator does about new and running trials."""
 
     RUNNING = "running"
@@ -24,11 +24,11 @@ class Conduct(StrEnum):
     STOPPING_NOW = "stopping_now"
 
 
-CONDUCT_WORDS = {
-    Conduct.RUNNING: "goes on",
-    Conduct.PAUSED: "paused: no new trials until it is resumed",
-    Conduct.STOPPING: "no new trials; stops after the running ones",
-    Conduct.STOPPING_NOW: "stops now; running trials are ended and will run again",
+RUN_STATE_TEXTS = {
+    RunState.RUNNING: "resumed",
+    RunState.PAUSED: "paused: no new trials until it is resumed",
+    RunState.STOPPING: "stopping after the running trials; no new ones",
+    RunState.STOPPING_NOW: "stopping now; running trials are ended and will run again on resume",
 }
 
 
@@ -50,7 +50,7 @@ class _Entry(BaseModel):
 
 
 class CoordinatorStarted(_Entry):
-    """A coordinator took the study; the first trial is next.
+    """A coordinator has started a study; the first trial is next.
 
     Attributes:
         slots: names of the slots, with the GPU's UUID or None for the CPU.
@@ -87,11 +87,11 @@ class TrialRecorded(_Entry):
     settled: int
 
 
-class ConductChanged(_Entry):
+class RunStateChanged(_Entry):
     """The coordinator was paused, resumed or told to stop."""
 
     kind: Literal["conduct_changed"] = "conduct_changed"
-    conduct: Conduct
+    conduct: RunState
 
 
 class CoordinatorEnded(_Entry):
@@ -102,19 +102,19 @@ class CoordinatorEnded(_Entry):
     failure: FailReason | None = None
 
 
-CourseEntry: TypeAlias = CoordinatorStarted | TrialPlaced | TrialRecorded | ConductChanged | CoordinatorEnded
+LogEntry: TypeAlias = CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | CoordinatorEnded
 
-_ENTRY: TypeAdapter[CourseEntry] = TypeAdapter(Annotated[CourseEntry, Field(discriminator="kind")])
+_ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="kind")])
 
 
-def append_entry(file: Path, entry: CourseEntry) -> None:
+def append_entry(file: Path, entry: LogEntry) -> None:
     """Write one entry at the end of the file."""
     with file.open("ab") as out:
         out.write(entry.model_dump_json().encode() + b"\n")
 
 
-def decode_entry(line: bytes) -> CourseEntry | None:
-    """The entry of one line; None where the line is none."""
+def decode_entry(line: bytes) -> LogEntry | None:
+    """Decode an entry from a line; None if the line is not an entry."""
     try:
         return _ENTRY.validate_json(line)
     except ValidationError:

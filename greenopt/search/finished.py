@@ -21,14 +21,14 @@ class FinishedTrial:
     Attributes:
         params: its setting; a value outside the study's space is kept as an attribute, because Optuna's
             distributions must be the same in all trials.
-        attributes: flat figures; those that are None are left out.
+        metrics: flat figures; those that are None are left out.
         values: the objectives', for a completed one.
         began, ended: None where not known.
     """
 
     params: Mapping[str, Value]
     outcome: Outcome
-    attributes: Mapping[str, Any]
+    metrics: Mapping[str, Any]
     values: tuple[float, ...] | None = None
     began: datetime | None = None
     ended: datetime | None = None
@@ -80,7 +80,7 @@ def _frozen(trial: FinishedTrial, spec: StudySpec) -> FrozenTrial:
         values=list(trial.values or ()) if state is TrialState.COMPLETE else None,
         params={name: trial.params[name] for name in distributions},
         distributions=distributions,
-        user_attrs={name: value for name, value in {**trial.attributes, **outside}.items() if value is not None},
+        user_attrs={name: value for name, value in {**trial.metrics, **outside}.items() if value is not None},
     )
     frozen.datetime_start = trial.began
     frozen.datetime_complete = trial.ended

@@ -16,7 +16,7 @@ from greenopt.spec import Choice, Distribution, Range, StudySpec, is_too_varied
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
 
-LEAST_TRIALS = 10
+MIN_TRIALS = 10
 TREES = 20
 METHODS = {"ped_anova": 2000, "fanova": 300}
 """By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
@@ -33,14 +33,14 @@ class Shares:
     Attributes:
         objective: its column.
         method: `ped_anova` or `fanova`.
-        shares: by parameter; empty where `words` says why.
-        words: what must be known of them.
+        shares: by parameter; empty where `text` says why.
+        text: what must be known of them.
     """
 
     objective: str
     method: str
     shares: Mapping[str, float]
-    words: str = ""
+    text: str = ""
 
 
 def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shares]:
@@ -51,30 +51,30 @@ def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shar
         rows: its completed trials with all values inside the space.
     """
     having = [row for row in rows if all(row.get(metric) is not None for metric in spec.objectives)]
-    if len(having) < LEAST_TRIALS:
-        words = f"needs {LEAST_TRIALS} completed trials; there are {len(having)}"
-        return [Shares(str(metric), method, {}, words) for metric in spec.objectives for method in METHODS]
+    if len(having) < MIN_TRIALS:
+        text = f"needs {MIN_TRIALS} completed trials; there are {len(having)}"
+        return [Shares(str(metric), method, {}, text) for metric in spec.objectives for method in METHODS]
     varied = [name for name in spec.space.free if is_too_varied([row[name] for row in having], spec.space.free[name])]
     free = {name: distribution for name, distribution in spec.space.free.items() if name not in varied}
-    words = f"without {', '.join(varied)}, of which most trials have a value of their own" if varied else ""
+    text = f"without {', '.join(varied)}, of which most trials have a value of their own" if varied else ""
     if not free:
         return [
-            Shares(str(m), method, {}, words or "no parameter varies") for m in spec.objectives for method in METHODS
+            Shares(str(m), method, {}, text or "no parameter varies") for m in spec.objectives for method in METHODS
         ]
-    return [shares for method in METHODS for shares in _by_method(spec, free, method, having, words)]
+    return [shares for method in METHODS for shares in _by_method(spec, free, method, having, text)]
 
 
 def _by_method(
-    spec: StudySpec, free: Mapping[str, Distribution], method: str, rows: Sequence[Mapping[str, Any]], words: str
+    spec: StudySpec, free: Mapping[str, Distribution], method: str, rows: Sequence[Mapping[str, Any]], text: str
 ) -> list[Shares]:
-    """The shares for each objective by one method, on at most as many trials as it takes in seconds."""
+    """Compute the shares for each objective by one method, on a sample of limited size."""
     most = METHODS[method]
     if len(rows) > most:
         drawn = f"on {most} of {len(rows)} trials, drawn at random"
-        words = f"{drawn}; {words}" if words else drawn
+        text = f"{drawn}; {text}" if text else drawn
         rows = random.Random(0).sample(list(rows), most)
     study = _study(spec, free, rows, encodes=method == "fanova")
-    return [_shares(study, str(metric), index, method, words) for index, metric in enumerate(spec.objectives)]
+    return [_shares(study, str(metric), index, method, text) for index, metric in enumerate(spec.objectives)]
 
 
 def _evaluator(method: str) -> "BaseImportanceEvaluator":
@@ -84,7 +84,7 @@ def _evaluator(method: str) -> "BaseImportanceEvaluator":
     return FanovaImportanceEvaluator(n_trees=TREES, seed=0) if method == "fanova" else PedAnovaImportanceEvaluator()
 
 
-def _shares(study: optuna.Study, metric: str, index: int, method: str, words: str) -> Shares:
+def _shares(study: optuna.Study, metric: str, index: int, method: str, text: str) -> Shares:
     if len({trial.values[index] for trial in study.get_trials(deepcopy=False)}) < 2:
         return Shares(metric, method, {}, "it is the same in all trials")
     is_less_better = study.directions[index] is StudyDirection.MINIMIZE
@@ -98,7 +98,7 @@ def _shares(study: optuna.Study, metric: str, index: int, method: str, words: st
             )
         except (ValueError, RuntimeError) as error:
             return Shares(metric, method, {}, str(error))
-    return Shares(metric, method, {name: float(share) for name, share in shares.items()}, words)
+    return Shares(metric, method, {name: float(share) for name, share in shares.items()}, text)
 
 
 def _lower_is_better(value: float, is_less_better: bool) -> float:
@@ -109,7 +109,7 @@ def _lower_is_better(value: float, is_less_better: bool) -> float:
 def _study(
     spec: StudySpec, free: Mapping[str, Distribution], rows: Sequence[Mapping[str, Any]], *, encodes: bool
 ) -> optuna.Study:
-    """A study in memory, of these parameters alone."""
+    """Return a study in memory, of these parameters alone."""
     places = {
         name: {value: place for place, value in enumerate(distribution.values)}
         for name, distribution in free.items()

@@ -1,4 +1,4 @@
-"""Who may run a study, recorded in its storage: at most one coordinator, on whatever host.
+"""The lease of a study in its storage: at most one coordinator, on any host.
 
 The lock of the run folder decides on one host; a storage that several hosts share needs this lease beside it. It is
 renewed while the coordinator runs and lapses `LEASE_LAPSES_S` after the last renewal. Hosts' clocks must agree to
@@ -38,7 +38,7 @@ class StudyLease:
         self.renew()
 
     def renew(self) -> None:
-        """Say that this coordinator lives, at most every `RENEW_S`."""
+        """Renew the lease, at most every `RENEW_S`."""
         now_s = time.monotonic()
         if now_s - self._renewed_at_s < RENEW_S:
             return
@@ -47,7 +47,7 @@ class StudyLease:
         self._write({**process, "host": socket.gethostname(), "utc_s": time.time()})
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         self._write(None)
 
     def _write(self, holder: dict[str, Any] | None) -> None:
@@ -55,7 +55,7 @@ class StudyLease:
 
 
 def lease_holder(study: str, storage: optuna.storages.BaseStorage) -> str | None:
-    """Who runs a study now, on whatever host, as `pid N on HOST`; None if nobody but this process does."""
+    """Return who else runs a study now, on any host, as `pid N on HOST`; None if nobody does."""
     holder = storage.get_study_user_attrs(storage.get_study_id_from_name(study)).get(LEASE_ATTRIBUTE)
     if holder is None or _is_own(holder) or not is_alive(holder):
         return None

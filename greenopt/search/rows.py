@@ -1,4 +1,4 @@
-"""The trials of a study as flat rows, for whoever only reads."""
+"""The trials of a study as flat rows, for readers."""
 
 import gc
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class StudySnapshot:
         return replace(self, spec=self.spec.model_copy(update={"study": study}))
 
     def count(self, *states: str) -> int:
-        """How many trials are in one of these states (`complete`, `pruned`, `fail`, `running`, `waiting`)."""
+        """Return how many trials are in one of these states (`complete`, `pruned`, `fail`, `running`, `waiting`)."""
         return sum(1 for row in self.rows if row["state"] in states)
 
 
@@ -59,7 +59,7 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Let no garbage be looked for while many objects are made that are none: half the time of 10,000 trials."""
+    """Pause garbage collection while many objects are created, which halves the time for 10,000 trials."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -82,7 +82,7 @@ def read_attributes(name: str, storage: optuna.storages.BaseStorage) -> dict[str
 
 
 def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> dict[str, Any]:
-    """One row of a study, a trial's setting and figures, without reading the others."""
+    """Read one trial's row, its setting and metrics, without reading the others."""
     study_id = storage.get_study_id_from_name(name)
     frozen = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, trial))
     return _row(frozen, COLUMNS)

@@ -1,4 +1,4 @@
-"""Samplers by name: which there are, whether one fits a study, and building it for the next trial.
+"""Samplers by name: the registry, the check against a study, and building one for the next trial.
 
 Invariant: what is proposed for trial n depends on the study's seed, on n and on the trials before it, never on how
 often the study was interrupted. A sampler that keeps no state of its own is therefore built anew for each trial with
@@ -55,7 +55,7 @@ _OURS = ("seed", "search_space")
 
 
 def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
-    """The study's sampler, ready to propose this trial.
+    """Build the study's sampler, ready to propose a trial.
 
     Args:
         spec: the study.
@@ -98,7 +98,7 @@ def sampler_arguments(spec: StudySpec) -> dict[str, Any]:
 
 
 def derived_seed(seed: int, trial: int) -> int:
-    """A seed below 2**32 that depends on both numbers and on nothing else."""
+    """Derive a seed below 2**32 from two numbers and nothing else."""
     digest = hashlib.sha256(f"{seed}/{trial}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

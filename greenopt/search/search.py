@@ -1,4 +1,4 @@
-"""The study as Optuna keeps it: asking for settings, telling results, and what is left to do.
+"""The Optuna study: asking for settings, telling results, and counting what is left.
 
 Sole owner of optuna. Invariants: no intermediate values are ever written (TPE breaks on them in a multi-objective
 study); every trial that ended has its figures as flat user attributes; a setting that was interrupted is enqueued
@@ -26,7 +26,7 @@ from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Va
 from greenopt.storage.rows import MAX_RETRIES, SPEC_ATTRIBUTE
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
-WANTED = "wanted"
+ENQUEUED_ATTRIBUTE = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
 
 STATES = {
@@ -119,19 +119,19 @@ class Search:
         if self._spec.study.baseline and not self._trials():
             self._study.enqueue_trial(self._spec.space.baseline, user_attrs={"baseline": True})
 
-    def enqueue_wanted(self) -> None:
+    def enqueue_listed(self) -> None:
         """Put the settings of `study.enqueue` at the head of the queue, each as often as it is listed and no more."""
-        there = [trial.user_attrs.get(WANTED) for trial in self._trials()]
+        there = [trial.user_attrs.get(ENQUEUED_ATTRIBUTE) for trial in self._trials()]
         for setting in self._spec.enqueued:
             setting = {name: self._as_listed(name, value) for name, value in setting.items()}
-            wanted = json.dumps(setting, sort_keys=True)
-            if wanted in there:
-                there.remove(wanted)
+            enqueued = json.dumps(setting, sort_keys=True)
+            if enqueued in there:
+                there.remove(enqueued)
             else:
-                self._study.enqueue_trial(setting, user_attrs={WANTED: wanted})
+                self._study.enqueue_trial(setting, user_attrs={ENQUEUED_ATTRIBUTE: enqueued})
 
     def ask(self) -> Proposal:
-        """The next setting to run; enqueued ones come first."""
+        """Return the next setting to run; enqueued ones come first."""
         history = self._trials()
         self._study.sampler = build_sampler(self._spec, len(history))
         trial = self._study.ask(self._distributions)
@@ -166,19 +166,19 @@ class Search:
         """Return the identity of a trial's attempt; None where it was begun before there were any."""
         return self._trials()[trial].user_attrs.get(ATTEMPT_ATTRIBUTE)
 
-    def tell(self, trial: int, outcome: Outcome, attributes: dict[str, Any], values: list[float] | None = None) -> None:
+    def tell(self, trial: int, outcome: Outcome, metrics: dict[str, Any], values: list[float] | None = None) -> None:
         """Record how a trial ended; a trial that is already recorded stays as it is.
 
         Args:
             trial: its number.
             outcome: completed ones need `values`, one for each objective.
-            attributes: flat figures; those that are None are left out.
+            metrics: flat figures; those that are None are left out.
             values: the objectives' values, in the order of the study file.
         """
         frozen = self._trials()[trial]
         if frozen.state.is_finished():
             return
-        for name, value in attributes.items():
+        for name, value in metrics.items():
             if value is not None:
                 self._storage.set_trial_user_attr(frozen._trial_id, name, value)
         self._study.tell(trial, values, state=STATES[outcome], skip_if_finished=True)
@@ -197,15 +197,15 @@ class Search:
         return [trial.number for trial in self._trials() if trial.state is TrialState.RUNNING]
 
     def settled(self) -> int:
-        """How many trials count towards the study's size: all that ended, but those to be repeated or skipped."""
+        """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
         return sum(1 for trial in self._trials() if trial.state.is_finished() and not self._is_void(trial))
 
-    def spent_wh(self) -> float:
-        """What the trials that ended have drawn, their set-up included, in Wh; what is not known counts nothing."""
+    def used_wh(self) -> float:
+        """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
         return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
 
     def is_exhausted(self) -> bool:
-        """Whether every setting of the space has been asked for."""
+        """Return whether every setting of the space has been asked for."""
         return len({tuple(sorted(trial.params.items())) for trial in self._trials()}) >= self._spec.space.size
 
     def _trials(self) -> list[FrozenTrial]:
@@ -249,7 +249,7 @@ class Search:
 
 
 def as_optuna(distribution: Distribution) -> BaseDistribution:
-    """A distribution of the search space as Optuna's."""
+    """Convert a distribution of the search space to Optuna's."""
     if isinstance(distribution, Choice):
         return CategoricalDistribution(distribution.values)
     if distribution.is_integer:
@@ -277,7 +277,7 @@ def _fail_reason(trial: FrozenTrial) -> FailReason | None:
 
 
 def _drawn_wh(figures: dict[str, Any]) -> float:
-    """The energy of a trial in Wh; of its set-up and its training where the whole was not measured."""
+    """Return the energy of a trial in Wh; of its set-up and its training where the whole was not measured."""
     total_wh = figures.get("total_wh")
     parts_wh = (figures.get("setup_wh"), figures.get("energy_wh")) if total_wh is None else (total_wh,)
     return sum(float(part_wh) for part_wh in parts_wh if part_wh is not None)

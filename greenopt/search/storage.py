@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from greenopt.errors import UsageError
 from greenopt.identity.reference import sqlite_file
 from greenopt.storage.rows import SPEC_ATTRIBUTE
-from greenopt.storage.url import cause_of, driver_missing, without_password
+from greenopt.storage.url import database_message, driver_missing, without_password
 
 SQLITE_BUSY_TIMEOUT_S = 60
 
@@ -47,9 +47,9 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     except ImportError as error:
         raise driver_missing(url, error) from None
     except sqlalchemy.exc.ArgumentError:
-        raise UsageError(f"storage {without_password(url)}: not a database URL; one is sqlite:///study.db") from None
+        raise UsageError(f"storage {without_password(url)}: not a database URL such as sqlite:///study.db") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UsageError(f"storage {without_password(url)}: cannot be opened: {cause_of(error)}") from None
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error)}") from None
 
 
 def check_url(url: str) -> None:
@@ -104,7 +104,7 @@ def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
         with engine.begin() as connection:
             yield connection
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UsageError(f"storage {without_password(url)}: {cause_of(error)}") from None
+        raise UsageError(f"storage {without_password(url)}: {database_message(error)}") from None
     finally:
         engine.dispose()
 
@@ -121,5 +121,5 @@ def _change_spec(connection: sqlalchemy.Connection, study_id: int, key: Sequence
 
 
 def artifact_store(folder: Path) -> optuna.artifacts.FileSystemArtifactStore:
-    """The artifacts in a folder, which need not exist; reading makes nothing."""
+    """Return the artifact store of a folder, which need not exist; reading creates nothing."""
     return optuna.artifacts.FileSystemArtifactStore(folder)

@@ -1,4 +1,4 @@
-"""What a study is: the ten hyperparameters, the search space, the study file, the specification of a trial."""
+"""The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
 from greenopt.spec.file import describe, load_study
 from greenopt.spec.inert import inert_parameters

@@ -1,4 +1,4 @@
-"""Study files: TOML in, one clear line for whatever is wrong in it."""
+"""Reading of study files in TOML, with one clear line for each error."""
 
 import difflib
 import tomllib
@@ -69,7 +69,7 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """The first error of a validation as `key: value what is wrong`, and how many more there are."""
+    """Describe the first validation error as `key: value what is wrong`, and count the others."""
     details = error.errors()
     first = _describe_one(details[0])
     return first if len(details) == 1 else f"{first} (and {len(details) - 1} more)"
@@ -100,7 +100,7 @@ def _dotted(location: list[int | str]) -> str:
 
 
 def _known_keys(location: list[int | str]) -> str:
-    """What keys the table at this place has, the likeliest first."""
+    """Return the keys of the table at a location, the most similar first."""
     model: type[BaseModel] = StudySpec
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation

@@ -1,4 +1,4 @@
-"""Which parameters of a setting cannot have an effect, and why.
+"""Parameters of a setting that cannot have an effect, with reasons.
 
 One function decides, before anything runs, for the coordinator, the trial, the analysis and the reader alike.
 """
@@ -10,7 +10,7 @@ from greenopt.spec.study import ImageMeaning, TrainingSpec
 def inert_parameters(
     setting: Setting, training: TrainingSpec, total_steps: int | None = None, *, has_whole_pixels: bool = True
 ) -> dict[str, str]:
-    """Parameters whose value leaves this setting's training as it would be without it.
+    """Return the parameters whose value has no effect on this setting's training.
 
     Args:
         setting: the ten values.

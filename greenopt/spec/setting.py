@@ -39,7 +39,7 @@ class Precision(StrEnum):
 
 
 class LrSchedule(StrEnum):
-    """Course of the learning rate over the optimizer's steps."""
+    """Schedule of the learning rate over the optimizer's steps."""
 
     CONSTANT = "constant"
     EXPONENTIAL = "exponential"

@@ -35,7 +35,7 @@ class Choice(BaseModel):
         return len(self.values)
 
     def holds(self, value: object) -> bool:
-        """Whether it is one of the values."""
+        """Return whether it is one of the values."""
         return value in self.values
 
 
@@ -85,7 +85,7 @@ class Range(BaseModel):
         return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def holds(self, value: object) -> bool:
-        """Whether it lies between the bounds; a step is not looked at."""
+        """Return whether it lies between the bounds; a step is not looked at."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
 
@@ -108,7 +108,7 @@ def is_too_varied(values: Sequence[object], distribution: Distribution | None = 
 
 
 def _check_own(parameter: str, value: object, location: tuple[str | int, ...]) -> Value:
-    """A value of an objective function's own parameter."""
+    """Check a value of an objective function's own parameter."""
     if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _fail("a value is a text, a number, true or false", value, location)

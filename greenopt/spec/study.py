@@ -70,7 +70,7 @@ class DataSpec(Table):
 
 
 class ImageMeaning(StrEnum):
-    """What float16, float32 and float64 apply to."""
+    """The meaning of float16, float32 and float64: of the images, or of the policy."""
 
     IMAGES = "images"
     POLICY = "policy"
@@ -207,7 +207,7 @@ class SamplerSpec(BaseModel):
 
 
 class OnDuplicate(StrEnum):
-    """What happens when the sampler proposes a setting that has already run."""
+    """The treatment of a proposed setting that has already run."""
 
     RUN = "run"
     REPLICATE = "replicate"
@@ -234,7 +234,7 @@ class Confirms(Table):
 
 
 class StudyTable(Table):
-    """The `[study]` table: size and conduct of a study.
+    """The `[study]` table: size and protocol of a study.
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
     `enqueue` lists settings that run before any that the sampler proposes; a parameter that one leaves out takes the
@@ -311,7 +311,7 @@ class StudySpec(Table):
     @model_validator(mode="before")
     @classmethod
     def _without_training(cls, raw: object) -> object:
-        """A function trains as it likes; one epoch unless the file says more."""
+        """Set one epoch for an objective function, unless the file says more."""
         if isinstance(raw, dict) and isinstance(raw.get("study"), dict) and raw["study"].get("objective") is not None:
             return {**raw, "training": {"epochs": 1, **raw["training"]} if "training" in raw else {"epochs": 1}}
         return raw

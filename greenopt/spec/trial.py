@@ -11,7 +11,7 @@ from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
 
 
 class TrialSpec(Table):
-    """All that a trial's process needs to know, passed to it as JSON.
+    """Everything that a trial's process needs, passed to it as JSON.
 
     Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. The trained model is kept
     in `model_folder`, an absolute path, where there is one. Modules are looked for first in `modules_folder`, absolute.
@@ -42,7 +42,7 @@ class TrialSpec(Table):
 
     @property
     def values(self) -> dict[str, Value]:
-        """What the sampler chose, by parameter."""
+        """Return the sampled values by parameter."""
         return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
 
     @property

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from greenopt.errors import GreenoptError, UsageError
-from greenopt.storage.url import cause_of, driver_missing, without_password
+from greenopt.storage.url import database_message, driver_missing, without_password
 
 BUSY_TIMEOUT_S = 10
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>[^?]*))?(?:\?.*)?")
@@ -27,12 +27,12 @@ Connect: TypeAlias = Callable[[], AbstractContextManager[Ask]]
 
 
 class DatabaseError(GreenoptError):
-    """The database did not answer; the message is its own, on one line."""
+    """The database did not respond; the text is its own message, on one line."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database that is there already.
+    """An existing database.
 
     Attributes:
         connect: opens a connection.
@@ -46,7 +46,7 @@ class Database:
 
 
 def find_database(url: str) -> Database:
-    """A database by its URL; whether it answers is seen when it is asked.
+    """Return a database by its URL, without connecting to it.
 
     Raises:
         UsageError: there is no such file, the URL cannot be read, or its driver is not installed.
@@ -75,7 +75,7 @@ def _server(url: str) -> Database:
     try:
         engine = sa.create_engine(url, pool_pre_ping=True)
     except sa.exc.ArgumentError:
-        raise UsageError("storage: not a database URL; one is sqlite:///study.db") from None
+        raise UsageError("storage: not a database URL such as sqlite:///study.db") from None
     except ImportError as error:
         raise driver_missing(url, error) from None
 
@@ -87,11 +87,11 @@ def _server(url: str) -> Database:
                 def ask(sql: str, **values: Any) -> list[tuple[Any, ...]]:
                     with opened.execute(sa.text(sql), values) as result:
                         assert result.cursor is not None
-                        # Of hundreds of thousands of rows SQLAlchemy's own cost a third of the time.
+                        # SQLAlchemy's row objects would cost a third of the time for hundreds of thousands of rows.
                         return list(result.cursor.fetchall())
 
                 yield ask
         except sa.exc.SQLAlchemyError as error:
-            raise DatabaseError(cause_of(error)) from None
+            raise DatabaseError(database_message(error)) from None
 
     return Database(connection, engine.dispose, without_password(url))

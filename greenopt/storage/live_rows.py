@@ -46,7 +46,7 @@ _FIXED = """
 
 
 class LiveRows:
-    """One study's rows, read again and again. Used by one thread at a time."""
+    """Repeated reading of one study's rows. Used by one thread at a time."""
 
     def __init__(self, study: str, url: str) -> None:
         """Find the study.
@@ -63,11 +63,11 @@ class LiveRows:
             raise UsageError(f"study {study}: was not made by greenopt")
 
     def spec(self) -> StudySpec:
-        """The study as it was last run."""
+        """Return the study as it was last run."""
         return StudySpec.model_validate(self._attribute(SPEC_ATTRIBUTE))
 
     def holder(self) -> dict[str, Any] | None:
-        """Who runs the study now (`pid`, `host`, `utc_s`); None if nobody does.
+        """Return who runs the study now (`pid`, `host`, `utc_s`); None if nobody does.
 
         Raises:
             GreenoptError: the storage does not answer.
@@ -76,7 +76,7 @@ class LiveRows:
         return holder if holder is not None and is_alive(holder) else None
 
     def changed(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows of the trials that are new, unfinished, or finished since the last call, by number.
+        """Return the rows of trials that are new, unfinished, or finished since the last call, by number.
 
         Args:
             columns: the study's parameters, which every row has beside `COLUMNS`.
@@ -88,7 +88,7 @@ class LiveRows:
             return self._read(ask, (*COLUMNS, *columns))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._database.close()
 
     def _find(self, study: str) -> int:
@@ -135,7 +135,7 @@ class LiveRows:
             if trial_id in rows:
                 rows[trial_id][name] = (self._values.get(name) or self._learn(ask, name))(value)
         attributes = self._of_wanted(ask, _ATTRIBUTES)
-        # One text for all: decoding each of hundreds of thousands by itself takes five times as long.
+        # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         values = json.loads(f"[{','.join(text for _, _, text in attributes)}]")
         for (trial_id, key, _), value in zip(attributes, values, strict=True):
             if trial_id in rows:
@@ -144,20 +144,20 @@ class LiveRows:
         return list(rows.values())
 
     def _of_wanted(self, ask: Ask, query: str) -> list[tuple[Any, ...]]:
-        """What a query brings of the trials that may have changed."""
+        """Run a query for the trials that may have changed."""
         wanted = "t.trial_id > :last_settled"
         if self._open:
             wanted += f" OR t.trial_id IN ({','.join(map(str, self._open))})"
         return ask(query.format(wanted=wanted), study_id=self._study_id, last_settled=self._last_settled)
 
     def _learn(self, ask: Ask, name: str) -> Callable[[float], Any]:
-        """How a parameter's numbers become values. Optuna lets no parameter change its choices within a study."""
+        """Read how a parameter's numbers become values; Optuna forbids changing choices within a study."""
         ((text,),) = ask(_DISTRIBUTION, study_id=self._study_id, name=name)
         self._values[name] = _values_of(json.loads(text))
         return self._values[name]
 
     def _remember(self, seen: Sequence[tuple[int, bool]]) -> None:
-        """Whatever is finished never changes; the rest, and what comes after, is asked for again."""
+        """Remember unfinished trials, which are read again; finished trials never change."""
         self._open = {trial_id for trial_id, is_finished in seen if not is_finished}
         self._last_settled = max(self._last_settled, max(trial_id for trial_id, _ in seen))
 
@@ -168,12 +168,12 @@ class LiveRows:
 
 
 def _moment(stored: datetime | str | None) -> datetime | None:
-    """A time as the database has it; SQLite keeps it as text."""
+    """Convert a database time to a datetime; SQLite stores text."""
     return datetime.fromisoformat(stored) if isinstance(stored, str) else stored
 
 
 def _values_of(distribution: dict[str, Any]) -> Callable[[float], Any]:
-    """How a stored number becomes a parameter's value, by the distribution that stands beside it."""
+    """Return a function from a stored number to a parameter's value, by its distribution."""
     match distribution["name"]:
         case "CategoricalDistribution":
             choices = distribution["attributes"]["choices"]

@@ -1,4 +1,4 @@
-"""What a study's storage says about its trials, for whoever only reads. Knows no optuna, which is slow to import."""
+"""Rows of a study's trials, for readers. Does not import optuna, which is slow to import."""
 
 import socket
 import time
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def is_settled(row: Mapping[str, Any]) -> bool:
-    """Whether a row counts towards the study's size: it ended, and is neither to be repeated nor a skipped setting."""
+    """Return whether a row counts towards the study's size: ended, not to be retried, not skipped."""
     if row["state"] not in ("complete", "pruned", "fail"):
         return False
     if row["state"] != "fail":
@@ -37,11 +37,11 @@ def is_settled(row: Mapping[str, Any]) -> bool:
 
 
 def is_alive(holder: dict[str, Any]) -> bool:
-    """Whether the coordinator that wrote this lease runs, as far as can be seen from this host."""
+    """Return whether the coordinator that wrote this lease runs, as far as can be seen from this host."""
     if holder["host"] != socket.gethostname():
         return time.time() - float(holder["utc_s"]) < LEASE_LAPSES_S
     try:
-        # A process number is given out again; the start time tells the two apart.
+        # Process numbers are reused; the start time distinguishes two processes.
         process = psutil.Process(holder["pid"])
         return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What may be said of a storage's URL, and of a storage that fails; SQLAlchemy is imported where it is needed."""
+"""Storage URLs and storage errors in user messages; SQLAlchemy is imported on demand."""
 
 import re
 
@@ -6,7 +6,7 @@ from greenopt.errors import UsageError
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown and kept."""
+    """Return a URL without its password, for showing and storing."""
     if "@" not in url:
         return url
     from sqlalchemy.engine import make_url
@@ -19,11 +19,11 @@ def without_password(url: str) -> str:
 
 
 def driver_missing(url: str, error: ImportError) -> UsageError:
-    """The error to raise where the module that talks to a database is not installed."""
+    """Return the error to raise if a database's driver is not installed."""
     hint = "; pip install 'greenopt[postgres]'" if url.startswith("postgres") else ""
     return UsageError(f"storage {without_password(url)}: its driver is not installed ({error.name}){hint}")
 
 
-def cause_of(error: Exception) -> str:
-    """What the database itself said, in one line."""
+def database_message(error: Exception) -> str:
+    """Return the database's own error message in one line."""
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -1,7 +1,7 @@
 """The process of one trial: `python -m greenopt.trial SPEC.json --events-fd N`.
 
-Standard input is its lifeline: it ends when the other end is closed. SIGTERM ends it with a last word. Exit code 0 once
-the last word is written, whatever it is.
+It ends when the other end of its standard input is closed. SIGTERM ends it with a final event. Exit code 0 once
+the final event is written, whatever it is.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from pathlib import Path
 from greenopt.energy import DriverError, Gpu, list_gpus
 from greenopt.events import EnergyReading, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.spec import TrialSpec
-from greenopt.trial.failures import Failure, GpuBusyError, failure_of
+from greenopt.trial.failures import Failure, GpuBusyError, classify_failure
 from greenopt.trial.journal import EventPipe, Journal
 from greenopt.trial.metering import open_meters
-from greenopt.trial.parent_watchdog import die_with_parent, watch_lifeline
+from greenopt.trial.parent_watchdog import die_with_parent, watch_parent
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -30,10 +30,10 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one trial and end the process."""
     die_with_parent()
-    # Blocked before the first thread and thereby in all of them: a thread of our own waits for them, which works during
-    # long calls into C too, and any thread that did not block them would be killed by them.
+    # Blocked before the first thread starts, and thereby in all threads: one thread waits for these signals, which
+    # works during long calls into C too; a thread that did not block them would be killed by them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-    watch_lifeline()
+    watch_parent()
     parser = argparse.ArgumentParser(prog="python -m greenopt.trial", description="Train one setting and meter it.")
     parser.add_argument("spec", type=Path, help="specification of the trial, JSON")
     parser.add_argument("--events-fd", type=int, required=True, help="file descriptor that events are written to")
@@ -41,20 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = TrialSpec.model_validate_json(parsed.spec.read_text(encoding="utf-8"))
     pipe = EventPipe(parsed.events_fd)
     pipe.emit(_started(spec))
-    voice = _Voice(pipe)
-    threading.Thread(target=_end_when_told, args=(voice,), name="stop", daemon=True).start()
+    reporter = _LastEventReporter(pipe)
+    threading.Thread(target=_end_when_told, args=(reporter,), name="stop", daemon=True).start()
     try:
         with open_meters(spec, pipe.emit, pipe.emit_sample) as meter:
-            voice.journal = journal = Journal(meter, pipe.emit)
+            reporter.journal = journal = Journal(meter, pipe.emit)
             _run(spec, journal)
     except GpuBusyError as error:
-        voice.fail(failure_of(error))
+        reporter.fail(classify_failure(error))
     _exit(0)
 
 
 def _run(spec: TrialSpec, journal: Journal) -> None:
     try:
-        # TensorFlow, or what a function needs, comes in here, metered.
+        # TensorFlow, or what a function needs, is imported here, while metering.
         if spec.objective is not None:
             from greenopt.trial.objective import run_objective as run
         else:
@@ -65,11 +65,11 @@ def _run(spec: TrialSpec, journal: Journal) -> None:
         run(spec, journal)
     except BaseException as error:
         traceback.print_exc()
-        journal.fail(failure_of(error))
+        journal.fail(classify_failure(error))
 
 
-class _Voice:
-    """Says the last word of a trial that is broken off, whether or not it has a journal yet."""
+class _LastEventReporter:
+    """Writes the final event of an interrupted trial, whether or not its journal exists yet."""
 
     def __init__(self, pipe: EventPipe) -> None:
         self._pipe = pipe
@@ -79,7 +79,7 @@ class _Voice:
         if self.journal is not None:
             self.journal.interrupt()
         else:
-            self.fail(Failure(FailReason.INTERRUPTED, "told to end before it began"))
+            self.fail(Failure(FailReason.INTERRUPTED, "interrupted before it began"))
 
     def fail(self, failure: Failure) -> None:
         nothing = EnergyReading.missing("the trial ended before metering began")
@@ -118,14 +118,14 @@ def _gpu(uuid: str | None) -> Gpu | None:
         return None
 
 
-def _end_when_told(voice: _Voice) -> None:
+def _end_when_told(reporter: _LastEventReporter) -> None:
     signal.sigwait(_STOPS)
-    voice.interrupt()
+    reporter.interrupt()
     _exit(0)
 
 
 def _exit(code: int) -> None:
-    """End at once: threads of TensorFlow and of ours may be in the middle of something."""
+    """Exit without cleanup: threads of TensorFlow and of greenopt may still be working."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -16,7 +16,7 @@ FOLDER_VARIABLE = "GREENOPT_CACHE"
 
 
 def cache_folder() -> Path | None:
-    """The folder of what is kept, made if need be; None where nothing is to be kept or nothing can be."""
+    """Return the folder of what is kept, made if need be; None where nothing is to be kept or nothing can be."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named == "":
         return None

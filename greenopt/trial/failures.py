@@ -1,4 +1,4 @@
-"""Why a trial failed, in the words of `FailReason`, from the exception that ended it.
+"""Classifies the exception that ended a trial as a `FailReason`.
 
 Needs no TensorFlow: exceptions of libraries are known by the name of their class and by their text.
 """
@@ -39,8 +39,8 @@ class Failure(NamedTuple):
     message: str
 
 
-def failure_of(error: BaseException) -> Failure:
-    """The reason that stands behind an exception.
+def classify_failure(error: BaseException) -> Failure:
+    """Return the reason and a one-line message for an exception.
 
     Returns:
         The reason with the first line of the exception's text.

@@ -1,7 +1,7 @@
-"""What a trial says and what its energy is, from one set of marks.
+"""A trial's events and their energies, from one set of marks.
 
 Invariants: phases follow one another without gaps, since each begins at the mark that ended the one before; the same
-holds for epochs inside of the training; the last word, `TrialEnded`, is said exactly once, whichever thread says it.
+holds for epochs inside of the training; the final event, `TrialEnded`, is written exactly once, by whichever thread.
 """
 
 import math
@@ -31,18 +31,18 @@ PARTIAL = "partial"
 
 
 class Meter(Protocol):
-    """What a journal asks of a trial's meters; see `greenopt.energy.TrialMeter`."""
+    """The meters that a journal needs; see `greenopt.energy.TrialMeter`."""
 
     def mark(self) -> Marks:
-        """A boundary, once the device has done all work that it was given."""
+        """Return a mark at this instant, after the device has finished all queued work."""
         ...
 
     def between(self, start: Marks, end: Marks) -> Readings:
-        """The energy between two marks."""
+        """Return the energy between two marks."""
         ...
 
     def so_far(self, start: Marks | None = None) -> Readings:
-        """The energy since a mark, or since metering began; never waits for the device."""
+        """Return the energy since a mark, or since metering began, without waiting for the device."""
         ...
 
 
@@ -66,21 +66,21 @@ class EventPipe:
 
     def emit_sample(self, sample: PowerSample) -> None:
         """Write the state of the device."""
-        vitals = sample.vitals
+        device_stats = sample.device_stats
         self.emit(
             PowerSampled(
                 t_s=sample.t_s,
                 power_w=sample.power_w,
                 energy_wh=sample.energy_wh,
                 source=sample.source,
-                temperature_c=vitals.temperature_c,
-                utilisation=vitals.utilisation,
-                memory_bytes=vitals.memory_bytes,
+                temperature_c=device_stats.temperature_c,
+                utilisation=device_stats.utilisation,
+                memory_bytes=device_stats.memory_bytes,
             )
         )
 
 
-class EpochFigures(Protocol):
+class EpochMetrics(Protocol):
     """Loss and accuracy of a pass over images."""
 
     @property
@@ -95,10 +95,10 @@ class EpochFigures(Protocol):
 
 
 class Journal:
-    """The course of one trial. One thread works; `interrupt` may come from another."""
+    """Writes the events of one trial. Used by one thread; `interrupt` may come from another."""
 
     def __init__(self, meter: Meter, emit: Callable[[Event], None]) -> None:
-        """Take the first mark; the first phase begins here."""
+        """Take the first mark and begin the first phase."""
         self._meter, self._emit = meter, emit
         self._first = self._last = meter.mark()
         self._training: Marks | None = None
@@ -107,24 +107,24 @@ class Journal:
         self._has_ended = False
 
     def end_phase(self, phase: Phase) -> None:
-        """The phase is over and the next one begins."""
+        """End the current phase and begin the next one."""
         self._end_phase_at(phase, self._meter.mark())
 
     def begin_training(
         self, steps_per_epoch: int, inert: dict[str, str], facts: dict[str, str | int | float | bool | None]
     ) -> None:
-        """The phase that ended last was the last before the first epoch."""
+        """Begin the training; the phase that ended last was the last of the set-up."""
         self._training = self._epoch_began = self._last
         self._emit(TrialPrepared(t_s=time.monotonic(), steps_per_epoch=steps_per_epoch, inert=inert, facts=facts))
 
     def tell_steps(self, epoch: int, steps: int, step: int) -> None:
-        """Of the steps of an epoch, `step` are done."""
+        """Report that `step` of an epoch's steps are done."""
         self._emit(StepsDone(t_s=time.monotonic(), epoch=epoch, step=step, steps=steps))
 
     def end_epoch(
-        self, epoch: int, epochs: int, train: EpochFigures, validation: EpochFigures, lr: float | None
+        self, epoch: int, epochs: int, train: EpochMetrics, validation: EpochMetrics, lr: float | None
     ) -> None:
-        """An epoch and its validation are over."""
+        """Record the end of an epoch and its validation."""
         assert self._epoch_began is not None
         began, ended = self._epoch_began, self._meter.mark()
         self._epoch_began = ended
@@ -147,19 +147,19 @@ class Journal:
         )
 
     def end_training(self) -> None:
-        """The training ended where its last epoch did."""
+        """End the training at the end of its last epoch."""
         assert self._epoch_began is not None
         self._end_phase_at(Phase.TRAIN, self._epoch_began)
 
     def training_energy(self) -> Readings:
-        """From the start of the first epoch to the end of the last phase."""
+        """Return the energy from the start of the first epoch to the end of the last phase."""
         assert self._training is not None
         return self._meter.between(self._training, self._last)
 
     def complete(
         self, accuracy: float, test_accuracy: float | None, unquantized_accuracy: float | None, energy: Readings
     ) -> None:
-        """The last word of a trial that went well."""
+        """Write the final event of a completed trial."""
         self._end(
             TrialEnded(
                 t_s=time.monotonic(),
@@ -175,16 +175,16 @@ class Journal:
         )
 
     def diverge(self, message: str) -> None:
-        """The last word of a trial whose training went out of bounds."""
+        """Write the final event of a diverged trial."""
         self._break_off(Outcome.DIVERGED, "diverged", message, self._meter.mark())
 
     def fail(self, failure: Failure) -> None:
-        """The last word of a trial that failed."""
+        """Write the final event of a failed trial."""
         self._break_off(Outcome.FAILED, str(failure.reason), failure.message, self._meter.mark())
 
     def interrupt(self) -> None:
-        """The last word of a trial that was told to end; waits for nothing that is under way."""
-        self._break_off(Outcome.FAILED, str(FailReason.INTERRUPTED), "told to end while it ran", None)
+        """Write the final event of an interrupted trial, without waiting for running work."""
+        self._break_off(Outcome.FAILED, str(FailReason.INTERRUPTED), "interrupted while it ran", None)
 
     def _break_off(self, outcome: Outcome, reason: str, message: str, mark: Marks | None) -> None:
         if self._training is None:

@@ -1,4 +1,4 @@
-"""The loads of `greenopt doctor --meter`, on the device, in a process of its own: JSON lines on standard output.
+"""The loads of `greenopt doctor --meter`, run on the device in a separate process: JSON lines on standard output.
 
 `python -m greenopt.trial.meter_check --gpu-uuid UUID`. Each line is `{"NAME": figures}` with the figures of
 `greenopt.energy.check`.
@@ -14,7 +14,7 @@ import tensorflow as tf
 from pydantic import BaseModel
 
 from greenopt.energy import PowerSource, open_source
-from greenopt.energy.check import agree, overhead, repeat
+from greenopt.energy.check import compare, overhead, repeat
 from greenopt.spec import DataSpec, EnergySpec, Internal, Setting, TrainingSpec, TrialSpec
 from greenopt.trial.compilation.compiler_cache import prepare_compiler
 from greenopt.trial.failures import WrongSettingError
@@ -24,7 +24,7 @@ from greenopt.trial.training.setup import prepare_trial
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run every load and say what came of each."""
+    """Run every load and print the result of each."""
     parser = argparse.ArgumentParser(prog="python -m greenopt.trial.meter_check", description="Put a meter under load.")
     parser.add_argument("--gpu-uuid", help="the GPU; the CPU unless given")
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each window")
@@ -47,26 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
     source = open_source(options.gpu_uuid, EnergySpec())
     try:
-        for name, figures in check(source, options):
-            print(f'{{"{name}": {figures.model_dump_json()}}}', flush=True)
+        for name, metrics in check(source, options):
+            print(f'{{"{name}": {metrics.model_dump_json()}}}', flush=True)
     finally:
         source.close()
 
 
 def check(source: PowerSource, options: argparse.Namespace) -> Iterator[tuple[str, BaseModel]]:
-    """Each figure with its name, as soon as it is known."""
+    """Yield each result with its name, as soon as it is known."""
     multiply = multiplication(options.matrix)
     multiply()
     seconds = options.seconds
-    yield "agreement", agree(source, "steady load", lambda: square(multiply, seconds, 1.0, 1.0))
-    yield "agreement", agree(source, "load on and off every half second", lambda: square(multiply, seconds, 1.0, 0.5))
+    yield "agreement", compare(source, "steady load", lambda: square(multiply, seconds, 1.0, 1.0))
+    yield "agreement", compare(source, "load on and off every half second", lambda: square(multiply, seconds, 1.0, 0.5))
     work = training(options.gpu_uuid, options.model, options.batch_size, options.steps)
     yield "overhead", overhead(source, work, options.pairs, options.pair_seconds)
     yield "repeats", repeat(source, lambda: [work() for _ in range(4)], options.repeats)
 
 
 def multiplication(side: int) -> Callable[[], None]:
-    """A burst of matrix products that keeps the device busy for a few milliseconds; returns when it is done."""
+    """Return a function that multiplies matrices for a few milliseconds and returns when the device is done."""
     dtype = tf.float16 if tf.config.list_logical_devices("GPU") else tf.float32
     matrix = tf.random.stateless_normal((side, side), (1, 2), dtype=dtype)
 
@@ -88,7 +88,7 @@ def square(burst: Callable[[], None], seconds: float, period_s: float, duty: flo
 def training(
     gpu_uuid: str | None, model: str, batch_size: int, steps: int, internal: Internal = Internal.NONE
 ) -> Callable[[], None]:
-    """So many steps of training as a trial does them, on generated images; returns when they are done."""
+    """Return a function that runs training steps as a trial does, on synthetic images, until they are done."""
     spec = TrialSpec(
         study="meter-check",
         trial=0,

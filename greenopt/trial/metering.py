@@ -1,4 +1,4 @@
-"""Gets a trial's meters ready: waits for the GPU to be free, takes the idle baseline, opens what can be read."""
+"""Prepares a trial's meters: waits for a free GPU, measures the idle baseline, opens the readable sources."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ _POLL_S = 0.5
 
 
 def open_meters(spec: TrialSpec, emit: Callable[[Event], None], on_sample: Callable[[PowerSample], None]) -> TrialMeter:
-    """The meters of a trial, not yet running; says what they read.
+    """Build a trial's meters, not yet started, and write the event that says what they read.
 
     Call it before anything uses the GPU. Takes ten seconds where the idle baseline of the GPU is not known.
 
@@ -66,7 +66,7 @@ def await_free(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until no process computes on a GPU; this process must not have begun to.
+    """Wait until no process computes on a GPU; this process must not have started computing.
 
     Raises:
         GpuBusyError: one still does after `wait_s` seconds.
@@ -75,12 +75,12 @@ def await_free(
     while found := processes():
         if clock() >= until_s:
             who = ", ".join(f"{process.name} (pid {process.pid})" for process in found[:3])
-            raise GpuBusyError(f"the GPU is in use by {who}; --share-gpus measures all the same, flagged")
+            raise GpuBusyError(f"the GPU is in use by {who}; --share-gpus measures anyway (flagged)")
         sleep(_POLL_S)
 
 
 def sync_devices() -> None:
-    """Wait until the devices have done the work that TensorFlow or PyTorch gave them; neither is imported for it."""
+    """Wait until the devices have finished the work of TensorFlow or PyTorch; neither is imported here."""
     tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if tensorflow is not None and _has_devices():
         tensorflow.test.experimental.sync_devices()
@@ -89,10 +89,10 @@ def sync_devices() -> None:
 
 
 def _has_devices() -> bool:
-    """Whether TensorFlow has opened its devices; waiting for them would open them, and before they are chosen."""
+    """Return whether TensorFlow has opened its devices; waiting would open them before they are chosen."""
     from tensorflow.python.eager import context
 
-    # TensorFlow has no public word for it that does not open them.
+    # TensorFlow has no public way to ask that does not open the devices.
     current = context.context_safe()
     return current is not None and current._initialized
 

@@ -1,4 +1,4 @@
-"""Trains by a function of the user's, with the same meter, events and records as greenopt's own training.
+"""Runs a user's objective function with the same meter and events as greenopt's own training.
 
 The function takes one argument, a `Trial`, and returns its validation accuracy, or a mapping with `accuracy` and, if it
 has one, `test_accuracy`. Imports no framework.
@@ -21,13 +21,13 @@ _OR_BOTH = "or a mapping with accuracy and test_accuracy"
 _END_EPOCH = "Trial.end_epoch"
 
 
-class _Figures(NamedTuple):
+class _EpochMetrics(NamedTuple):
     loss: float
     accuracy: float
 
 
 class Trial:
-    """What a function is given: the setting that the sampler chose, and a way to say how far it is.
+    """The argument of an objective function: the sampled setting, and methods for reporting progress.
 
     Attributes:
         params: value by parameter, as in the study's `[space]`.
@@ -44,7 +44,7 @@ class Trial:
         self._epochs_done = 0
 
     def begin(self) -> None:
-        """The training begins now: what was done before (data, model, compilation) counts as set-up.
+        """Begin the training: what was done before (data, model, compilation) counts as set-up.
 
         Without this call it begins where the function does.
 
@@ -65,7 +65,7 @@ class Trial:
         validation_loss: float | None = None,
         lr: float | None = None,
     ) -> None:
-        """An epoch, its validation included, is over. What comes after the last one is not in `energy_wh`.
+        """Report the end of an epoch and its validation; what follows the last epoch is not in `energy_wh`.
 
         Args:
             accuracy: validation accuracy after it, 0..1.
@@ -77,8 +77,8 @@ class Trial:
         Raises:
             WrongSettingError: a figure is no number, or an accuracy none of 0..1; nothing of the epoch is recorded.
         """
-        train = _figures(("loss", loss), ("train_accuracy", train_accuracy))
-        validation = _figures(("validation_loss", validation_loss), ("accuracy", accuracy))
+        train = _metrics(("loss", loss), ("train_accuracy", train_accuracy))
+        validation = _metrics(("validation_loss", validation_loss), ("accuracy", accuracy))
         rate = None if lr is None else learning_rate(lr, _END_EPOCH)
         if not self._has_begun:
             self._open()
@@ -90,14 +90,14 @@ class Trial:
         self._journal.begin_training(1, {}, {"python": platform.python_version()})
 
     def _close(self, accuracy: float) -> None:
-        """The function has returned; one that told of no epoch had one."""
+        """End the training of a function that has returned; without a reported epoch it had one."""
         if self._epochs_done == 0:
             self.end_epoch(accuracy)
         self._journal.end_training()
 
 
 def run_objective(spec: TrialSpec, journal: Journal) -> None:
-    """Call the study's function and say all that happens; the last word is said unless an exception is raised.
+    """Call the study's objective function and write its events; the final event too, unless it raises.
 
     Raises:
         WrongSettingError: there is no such function, or it gave something else than accuracies of 0..1.
@@ -130,7 +130,7 @@ def _resolved(reference: str) -> Callable[[Trial], Any]:
 
 
 def _results(reference: str, returned: object) -> dict[str, float]:
-    """What a function returned, as floats by name."""
+    """Return the results of a function as floats by name."""
     given: Mapping[Any, Any] = returned if isinstance(returned, Mapping) else {"accuracy": returned}
     unknown = [str(name) for name in given if name not in _RESULTS]
     if unknown or "accuracy" not in given:
@@ -145,9 +145,9 @@ def _results(reference: str, returned: object) -> dict[str, float]:
     return {str(name): fraction(str(name), value, where) for name, value in given.items() if value is not None}
 
 
-def _figures(loss: tuple[str, float | None], accuracy: tuple[str, float | None]) -> _Figures:
+def _metrics(loss: tuple[str, float | None], accuracy: tuple[str, float | None]) -> _EpochMetrics:
     (loss_name, loss_given), (accuracy_name, accuracy_given) = loss, accuracy
-    return _Figures(
+    return _EpochMetrics(
         math.nan if loss_given is None else finite_or_nan(loss_name, loss_given, _END_EPOCH),
         math.nan if accuracy_given is None else fraction(accuracy_name, accuracy_given, _END_EPOCH),
     )

@@ -21,8 +21,8 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def watch_lifeline(descriptor: int = _STANDARD_INPUT) -> None:
-    """End this process as soon as the other end of a pipe is closed; what arrives through it is ignored.
+def watch_parent(descriptor: int = _STANDARD_INPUT) -> None:
+    """End this process as soon as the other end of a pipe is closed; data from the pipe is ignored.
 
     Args:
         descriptor: file descriptor of the pipe's reading end.
@@ -31,7 +31,7 @@ def watch_lifeline(descriptor: int = _STANDARD_INPUT) -> None:
 
 
 def _end_at_eof(descriptor: int) -> None:
-    # os.read, because a daemon thread that holds the lock of sys.stdin's buffer aborts the interpreter at its end.
+    # os.read, because a daemon thread holding the lock of sys.stdin's buffer makes the interpreter abort at exit.
     while os.read(descriptor, 4096):
         pass
     os._exit(ORPHANED_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""Imports what trials need, in a process from which they are forked.
+"""Imports the libraries of trials in the process from which trials are forked.
 
 Invariant: no operation runs, since a copy of a process in which TensorFlow ran one hangs.
 """

@@ -11,7 +11,7 @@ from greenopt.trial.failures import WrongSettingError
 
 
 def fraction(name: str, given: object, where: str) -> float:
-    """An accuracy as a float.
+    """Return an accuracy as a float.
 
     Args:
         name: of the figure.
@@ -34,7 +34,7 @@ def fraction(name: str, given: object, where: str) -> float:
 
 
 def finite_or_nan(name: str, given: object, where: str) -> float:
-    """A loss as a float; one that is not finite is NaN, which is recorded as missing.
+    """Return a loss as a float; one that is not finite is NaN, which is recorded as missing.
 
     Raises:
         WrongSettingError: it is no number.
@@ -44,7 +44,7 @@ def finite_or_nan(name: str, given: object, where: str) -> float:
 
 
 def learning_rate(given: object, where: str) -> float | None:
-    """A learning rate as a float; None where it is not finite.
+    """Return a learning rate as a float; None where it is not finite.
 
     Raises:
         WrongSettingError: it is no number, or negative.

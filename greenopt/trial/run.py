@@ -20,13 +20,13 @@ from greenopt.trial.training.trainer import Score
 
 
 def run_trial(spec: TrialSpec, journal: Journal) -> None:
-    """Train a setting and say all that happens; the last word is said unless an exception is raised.
+    """Train a setting and write its events; the final event too, unless an exception is raised.
 
     Raises:
         DataMissingError: the images are not there.
         WrongSettingError: the setting cannot be trained.
     """
-    # In the environment before TensorFlow compiles anything, which is when it reads it.
+    # Must be in the environment before TensorFlow first compiles, which is when it reads the variables.
     compiler = prepare_compiler(os.environ) if spec.gpu_uuid is not None else None
     choose_device(spec.gpu_uuid)
     journal.end_phase(Phase.IMPORT)
@@ -70,7 +70,7 @@ def choose_device(gpu_uuid: str | None) -> None:
 
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:
-    """The images, and the split that the study's seed and the setting's partitioning give."""
+    """Load the images, and split them by the study's seed and the setting's partitioning."""
     setting, data = spec.images
     images = cached_images(data)
     limit = None if data.name is DataSet.SYNTHETIC else data.images
@@ -78,14 +78,14 @@ def load_split(spec: TrialSpec) -> tuple[Images, Split]:
 
 
 def train(trial: PreparedTrial, journal: Journal) -> Score | None:
-    """Train all epochs; returns the last validation, or None where the training diverged, which the journal knows."""
+    """Train all epochs; return the last validation score, or None if the training diverged (already recorded)."""
     trainer, epochs = trial.trainer, trial.spec.training.epochs
     validation = Score(math.nan, math.nan)
     for epoch in range(1, epochs + 1):
-        figures = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
+        metrics = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
         validation = trainer.evaluate(trial.split.validation)
-        journal.end_epoch(epoch, epochs, figures, validation, trainer.learning_rate())
-        if not math.isfinite(figures.loss):
+        journal.end_epoch(epoch, epochs, metrics, validation, trainer.learning_rate())
+        if not math.isfinite(metrics.loss):
             journal.diverge(f"the training loss or a weight was not finite in epoch {epoch}")
             return None
     journal.end_training()
@@ -93,7 +93,7 @@ def train(trial: PreparedTrial, journal: Journal) -> Score | None:
 
 
 def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
-    """Quantize where the setting says so, test, and say the last word."""
+    """Quantize if the setting says so, test, and write the final event."""
     spec, trainer, split = trial.spec, trial.trainer, trial.split
     setting, _ = spec.images
     if setting.internal is not Internal.POST_QUANTIZATION:
@@ -103,7 +103,7 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
         keep_model(trial)
         journal.complete(last.accuracy, test.accuracy, None, energy)
         return
-    calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
+    calibration = trainer.pipeline.prepared(calibration_ids(split.train, spec.training.calibration_images))
     content = converted(float32_copy(trial), calibration)
     journal.end_phase(Phase.QUANTIZE)
     energy = journal.training_energy()

@@ -1,4 +1,4 @@
-"""The live view of a study. It reads storage, events and course, and asks the coordinator for what it is asked for.
+"""The live view of a study. It reads storage, events and the study log, and sends the user's requests.
 
 Invariant: nothing in here writes to a study; whatever happens to the view, the study goes on.
 """

@@ -1,4 +1,4 @@
-"""What the view can have done: requests to the coordinator, an export, the dashboard. Called from worker threads."""
+"""Actions of the live view: requests to the coordinator, an export, the dashboard. Called from worker threads."""
 
 import os
 import re
@@ -17,32 +17,32 @@ DASHBOARD_WAIT_S = 20.0
 _ADDRESS = re.compile(r"https?://[^\s\x1b]+")
 
 
-class Steering(Protocol):
-    """What the view asks for; tests hand in a fake. All may raise `GreenoptError`."""
+class Actions(Protocol):
+    """Actions that the view offers; tests pass a fake. All may raise `GreenoptError`."""
 
     @property
     def export_target(self) -> Path:
-        """The file that `export` writes."""
+        """Return the file that `export` writes."""
         ...
 
     def ask(self, request: Request) -> str:
-        """Send a request to the coordinator; returns what will happen, in words."""
+        """Send a request to the coordinator and return a sentence on what will happen."""
         ...
 
     def export(self) -> str:
-        """Write the trials to `export_target`; returns what was written, in words."""
+        """Write the trials to `export_target` and return a sentence on what was written."""
         ...
 
     def open_dashboard(self) -> str:
-        """Start the dashboard as a process of its own; returns its address, in words."""
+        """Start the dashboard as a separate process and return a sentence with its address."""
         ...
 
 
-class StudySteering:
-    """Steers a study on this machine."""
+class StudyActions:
+    """The actions for a study on this machine."""
 
     def __init__(self, folder: RunFolder, url: str, working_folder: Path) -> None:
-        """Do nothing yet.
+        """Store the arguments; nothing is sent or started yet.
 
         Args:
             folder: the study's run folder.
@@ -55,26 +55,26 @@ class StudySteering:
         self.export_target = working_folder / f"{folder.name}.csv"
 
     def ask(self, request: Request) -> str:
-        """Send a request to the coordinator; returns what will happen, in words."""
+        """Send a request to the coordinator and return a sentence on what will happen."""
         if not self._folder.study_file.exists():
-            raise GreenoptError("this study's run folder is not on this machine; steer it where it runs")
+            raise GreenoptError("this study's run folder is not on this machine; pause or stop it where it runs")
         send(self._folder, request)
         return {
             Request.PAUSE: "no new trials until you press p again",
-            Request.RESUME: "new trials start again",
-            Request.STOP: "the study ends after its running trials",
-            Request.STOP_NOW: "the running trials are being ended; they run again when the study goes on",
+            Request.RESUME: "resumed: new trials start again",
+            Request.STOP: "the study stops after its running trials",
+            Request.STOP_NOW: "the running trials are being ended; they run again when the study is resumed",
         }[request]
 
     def export(self) -> str:
-        """Write the trials to `export_target`; returns what was written, in words."""
+        """Write the trials to `export_target` and return a sentence on what was written."""
         from greenopt.exchange.export import export_trials
 
         count = export_trials(self._folder, self._url, self.export_target, "csv")
         return f"{count} trials -> {self.export_target}"
 
     def open_dashboard(self) -> str:
-        """Start `greenopt dashboard` as a process of its own; returns its address, in words."""
+        """Start `greenopt dashboard` as a separate process and return a sentence with its address."""
         if self._dashboard is not None and self._dashboard.poll() is None:
             return f"the dashboard is at {self._address}"
         environment = {**os.environ, "GREENOPT_RUNS": str(self._folder.path.parent), "GREENOPT_STORAGE": self._url}
@@ -88,11 +88,11 @@ class StudySteering:
                 start_new_session=True,
             )
             self._address = _await_address(self._dashboard, output)
-        return f"the dashboard is at {self._address} (pid {self._dashboard.pid}; it stays when you leave)"
+        return f"the dashboard is at {self._address} (pid {self._dashboard.pid}; it keeps running when you leave)"
 
 
 def _await_address(process: "subprocess.Popen[bytes]", output: IO[bytes]) -> str:
-    """The first address that the process prints.
+    """Return the first address that the dashboard's process prints.
 
     Raises:
         GreenoptError: it ended, or said none in time.
@@ -109,4 +109,4 @@ def _await_address(process: "subprocess.Popen[bytes]", output: IO[bytes]) -> str
             return match.group()
         time.sleep(0.1)
     process.terminate()
-    raise GreenoptError(f"greenopt dashboard said no address within {DASHBOARD_WAIT_S:.0f} s; it was ended")
+    raise GreenoptError(f"greenopt dashboard printed no address within {DASHBOARD_WAIT_S:.0f} s and was ended")

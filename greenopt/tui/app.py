@@ -1,4 +1,4 @@
-"""The live view: reads once a second in a thread, keeps the model, draws the tab that is seen.
+"""The live view: it reads the study once a second in a thread, updates the model and draws the visible tab.
 
 Invariants: only handlers on the app's own thread touch the model; a thread posts one message for all that it read;
 leaving, crashing or losing the terminal sends nothing to the coordinator.
@@ -18,20 +18,20 @@ from textual.screen import Screen
 from textual.widgets import Static, TabbedContent, TabPane
 
 from greenopt.errors import GreenoptError
-from greenopt.runs.requests import STEERING_COMMANDS, Request
-from greenopt.runs.study_log import Conduct
+from greenopt.runs.requests import REQUEST_COMMANDS, Request
+from greenopt.runs.study_log import RunState
 from greenopt.tui import themes
-from greenopt.tui.actions import Steering
+from greenopt.tui.actions import Actions
 from greenopt.tui.screens.dialogs import Commands, Help, Question
 from greenopt.tui.screens.trial_page import TrialPage
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, Reader
 from greenopt.tui.tabs.overview import Overview
-from greenopt.tui.tabs.panes import CoursePane, ParametersPane, ParetoPane, SlotsPane
+from greenopt.tui.tabs.panes import LogPane, ParametersPane, ParetoPane, SlotsPane
 from greenopt.tui.tabs.trials import TrialsPane
-from greenopt.tui.text.header import end_words, title_text
+from greenopt.tui.text.header import format_end, title_text
 from greenopt.tui.text.setting_toml import setting_toml
-from greenopt.tui.widgets.footer import KeysLast
+from greenopt.tui.widgets.footer import DeferredFooter
 from greenopt.tui.widgets.trial_table import TrialTable
 
 POLL_S = 1.0
@@ -41,9 +41,9 @@ _FOCUSED = {
     "pareto": "#pareto-plot",
     "parameters": "ParametersPane",
     "gpus": "SlotsPane",
-    "log": "#course",
+    "log": "#study-log",
 }
-"""What takes the keys in each tab."""
+"""The widget that has the keyboard focus in each tab."""
 
 
 def _local_now() -> datetime:
@@ -51,7 +51,7 @@ def _local_now() -> datetime:
 
 
 class WatchApp(App[None]):
-    """One study, watched."""
+    """The application that shows one study live."""
 
     CSS_PATH = "style.tcss"
     TITLE = "greenopt"
@@ -76,7 +76,7 @@ class WatchApp(App[None]):
     ]
 
     class StudyRead(Message):
-        """The study was read; everything that changed in one message."""
+        """Everything that changed since the last reading of the study."""
 
         def __init__(self, batch: Batch) -> None:
             self.batch = batch
@@ -85,25 +85,25 @@ class WatchApp(App[None]):
     def __init__(
         self,
         reader: Reader,
-        steering: Steering,
+        actions: Actions,
         *,
         commands: Iterable[tuple[str, str]] = (),
         clock: Callable[[], datetime] = _local_now,
         poll_s: float | None = POLL_S,
         when_shown: Callable[[], None] = lambda: None,
     ) -> None:
-        """Watch a study.
+        """Show a study.
 
         Args:
             reader: reads it.
-            steering: has done what is asked for.
+            actions: carries out the user's requests.
             commands: command lines that may come next, and what they do.
             clock: the time now.
             poll_s: seconds between two readings; None to read once.
             when_shown: called once, after the first reading has been drawn.
         """
         super().__init__()
-        self._reader, self._steering = reader, steering
+        self._reader, self._actions = reader, actions
         self._commands = tuple(commands)
         self._clock, self._poll_s, self._when_shown = clock, poll_s, when_shown
         self._is_reading = False
@@ -112,17 +112,17 @@ class WatchApp(App[None]):
         self._has_ended: bool | None = None
 
     def compose(self) -> ComposeResult:
-        """A title, six tabs, the keys."""
+        """Lay out the title, the six tabs and the footer."""
         yield Static(id="title")
         with TabbedContent(id="tabs"):
             for at, (name, pane) in enumerate(zip(TABS, self._panes(), strict=True), 1):
                 label = "GPUs" if name == "gpus" else name.capitalize()
                 with TabPane(f"{at} {label}", id=name):
                     yield pane
-        yield KeysLast()
+        yield DeferredFooter()
 
     def on_mount(self) -> None:
-        """Begin to read."""
+        """Register the themes and start reading the study."""
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = themes.DARK.name
@@ -131,13 +131,13 @@ class WatchApp(App[None]):
             self.set_interval(self._poll_s, self._poll)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: every key's action, and Textual's own (themes, screenshot)."""
+        """Return the commands of the palette: every key's action, and Textual's own (themes, screenshot)."""
         yield from (
-            SystemCommand("Pause or go on", "no new trials; again to go on", self.action_pause),
+            SystemCommand("Pause or resume", "start no new trials; again to resume", self.action_pause),
             SystemCommand("Stop", "stop after the running trials", self.action_stop),
-            SystemCommand("Stop now", "end the running trials too; asks", self.action_stop_now),
-            SystemCommand("Leave", "the study goes on", self.action_quit),
-            SystemCommand("Copy setting", "the chosen trial's, as TOML", self.action_copy_setting),
+            SystemCommand("Stop now", "end the running trials too, after confirmation", self.action_stop_now),
+            SystemCommand("Leave", "the study keeps running", self.action_quit),
+            SystemCommand("Copy setting", "the selected trial's, as TOML", self.action_copy_setting),
             SystemCommand("Export", "all trials to a CSV file", self.action_export),
             SystemCommand("Dashboard", "open optuna-dashboard", self.action_dashboard),
             SystemCommand("Next commands", "what to do with this study", self.action_commands),
@@ -175,28 +175,28 @@ class WatchApp(App[None]):
             self.query_one(TabbedContent).active = name
 
     def action_pause(self) -> None:
-        """Pause the study, or let it go on."""
-        if self._can_steer():
-            self._ask(Request.RESUME if self.model.conduct is Conduct.PAUSED else Request.PAUSE)
+        """Pause the study, or resume it."""
+        if self._can_act():
+            self._ask(Request.RESUME if self.model.run_state is RunState.PAUSED else Request.PAUSE)
 
     def action_stop(self) -> None:
         """Stop after the running trials; a second time changes nothing."""
-        if not self._can_steer():
+        if not self._can_act():
             return
-        if self.model.conduct in (Conduct.STOPPING, Conduct.STOPPING_NOW):
-            self.notify("it is stopping already; k stops it now")
+        if self.model.run_state in (RunState.STOPPING, RunState.STOPPING_NOW):
+            self.notify("the study is already stopping; press k to stop it now")
             return
-        self.model.conduct = Conduct.STOPPING
+        self.model.run_state = RunState.STOPPING
         self._ask(Request.STOP)
 
     def action_stop_now(self) -> None:
         """Stop now, after asking."""
-        if not self._can_steer():
+        if not self._can_act():
             return
         running = self.model.counts["running"]
         detail = (
-            f"{running} running trial{'s are' if running != 1 else ' is'} ended. What was spent stays on record; the "
-            "settings run again when the study goes on."
+            f"{running} running trial{'s are' if running != 1 else ' is'} ended. Their energy stays on record; the "
+            "settings run again when the study is resumed."
         )
         self.push_screen(Question(f"Stop study {self.model.spec.name} now?", detail, "Stop now"), self._stop_if)
 
@@ -205,18 +205,18 @@ class WatchApp(App[None]):
             self._ask(Request.STOP_NOW)
 
     async def action_quit(self) -> None:
-        """Leave; the study goes on."""
+        """Leave the live view; the study keeps running."""
         self.exit()
 
     def action_explain_leaving(self) -> None:
-        """Ctrl-C ends nothing here."""
-        self.notify("q leaves and the study goes on; s stops it after the running trials, k stops it now")
+        """Explain on Ctrl-C how to leave and how to stop; nothing is ended."""
+        self.notify("q leaves and the study keeps running; s stops it after the running trials, k stops it now")
 
     def action_copy_setting(self) -> None:
-        """Copy the setting of the trial that is open or chosen, else of the most accurate one."""
+        """Copy the setting of the open or selected trial, else of the most accurate one."""
         number = self._chosen_trial()
         if number is None:
-            self.notify("no trial is chosen, and none was completed yet", severity="warning")
+            self.notify("no trial is selected, and none has completed yet", severity="warning")
             return
         row = self.model.rows[number]
         text = setting_toml({name: row[name] for name in self.model.spec.space.distributions})
@@ -224,31 +224,31 @@ class WatchApp(App[None]):
         self.notify(text.rstrip(), title=f"setting of trial {number}, copied", markup=False, timeout=8)
 
     def action_export(self) -> None:
-        """Write all trials to a file; asks before it replaces one."""
-        target: Path = self._steering.export_target
+        """Write all trials to a file; ask before replacing an existing one."""
+        target: Path = self._actions.export_target
         if not target.exists():
-            self._do(self._steering.export)
+            self._do(self._actions.export)
             return
-        question = Question(f"Replace {target.name}?", f"{target} is there already.", "Replace")
+        question = Question(f"Replace {target.name}?", f"{target} already exists.", "Replace")
         self.push_screen(question, self._export_if)
 
     def _export_if(self, answer: bool | None) -> None:
         if answer:
-            self._do(self._steering.export)
+            self._do(self._actions.export)
 
     def action_dashboard(self) -> None:
         """Start the dashboard."""
         self.notify("starting the dashboard", timeout=3)
-        self._do(self._steering.open_dashboard)
+        self._do(self._actions.open_dashboard)
 
     def action_commands(self) -> None:
-        """Offer the commands that come next."""
-        left_out = () if self.model.is_running else STEERING_COMMANDS
+        """Offer the next commands for this study."""
+        left_out = () if self.model.is_running else REQUEST_COMMANDS
         commands = [command for command in self._commands if command[0].split()[1] not in left_out]
         self.push_screen(Commands(commands), self._copy_command)
 
     def action_help(self) -> None:
-        """Show keys and signs."""
+        """Show keys and status symbols."""
         self.push_screen(Help())
 
     def _copy_command(self, line: str | None) -> None:
@@ -256,8 +256,8 @@ class WatchApp(App[None]):
             self.copy_to_clipboard(line)
             self.notify(line, title="copied", markup=False)
 
-    def _panes(self) -> tuple[Overview, TrialsPane, ParetoPane, ParametersPane, SlotsPane, CoursePane]:
-        return Overview(), TrialsPane(), ParetoPane(), ParametersPane(), SlotsPane(), CoursePane()
+    def _panes(self) -> tuple[Overview, TrialsPane, ParetoPane, ParametersPane, SlotsPane, LogPane]:
+        return Overview(), TrialsPane(), ParetoPane(), ParametersPane(), SlotsPane(), LogPane()
 
     def _chosen_trial(self) -> int | None:
         if isinstance(self.screen, TrialPage):
@@ -267,23 +267,23 @@ class WatchApp(App[None]):
         best = self.model.best("accuracy")
         return None if best is None else int(best["trial"])
 
-    def _can_steer(self) -> bool:
+    def _can_act(self) -> bool:
         if self.model.is_running and self.model.end is None:
             return True
-        self.notify("the study is not running; `greenopt run` with its file goes on with it", severity="warning")
+        self.notify("the study is not running; resume it with `greenopt run` and its study file", severity="warning")
         return False
 
     def _ask(self, request: Request) -> None:
-        self._do(lambda: self._steering.ask(request))
+        self._do(lambda: self._actions.ask(request))
 
-    @work(thread=True, group="steering")
+    @work(thread=True, group="actions")
     def _do(self, what: Callable[[], str]) -> None:
-        """Do something that may take a while, and say what came of it."""
+        """Run an action in a thread and notify the user of its result."""
         try:
-            words, severity = what(), "information"
+            text, severity = what(), "information"
         except GreenoptError as error:
-            words, severity = str(error), "error"
-        self.call_from_thread(self.notify, words, severity=severity, markup=False, timeout=10)
+            text, severity = str(error), "error"
+        self.call_from_thread(self.notify, text, severity=severity, markup=False, timeout=10)
 
     def _poll(self) -> None:
         if not self._is_reading:
@@ -292,7 +292,7 @@ class WatchApp(App[None]):
 
     @work(thread=True, group="reading")
     def _read(self) -> None:
-        """Read the study; whatever goes wrong is shown, and the next reading tries again."""
+        """Read the study; an error is shown, and the next reading tries again."""
         try:
             batch = self._reader.read()
         except Exception as error:
@@ -307,19 +307,19 @@ class WatchApp(App[None]):
         base.query_one("#title", Static).update(title_text(self.model, now, self.size.width))
         active = base.query_one(TabbedContent).active_pane
         for pane in active.children if active is not None else ():
-            if isinstance(pane, Overview | TrialsPane | ParetoPane | ParametersPane | SlotsPane | CoursePane):
+            if isinstance(pane, Overview | TrialsPane | ParetoPane | ParametersPane | SlotsPane | LogPane):
                 pane.show_model(self.model, now)
 
     def _announce_end(self) -> None:
-        """Say once that the study ended while it was watched."""
+        """Notify once that the study has ended while it was shown."""
         end = self.model.end
         if end is not None and self._has_ended is False:
-            self.notify(f"the study has ended: {end_words(end.end)}; q leaves", timeout=30)
+            self.notify(f"the study has ended: {format_end(end.end)}; press q to leave", timeout=30)
             self.bell()
         self._has_ended = end is not None
 
     def _handle_exception(self, error: Exception) -> None:
-        """Leave without a traceback; the command that opened the view says what happened."""
+        """Exit without a traceback; the command that opened the view reports the error."""
         self.failure = error
         if self.is_headless or os.environ.get("GREENOPT_DEBUG"):
             super()._handle_exception(error)

@@ -78,7 +78,7 @@ class DocsViewer(App[None]):
         return self._page
 
     def compose(self) -> ComposeResult:
-        """A title, the page, the keys."""
+        """Yield a title, the page, the keys."""
         yield Static(id="page-title")
         yield PageView(show_table_of_contents=False, open_links=False)
         yield Footer()

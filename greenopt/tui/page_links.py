@@ -40,7 +40,7 @@ class LinkList(ModalScreen[str | None]):
         self._title, self._links = title, links
 
     def compose(self) -> ComposeResult:
-        """A list below its title."""
+        """Return a list below its title."""
         with Vertical(classes="dialog"):
             yield Static(Text.assemble((self._title, "bold"), ("  enter opens, escape goes back", GREY)))
             options = [

@@ -1,4 +1,4 @@
-"""Two themes of our own, dark and light, from colours that can be told apart with any colour vision."""
+"""Two themes, dark and light, in colours that are distinguishable with any colour vision."""
 
 from textual.theme import Theme
 

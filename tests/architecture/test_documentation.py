@@ -12,7 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from greenopt.cli import app
-from greenopt.coordination.verdict import figure_names
+from greenopt.coordination.verdict import metric_names
 from greenopt.docs import list_pages
 from greenopt.errors import ExitCode
 from greenopt.events import FailReason
@@ -128,7 +128,7 @@ class Undescribed(BaseModel):
 
 def test_every_recorded_figure_is_explained() -> None:
     text = (DOCS / "numbers.md").read_text(encoding="utf-8")
-    assert [name for name in figure_names() if f"`{name}`" not in text] == []
+    assert [name for name in metric_names() if f"`{name}`" not in text] == []
 
 
 def test_every_way_to_fail_is_explained() -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from greenopt.energy import (
     CpuTimeEstimate,
+    DeviceStats,
     EnergyMeter,
     PowerSource,
     RaplDomains,
     ReadError,
     UnreadableSource,
-    Vitals,
     list_gpus,
     open_source,
 )
@@ -102,7 +102,7 @@ class TestPowerSource:
 
     def test_vitals_flags_and_closing_never_fail(self, make: Make, tmp_path: Path) -> None:
         source = make(tmp_path)
-        assert isinstance(source.vitals(), Vitals)
+        assert isinstance(source.device_stats(), DeviceStats)
         assert all(isinstance(flag, str) for flag in source.flags())
         source.close()
 

@@ -88,7 +88,7 @@ def test_resnet50_learns_real_digits(bench: Bench) -> None:
         (["run", "broken.toml"], "broken.toml: space.batch_size[0]: 0"),
         (["run", "lost.toml"], "lost.toml: data.path: "),
         (["export", "tiny"], "no study here"),
-        (["export", "tiny", "-o", "x.xlsx"], "x.xlsx: the ending tells no format"),
+        (["export", "tiny", "-o", "x.xlsx"], "x.xlsx: unknown suffix"),
         (["stop", "tiny"], "no study here"),
         (["ruin", "tiny.toml"], "No such command 'ruin'"),
     ],

@@ -30,7 +30,7 @@ ENDS = {3: "diverged", 5: "out_of_memory", 8: "crash", 11: "SIGKILL"}
 TITLES = {
     "greenopt-pareto-front": "Accuracy for energy: the Pareto front",
     "greenopt-hypervolume": "Hypervolume over trials",
-    "greenopt-accuracy-by-energy": "Accuracy while training, by energy spent",
+    "greenopt-accuracy-by-energy": "Accuracy during training, by energy used",
     "greenopt-power": "Power of the latest trials",
 }
 POINTS = """id => document.getElementById(id)._fullData.map(
@@ -215,7 +215,7 @@ def test_an_empty_study(tab: Page, tmp_path: Path) -> None:
         assert sum(plotted(tab, "graph-pareto-front")) == 0
         for name in TITLES:
             plotted(tab, f"user-defined-plot:{name}")
-        assert tab.get_by_text("no trial has been completed yet").count() == 2
+        assert tab.get_by_text("no trial has completed yet").count() == 2
         # Not smartSelection: optuna-dashboard 0.21 itself has an error there for any study without trials.
         for page in ("analytics", "trials", "note"):
             tab.goto(f"{url}/{page}")
@@ -231,7 +231,7 @@ def test_a_study_of_which_every_trial_failed(tab: Page, tmp_path: Path) -> None:
         tab.goto(url)
         assert sum(plotted(tab, "graph-pareto-front")) == 0
         assert len(plotted(tab, "user-defined-plot:greenopt-power")) == 4
-        assert tab.get_by_text("no trial has been completed yet").count() == 2
+        assert tab.get_by_text("no trial has completed yet").count() == 2
         tab.goto(f"{url}/trials?numbers=4")
         tab.get_by_text("its process exited with 1").first.wait_for()
         for page in ("analytics", "smartSelection", "note"):

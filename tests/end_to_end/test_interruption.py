@@ -78,7 +78,7 @@ def test_ctrl_c_twice_ends_the_trial_and_keeps_what_it_spent(long_study: Bench) 
     out, err = process.communicate(timeout=30)
     assert process.returncode == 3, out + err
     assert "no new trials" in out
-    assert "stopped; the same command goes on with it" in out
+    assert "stopped; run the same command to resume" in out
     row = bench.rows()[0]
     assert row["fail_reason"] == "interrupted"
     assert row["total_wh"] > 0

@@ -46,8 +46,8 @@ def test_a_function_of_ones_own_is_studied(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mine:train", "nowhere:train", "study.objective: nowhere:train: there is no module nowhere in "),
-        ("width = [32, 128]", "seconds = [32, 128]", "space.seconds: is the name of a figure of every trial"),
+        ("mine:train", "nowhere:train", "study.objective: nowhere:train: module nowhere is neither in "),
+        ("width = [32, 128]", "seconds = [32, 128]", "space.seconds: is also the name of a trial metric"),
     ],
 )
 def test_what_is_wrong_with_it_is_said_before_anything_runs(bench: Bench, old: str, new: str, message: str) -> None:

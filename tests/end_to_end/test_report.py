@@ -32,8 +32,8 @@ def test_a_study_and_its_report(bench: Bench) -> None:
     ("arguments", "message"),
     [
         (["report", "nothing"], "no study here"),
-        (["report", "tiny", "-o", "x.docx"], "x.docx: the ending tells no format"),
-        (["report", "tiny", "-o", "nowhere/x.pdf"], "there is no folder nowhere"),
+        (["report", "tiny", "-o", "x.docx"], "x.docx: unknown suffix"),
+        (["report", "tiny", "-o", "nowhere/x.pdf"], "folder nowhere does not exist"),
         (["report", "tiny", "--format", "docx"], "docx"),
         (["confirm", "tiny", "--pick", "best"], "--pick best: is neither efficiency, accuracy, energy nor a trial's"),
         (["confirm", "tiny", "--seeds", "0"], "--seeds"),
@@ -61,7 +61,7 @@ def test_a_folder_without_room_is_said_in_one_line(made: Bench) -> None:
     finally:
         folder.chmod(stat.S_IRWXU)
     assert done.returncode == 2
-    assert "figures: cannot be made" in done.stderr
+    assert "figures: cannot be created" in done.stderr
 
 
 @pytest.fixture(scope="module")

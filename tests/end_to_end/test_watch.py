@@ -101,7 +101,7 @@ def test_the_study_outlives_a_killed_view_and_one_that_is_left_and_can_be_steere
     second.press("q")
     code, words = second.finish()
     assert code == 0
-    assert f"study mine goes on (pid {coordinator.pid}" in words
+    assert f"study mine is still running (pid {coordinator.pid}" in words
     assert "paused" in words
     assert "greenopt watch mine" in words
     assert coordinator.is_running()
@@ -111,7 +111,7 @@ def test_the_study_outlives_a_killed_view_and_one_that_is_left_and_can_be_steere
     third.press("k")
     third.read_until("Stop study mine now?")
     third.press("y")
-    third.read_until("what it came to")
+    third.read_until("results")
     third.read_until("stopped on request, at once")
     third.press("q")
     code, words = third.finish()
@@ -124,13 +124,13 @@ def test_the_study_outlives_a_killed_view_and_one_that_is_left_and_can_be_steere
 def test_a_study_that_ended_in_view_leaves_its_table_and_the_plain_exit_code(desk: Desk) -> None:
     desk.write(trials=1, epochs=3)
     terminal = desk.open("run", "mine.toml")
-    terminal.read_until("what it came to")
+    terminal.read_until("results")
     terminal.press("q")
     code, words = terminal.finish()
     assert code == 0
     assert "all trials are done (1 completed" in words
     assert "next: greenopt analyze mine  ·  greenopt report mine" in words
-    ended = [decode_entry(line) for line in desk.run.course.read_bytes().splitlines()][-1]
+    ended = [decode_entry(line) for line in desk.run.study_log.read_bytes().splitlines()][-1]
     assert isinstance(ended, CoordinatorEnded)
 
 
@@ -149,7 +149,7 @@ def test_what_keeps_a_study_from_starting_is_one_line_before_the_view_opens(desk
     running.press("q")
     code, words = running.finish()
     assert code == 1
-    assert "ended without a word" in words
+    assert "exited unexpectedly" in words
 
 
 def test_a_pipe_gets_lines_and_watch_says_that_it_needs_a_terminal(desk: Desk, bench: Bench) -> None:
@@ -157,7 +157,7 @@ def test_a_pipe_gets_lines_and_watch_says_that_it_needs_a_terminal(desk: Desk, b
     desk.write(trials=1, epochs=1)
     done = bench.run("run", "mine.toml")
     assert done.returncode == 0, done.stderr
-    assert "trial 0 began on cpu" in done.stdout
+    assert "trial 0 started on cpu" in done.stdout
     refused = bench.run("watch", "mine")
     assert refused.returncode == 2
     assert "needs a terminal" in refused.stderr
@@ -235,8 +235,8 @@ def test_a_study_on_postgresql_is_watched_from_elsewhere_while_it_runs_and_after
     elsewhere = Terminal(["watch", "mine", "--storage", postgres_url], tmp_path_factory.mktemp("elsewhere"))
     desk.terminals.append(elsewhere)
     elsewhere.read_until("running")
-    here.read_until("what it came to")
-    elsewhere.read_until("what it came to")
+    here.read_until("results")
+    elsewhere.read_until("results")
     elsewhere.read_until("2/2")
     elsewhere.press("c")
     elsewhere.read_until(f"greenopt analyze mine --storage {postgres_url}")

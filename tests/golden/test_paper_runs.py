@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenopt.analysis.document import document_of
+from greenopt.analysis.document import build_document
 from greenopt.exchange import read_import, write_import
 from greenopt.report.study_analysis import analyse_study
 from greenopt.runs.folder import RunFolder
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     path = write_import(read_import(RUNS, "paper"), tmp_path_factory.mktemp("runs"))
-    return document_of(analyse_study(RunFolder(path)))
+    return build_document(analyse_study(RunFolder(path)))
 
 
 @pytest.fixture(scope="module")

@@ -58,18 +58,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Written
 
 
 @pytest.fixture
-def steering(tmp_path: Path) -> FakeSteering:
+def actions(tmp_path: Path) -> FakeSteering:
     return FakeSteering(tmp_path)
 
 
 @pytest.fixture
-def watch(written: Callable[[str], Written], steering: FakeSteering) -> Callable[[str], WatchApp]:
-    return lambda case: view(written(case), steering)
+def watch(written: Callable[[str], Written], actions: FakeSteering) -> Callable[[str], WatchApp]:
+    return lambda case: view(written(case), actions)
 
 
-def view(study: Written, steering: FakeSteering, **rest: Any) -> WatchApp:
+def view(study: Written, actions: FakeSteering, **rest: Any) -> WatchApp:
     reader = StudyReader(study.folder, study.folder.default_storage)
-    return WatchApp(reader, steering, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None, **rest)
+    return WatchApp(reader, actions, commands=COMMANDS, clock=lambda: NOW.astimezone(), poll_s=None, **rest)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
-from greenopt.coordination.progress import ending_words
-from greenopt.coordination.verdict import Verdict, attributes, objective_values
+from greenopt.coordination.progress import format_ending
+from greenopt.coordination.verdict import Verdict, objective_values, trial_metrics
 from greenopt.events import (
     SETUP_PHASES,
     EnergyReading,
@@ -33,9 +33,9 @@ from greenopt.events import (
 )
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import (
-    ConductChanged,
     CoordinatorEnded,
     CoordinatorStarted,
+    RunStateChanged,
     TrialPlaced,
     TrialRecorded,
     append_entry,
@@ -113,7 +113,7 @@ class Written:
         began = CoordinatorStarted(
             utc_s=self.utc_s, pid=4711, host="node7", slots=slots, settled=0, trials=self.spec.study.trials
         )
-        append_entry(self.folder.course, began)
+        append_entry(self.folder.study_log, began)
 
     @property
     def utc_s(self) -> float:
@@ -129,10 +129,10 @@ class Written:
 
     def ended(self, end: str, failure: str | None = None) -> None:
         self.abandoned()
-        append_entry(self.folder.course, CoordinatorEnded(utc_s=self.utc_s, end=end, failure=failure))
+        append_entry(self.folder.study_log, CoordinatorEnded(utc_s=self.utc_s, end=end, failure=failure))
 
     def conducted(self, conduct: Any) -> None:
-        append_entry(self.folder.course, ConductChanged(utc_s=self.utc_s, conduct=conduct))
+        append_entry(self.folder.study_log, RunStateChanged(utc_s=self.utc_s, conduct=conduct))
 
     def completes(self, slot: str, minutes: float = 6.0) -> None:
         setting, quality = self._setting()
@@ -166,7 +166,7 @@ class Written:
         """A trial that is in the middle of its training."""
         setting, quality = self._setting()
         number = self._store(TrialState.RUNNING, setting, {}, None, None)
-        append_entry(self.folder.course, TrialPlaced(utc_s=self.utc_s, trial=number, slot=slot))
+        append_entry(self.folder.study_log, TrialPlaced(utc_s=self.utc_s, trial=number, slot=slot))
         events = self._events(slot, setting, quality, epochs, flags=flags)
         if epochs:
             events.append(StepsDone(t_s=events[-1].t_s + 2, epoch=epochs + 1, step=130, steps=234))
@@ -180,7 +180,7 @@ class Written:
         self, slot: str, setting: dict[str, Any], events: Sequence[Event], verdict: Verdict, minutes: float
     ) -> None:
         summary = summarise(events)
-        figures = {name: value for name, value in attributes(summary, verdict, None).items() if value is not None}
+        figures = {name: value for name, value in trial_metrics(summary, verdict, None).items() if value is not None}
         states = {
             Outcome.COMPLETED: TrialState.COMPLETE,
             Outcome.DIVERGED: TrialState.PRUNED,
@@ -188,13 +188,15 @@ class Written:
         }
         values = objective_values(summary, self.spec) if verdict.outcome is Outcome.COMPLETED else None
         began = self.now
-        append_entry(self.folder.course, TrialPlaced(utc_s=self.utc_s, trial=self.number, slot=slot))
+        append_entry(self.folder.study_log, TrialPlaced(utc_s=self.utc_s, trial=self.number, slot=slot))
         self.now += timedelta(minutes=minutes / len(self.slots))
         number = self._store(states[verdict.outcome], setting, figures, values, began)
         self._write(number, events)
         self.settled += 1
-        text = ending_words(summary, verdict)
-        append_entry(self.folder.course, TrialRecorded(utc_s=self.utc_s, trial=number, text=text, settled=self.settled))
+        text = format_ending(summary, verdict)
+        append_entry(
+            self.folder.study_log, TrialRecorded(utc_s=self.utc_s, trial=number, text=text, settled=self.settled)
+        )
 
     def _store(
         self,
@@ -260,18 +262,18 @@ class Written:
         for at, phase in enumerate(SETUP_PHASES, 1):
             events.append(PhaseEnded(t_s=3.0 * at, phase=phase, energy=_reading(device, 3.0, 0.5)))
         events.append(TrialPrepared(t_s=12.1, steps_per_epoch=234, inert={"optimizer_momentum": "Adam has none"}))
-        t_s, spent = 12.1, 4 * device.watts * 3.0 * 0.5 / 3600
+        t_s, used = 12.1, 4 * device.watts * 3.0 * 0.5 / 3600
         for epoch in range(1, epochs + 1):
             accuracy = quality * (1 - math.exp(-epoch / 2.5))
             for second in range(0, int(seconds), 2):
                 watts = device.watts * (0.9 + 0.15 * math.sin(second / 3 + epoch))
-                spent += watts * 2 / 3600
+                used += watts * 2 / 3600
                 gpu = device.gpu is not None
                 events.append(
                     PowerSampled(
                         t_s=t_s + second,
                         power_w=watts,
-                        energy_wh=spent,
+                        energy_wh=used,
                         source=device.source,
                         temperature_c=48.0 + 2 * epoch if gpu else None,
                         utilisation=0.93 if gpu else 0.81,

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from greenopt.events import EpochEnded, PowerSampled, encode
-from greenopt.files import LineTail, last_lines
+from greenopt.files import LogTail, last_lines
 from greenopt.tui.state.live_trial import LiveTrial
 from tests.builders import ended, epoch, prepared_phases, reading, started
 
 
 def test_a_half_written_last_line_waits_for_its_end(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    tail = LineTail(file)
+    tail = LogTail(file)
     assert tail.new_lines() == []
     file.write_bytes(b"one\ntw")
     assert tail.new_lines() == [b"one"]
@@ -23,7 +23,7 @@ def test_a_half_written_last_line_waits_for_its_end(tmp_path: Path) -> None:
 def test_a_file_that_was_begun_anew_is_read_from_its_start(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"one\ntwo\n")
-    tail = LineTail(file)
+    tail = LogTail(file)
     tail.new_lines()
     file.write_bytes(b"new\n")
     assert tail.new_lines() == [b"new"]
@@ -38,7 +38,7 @@ def test_the_last_lines_of_a_log_are_found_in_a_long_one(tmp_path: Path) -> None
 
 def test_a_trial_is_followed_through_its_events() -> None:
     live = LiveTrial(3, epochs=2)
-    assert live.state_words() == "getting ready: starting"
+    assert live.activity_text() == "getting ready: starting"
     for event in (started(3), *prepared_phases()):
         live.take(event)
     assert live.training_wh is None

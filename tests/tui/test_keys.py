@@ -10,7 +10,7 @@ from textual.widgets import Input, OptionList, Static, TabbedContent
 from textual.widgets._footer import FooterKey
 
 from greenopt.runs.requests import Request
-from greenopt.runs.study_log import Conduct
+from greenopt.runs.study_log import RunState
 from greenopt.tui.app import TABS, WatchApp
 from greenopt.tui.screens.dialogs import Commands, Help, Question
 from greenopt.tui.screens.trial_page import TrialPage
@@ -72,10 +72,10 @@ async def test_the_last_line_shows_the_keys_of_what_has_the_focus(watch: Watch) 
 
 
 async def test_who_opens_the_view_is_told_once_when_its_figures_are_there(
-    written: Callable[[str], Written], steering: FakeSteering
+    written: Callable[[str], Written], actions: FakeSteering
 ) -> None:
     figures: list[str] = []
-    app = view(written("running"), steering, when_shown=lambda: figures.append(text_of(app, "#headlines")))
+    app = view(written("running"), actions, when_shown=lambda: figures.append(text_of(app, "#header")))
     async with watched(app) as pilot:
         app.post_message(app.StudyRead(Batch(holder=app.model.holder)))
         await settle(pilot)
@@ -86,30 +86,30 @@ async def test_who_opens_the_view_is_told_once_when_its_figures_are_there(
 async def test_the_overview_answers_what_a_person_asks(watch: Watch) -> None:
     app = watch("running")
     async with watched(app):
-        title, lines = text_of(app, "#title"), text_of(app, "#headlines")
+        title, lines = text_of(app, "#title"), text_of(app, "#header")
         assert "paper" in title
         assert "running" in title
         assert "2:14:07" in title
         assert "left" in title
-        for words in ("20/40", "16 done", "1 running", "2 stopped", "2 failed", "best accuracy", "g CO2e", "EUR"):
-            assert words in lines, words
+        for text in ("20/40", "16 done", "1 running", "2 stopped", "2 failed", "best accuracy", "g CO2e", "EUR"):
+            assert text in lines, text
 
 
-async def test_p_pauses_and_p_again_lets_it_go_on(watch: Watch, steering: FakeSteering) -> None:
+async def test_p_pauses_and_p_again_lets_it_go_on(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await press(pilot, "p")
-        app.model.conduct = Conduct.PAUSED
+        app.model.run_state = RunState.PAUSED
         await press(pilot, "p")
-    assert steering.asked == [Request.PAUSE, Request.RESUME]
+    assert actions.asked == [Request.PAUSE, Request.RESUME]
 
 
-async def test_s_asks_once_to_stop_and_never_turns_into_stop_now(watch: Watch, steering: FakeSteering) -> None:
+async def test_s_asks_once_to_stop_and_never_turns_into_stop_now(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await press(pilot, "s", "s", "s")
-        assert any("k stops it now" in words for words in said(app))
-    assert steering.asked == [Request.STOP]
+        assert any("k to stop it now" in text for text in said(app))
+    assert actions.asked == [Request.STOP]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_s_asks_once_to_stop_and_never_turns_into_stop_now(watch: Watch, s
     ],
 )
 async def test_k_asks_first_and_enter_alone_changes_nothing(
-    watch: Watch, steering: FakeSteering, keys: tuple[str, ...], asked: list[Request]
+    watch: Watch, actions: FakeSteering, keys: tuple[str, ...], asked: list[Request]
 ) -> None:
     app = watch("running")
     async with watched(app) as pilot:
@@ -131,53 +131,53 @@ async def test_k_asks_first_and_enter_alone_changes_nothing(
         assert isinstance(app.screen, Question)
         await press(pilot, *keys)
         assert not isinstance(app.screen, Question)
-    assert steering.asked == asked
+    assert actions.asked == asked
 
 
-async def test_k_can_be_answered_with_the_mouse(watch: Watch, steering: FakeSteering) -> None:
+async def test_k_can_be_answered_with_the_mouse(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await press(pilot, "k")
         await pilot.click("#yes")
         await settle(pilot)
-    assert steering.asked == [Request.STOP_NOW]
+    assert actions.asked == [Request.STOP_NOW]
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])
-async def test_q_leaves_and_asks_the_coordinator_for_nothing(watch: Watch, steering: FakeSteering, key: str) -> None:
+async def test_q_leaves_and_asks_the_coordinator_for_nothing(watch: Watch, actions: FakeSteering, key: str) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await pilot.press(key)
         await pilot.pause()
         assert not app.is_running
-    assert steering.asked == []
+    assert actions.asked == []
     assert app.return_code == 0
 
 
-async def test_ctrl_c_ends_nothing_and_says_what_does(watch: Watch, steering: FakeSteering) -> None:
+async def test_ctrl_c_ends_nothing_and_says_what_does(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await press(pilot, "ctrl+c")
         assert app.is_running
-        assert any("q leaves and the study goes on" in words for words in said(app))
-    assert steering.asked == []
+        assert any("q leaves and the study keeps running" in text for text in said(app))
+    assert actions.asked == []
 
 
 @pytest.mark.parametrize("key", ["p", "s", "k"])
-async def test_a_study_that_does_not_run_cannot_be_steered(watch: Watch, steering: FakeSteering, key: str) -> None:
+async def test_a_study_that_does_not_run_cannot_be_steered(watch: Watch, actions: FakeSteering, key: str) -> None:
     app = watch("finished")
     async with watched(app) as pilot:
         await press(pilot, key)
-        assert any("not running" in words for words in said(app))
-    assert steering.asked == []
+        assert any("not running" in text for text in said(app))
+    assert actions.asked == []
 
 
-async def test_what_cannot_be_done_is_said(watch: Watch, steering: FakeSteering) -> None:
+async def test_what_cannot_be_done_is_said(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
-    steering.error = "study paper is run by another user; only they can do that"
+    actions.error = "study paper belongs to another user; only they can do that"
     async with watched(app) as pilot:
         await press(pilot, "p")
-        assert steering.error in said(app)
+        assert actions.error in said(app)
 
 
 async def test_y_copies_the_most_accurate_setting_or_the_chosen_one(watch: Watch) -> None:
@@ -192,26 +192,26 @@ async def test_y_copies_the_most_accurate_setting_or_the_chosen_one(watch: Watch
         assert app.clipboard.startswith("# trial 0 of study paper")
 
 
-async def test_e_exports_and_asks_before_it_replaces(watch: Watch, steering: FakeSteering) -> None:
+async def test_e_exports_and_asks_before_it_replaces(watch: Watch, actions: FakeSteering) -> None:
     app = watch("finished")
     async with watched(app) as pilot:
         await press(pilot, "e")
-        assert steering.asked == ["export"]
-        steering.export_target.write_text("there")
+        assert actions.asked == ["export"]
+        actions.export_target.write_text("there")
         await press(pilot, "e", "n")
-        assert steering.asked == ["export"]
+        assert actions.asked == ["export"]
         await press(pilot, "e", "y")
-    assert steering.asked == ["export", "export"]
+    assert actions.asked == ["export", "export"]
 
 
-async def test_o_says_where_the_dashboard_is_or_why_there_is_none(watch: Watch, steering: FakeSteering) -> None:
+async def test_o_says_where_the_dashboard_is_or_why_there_is_none(watch: Watch, actions: FakeSteering) -> None:
     app = watch("finished")
     async with watched(app) as pilot:
         await press(pilot, "o")
         assert "dashboard it is" in said(app)
-        steering.error = "greenopt dashboard ended with exit code 2: no such command"
+        actions.error = "greenopt dashboard ended with exit code 2: no such command"
         await press(pilot, "o")
-        assert steering.error in said(app)
+        assert actions.error in said(app)
 
 
 async def test_c_offers_commands_and_copies_the_chosen_one(watch: Watch) -> None:
@@ -250,7 +250,7 @@ async def test_the_palette_offers_the_same_actions_and_themes(watch: Watch) -> N
     app = watch("running")
     async with watched(app):
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert {"Pause or go on", "Stop now", "Leave", "Export", "Theme"} <= titles
+        assert {"Pause or resume", "Stop now", "Leave", "Export", "Theme"} <= titles
         assert {"greenopt", "greenopt-light"} <= set(app.available_themes)
 
 
@@ -311,12 +311,12 @@ async def test_the_table_filters_as_it_is_typed_and_says_what_cannot_be_meant(wa
         assert not app.query_one("#filter", Input).display
 
 
-async def test_typing_a_filter_steers_nothing(watch: Watch, steering: FakeSteering) -> None:
+async def test_typing_a_filter_steers_nothing(watch: Watch, actions: FakeSteering) -> None:
     app = watch("running")
     async with watched(app) as pilot:
         await press(pilot, "2", "slash", *"skpqeoc")
         assert app.is_running
-    assert steering.asked == []
+    assert actions.asked == []
 
 
 async def test_the_cursor_stays_with_its_trial_while_others_arrive(watch: Watch) -> None:
@@ -347,7 +347,7 @@ async def test_the_log_tells_the_course(watch: Watch) -> None:
     async with watched(app) as pilot:
         await press(pilot, "6")
         shot = app.export_screenshot().replace("&#160;", " ")
-        assert "study begins with pid 4711 on node7: gpu 0" in shot
+        assert "study started by pid 4711 on node7: gpu 0" in shot
         assert "study stopped: the last trials all failed (out_of_memory)" in shot
 
 
@@ -357,10 +357,10 @@ async def test_the_end_is_announced_once_and_a_summary_stays(watch: Watch) -> No
     app = watch("running")
     async with watched(app) as pilot:
         over = CoordinatorEnded(utc_s=0.0, end=StudyEnd.STOPPED)
-        for course in ((over,), ()):
-            app.post_message(WatchApp.StudyRead(Batch(course=course)))
+        for study_log in ((over,), ()):
+            app.post_message(WatchApp.StudyRead(Batch(study_log=study_log)))
             await settle(pilot)
-        assert len([words for words in said(app) if "has ended: stopped" in words]) == 1
+        assert len([text for text in said(app) if "has ended: stopped" in text]) == 1
         assert "most accurate on the front" in text_of(app, "#summary")
 
 
@@ -369,9 +369,9 @@ async def test_a_storage_that_does_not_answer_is_said_and_what_is_known_stays(wa
     async with watched(app) as pilot:
         app.post_message(WatchApp.StudyRead(Batch(problem="storage sqlite: disk I/O error")))
         await settle(pilot)
-        assert "storage does not answer" in text_of(app, "#title")
-        assert "disk I/O error" in text_of(app, "#headlines")
-        assert "20/40" in text_of(app, "#headlines")
+        assert "storage does not respond" in text_of(app, "#title")
+        assert "disk I/O error" in text_of(app, "#header")
+        assert "20/40" in text_of(app, "#header")
 
 
 async def test_without_colour_every_state_is_told_by_shape_and_word(
@@ -382,8 +382,8 @@ async def test_without_colour_every_state_is_told_by_shape_and_word(
     async with watched(app) as pilot:
         await press(pilot, "2")
         shot = app.export_screenshot().replace("&#160;", " ")
-        for words in ("● front", "○ done", "◐ running", "▽ stopped", "× failed"):
-            assert words in shot, words
+        for text in ("● front", "○ done", "◐ running", "▽ stopped", "× failed"):
+            assert text in shot, text
         assert "#4aa3df" not in shot.lower()
 
 

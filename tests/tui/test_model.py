@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenopt.events import FailReason, Outcome
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, StudyReader
 from tests.tui.studies import H100, NOW, Written, paper_like
@@ -30,7 +30,7 @@ def test_counts_bests_and_energy_are_those_of_the_storage(written: Callable[[str
     live = model.live[20].total_wh
     assert live is not None
     total = sum(row["total_wh"] for row in rows if row.get("total_wh") is not None)
-    assert model.spent().energy_wh == pytest.approx(total + live)
+    assert model.used().energy_wh == pytest.approx(total + live)
     assert model.elapsed_s(NOW.astimezone()) == 2 * 3600 + 14 * 60 + 7
 
 
@@ -48,7 +48,7 @@ def test_a_study_read_bit_by_bit_is_the_study_read_at_once(tmp_path: Path) -> No
     assert model.counts == fresh.counts
     assert model.front == fresh.front
     assert model.trace.values() == fresh.trace.values()
-    assert model.spent() == fresh.spent()
+    assert model.used() == fresh.used()
     assert model.live[number].epochs == fresh.live[number].epochs
     assert model.finished == fresh.finished
 
@@ -80,7 +80,7 @@ def test_a_trial_that_ends_counts_once_and_a_reading_without_news_draws_nothing_
     model.apply(reader.read())
     assert model.revision == before + 1
     assert model.live == {}
-    assert model.spent().energy_wh == 3.5
+    assert model.used().energy_wh == 3.5
     assert (model.counts["running"], model.counts["fail"]) == (0, 1)
 
 
@@ -107,9 +107,9 @@ def test_settings_that_will_run_again_or_were_skipped_do_not_count(tmp_path: Pat
 def test_the_course_says_whether_it_is_paused_and_how_it_ended(tmp_path: Path) -> None:
     study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
     study.held_by()
-    study.conducted(Conduct.PAUSED)
+    study.conducted(RunState.PAUSED)
     reader, model = read(study)
-    assert model.conduct is Conduct.PAUSED
+    assert model.run_state is RunState.PAUSED
     study.ended("stopped")
     model.apply(reader.read())
     assert model.end is not None

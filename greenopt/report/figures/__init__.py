@@ -1,15 +1,15 @@
-"""All figures of a study, each by its own function."""
+"""All figures of a study, one function each."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from greenopt.analysis.results import Response
 from greenopt.report.figures import curves, distributions, effects, front, matrix, scatter
-from greenopt.report.figures.drawing import Drawing, Picture, Undrawn
+from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure
 from greenopt.report.figures.style import save, style
-from greenopt.report.report_data import Material
+from greenopt.report.report_data import ReportData
 
-FIGURES: tuple[Callable[[Material], Picture], ...] = (
+FIGURES: tuple[Callable[[ReportData], Picture], ...] = (
     front.pareto_front,
     curves.energy_accuracy_curves,
     curves.accuracy_curves,
@@ -32,11 +32,11 @@ FIGURES: tuple[Callable[[Material], Picture], ...] = (
 """In the order in which the files are made."""
 
 
-def draw(material: Material) -> Iterator[Picture]:
+def draw(report_data: ReportData) -> Iterator[Picture]:
     """Draw all figures, one at a time; use each before the next is asked for."""
     with style():
         for function in FIGURES:
-            yield function(material)
+            yield function(report_data)
 
 
-__all__ = ["FIGURES", "Drawing", "Picture", "Undrawn", "curves", "draw", "save", "style"]
+__all__ = ["FIGURES", "Drawing", "Picture", "SkippedFigure", "curves", "draw", "save", "style"]

@@ -1,4 +1,4 @@
-"""Courses of trainings: accuracy and loss over epochs, accuracy over energy."""
+"""Training curves: accuracy and loss over epochs, accuracy over energy."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,7 +6,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
-from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
+from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import (
     BLUE,
     GREEN,
@@ -20,73 +20,77 @@ from greenopt.report.figures.style import (
     new_figure,
     whole_numbers,
 )
-from greenopt.report.report_data import Curve, Floats, Material
+from greenopt.report.report_data import Curve, Floats, ReportData
 
 NO_CURVES = "no trial has a finished epoch on file"
 _STATES = {"complete": BLUE, "pruned": ORANGE, "fail": RED}
-_WORDS = {"complete": "completed", "pruned": "stopped early", "fail": "failed", "running": "running"}
+_STATE_TEXTS = {"complete": "completed", "pruned": "stopped early", "fail": "failed", "running": "running"}
 
 
-def accuracy_curves(material: Material) -> Picture:
-    """Training and validation accuracy of all trainings."""
-    return _pair(material, "accuracy-curves", "Accuracy of all trainings", ("accuracy", "val_accuracy"), "accuracy")
+def accuracy_curves(report_data: ReportData) -> Picture:
+    """Draw training and validation accuracy of all trainings."""
+    return _pair(report_data, "accuracy-curves", "Accuracy of all trainings", ("accuracy", "val_accuracy"), "accuracy")
 
 
-def loss_curves(material: Material) -> Picture:
-    """Training and validation loss of all trainings."""
-    return _pair(material, "loss-curves", "Loss of all trainings", ("loss", "val_loss"), "loss (cross-entropy)")
+def loss_curves(report_data: ReportData) -> Picture:
+    """Draw training and validation loss of all trainings."""
+    return _pair(report_data, "loss-curves", "Loss of all trainings", ("loss", "val_loss"), "loss (cross-entropy)")
 
 
-def energy_accuracy_curves(material: Material) -> Picture:
-    """What each training had spent by the time it reached an accuracy."""
-    slug, title = "energy-accuracy-curves", "Accuracy over the energy spent on it"
-    curves = [curve for curve in material.curves if _points(curve.energy_wh, curve.val_accuracy) > 0]
+def energy_accuracy_curves(report_data: ReportData) -> Picture:
+    """Draw the energy that each training had used when it reached an accuracy."""
+    slug, title = "energy-accuracy-curves", "Accuracy over the energy used for it"
+    curves = [curve for curve in report_data.curves if _points(curve.energy_wh, curve.val_accuracy) > 0]
     if not curves:
-        return Undrawn(slug, title, "no trial has the energy and the accuracy of an epoch on file")
-    front = {ranked.trial for ranked in material.analysis.pareto}
+        return SkippedFigure(slug, title, "no trial has the energy and the accuracy of an epoch on file")
+    front = {ranked.trial for ranked in report_data.analysis.pareto}
     figure, (axis,) = new_figure(height_in=3.4)
     others = [curve for curve in curves if curve.trial not in front]
     _lines(axis, [(curve.energy_wh, curve.val_accuracy) for curve in others], GREY, 0.35, "other trainings")
     best = [curve for curve in curves if curve.trial in front]
     _lines(axis, [(curve.energy_wh, curve.val_accuracy) for curve in best], GREEN, 1.0, "on the Pareto front")
-    axis.set(xlabel=f"energy since the first epoch began (Wh){material.energy_mark}", ylabel="validation accuracy")
+    axis.set(xlabel=f"energy since the first epoch began (Wh){report_data.energy_mark}", ylabel="validation accuracy")
     axis.autoscale_view()
     log_if_wide(axis, "x", np.concatenate([curve.energy_wh for curve in curves]), ratio=10)
     legend_above(axis)
-    words = "Each line is a training, from its first epoch's end to its last one's; further left is cheaper."
-    return Drawing(slug, title, sentences(words, material.energy_note, material.curves_note), figure)
+    label = "One line per training, from its first epoch's end to its last one's; further left used less energy."
+    return Drawing(slug, title, sentences(label, report_data.energy_note, report_data.curves_note), figure)
 
 
-def course(curve: Curve, material: Material) -> Drawing:
-    """Accuracy, loss and energy of one training, for the winner."""
+def winner_curves(curve: Curve, report_data: ReportData) -> Drawing:
+    """Draw accuracy, loss and energy of the winner's training."""
     figure, (left, middle, right) = new_figure(3, height_in=2.3)
     for axis, pair, label in ((left, ("accuracy", "val_accuracy"), "accuracy"), (middle, ("loss", "val_loss"), "loss")):
-        for name, colour, words in ((pair[0], ORANGE, "training"), (pair[1], BLUE, "validation")):
-            axis.plot(curve.epoch, getattr(curve, name), color=colour, label=words, marker=_marker(curve))
+        for name, colour, label in ((pair[0], ORANGE, "training"), (pair[1], BLUE, "validation")):
+            axis.plot(curve.epoch, getattr(curve, name), color=colour, label=label, marker=_marker(curve))
         axis.set(xlabel="epoch", ylabel=label)
         legend_above(axis)
     log_if_wide(middle, "y", np.concatenate((curve.loss, curve.val_loss)))
     right.plot(curve.epoch, curve.energy_wh, color=GREEN, marker=_marker(curve))
-    right.set(xlabel="epoch", ylabel=f"energy so far (Wh){material.energy_mark}".replace(" (nvidia", "\n(nvidia"))
+    right.set(xlabel="epoch", ylabel=f"energy so far (Wh){report_data.energy_mark}".replace(" (nvidia", "\n(nvidia"))
     right.set_ylim(bottom=0)
     if not np.isfinite(curve.energy_wh[-1:]).all():
         right.text(0.5, 0.5, "not measured\nin every epoch", transform=right.transAxes, ha="center", color=GREY)
     for axis in (left, middle, right):
         axis.set_xlim(left.get_xlim())
         whole_numbers(axis.xaxis)
-    title = f"The course of trial {curve.trial}"
-    return Drawing(f"course-{curve.trial}", title, sentences("Training and validation.", material.energy_note), figure)
+    title = f"Training curves of trial {curve.trial}"
+    return Drawing(
+        f"course-{curve.trial}", title, sentences("Training and validation.", report_data.energy_note), figure
+    )
 
 
-def _pair(material: Material, slug: str, title: str, names: tuple[str, str], label: str) -> Picture:
-    curves = [curve for curve in material.curves if any(_points(curve.epoch, getattr(curve, name)) for name in names)]
+def _pair(report_data: ReportData, slug: str, title: str, names: tuple[str, str], label: str) -> Picture:
+    curves = [
+        curve for curve in report_data.curves if any(_points(curve.epoch, getattr(curve, name)) for name in names)
+    ]
     if not curves:
-        return Undrawn(slug, title, NO_CURVES)
+        return SkippedFigure(slug, title, NO_CURVES)
     figure, axes = new_figure(2, share_y=True)
     scale = Normalize(0, max(float(np.nanmax(curve.val_accuracy, initial=0.0)) for curve in curves) or 1.0)
-    for axis, name, words in zip(axes, names, ("training", "validation"), strict=True):
+    for axis, name, label in zip(axes, names, ("training", "validation"), strict=True):
         _coloured(axis, curves, name, scale)
-        axis.set(xlabel="epoch", title=words)
+        axis.set(xlabel="epoch", title=label)
         axis.autoscale_view()
         whole_numbers(axis.xaxis)
     axes[0].set_ylabel(label)
@@ -95,14 +99,14 @@ def _pair(material: Material, slug: str, title: str, names: tuple[str, str], lab
     colours = figure.colorbar(ScalarMappable(scale, SCALE), ax=list(axes), pad=0.01)
     colours.set_label("last validation accuracy")
     colours.outline.set_visible(False)
-    ended = {state: sum(1 for curve in curves if curve.state == state) for state in _WORDS}
-    words = ", ".join(f"{count} {_WORDS[state]}" for state, count in ended.items() if count)
+    ended = {state: sum(1 for curve in curves if curve.state == state) for state in _STATE_TEXTS}
+    label = ", ".join(f"{count} {_STATE_TEXTS[state]}" for state, count in ended.items() if count)
     note = "Losses that were not finite are left out." if label.startswith("loss") else ""
-    return Drawing(slug, title, sentences(f"Trainings: {words}.", note, material.curves_note), figure)
+    return Drawing(slug, title, sentences(f"Trainings: {label}.", note, report_data.curves_note), figure)
 
 
 def _coloured(axis: Axes, curves: list[Curve], name: str, scale: Normalize) -> None:
-    """A line a training, the most accurate on top."""
+    """Draw one line per training, the most accurate on top."""
     lasts = [_last(curve.val_accuracy) for curve in curves]
     order = np.argsort(lasts, kind="stable")
     lines = LineCollection(
@@ -126,12 +130,12 @@ def _coloured(axis: Axes, curves: list[Curve], name: str, scale: Normalize) -> N
     )
 
 
-def _lines(axis: Axes, courses: list[tuple[Floats, Floats]], colour: str, alpha: float, words: str) -> None:
-    if not courses:
+def _lines(axis: Axes, series: list[tuple[Floats, Floats]], colour: str, alpha: float, label: str) -> None:
+    if not series:
         return
-    many = is_many(sum(len(x) for x, _ in courses))
-    segments = [np.column_stack(pair) for pair in courses]
-    lines = LineCollection(segments, colors=colour, alpha=alpha, linewidths=0.9, label=words, rasterized=many)
+    many = is_many(sum(len(x) for x, _ in series))
+    segments = [np.column_stack(pair) for pair in series]
+    lines = LineCollection(segments, colors=colour, alpha=alpha, linewidths=0.9, label=label, rasterized=many)
     axis.add_collection(lines)
     ends = np.array([segment[-1] for segment in segments])
     axis.scatter(ends[:, 0], ends[:, 1], s=7, color=colour, alpha=max(alpha, 0.6), rasterized=many)

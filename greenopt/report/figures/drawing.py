@@ -1,4 +1,4 @@
-"""What a drawing module hands over."""
+"""Results of the drawing functions."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure with the words that belong to it.
+    """A figure with its title and caption.
 
     Attributes:
         slug: its name as a file.
@@ -22,17 +22,17 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Undrawn:
-    """A figure that the study has no data for."""
+class SkippedFigure:
+    """A figure without data, and the reason."""
 
     slug: str
     title: str
     reason: str
 
 
-Picture = Drawing | Undrawn
+Picture = Drawing | SkippedFigure
 
 
 def sentences(*parts: str) -> str:
-    """Sentences as one text; empty ones are left out."""
+    """Join sentences into one text; empty ones are left out."""
     return " ".join(part for part in parts if part)

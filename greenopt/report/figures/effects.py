@@ -1,11 +1,11 @@
-"""What regressions and importances say of the parameters."""
+"""Figures of the parameters' effects and importances."""
 
 import numpy as np
 
 from greenopt.analysis.results import Coding, Coefficient, Regression, Response
-from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
+from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, RED, legend_above, make_log, new_figure, plain
-from greenopt.report.report_data import Material
+from greenopt.report.report_data import ReportData
 
 _TITLES = {
     Response.LOG_ENERGY_WH: "Effects on energy",
@@ -14,21 +14,21 @@ _TITLES = {
     Response.ENERGY_WH: "Effects on energy, in Wh",
     Response.WH_PER_EPOCH: "Effects on power draw",
 }
-_MOST_ROWS = 60
+_MAX_ROWS = 60
 READ_FIRST = Coding.EFFECTIVE
 """The coding that figures and report show: values without effect in a setting do not count as if they had one."""
 
 
-def coefficients(material: Material, response: Response, coding: Coding = READ_FIRST) -> Picture:
-    """Coefficients of a regression with their 95 % intervals; those of log energy as factors."""
+def coefficients(report_data: ReportData, response: Response, coding: Coding = READ_FIRST) -> Picture:
+    """Draw the coefficients of a regression with 95 % intervals; those of log energy as factors."""
     slug, title = f"coefficients-{str(response).replace('_', '-')}", _TITLES[response]
-    fit = material.analysis.regressions.get(response, {}).get(coding)
+    fit = report_data.analysis.regressions.get(response, {}).get(coding)
     if fit is None:
-        reason = material.analysis.refused.get((response, coding), "this regression was not fitted")
-        return Undrawn(slug, title, reason)
-    shown = [one for one in fit.coefficients if one.parameter is not None][:_MOST_ROWS]
+        reason = report_data.analysis.refused.get((response, coding), "this regression was not fitted")
+        return SkippedFigure(slug, title, reason)
+    shown = [one for one in fit.coefficients if one.parameter is not None][:_MAX_ROWS]
     if not shown:
-        return Undrawn(slug, title, "the regression has no parameter")
+        return SkippedFigure(slug, title, "the regression has no parameter")
     figure, (axis,) = new_figure(height_in=0.9 + 0.135 * len(shown))
     places = np.arange(len(shown))[::-1]
     for place, one in zip(places, shown, strict=True):
@@ -44,32 +44,34 @@ def coefficients(material: Material, response: Response, coding: Coding = READ_F
     axis.set_xlabel(_label(response))
     if response is Response.LOG_ENERGY_WH:
         make_log(axis, "x")
-    return Drawing(slug, title, _caption(fit, material), figure)
+    return Drawing(slug, title, _caption(fit, report_data), figure)
 
 
-def importance(material: Material) -> Picture:
-    """How much each parameter matters for each objective."""
+def importance(report_data: ReportData) -> Picture:
+    """Draw each parameter's importance for each objective."""
     slug, title = "importance", "Importance of the parameters"
-    told = [one for one in material.analysis.importance if one.shares]
-    if not told:
-        reason = next((one.words for one in material.analysis.importance if one.words), "it was not estimated")
-        return Undrawn(slug, title, reason)
-    names = sorted({name for one in told for name in one.shares}, key=lambda n: -max(o.shares.get(n, 0) for o in told))
-    figure, (axis,) = new_figure(height_in=1.0 + 0.14 * len(names) * max(1, len(told) / 2))
-    height = 0.8 / len(told)
+    estimated = [one for one in report_data.analysis.importance if one.shares]
+    if not estimated:
+        reason = next((one.text for one in report_data.analysis.importance if one.text), "it was not estimated")
+        return SkippedFigure(slug, title, reason)
+    names = sorted(
+        {name for one in estimated for name in one.shares}, key=lambda n: -max(o.shares.get(n, 0) for o in estimated)
+    )
+    figure, (axis,) = new_figure(height_in=1.0 + 0.14 * len(names) * max(1, len(estimated) / 2))
+    height = 0.8 / len(estimated)
     colours = (GREEN, BLUE, ORANGE, RED, GREY)
-    for index, one in enumerate(told):
+    for index, one in enumerate(estimated):
         places = np.arange(len(names))[::-1] + 0.4 - (index + 0.5) * height
         shares = [one.shares.get(name, 0.0) for name in names]
         axis.barh(places, shares, height, color=colours[index % len(colours)], label=f"{one.objective} ({one.method})")
     axis.set_yticks(np.arange(len(names))[::-1], [plain(name) for name in names])
     axis.set_xlabel("share")
     legend_above(axis)
-    words = (
+    caption = (
         "How much a parameter matters, not in which direction. ped_anova: which parameters tell the best trials from "
         "the rest; fanova: shares of the variance."
     )
-    return Drawing(slug, title, sentences(words, *(one.words for one in told)), figure)
+    return Drawing(slug, title, sentences(caption, *(one.text for one in estimated)), figure)
 
 
 def _bounds(one: Coefficient, *, robust: bool) -> tuple[float, float]:
@@ -79,7 +81,7 @@ def _bounds(one: Coefficient, *, robust: bool) -> tuple[float, float]:
 
 
 def _is_robust(fit: Regression) -> bool:
-    """Whether every coefficient has a robust interval; the kinds are not mixed in one figure."""
+    """Return whether every coefficient has a robust interval; one figure never mixes both kinds."""
     return all(one.hc3_low is not None for one in fit.coefficients if one.parameter is not None)
 
 
@@ -107,13 +109,13 @@ def _label(response: Response) -> str:
         Response.ACCURACY: "accuracy changes by",
         Response.EFFICIENCY: "efficiency changes by (1/Wh)",
         Response.ENERGY_WH: "energy changes by (Wh)",
-        Response.WH_PER_EPOCH: "Wh an epoch change by",
+        Response.WH_PER_EPOCH: "Wh per epoch change by",
     }[response]
 
 
-def _caption(fit: Regression, material: Material) -> str:
+def _caption(fit: Regression, report_data: ReportData) -> str:
     kind = "robust (HC3) " if _is_robust(fit) else ""
-    words = (
+    caption = (
         f"OLS on {fit.n:,} trials, R2 {fit.r_squared:.2f}; points and {kind}95 % intervals, against the value in "
         "brackets."
     )
@@ -121,5 +123,5 @@ def _caption(fit: Regression, material: Material) -> str:
         "Blue: better; red: worse; grey: perhaps no effect. Intervals are not adjusted for their number; the tables' "
         "Holm p is."
     )
-    energy = "" if fit.response is Response.ACCURACY else material.energy_note
-    return sentences(words, colours, energy)
+    energy = "" if fit.response is Response.ACCURACY else report_data.energy_note
+    return sentences(caption, colours, energy)

@@ -1,4 +1,4 @@
-"""Which values the good trials have: a row a trial, a column a value of a parameter, sorted by a figure."""
+"""Values of the best trials: one row per trial, one column per parameter value, sorted by a metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
+from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import GREY, SCALE, new_figure, plain
-from greenopt.report.report_data import Floats, Material
+from greenopt.report.report_data import Floats, ReportData
 from greenopt.spec import Choice, SearchSpace
 
 ROWS = 150
@@ -28,45 +28,49 @@ class _Column:
     has: npt.NDArray[np.float64]
 
 
-def settings_by_accuracy(material: Material) -> Picture:
-    """The best trials on top."""
-    return _matrix(material, "settings-accuracy", "Settings, sorted by accuracy", "accuracy", "accuracy", falling=True)
+def settings_by_accuracy(report_data: ReportData) -> Picture:
+    """Draw the settings sorted by accuracy, the best trials on top."""
+    return _matrix(
+        report_data, "settings-accuracy", "Settings, sorted by accuracy", "accuracy", "accuracy", falling=True
+    )
 
 
-def settings_by_power_draw(material: Material) -> Picture:
-    """The most frugal trials on top."""
-    label = f"Wh an epoch{material.energy_mark}"
+def settings_by_power_draw(report_data: ReportData) -> Picture:
+    """Draw the settings sorted by energy per epoch, the lowest on top."""
+    label = f"Wh per epoch{report_data.energy_mark}"
     title = "Settings, sorted by power draw"
-    return _matrix(material, "settings-power-draw", title, "wh_per_epoch", label, falling=False)
+    return _matrix(report_data, "settings-power-draw", title, "wh_per_epoch", label, falling=False)
 
 
-def settings_by_efficiency(material: Material) -> Picture:
-    """The most efficient trials on top."""
-    label = f"accuracy / Wh an epoch (1/Wh){material.energy_mark}"
-    return _matrix(material, "settings-efficiency", "Settings, sorted by efficiency", "efficiency", label, falling=True)
+def settings_by_efficiency(report_data: ReportData) -> Picture:
+    """Draw the settings sorted by efficiency, the most efficient trials on top."""
+    label = f"accuracy / Wh per epoch (1/Wh){report_data.energy_mark}"
+    return _matrix(
+        report_data, "settings-efficiency", "Settings, sorted by efficiency", "efficiency", label, falling=True
+    )
 
 
-def _matrix(material: Material, slug: str, title: str, column: str, label: str, *, falling: bool) -> Picture:
-    values = material.column(column)
+def _matrix(report_data: ReportData, slug: str, title: str, column: str, label: str, *, falling: bool) -> Picture:
+    values = report_data.column(column)
     order = np.argsort(-values if falling else values, kind="stable")[: int(np.isfinite(values).sum())]
     if not len(order):
-        return Undrawn(slug, title, "no completed trial has this figure")
-    columns = _columns(material.analysis.study.space, material.complete.iloc[order])
+        return SkippedFigure(slug, title, "no completed trial has this figure")
+    columns = _columns(report_data.analysis.study.space, report_data.complete.iloc[order])
     if not columns:
-        return Undrawn(slug, title, "no parameter of the space varies")
+        return SkippedFigure(slug, title, "no parameter of the space varies")
     groups = np.array_split(np.arange(len(order)), min(ROWS, len(order)))
     shares = np.array([[one.has[group].mean() for one in columns] for group in groups])
     means = np.array([values[order][group].mean() for group in groups])
     figure, (axis,) = new_figure(height_in=min(6.6, 2.2 + 0.03 * len(groups)))
     _draw(axis, shares, means, columns, label)
     best = {True: "highest", False: "lowest"}[falling]
-    words = f"A row a trial, the {best} on top; a filled cell: the trial has that value."
+    caption = f"One row per trial, the {best} on top; a filled cell: the trial has that value."
     if len(groups) < len(order):
-        words = (
+        caption = (
             f"{len(order):,} trials in {len(groups)} rows, the {best} on top; the fuller a cell, the more trials of "
             "that row have that value."
         )
-    return Drawing(slug, title, sentences(words, material.energy_note if column != "accuracy" else ""), figure)
+    return Drawing(slug, title, sentences(caption, report_data.energy_note if column != "accuracy" else ""), figure)
 
 
 def _draw(axis: Axes, shares: Floats, means: Floats, columns: Sequence[_Column], label: str) -> None:
@@ -123,7 +127,7 @@ def _columns(space: SearchSpace, trials: pd.DataFrame) -> list[_Column]:
 
 
 def _binned(parameter: str, values: pd.Series) -> list[_Column]:
-    """A range as some bins with equally many trials in each."""
+    """Divide a range into bins with equally many trials in each."""
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, RANGE_BINS + 1)))
     if len(edges) < 2:

@@ -1,57 +1,57 @@
-"""One figure of the completed trials against another."""
+"""Scatter plots of one metric of the completed trials against another."""
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from greenopt.report.figures.drawing import Drawing, Picture, Undrawn, sentences
+from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import BLUE, GREY, RED, is_many, legend_above, log_if_wide, mark_size, new_figure
-from greenopt.report.report_data import Floats, Material
+from greenopt.report.report_data import Floats, ReportData
 
 
-def accuracy_against_seconds(material: Material) -> Picture:
-    """Whether slow epochs buy accuracy."""
+def accuracy_against_seconds(report_data: ReportData) -> Picture:
+    """Draw accuracy against the duration of an epoch."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        seconds = material.column("seconds") / material.column("epochs_done")
-    title = "Accuracy against seconds an epoch"
-    return _against(material, "accuracy-seconds", title, seconds, "time an epoch, validation included (s)")
+        seconds = report_data.column("seconds") / report_data.column("epochs_done")
+    title = "Accuracy against seconds per epoch"
+    return _against(report_data, "accuracy-seconds", title, seconds, "time per epoch, validation included (s)")
 
 
-def accuracy_against_power(material: Material) -> Picture:
-    """Whether a high power buys accuracy."""
-    label = f"average power of the training (W){material.energy_mark}"
-    watts = material.column("avg_power_w")
-    picture = _against(material, "accuracy-power", "Accuracy against average power", watts, label)
-    if isinstance(picture, Undrawn):
+def accuracy_against_power(report_data: ReportData) -> Picture:
+    """Draw accuracy against average power."""
+    label = f"average power of the training (W){report_data.energy_mark}"
+    watts = report_data.column("avg_power_w")
+    picture = _against(report_data, "accuracy-power", "Accuracy against average power", watts, label)
+    if isinstance(picture, SkippedFigure):
         return picture
-    return Drawing(picture.slug, picture.title, sentences(picture.caption, material.energy_note), picture.figure)
+    return Drawing(picture.slug, picture.title, sentences(picture.caption, report_data.energy_note), picture.figure)
 
 
-def test_against_training(material: Material) -> Picture:
-    """How far the accuracy on unseen images falls behind that on the training images."""
+def test_against_training(report_data: ReportData) -> Picture:
+    """Draw test accuracy against training accuracy."""
     slug, title = "test-training", "Test accuracy against training accuracy"
-    training, test = material.column("train_accuracy"), material.column("test_accuracy")
+    training, test = report_data.column("train_accuracy"), report_data.column("test_accuracy")
     known = np.isfinite(training) & np.isfinite(test)
     if not known.any():
-        return Undrawn(slug, title, "no completed trial has both accuracies")
+        return SkippedFigure(slug, title, "no completed trial has both accuracies")
     figure, (axis,) = new_figure(height_in=3.4)
     _marks(axis, training[known], test[known])
     low, high = min(training[known].min(), test[known].min()), max(training[known].max(), test[known].max())
     axis.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=0.8, label="equal")
     axis.set(xlabel="accuracy in the last epoch of training, on images as augmented", ylabel="test accuracy")
     legend_above(axis)
-    words = (
+    caption = (
         "Below the dashed line: worse on images that were not trained on. Augmented images are harder than plain ones."
     )
-    return Drawing(slug, title, words, figure)
+    return Drawing(slug, title, caption, figure)
 
 
-def counter_against_integral(material: Material) -> Picture:
-    """Two ways to the same energy: the driver's counter, and the integral of sampled power."""
+def counter_against_integral(report_data: ReportData) -> Picture:
+    """Draw the integral of sampled power against the driver's energy counter."""
     slug, title = "counter-integral", "Energy counter against the integral of power"
-    counter, integral = material.column("counter_wh"), material.column("integral_wh")
+    counter, integral = report_data.column("counter_wh"), report_data.column("integral_wh")
     known = np.isfinite(counter) & np.isfinite(integral) & (counter > 0) & (integral > 0)
     if not known.any():
-        return Undrawn(slug, title, "no completed trial has both; it takes an NVIDIA GPU with an energy counter")
+        return SkippedFigure(slug, title, "no completed trial has both; it takes an NVIDIA GPU with an energy counter")
     counter, integral = counter[known], integral[known]
     figure, (left, right) = new_figure(2)
     _marks(left, counter, integral)
@@ -66,18 +66,18 @@ def counter_against_integral(material: Material) -> Picture:
     right.axhline(0, color=GREY, linestyle="--", linewidth=0.8)
     right.set(xlabel="counter (Wh)", ylabel="integral differs by (%)")
     log_if_wide(right, "x", counter)
-    words = f"{known.sum():,} trials; the largest difference is {np.abs(percent).max():.2g} %."
-    return Drawing(slug, title, words, figure)
+    caption = f"{known.sum():,} trials; the largest difference is {np.abs(percent).max():.2g} %."
+    return Drawing(slug, title, caption, figure)
 
 
-def _against(material: Material, slug: str, title: str, x: Floats, label: str) -> Picture:
-    accuracy = material.column("accuracy")
+def _against(report_data: ReportData, slug: str, title: str, x: Floats, label: str) -> Picture:
+    accuracy = report_data.column("accuracy")
     known = np.isfinite(x) & np.isfinite(accuracy)
     if not known.any():
-        return Undrawn(slug, title, "no completed trial has both figures")
+        return SkippedFigure(slug, title, "no completed trial has both figures")
     figure, (axis,) = new_figure()
     _marks(axis, x[known], accuracy[known])
-    on_front = _on_front(material)[known]
+    on_front = _on_front(report_data)[known]
     axis.scatter(
         x[known][on_front],
         accuracy[known][on_front],
@@ -97,6 +97,6 @@ def _marks(axis: Axes, x: Floats, y: Floats) -> None:
     axis.scatter(x, y, s=mark_size(len(x)), color=BLUE, alpha=0.65, linewidths=0, rasterized=is_many(len(x)))
 
 
-def _on_front(material: Material) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    front = {ranked.trial for ranked in material.analysis.pareto}
-    return np.array([trial in front for trial in material.complete["trial"]], dtype=bool)
+def _on_front(report_data: ReportData) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    front = {ranked.trial for ranked in report_data.analysis.pareto}
+    return np.array([trial in front for trial in report_data.complete["trial"]], dtype=bool)

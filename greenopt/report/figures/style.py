@@ -1,4 +1,4 @@
-"""How figures look: sizes, colours that colour-blind readers can tell apart, and files that come out whole.
+"""Style of figures: sizes, colours for colour-blind readers, and atomic writing of files.
 
 Invariant: nothing here or in the drawing modules touches pyplot; matplotlib's settings are changed inside `style` only.
 """
@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from greenopt.files import requested_file
 
-# Okabe and Ito's palette.
+# Okabe and Ito's palette, distinguishable with any colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, LIGHT = "#5f5f5f", "#c9c9c9"
 SCALE = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0, 0.86, 256)))
@@ -52,7 +52,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within this, figures are drawn and saved in the house's manner."""
+    """Apply the report's style to figures that are drawn and saved in this context."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 
@@ -60,24 +60,24 @@ def style() -> Iterator[None]:
 def new_figure(
     columns: int = 1, rows: int = 1, height_in: float = HEIGHT_IN, share_y: bool = False
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
-    """An empty figure as wide as the report's text, and its axes, (rows * columns,)."""
+    """Return an empty figure as wide as the report's text, and its axes, (rows * columns,)."""
     figure = Figure(figsize=(WIDTH_IN, height_in), dpi=PNG_DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     return figure, axes.ravel()
 
 
 def is_many(count: int) -> bool:
-    """Whether so many marks are drawn as pixels."""
+    """Return whether this many marks are drawn as pixels."""
     return count >= RASTER_FROM
 
 
 def mark_size(count: int) -> float:
-    """Area of a scatter's mark in square points: smaller where there are many."""
+    """Return the area of a scatter mark in square points: smaller for many marks."""
     return 22.0 if count <= 150 else 9.0 if count < RASTER_FROM else 3.0
 
 
 def plain(text: object) -> str:
-    """A text of the user's as matplotlib shows it letter by letter: a dollar sign begins no formula."""
+    """Escape a user's text for matplotlib, so that a dollar sign begins no formula."""
     return str(text).replace("$", r"\$")
 
 
@@ -87,7 +87,7 @@ def whole_numbers(axis: Axis) -> None:
 
 
 def log_if_wide(axis: Axes, name: str, values: npt.NDArray[np.float64], ratio: float = 30.0) -> None:
-    """Make an axis (`x` or `y`) logarithmic where positive values span more than this ratio."""
+    """Make an axis (`x` or `y`) logarithmic if positive values span more than a ratio."""
     positive = values[np.isfinite(values) & (values > 0)]
     if len(positive) and positive.max() / positive.min() > ratio and len(positive) == np.isfinite(values).sum():
         make_log(axis, name)
@@ -104,12 +104,12 @@ def make_log(axis: Axes, name: str) -> None:
 
 
 def legend_above(axis: Axes) -> None:
-    """A legend in one line above the axes, where it hides nothing."""
+    """Place the legend in one line above the axes, where it hides nothing."""
     axis.legend(loc="lower left", bbox_to_anchor=(0.0, 0.99), ncols=3, borderaxespad=0.2, handlelength=1.4)
 
 
 def save(figure: Figure, folder: Path, slug: str) -> None:
-    """Write `SLUG.png` and `SLUG.svg`; an earlier picture stays until the new one is whole.
+    """Write `SLUG.png` and `SLUG.svg`; an earlier picture stays until the new one is complete.
 
     Raises:
         UsageError: the folder cannot be written.

@@ -1,1 +1,1 @@
-"""The sections of a report, each by its own module."""
+"""The sections of a report, one module each."""

@@ -8,9 +8,9 @@ from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression,
 from greenopt.formatting import MISSING
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures.effects import READ_FIRST
-from greenopt.report.reading import StudyReading
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import format_p, number, sentence, signed
 from greenopt.report.sections.results import Pictures, drawn
-from greenopt.report.sections.words import number, p_words, sentence, signed
 
 _TITLES = {
     Response.LOG_ENERGY_WH: "log energy",
@@ -20,9 +20,9 @@ _TITLES = {
 _INTERACTIONS = 6
 
 
-def effects(reading: StudyReading, pictures: Pictures) -> list[Section]:
-    """What each value does to energy, accuracy and efficiency."""
-    analysis = reading.analysis
+def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
+    """Return the sections on what each value does to energy, accuracy and efficiency."""
+    analysis = inputs.analysis
     first = Section(
         "Effects of the parameters",
         (
@@ -38,22 +38,22 @@ def effects(reading: StudyReading, pictures: Pictures) -> list[Section]:
     return [first, *(_response(analysis, response, pictures) for response in _TITLES), *_paper(analysis)]
 
 
-def advice(reading: StudyReading) -> Section:
-    """Which values to choose, and which trials would settle it."""
-    told = reading.analysis.advice
-    blocks: list[Block] = list(bullets(sentence(words) for words in told.sentences))
-    if told.values:
-        rows = [_advised(one) for one in told.values]
-        heads = ("parameter", "value", "baseline", "energy", "accuracy", "how sure")
+def advice(inputs: ReportInputs) -> Section:
+    """Return the section on which values to choose, and which trials would settle open questions."""
+    advice_given = inputs.analysis.advice
+    blocks: list[Block] = list(bullets(sentence(remark) for remark in advice_given.sentences))
+    if advice_given.values:
+        rows = [_advised(one) for one in advice_given.values]
+        heads = ("parameter", "value", "baseline", "energy", "accuracy", "confidence")
         blocks.append(
             table("Advised values for least energy at no loss of accuracy; 95 % intervals.", heads, rows, wide=0)
         )
-    if told.toml:
+    if advice_given.toml:
         blocks += [
-            text("Trials that would settle it, to be appended to the study's file:"),
-            code(told.toml.strip().split("\n\n")),
+            text("Trials that would settle open questions, to append to the study file:"),
+            code(advice_given.toml.strip().split("\n\n")),
         ]
-    return Section("Advice", tuple(blocks) or (text("There is too little to advise anything."),))
+    return Section("Advice", tuple(blocks) or (text("There is too little data for advice."),))
 
 
 def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Section:
@@ -66,12 +66,12 @@ def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Sec
         title,
         (
             text(_quality(fit)),
-            *bullets(sentence(words) for words in (*fit.notes, *fit.diagnostics.words)),
+            *bullets(sentence(remark) for remark in (*fit.notes, *fit.diagnostics.text)),
             *drawn(pictures, f"coefficients-{str(response).replace('_', '-')}"),
             *_anova(fit),
             _coefficients(fit),
             *_interactions(fit),
-            *bullets([_lack_of_fit(fit), *(f"{one.method}, {one.n} trials: {one.words}." for one in fit.alternatives)]),
+            *bullets([_lack_of_fit(fit), *(f"{one.method}, {one.n} trials: {one.text}." for one in fit.alternatives)]),
         ),
         2,
     )
@@ -81,7 +81,7 @@ def _quality(fit: Regression) -> str:
     return (
         f"{fit.n:,} trials, {fit.columns} columns of rank {fit.rank}. R2 {fit.r_squared:.3f}, adjusted "
         f"{number(fit.adj_r_squared)}, on trials left out of the fit {number(fit.cv_r_squared)}. "
-        f"F({number(fit.df_model)}, {number(fit.df_resid)}) = {number(fit.f_value)}, p {p_words(fit.f_pvalue)}. "
+        f"F({number(fit.df_model)}, {number(fit.df_resid)}) = {number(fit.f_value)}, p {format_p(fit.f_pvalue)}. "
         f"Condition number {number(fit.condition_number)}."
     )
 
@@ -92,8 +92,8 @@ def _anova(fit: Regression) -> Iterable[Block]:
             one.parameter,
             f"{one.df}",
             number(one.f),
-            p_words(one.p),
-            p_words(one.p_holm),
+            format_p(one.p),
+            format_p(one.p_holm),
             f"{one.partial_eta_squared:.2f}",
         )
         for one in sorted(fit.anova, key=lambda row: (row.p or 0.0, -row.sum_sq))
@@ -109,12 +109,12 @@ def _coefficients(fit: Regression) -> Block:
     rows = [_coefficient(one, is_log) for one in fit.coefficients]
     if is_log:
         heads = ("value", "trials", "factor", *heads[3:])
-    words = (
+    remark = (
         "Coefficients; the standard errors are those of log energy"
         if is_log
         else f"Coefficients, in {fit.response.unit}"
     )
-    return table(f"{words}; interval and p are the plain ones.", heads, rows, wide=0)
+    return table(f"{remark}; interval and p are the plain ones.", heads, rows, wide=0)
 
 
 def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
@@ -128,19 +128,19 @@ def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
         number(one.std_err),
         number(one.hc3_std_err),
         f"{shown(one.low)} to {shown(one.high)}",
-        p_words(one.p),
-        p_words(one.p_holm),
+        format_p(one.p),
+        format_p(one.p_holm),
     )
 
 
 def _interactions(fit: Regression) -> Iterable[Block]:
     rows = [
-        (f"{one.first} x {one.second}", f"{one.df}", number(one.f), p_words(one.p), p_words(one.p_holm))
+        (f"{one.first} x {one.second}", f"{one.df}", number(one.f), format_p(one.p), format_p(one.p_holm))
         for one in fit.interactions[:_INTERACTIONS]
     ]
     if rows:
-        words = f"The {len(rows)} clearest of {len(fit.interactions)} interactions of two parameters."
-        yield table(words, ("parameters", "df", "F", "p", "p (Holm)"), rows, wide=0)
+        remark = f"The {len(rows)} clearest of {len(fit.interactions)} interactions of two parameters."
+        yield table(remark, ("parameters", "df", "F", "p", "p (Holm)"), rows, wide=0)
 
 
 def _lack_of_fit(fit: Regression) -> str:
@@ -154,7 +154,7 @@ def _lack_of_fit(fit: Regression) -> str:
     if found.pure_error_std == 0 and found.lack_of_fit_df and not fit.is_exact:
         return f"{spread}: what the model misses is misfit, not chance."
     return (
-        f"{spread}; the model misses more than that with p {p_words(found.p)} (lack of fit)."
+        f"{spread}; the model misses more than that with p {format_p(found.p)} (lack of fit)."
         if found.p is not None
         else f"{spread}."
     )
@@ -169,7 +169,7 @@ def _paper(analysis: Analysis) -> Iterable[Section]:
         (
             one.name,
             *(number(value, 4) for value in (one.coef, one.std_err, one.t)),
-            p_words(one.p),
+            format_p(one.p),
             number(one.low, 4),
             number(one.high, 4),
         )
@@ -179,12 +179,12 @@ def _paper(analysis: Analysis) -> Iterable[Section]:
         "The paper's regression",
         (
             text(
-                "Power draw (Wh an epoch) on a column for every value without a constant, of minimum norm, as in the "
+                "Power draw (Wh per epoch) on a column for every value without a constant, of minimum norm, as in the "
                 "paper's table.",
                 _quality(fit),
             ),
-            *bullets(sentence(words) for words in fit.notes),
-            table("Coefficients in the paper's coding, Wh an epoch.", heads, rows, wide=0),
+            *bullets(sentence(remark) for remark in fit.notes),
+            table("Coefficients in the paper's coding, Wh per epoch.", heads, rows, wide=0),
         ),
         2,
     )
@@ -195,7 +195,7 @@ def _advised(one: ValueAdvice) -> tuple[str, ...]:
     if one.value == one.baseline:
         return *names, MISSING, MISSING, "keep the baseline's"
     energy = f"x {number(one.energy_ratio)} ({number(one.energy_low)} to {number(one.energy_high)})"
-    return *names, energy, _change(one.accuracy_change, one.accuracy_low, one.accuracy_high), one.sureness
+    return *names, energy, _change(one.accuracy_change, one.accuracy_low, one.accuracy_high), one.confidence
 
 
 def _change(change: float | None, low: float | None, high: float | None) -> str:

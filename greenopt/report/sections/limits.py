@@ -1,20 +1,20 @@
-"""What the report's figures do not say, in plain words."""
+"""Limits of the report's results."""
 
 from greenopt.events import EnergySource
 from greenopt.report.document import Section, bullets
-from greenopt.report.reading import StudyReading
-from greenopt.report.sections.words import plural, sentence
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import plural, sentence
 
 
-def limits(reading: StudyReading) -> Section:
-    """Limits of this study, those that its own trials show first."""
+def limits(inputs: ReportInputs) -> Section:
+    """Return the section on limits, those of this study's own trials first."""
     return Section(
-        "Limits", bullets([*(sentence(words) for words in reading.analysis.footnotes), *_own(reading), *_all()])
+        "Limits", bullets([*(sentence(remark) for remark in inputs.analysis.footnotes), *_own(inputs), *_all()])
     )
 
 
-def _own(reading: StudyReading) -> list[str]:
-    analysis, material = reading.analysis, reading.material
+def _own(inputs: ReportInputs) -> list[str]:
+    analysis, report_data = inputs.analysis, inputs.report_data
     trials, found = analysis.trials, []
     if "run" in trials and trials["run"].notna().any():
         found.append(
@@ -24,7 +24,7 @@ def _own(reading: StudyReading) -> list[str]:
             "trained on "
             "and their accuracies are too high."
         )
-    if EnergySource.ESTIMATE in material.sources:
+    if EnergySource.ESTIMATE in report_data.sources:
         found.append(
             "Estimated energies are CPU time x an assumed power: they rank trials by their CPU time, and say little "
             "of Wh."
@@ -35,7 +35,7 @@ def _own(reading: StudyReading) -> list[str]:
             "between "
             "single trials mean nothing. `greenopt confirm` trains the best one again."
         )
-    if not reading.confirmations and analysis.counts.complete > 1:
+    if not inputs.confirmations and analysis.counts.complete > 1:
         found.append(
             "The best of many trials is partly the luckiest: its figures are better than it would show again. It has "
             "not "
@@ -43,7 +43,7 @@ def _own(reading: StudyReading) -> list[str]:
         )
     devices = {str(name) for name in trials["gpu_name"].dropna()} if "gpu_name" in trials else set()
     if len(devices) > 1:
-        found.append(f"Trials ran on different GPUs ({', '.join(sorted(devices))}); their energies compare poorly.")
+        found.append(f"Trials ran on different GPUs ({', '.join(sorted(devices))}); their energies hardly compare.")
     return found
 
 

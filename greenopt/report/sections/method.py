@@ -1,27 +1,27 @@
-"""How the study was done, and on what, so that somebody else can do it again."""
+"""The study's protocol and environment, in enough detail to repeat it."""
 
 from collections.abc import Iterable
 
 import pandas as pd
 
 from greenopt.report.document import Section, bullets, table, text
-from greenopt.report.reading import StudyReading
-from greenopt.report.sections.words import number, plural
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import number, plural
 from greenopt.spec import Choice, Distribution, StudySpec
 
 UNKNOWN = "not known"
 
 
-def method(reading: StudyReading) -> Section:
-    """Protocol, search space and what the figures mean."""
-    spec = reading.analysis.study
+def method(inputs: ReportInputs) -> Section:
+    """Return the section on protocol, search space and definitions of the metrics."""
+    spec = inputs.analysis.study
     free = spec.space.free
     rows = [(name, _values(one)) for name, one in spec.space.distributions.items()]
     return Section(
         "Method",
         (
             text(spec.study.description and f"{spec.study.description.rstrip('.')}.", _protocol(spec)),
-            *bullets([_imported(reading.analysis.trials), *_definitions(spec)]),
+            *bullets([_imported(inputs.analysis.trials), *_definitions(spec)]),
             table(
                 f"The search space: {len(free)} of {len(rows)} parameters vary; the first value is the baseline's.",
                 ("parameter", "values"),
@@ -32,13 +32,13 @@ def method(reading: StudyReading) -> Section:
     )
 
 
-def environment(reading: StudyReading) -> Section:
-    """Machine, meter, versions, seeds; what the trials do not say is said to be unknown."""
-    rows = [*_machine(reading), *_software(reading), *_seeds(reading), *_times(reading)]
-    origin = reading.origin
+def environment(inputs: ReportInputs) -> Section:
+    """Return the section on machine, meter, versions and seeds; what trials did not record is marked as unknown."""
+    rows = [*_machine(inputs), *_software(inputs), *_seeds(inputs), *_times(inputs)]
+    known = inputs.environment
     asked = (
-        f"Asked were {plural(origin.asked, 'trial')}, evenly spread; {origin.answered} had answers on file."
-        if origin.asked
+        f"{plural(known.asked, 'trial')} were sampled evenly; events of {known.answered} are on file."
+        if known.asked
         else "No trial has run."
     )
     return Section(
@@ -59,7 +59,7 @@ def _protocol(spec: StudySpec) -> str:
 
 
 def is_imported(trials: pd.DataFrame) -> bool:
-    """Whether all trials ran elsewhere."""
+    """Return whether all trials were imported."""
     return len(trials) > 0 and "run" in trials and bool(trials["run"].notna().all())
 
 
@@ -90,10 +90,10 @@ def _definitions(spec: StudySpec) -> list[str]:
         "energy: gross energy of the trial's device from the start of the first epoch to the end of the last, "
         "validation "
         "included, plus quantization after training; set-up and compilation are not in it.",
-        "power draw: mean energy of an epoch, in Wh. Efficiency: accuracy over power draw, in 1/Wh, as in "
+        "power draw: mean energy per epoch, in Wh. Efficiency: accuracy over power draw, in 1/Wh, as in "
         "'Computationally "
         "Efficient Deep Learning Training' (Burmester, Kalcher, Reil, 2023).",
-        "Pareto front: completed trials than which none is both more accurate and more frugal.",
+        "Pareto front: completed trials that no other trial beats in both accuracy and energy.",
         "regressions: ordinary least squares on the completed trials, each value against the baseline's (treatment "
         "coding); intervals are 95 %; robust errors are HC3; p adjusted by Holm over all values of a regression.",
     ]
@@ -108,30 +108,30 @@ def _values(distribution: Distribution) -> str:
     return f"{distribution.low} to {distribution.high}{scale}"
 
 
-def _machine(reading: StudyReading) -> list[tuple[str, str]]:
-    origin, trials = reading.origin, reading.analysis.trials
-    gpus = _told(trials, "gpu_name") or ", ".join(origin.gpus)
+def _machine(inputs: ReportInputs) -> list[tuple[str, str]]:
+    known, trials = inputs.environment, inputs.analysis.trials
+    gpus = _told(trials, "gpu_name") or ", ".join(known.gpus)
     return [
         ("GPU", gpus or f"{UNKNOWN}: the trials name none; they ran on a CPU, or elsewhere and were imported"),
-        ("driver", ", ".join(origin.drivers) or UNKNOWN),
-        ("host", _told(trials, "host") or ", ".join(origin.hosts) or UNKNOWN),
-        ("energy metered on", ", ".join(origin.meters) or UNKNOWN),
+        ("driver", ", ".join(known.drivers) or UNKNOWN),
+        ("host", _told(trials, "host") or ", ".join(known.hosts) or UNKNOWN),
+        ("energy metered on", ", ".join(known.meters) or UNKNOWN),
         (
             "energy obtained by",
-            reading.material.energy_note.removeprefix("Energy: ").rstrip(".") or "nothing was metered",
+            inputs.report_data.energy_note.removeprefix("Energy: ").rstrip(".") or "nothing was metered",
         ),
-        ("idle power", ", ".join(origin.idle) or "no baseline; energies are gross"),
-        ("metered beside", ", ".join(origin.beside) or "nothing; CPU and memory of the host are not in any figure"),
+        ("idle power", ", ".join(known.idle) or "no baseline; energies are gross"),
+        ("metered beside", ", ".join(known.beside) or "nothing; CPU and memory of the host are not in any figure"),
         ("coverage", _coverage(trials)),
         ("flags", _flags(trials)),
     ]
 
 
-def _software(reading: StudyReading) -> list[tuple[str, str]]:
-    facts = dict(reading.origin.facts)
+def _software(inputs: ReportInputs) -> list[tuple[str, str]]:
+    facts = dict(inputs.environment.facts)
     names = ("tensorflow", "keras", "python", "device", "data", "image_shape", "weights")
     titles = {"device": "TensorFlow's device", "image_shape": "images", "tensorflow": "TensorFlow", "keras": "Keras"}
-    code = reading.code
+    code = inputs.code
     return [
         ("greenopt", code.get("greenopt", UNKNOWN)),
         ("git commit", code.get("git", f"{UNKNOWN}: not run from a git checkout, or not by this version")),
@@ -139,20 +139,20 @@ def _software(reading: StudyReading) -> list[tuple[str, str]]:
     ]
 
 
-def _seeds(reading: StudyReading) -> list[tuple[str, str]]:
-    spec, trials = reading.analysis.study, reading.analysis.trials
+def _seeds(inputs: ReportInputs) -> list[tuple[str, str]]:
+    spec, trials = inputs.analysis.study, inputs.analysis.trials
     if is_imported(trials):
         told = _told(trials, "training_seed")
         return [("seeds", f"training {told or UNKNOWN}, as the runs say; sampler and split {UNKNOWN}")]
     seeds = spec.seeds
     return [
         ("seeds", f"sampler {seeds.sampler}, split {seeds.split}, training {seeds.training}"),
-        ("a setting that comes again", str(spec.study.on_duplicate)),
+        ("repeated settings", str(spec.study.on_duplicate)),
     ]
 
 
-def _times(reading: StudyReading) -> list[tuple[str, str]]:
-    trials = reading.analysis.trials
+def _times(inputs: ReportInputs) -> list[tuple[str, str]]:
+    trials = inputs.analysis.trials
     if "began" not in trials or trials["began"].isna().all():
         return [("ran", UNKNOWN)]
     began, ended = trials["began"].min(), trials["ended"].max()
@@ -161,7 +161,7 @@ def _times(reading: StudyReading) -> list[tuple[str, str]]:
 
 
 def _told(trials: pd.DataFrame, column: str) -> str:
-    """The values of a column with how many trials have them, the commonest first."""
+    """Return the values of a column and how many trials have each, the most frequent first."""
     if column not in trials:
         return ""
     counted = trials[column].dropna().value_counts()
@@ -172,12 +172,12 @@ def _coverage(trials: pd.DataFrame) -> str:
     if "coverage" not in trials or trials["coverage"].isna().all():
         return UNKNOWN
     known = trials["coverage"].dropna().astype(float)
-    return f"median {number(float(known.median()))}, least {number(float(known.min()))} of the time seen by readings"
+    return f"median {number(float(known.median()))}, least {number(float(known.min()))} of the time covered by readings"
 
 
 def _flags(trials: pd.DataFrame) -> str:
     if "flags" not in trials:
         return "none"
-    words: Iterable[str] = (word for flags in trials["flags"].dropna() for word in str(flags).split())
-    counted = pd.Series(list(words), dtype="string").value_counts()
+    text: Iterable[str] = (word for flags in trials["flags"].dropna() for word in str(flags).split())
+    counted = pd.Series(list(text), dtype="string").value_counts()
     return ", ".join(f"{word} ({plural(int(count), 'trial')})" for word, count in counted.items()) or "none"

@@ -1,4 +1,4 @@
-"""Tables of trials: rankings, the front, how figures are spread, what was left out."""
+"""Tables of trials: rankings, the front, distributions, exclusions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,11 +6,19 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.results import Analysis, Ranked
-from greenopt.formatting import MISSING, energy_words, fraction_words, significant
+from greenopt.formatting import MISSING, format_energy, format_fraction, significant
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
-from greenopt.report.figures import Drawing, Picture, Undrawn
-from greenopt.report.reading import StudyReading
-from greenopt.report.sections.words import brief_setting, number, p_words, plural, run_words, sentence, trials_words
+from greenopt.report.figures import Drawing, Picture, SkippedFigure
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import (
+    brief_setting,
+    format_p,
+    format_trial,
+    format_trial_numbers,
+    number,
+    plural,
+    sentence,
+)
 
 _RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
 _UNITS = {
@@ -28,9 +36,9 @@ FEW = 2
 Pictures = Mapping[str, Picture]
 
 
-def trials_section(reading: StudyReading, pictures: Pictures) -> Section:
-    """The best trials, the front, descriptive statistics."""
-    analysis = reading.analysis
+def trials_section(inputs: ReportInputs, pictures: Pictures) -> Section:
+    """Return the section on the best trials, the front and descriptive statistics."""
+    analysis = inputs.analysis
     return Section(
         "Trials",
         (
@@ -44,9 +52,9 @@ def trials_section(reading: StudyReading, pictures: Pictures) -> Section:
     )
 
 
-def endings(reading: StudyReading) -> Section | None:
-    """Trials that did not complete, and trials that calculations leave out; None where there is nothing to say."""
-    analysis = reading.analysis
+def endings(inputs: ReportInputs) -> Section | None:
+    """Return the section on trials that did not complete or are excluded; None if there are none."""
+    analysis = inputs.analysis
     trials = analysis.trials
     blocks: list[Block] = []
     if len(trials):
@@ -57,37 +65,38 @@ def endings(reading: StudyReading) -> Section | None:
             caption = f"Trials that did not complete{f'; {more:,} more are in the export' if more > 0 else ''}."
             blocks.append(table(caption, ("trial", "ended", "reason", "spent", "message"), reasons, wide=4))
     blocks += bullets(
-        f"Left out of {one.left_out_of}: {plural(len(one.trials), 'trial')} ({trials_words(one.trials)}), {one.reason}."
+        f"Left out of {one.left_out_of}: "
+        f"{plural(len(one.trials), 'trial')} ({format_trial_numbers(one.trials)}), {one.reason}."
         for one in analysis.exclusions
     )
     return Section("What was left out, and why", tuple(blocks)) if blocks else None
 
 
-def distributions(reading: StudyReading, pictures: Pictures) -> Section:
-    """The figures of the paper that show how trials are spread."""
+def distributions(inputs: ReportInputs, pictures: Pictures) -> Section:
+    """Return the section with the paper's figures of how trials are distributed."""
     names = (
         *("accuracy-curves", "loss-curves", "distributions", "accuracy-histogram", "power-histogram"),
         *("accuracy-seconds", "accuracy-power", "test-training", "counter-integral"),
     )
     drawings = [one for name in names if isinstance(one := pictures[name], Drawing)]
-    if reading.analysis.counts.complete < FEW:
+    if inputs.analysis.counts.complete < FEW:
         drawings = [one for one in drawings if one.slug in names[:2]]
     blocks = [block for one in drawings for block in drawn(pictures, one.slug)]
-    without = [f"{one.title}: {one.reason}." for name in names if isinstance(one := pictures[name], Undrawn)]
+    without = [f"{one.title}: {one.reason}." for name in names if isinstance(one := pictures[name], SkippedFigure)]
     if without:
-        blocks += [text("Not drawn, for want of data:"), *bullets(without)]
+        blocks += [text("Not drawn for lack of data:"), *bullets(without)]
     return Section("Figures of all trials", tuple(blocks))
 
 
 def matrices(pictures: Pictures) -> Section:
-    """Which values the good trials have."""
+    """Return the section with the values of the best trials."""
     names = ("settings-accuracy", "settings-power-draw", "settings-efficiency")
     blocks = [block for name in names for block in drawn(pictures, name)]
     return Section("Settings", tuple(blocks))
 
 
 def drawn(pictures: Pictures, slug: str) -> tuple[Block, ...]:
-    """A figure, or why it is not there."""
+    """Return a figure, or the reason why it is missing."""
     picture = pictures.get(slug)
     if picture is None:
         return ()
@@ -107,8 +116,8 @@ def _front(analysis: Analysis) -> Iterable[Block]:
     front = analysis.pareto[:_FRONT_SHOWN]
     if front:
         more = len(analysis.pareto) - len(front)
-        words = f"The Pareto front, least energy first{f'; {more} more' if more else ''}."
-        yield table(words, *_ranked(front, analysis), wide=6)
+        text = f"The Pareto front, least energy first{f'; {more} more' if more else ''}."
+        yield table(text, *_ranked(front, analysis), wide=6)
 
 
 def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -116,10 +125,10 @@ def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str]
     tests = dict(zip(trials["trial"], trials["test_accuracy"], strict=True))
     rows = [
         (
-            run_words(one),
-            fraction_words(one.accuracy),
-            fraction_words(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
-            energy_words(one.energy_wh, one.energy_source),
+            format_trial(one),
+            format_fraction(one.accuracy),
+            format_fraction(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
+            format_energy(one.energy_wh, one.energy_source),
             significant(one.efficiency) if one.efficiency is not None else MISSING,
             one.energy_source or MISSING,
             brief_setting(one.params),
@@ -150,9 +159,9 @@ def _correlations(analysis: Analysis) -> Iterable[Block]:
             f"{one.n:,}",
             f"{one.pearson:.2f}",
             f"{one.low:.2f} to {one.high:.2f}",
-            p_words(one.p),
+            format_p(one.p),
             f"{one.spearman:.2f}",
-            p_words(one.spearman_p),
+            format_p(one.spearman_p),
         )
         for one in analysis.correlations
     ]
@@ -162,7 +171,7 @@ def _correlations(analysis: Analysis) -> Iterable[Block]:
 
 
 def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    def words(name: str) -> str:
+    def text(name: str) -> str:
         value = row.get(name)
         return sentence(str(value)) if isinstance(value, str) else ""
 
@@ -174,6 +183,6 @@ def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
         str(row["trial"]),
         {"fail": "failed", "pruned": "stopped early"}[str(row["state"])],
         reason if isinstance(reason, str) else MISSING,
-        energy_words(known, source if isinstance(source, str) else None),
-        words("message"),
+        format_energy(known, source if isinstance(source, str) else None),
+        text("message"),
     )

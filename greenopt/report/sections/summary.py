@@ -1,36 +1,36 @@
-"""The summary, in words, before anything else."""
+"""The summary at the beginning of a report."""
 
 from greenopt.analysis.results import Analysis, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource
-from greenopt.formatting import energy_words, fraction_words, significant
+from greenopt.formatting import format_energy, format_fraction, significant
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
-from greenopt.report.reading import StudyReading
-from greenopt.report.sections.words import brief_setting, plural, run_words, sentence, stopped
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
 
 _CLEAR_P = 0.05
-_SAME = {"accuracy": "the most accurate", "energy": "the most frugal"}
+_SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}
 
 
-def summary(reading: StudyReading) -> Section:
-    """What the study came to."""
-    analysis = reading.analysis
+def summary(inputs: ReportInputs) -> Section:
+    """Return the summary section."""
+    analysis = inputs.analysis
     if not analysis.counts.complete:
-        return Section("Summary", (note(_nothing(analysis)), *bullets([_ended_early(analysis), _spent(reading)])))
+        return Section("Summary", (note(_nothing(analysis)), *bullets([_ended_early(analysis), _spent(inputs)])))
     best = {name: ranked[0] for name, ranked in analysis.ranking.items() if ranked}
     items = [
         _ended(analysis),
         f"The most accurate is {_described(best['accuracy'])}." if "accuracy" in best else "",
-        _most_frugal(best),
+        _least_energy(best),
         _most_efficient(best),
         _front(analysis),
         _what_matters(analysis),
-        *(sentence(words) for words in analysis.advice.sentences[:1]),
-        *(_confirmed(one) for one in reading.confirmations),
-        _spent(reading),
-        reading.material.energy_note,
+        *(sentence(text) for text in analysis.advice.sentences[:1]),
+        *(_confirmed(one) for one in inputs.confirmations),
+        _spent(inputs),
+        inputs.report_data.energy_note,
     ]
     only = text("There is one completed trial: nothing can be compared.") if analysis.counts.complete == 1 else None
     return Section("Summary", (*((only,) if only else ()), *bullets(items)))
@@ -39,7 +39,7 @@ def summary(reading: StudyReading) -> Section:
 def _nothing(analysis: Analysis) -> str:
     counts = analysis.counts
     if not counts.trials:
-        return "This study has no trial yet; there is nothing to report."
+        return "This study has no trials yet; there is nothing to report."
     if counts.unfinished == counts.trials:
         return f"None of the study's {plural(counts.trials, 'trial')} has ended yet; there is nothing to report."
     return f"None of the study's {plural(counts.trials, 'trial')} completed: there is no result, only how they ended."
@@ -47,12 +47,12 @@ def _nothing(analysis: Analysis) -> str:
 
 def _ended(analysis: Analysis) -> str:
     counts = analysis.counts
-    words = (
+    text = (
         f"{counts.complete:,} of {plural(counts.trials, 'trial')} completed, with {plural(counts.settings, 'setting')}"
     )
     if counts.pruned or counts.failed:
-        words += f"; {counts.pruned:,} stopped early and {counts.failed:,} failed"
-    return words + (f"; {counts.unfinished:,} have not ended." if counts.unfinished else ".")
+        text += f"; {counts.pruned:,} stopped early and {counts.failed:,} failed"
+    return text + (f"; {counts.unfinished:,} have not ended." if counts.unfinished else ".")
 
 
 def _ended_early(analysis: Analysis) -> str:
@@ -61,31 +61,31 @@ def _ended_early(analysis: Analysis) -> str:
 
 
 def _described(one: Ranked) -> str:
-    energy = energy_words(one.energy_wh, one.energy_source)
-    return f"trial {run_words(one)}: accuracy {fraction_words(one.accuracy)}, {energy} ({brief_setting(one.params)})"
+    energy = format_energy(one.energy_wh, one.energy_source)
+    return (
+        f"trial {format_trial(one)}: accuracy {format_fraction(one.accuracy)}, {energy} ({brief_setting(one.params)})"
+    )
 
 
-def _most_frugal(best: dict[str, Ranked]) -> str:
+def _least_energy(best: dict[str, Ranked]) -> str:
     if "energy" not in best:
         return ""
     if "accuracy" in best and best["accuracy"].trial == best["energy"].trial:
-        return "The most frugal is the same trial."
-    return f"The most frugal is {_described(best['energy'])}."
+        return "The same trial used the least energy."
+    return f"The one with the least energy is {_described(best['energy'])}."
 
 
 def _most_efficient(best: dict[str, Ranked]) -> str:
     if "efficiency" not in best:
         return ""
     one, accurate = best["efficiency"], best["accuracy"]
-    same = next(
-        (name for name, words in _SAME.items() if best.get(name, one).trial == one.trial and name in best), None
-    )
+    same = next((name for name, text in _SAME.items() if best.get(name, one).trial == one.trial and name in best), None)
     who = f"the same as {_SAME[same]}" if same is not None else _described(one)
-    words = f"The most efficient, by accuracy over Wh an epoch, is {who}, with {significant(one.value)} 1/Wh."
+    text = f"The most efficient, by accuracy over Wh per epoch, is {who}, with {significant(one.value)} 1/Wh."
     if one.trial == accurate.trial or not (one.energy_wh and accurate.energy_wh and one.accuracy and accurate.accuracy):
-        return words
+        return text
     share, loss = one.energy_wh / accurate.energy_wh, accurate.accuracy - one.accuracy
-    return f"{words} It took {share:.0%} of the most accurate one's energy and is {loss:.3f} less accurate."
+    return f"{text} It took {share:.0%} of the most accurate one's energy and is {loss:.3f} less accurate."
 
 
 def _front(analysis: Analysis) -> str:
@@ -93,12 +93,12 @@ def _front(analysis: Analysis) -> str:
     if not front:
         return ""
     if len(front) == 1:
-        return f"Trial {run_words(front[0])} alone is on the Pareto front: no other is more accurate or more frugal."
+        return f"Trial {format_trial(front[0])} alone is on the Pareto front: no other is more accurate or cheaper."
     first, last = front[0], front[-1]
     return (
-        f"The Pareto front has {len(front)} trials, from {energy_words(first.energy_wh, first.energy_source)} at "
-        f"{fraction_words(first.accuracy)} to {energy_words(last.energy_wh, last.energy_source)} at "
-        f"{fraction_words(last.accuracy)}."
+        f"The Pareto front has {len(front)} trials, from {format_energy(first.energy_wh, first.energy_source)} at "
+        f"{format_fraction(first.accuracy)} to {format_energy(last.energy_wh, last.energy_source)} at "
+        f"{format_fraction(last.accuracy)}."
     )
 
 
@@ -124,14 +124,14 @@ def _confirmed(one: Confirmation) -> str:
     return f"Trial {one.picked.trial} trained again, {again}. {confirmation_lines(one)[0]}"
 
 
-def _spent(reading: StudyReading) -> str:
-    trials = reading.analysis.trials
+def _spent(inputs: ReportInputs) -> str:
+    trials = inputs.analysis.trials
     if "total_wh" not in trials or trials["total_wh"].isna().all():
         return ""
     known = trials[trials["total_wh"].notna()]
     total_wh = float(known["total_wh"].sum())
     is_estimate = "total_source" in known and (known["total_source"] == EnergySource.ESTIMATE).any()
-    energy = energy_words(total_wh, EnergySource.ESTIMATE if is_estimate else None)
-    footprint = Footprint.of(reading.analysis.study.energy)
-    beside = f", {footprint.words(total_wh)}" if footprint.is_known else ""
+    energy = format_energy(total_wh, EnergySource.ESTIMATE if is_estimate else None)
+    footprint = Footprint.from_spec(inputs.analysis.study.energy)
+    beside = f", {footprint.format(total_wh)}" if footprint.is_known else ""
     return stopped(f"All trials together, set-up and failed ones included, took {energy}{beside}")

@@ -1,36 +1,36 @@
-"""The winner's course, and whether it was confirmed."""
+"""The winner's training curves, and whether the winner was confirmed."""
 
 from collections.abc import Iterable
 
 from greenopt.analysis.results import Ranked
 from greenopt.confirmation import Confirmation, comparison_table, confirmation_lines, end_lines
-from greenopt.formatting import energy_words, fraction_words
+from greenopt.formatting import format_energy, format_fraction
 from greenopt.report.document import Section, bullets, figure, table, text
 from greenopt.report.figures import Drawing
-from greenopt.report.reading import StudyReading
-from greenopt.report.sections.words import full_setting, plural, run_words, stopped
+from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.formatting import format_trial, full_setting, plural, stopped
 
 
-def winners(reading: StudyReading) -> list[tuple[str, Ranked]]:
-    """The most efficient trial, as in the paper, and the most accurate one if that is another."""
-    ranking = reading.analysis.ranking
+def winners(inputs: ReportInputs) -> list[tuple[str, Ranked]]:
+    """Return the most efficient trial, as in the paper, and the most accurate one if that is another."""
+    ranking = inputs.analysis.ranking
     found: dict[int, tuple[str, Ranked]] = {}
-    for name, words in (("efficiency", "the most efficient"), ("accuracy", "the most accurate")):
+    for name, title in (("efficiency", "the most efficient"), ("accuracy", "the most accurate")):
         for one in ranking.get(name, ())[:1]:
-            found.setdefault(one.trial, (words, one))
+            found.setdefault(one.trial, (title, one))
     return list(found.values())
 
 
-def winner(reading: StudyReading, courses: Iterable[Drawing]) -> Section | None:
-    """The courses of the winners; None without a completed trial."""
-    drawn = {drawing.slug: drawing for drawing in courses}
+def winner(inputs: ReportInputs, winner_drawings: Iterable[Drawing]) -> Section | None:
+    """Return the section on the winners' curves; None without a completed trial."""
+    drawn = {drawing.slug: drawing for drawing in winner_drawings}
     blocks = []
-    for words, one in winners(reading):
+    for title, one in winners(inputs):
         blocks.append(
             text(
                 stopped(
-                    f"Trial {run_words(one)}, {words}: accuracy {fraction_words(one.accuracy)}, "
-                    f"{energy_words(one.energy_wh, one.energy_source)}"
+                    f"Trial {format_trial(one)}, {title}: accuracy {format_fraction(one.accuracy)}, "
+                    f"{format_energy(one.energy_wh, one.energy_source)}"
                 ),
                 f"Its setting: {full_setting(one.params)}.",
             )
@@ -39,13 +39,13 @@ def winner(reading: StudyReading, courses: Iterable[Drawing]) -> Section | None:
         if drawing is not None:
             blocks.append(figure(drawing.slug, f"{drawing.title}. {drawing.caption}"))
         else:
-            blocks.append(text("Its course is not on file."))
+            blocks.append(text("Its epochs are not on file."))
     return Section("The winner", tuple(blocks)) if blocks else None
 
 
-def confirmations(reading: StudyReading) -> list[Section]:
-    """What trainings of the winner with other seeds say."""
-    return [_confirmation(one) for one in reading.confirmations]
+def confirmations(inputs: ReportInputs) -> list[Section]:
+    """Return the sections on what trainings of the winner with other seeds say."""
+    return [_confirmation(one) for one in inputs.confirmations]
 
 
 def _confirmation(one: Confirmation) -> Section:

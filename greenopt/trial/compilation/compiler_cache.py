@@ -37,14 +37,14 @@ _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 
 
 class CompilerCache:
-    """Programs that XLA compiled for a GPU, and which implementation of each operation it found to be fastest there.
+    """XLA's compiled programs for a GPU, and its autotuner's choice of each operation's fastest implementation.
 
     Without it the first step of ResNet-50 takes half a minute in every trial. Not for CPUs, where XLA says itself that
     what it loads may not fit the machine.
     """
 
     def __init__(self, folder: Path, flags: str = "") -> None:
-        """Keep under a folder, apart for each version of TensorFlow and each set of XLA's flags.
+        """Use a subfolder for each version of TensorFlow and each set of XLA's flags.
 
         Args:
             folder: of all that greenopt keeps.
@@ -56,7 +56,7 @@ class CompilerCache:
         self._found = self._folder / f"autotuned-{os.getpid()}.pb"
 
     def use(self, environment: MutableMapping[str, str]) -> None:
-        """Name what is kept in a process's environment, before TensorFlow compiles anything in it."""
+        """Set the cache in a process's environment, before TensorFlow compiles anything."""
         programs = self._folder / "programs"
         programs.mkdir(parents=True, exist_ok=True)
         prune(programs, COMPILER_BYTES)
@@ -68,20 +68,20 @@ class CompilerCache:
         _add(environment, "TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={programs}")
 
     def _forget_unfinished(self) -> None:
-        """Delete what trials left that ended before they kept it."""
+        """Delete the unfinished files of trials that ended early."""
         for file in self._folder.glob("autotuned-*.pb"):
             with suppress(OSError):
                 if time.time() - file.stat().st_mtime > _UNFINISHED_S:
                     file.unlink()
 
     def keep(self) -> None:
-        """Keep what the autotuner found; call it once all programs are compiled."""
+        """Store the autotuner's results; call this once all programs are compiled."""
         with suppress(FileNotFoundError):
             self._found.replace(self._tuned)
 
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
-    """Set a process up for XLA on a GPU; returns the cache that it uses, None where nothing can be kept."""
+    """Set up a process for XLA on a GPU and return its cache; None if nothing can be cached."""
     _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _PRODUCTS)
     folder = cache_folder()
     if folder is None:
@@ -95,7 +95,7 @@ def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | N
 
 
 def keep_kernels(environment: MutableMapping[str, str], architecture: str) -> None:
-    """Have TensorFlow keep the kernels that it compiles when an operation first runs, half a second for each.
+    """Let TensorFlow cache the kernels that it compiles at an operation's first run, half a second each.
 
     Args:
         environment: of this process.
@@ -111,5 +111,5 @@ def _compiler() -> str:
 
 
 def _add(environment: MutableMapping[str, str], name: str, *flags: str) -> None:
-    """Add flags before those that the user set, which count more."""
+    """Prepend flags to the user's, which take precedence."""
     environment[name] = " ".join([*flags, environment.get(name, "")]).strip()

@@ -1,4 +1,4 @@
-"""The programs of trials, kept between them, and compiled ahead while a trial still builds its model.
+"""The cache of compiled programs, shared by trials and compiled ahead while a trial builds its model.
 
 Invariants: what is kept is what tracing would give: its key holds all that a program depends on, greenopt's own source
 included. Where something kept is damaged or does not fit, programs are traced.
@@ -23,7 +23,7 @@ from greenopt.files import write_whole
 from greenopt.spec import MODEL_NAMES, Internal, TrialSpec
 from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.compilation.function_names import name_functions_afresh
-from greenopt.trial.compilation.serialized_graph import Form, Graph, Program, UnkeepableError, Variables
+from greenopt.trial.compilation.serialized_graph import Graph, Program, TensorSpec, UnkeepableError, Variables
 from greenopt.trial.data.images import Images
 from greenopt.trial.model.optimizer import table_size
 from greenopt.trial.model.precision import number_formats
@@ -42,11 +42,11 @@ _BEYOND_TRACING = 500_000
 _GRAPHS = TypeAdapter(tuple[Graph, ...])
 
 
-class KeptPrograms:
-    """The programs of trials that have one key."""
+class CachedPrograms:
+    """The cached programs of one key."""
 
     def __init__(self, file: Path | None, jit: bool) -> None:
-        """Read what is kept of them.
+        """Read the cached graphs.
 
         Args:
             file: where, there or not; None keeps nothing.
@@ -55,29 +55,32 @@ class KeptPrograms:
         self._file, self._jit = file, jit
         self._graphs = _read(file) if file is not None else ()
         self._programs: list[Program] = []
-        self._made_up: list[tf.Variable] = []
+        self._placeholders: list[tf.Variable] = []
         self._compiling: list[Future[None]] = []
 
     def compile_ahead(self) -> None:
-        """Begin to compile what is kept, for variables that are made up, beside what the caller does next."""
+        """Start compiling the cached graphs in threads, with placeholder variables."""
         if not self._graphs:
             return
         zeros = cache(tf.zeros)
-        self._made_up = [tf.Variable(zeros(form.shape, form.dtype), trainable=False) for form in self._graphs[0].state]
+        self._placeholders = [
+            tf.Variable(zeros(tensor_spec.shape, tensor_spec.dtype), trainable=False)
+            for tensor_spec in self._graphs[0].state
+        ]
         try:
-            self._programs = self._readied(self._graphs, self._made_up)
+            self._programs = self._readied(self._graphs, self._placeholders)
         except (ValueError, tf.errors.OpError):
-            # Whole as a file, damaged as a graph.
+            # The file is intact, but the graph is not usable.
             return
         pool = ThreadPoolExecutor(len(self._graphs))
         for graph, program in zip(self._graphs, self._programs, strict=True):
-            # Zero steps, where the program loops. One that fails here fails again, and is heard, when it is used.
-            inputs = [zeros(form.shape, form.dtype) for form in graph.inputs]
+            # Zero steps, if the program loops. A program that fails here raises the same error when it is used.
+            inputs = [zeros(tensor_spec.shape, tensor_spec.dtype) for tensor_spec in graph.inputs]
             self._compiling.append(pool.submit(program, *inputs))
         pool.shutdown(wait=False)
 
-    def settled(self, variables: Variables, trace: Trace) -> Sequence[Program] | None:
-        """The programs for the variables that are to be trained.
+    def resolve(self, variables: Variables, trace: Trace) -> Sequence[Program] | None:
+        """Return the programs for the variables that will be trained.
 
         Args:
             variables: all that they read or change, in the order of every trial of this key.
@@ -88,12 +91,12 @@ class KeptPrograms:
         """
         if self._file is None:
             return None
-        forms = tuple(map(Form.of, variables))
+        tensor_specs = tuple(map(TensorSpec.from_variable, variables))
         wait(self._compiling)
-        for variable in self._made_up:
-            # A program holds on to what it captured first, but not to its memory.
+        for variable in self._placeholders:
+            # A program keeps a reference to its first captures; free their memory.
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros(0, variable.dtype))
-        if not self._programs or any(graph.state != forms for graph in self._graphs):
+        if not self._programs or any(graph.state != tensor_specs for graph in self._graphs):
             try:
                 graphs = trace()
             except UnkeepableError:
@@ -109,8 +112,8 @@ class KeptPrograms:
         return [Program(graph, variables, self._jit) for graph in graphs]
 
 
-def kept_programs(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> KeptPrograms:
-    """Those of a trial; none of a model of the user's own, whose source nothing says.
+def cached_programs(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> CachedPrograms:
+    """Return the cached programs of a trial. Custom models are never cached: their source cannot be hashed.
 
     Args:
         spec: the trial.
@@ -121,11 +124,11 @@ def kept_programs(spec: TrialSpec, images: Images, block_steps: int, steps: int)
     folder = cache_folder() if spec.training.model in MODEL_NAMES else None
     setting, _ = spec.images
     file = folder / "graphs" / f"{program_key(spec, images, block_steps, steps)}.json" if folder is not None else None
-    return KeptPrograms(file, setting.internal is Internal.JIT_COMPILATION)
+    return CachedPrograms(file, setting.internal is Internal.JIT_COMPILATION)
 
 
 def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> str:
-    """Equal for trials whose programs are the same; of `kept_programs`' arguments."""
+    """Return a key that is equal for trials with the same programs; arguments as for `cached_programs`."""
     (setting, _), training = spec.images, spec.training
     left_out = set(_NO_PART_OF_A_PROGRAM)
     if not (setting.optimizer.uses_momentum or training.momentum_as_beta_1):
@@ -159,7 +162,7 @@ def source_digest(folder: Path) -> str:
 
 
 def _read(file: Path) -> Sequence[Graph]:
-    """What is kept there; nothing where it is not there or damaged."""
+    """Read cached graphs; empty if the file is missing or damaged."""
     try:
         return _GRAPHS.validate_json(file.read_bytes())
     except (OSError, ValidationError):
@@ -167,7 +170,7 @@ def _read(file: Path) -> Sequence[Graph]:
 
 
 def _write(graphs: Sequence[Graph], file: Path) -> None:
-    """Keep graphs, whole or not at all; where they cannot be kept, the next trial traces again."""
+    """Store graphs atomically; if that fails, the next trial traces again."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, _GRAPHS.dump_json(tuple(graphs)))

@@ -1,4 +1,4 @@
-"""Programs that run from their graphs: traced once, and from then on read from a file.
+"""Programs that run from serialized graphs: traced once, then read from a file.
 
 Tracing the training of ResNet-50 takes Python three seconds. Its result is a graph whose inputs are the program's own
 and, of each variable that it reads or changes, where that is. So a graph serves every model of the same shape, and can
@@ -19,21 +19,21 @@ from greenopt.trial.compilation.function_names import name_functions_afresh
 Variables: TypeAlias = Sequence[tf.Variable]
 
 
-class Form(NamedTuple):
-    """Of a variable or an input: name, shape and type."""
+class TensorSpec(NamedTuple):
+    """Name, shape and dtype of a variable or input."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
 
     @classmethod
-    def of(cls, variable: tf.Variable) -> "Form":
-        """The form of a variable."""
+    def from_variable(cls, variable: tf.Variable) -> "TensorSpec":
+        """Return the name, shape and dtype of a variable."""
         return cls(variable.name, tuple(variable.shape), variable.dtype.name)
 
 
 class Graph(BaseModel):
-    """A traced function without results, whose effect is on variables.
+    """A traced function without results, which changes variables.
 
     Attributes:
         definition: its operations, a serialised GraphDef.
@@ -45,13 +45,13 @@ class Graph(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
     definition: bytes
-    inputs: tuple[Form, ...]
-    state: tuple[Form, ...]
+    inputs: tuple[TensorSpec, ...]
+    state: tuple[TensorSpec, ...]
     used: dict[str, int]
 
 
 class UnkeepableError(Exception):
-    """A function depends on something that is none of the variables."""
+    """A function depends on something other than its variables."""
 
 
 def traced(function: Any, inputs: Sequence[tf.Tensor], variables: Variables) -> Graph:
@@ -74,7 +74,7 @@ def traced(function: Any, inputs: Sequence[tf.Tensor], variables: Variables) -> 
     if unknown:
         raise UnkeepableError(f"captured beside the variables: {unknown[0]}")
     definition = concrete.graph.as_graph_def()
-    # Placeholders of the inputs: what stands for them is named when the graph is used, and XLA knows no placeholder.
+    # Drop the inputs' placeholders: inputs are mapped when the graph is used, and XLA has no placeholder.
     placeholders = {name.partition(":")[0] for name in names}
     kept = [node for node in definition.node if node.name not in placeholders]
     del definition.node[:]
@@ -83,8 +83,10 @@ def traced(function: Any, inputs: Sequence[tf.Tensor], variables: Variables) -> 
     met = _met(definition)
     return Graph(
         definition=definition.SerializeToString(deterministic=True),
-        inputs=tuple(Form(name, tuple(one.shape), one.dtype.name) for name, one in zip(names, inputs, strict=False)),
-        state=tuple(map(Form.of, variables)),
+        inputs=tuple(
+            TensorSpec(name, tuple(one.shape), one.dtype.name) for name, one in zip(names, inputs, strict=False)
+        ),
+        state=tuple(map(TensorSpec.from_variable, variables)),
         used={
             name: place[id(one)] for name, one in zip(captured, concrete.captured_inputs, strict=True) if name in met
         },
@@ -92,7 +94,7 @@ def traced(function: Any, inputs: Sequence[tf.Tensor], variables: Variables) -> 
 
 
 class Program:
-    """A graph, ready to be called."""
+    """A callable graph."""
 
     def __init__(self, graph: Graph, variables: Variables, jit: bool) -> None:
         """Read the definition.
@@ -106,31 +108,35 @@ class Program:
         definition = tf.compat.v1.GraphDef.FromString(graph.definition)
         met = _met(definition)
         for function in definition.library.function:
-            # What reads a graph makes its functions known to the graph alone, not to what runs it.
+            # Importing a graph registers its functions with the graph alone, not with the eager context that runs it.
             context.context().add_function_def(function)
 
         def run(*inputs: tf.Tensor) -> None:
-            given = {form.name: one for form, one in zip(graph.inputs, inputs, strict=True) if form.name in met}
-            # As a function captures what it is not given, but in an order that is known.
+            given = {
+                tensor_spec.name: one
+                for tensor_spec, one in zip(graph.inputs, inputs, strict=True)
+                if tensor_spec.name in met
+            }
+            # Captured explicitly, so that the order of captures is known.
             capture = tf.compat.v1.get_default_graph().capture
             held = {name: capture(variables[number].handle) for name, number in graph.used.items()}
             tf.graph_util.import_graph_def(definition, input_map={**given, **held}, name="")
 
-        signature = [tf.TensorSpec(form.shape, form.dtype) for form in graph.inputs]
+        signature = [tf.TensorSpec(tensor_spec.shape, tensor_spec.dtype) for tensor_spec in graph.inputs]
         program = tf.function(run, input_signature=signature, autograph=False, jit_compile=jit)
         self._function = program.get_concrete_function()
 
     def __call__(self, *inputs: tf.Tensor) -> None:
-        """Run it once."""
+        """Run the program once."""
         self._function(*inputs)
 
     def use(self, variables: Variables) -> None:
-        """Let it read and change other variables of the same forms from now on."""
+        """Rebind the program to other variables of the same names, shapes and dtypes."""
         self._function.set_external_captures([variables[number].handle for number in self._graph.used.values()])
 
 
 def _rename_functions(definition: Any) -> None:
-    """Give the functions of a definition names of their own.
+    """Rename the functions of a definition.
 
     Under the names that they were traced with, TensorFlow would take them from this process, in which they know the
     lines of source that they come from. So XLA would compile them anew in the next process, which does not know that.
@@ -143,12 +149,12 @@ def _rename_functions(definition: Any) -> None:
         node.op = names.get(node.op, node.op)
         for value in node.attr.values():
             for named in [value.func, *value.list.func]:
-                # Not otherwise: to set a name makes a function of what was a number.
+                # Only then: setting a name turns an attribute of another kind into a function.
                 if named.name in names:
                     named.name = names[named.name]
 
 
 def _met(definition: Any) -> set[str]:
-    """What the operations of a definition take, by the names of tensors."""
+    """Return the names of the tensors that a definition's operations take."""
     names = {name for node in definition.node for name in node.input}
     return names | {f"{name}:0" for name in names}

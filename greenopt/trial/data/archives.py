@@ -31,12 +31,12 @@ Array = npt.NDArray[Any]
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
         return super().find_class(module, name)
 
 
 def read_archive(path: Path, archive: Archive) -> tuple[Array, Array]:
-    """The training images of a published data set.
+    """Read the training images of a published data set.
 
     Args:
         path: the archive, or the folder that holds its batches.

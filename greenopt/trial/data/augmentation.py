@@ -63,7 +63,7 @@ class RandAugment(keras.layers.RandAugment):  # type: ignore[misc]
 
 
 def build_augmentation(kind: Augmentation, training: TrainingSpec, seed: int) -> keras.layers.Layer | None:
-    """The layer of an augmentation, or None; to be called under the float32 policy.
+    """Build an augmentation layer, or None; call this under the float32 policy.
 
     MixUp and CutMix of keras_cv draw by TensorFlow's global seed, which has to be set before.
     """

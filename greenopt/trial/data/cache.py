@@ -1,4 +1,4 @@
-"""Images of a study, loaded and resized once and mapped from then on.
+"""The image cache of a study: loaded and resized once, memory-mapped afterwards.
 
 Invariant: what is mapped is what loading gives: its key holds all that the images depend on, the source file's size and
 time of change included.
@@ -30,7 +30,7 @@ _FORMAT = 2
 def cached_images(
     spec: DataSpec, folder: Path | None = None, load: Callable[[DataSpec], Images] = load_images
 ) -> Images:
-    """The images of a study, as `load_images` gives them; read-only where they are mapped.
+    """Return the images of a study as `load_images` returns them; read-only if they are memory-mapped.
 
     Args:
         spec: the `[data]` table.
@@ -55,14 +55,14 @@ def cached_images(
                 prune(place.parent, IMAGES_BYTES)
         return _mapped(place)
     except (OSError, ValueError, KeyError):
-        # No room, no right to write, or a damaged entry.
+        # Disk full, no write permission, or a damaged entry.
         with suppress(OSError):
             shutil.rmtree(place)
         return load(spec)
 
 
 def _source(spec: DataSpec) -> list[Any] | None:
-    """What identifies the files behind the images; empty where they are generated; None where they are not there."""
+    """Identify the files behind the images; empty if images are generated, None if files are missing."""
     if spec.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
         return []
     path = locate_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()

@@ -80,7 +80,7 @@ def datasets_folder() -> Path:
 
 
 def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None) -> str | None:
-    """Whether a study's images can be had and used; reads files, downloads nothing.
+    """Return whether a study's images can be had and used; reads files, downloads nothing.
 
     Args:
         spec: the `[data]` table.
@@ -105,7 +105,7 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
 
 
 def find_archive(spec: DataSpec) -> Path | None:
-    """The checked archive, or the unpacked folder, of a published data set; None where it is nowhere.
+    """Return the checked archive, or the unpacked folder, of a published data set; None if there is neither.
 
     Raises:
         DataMissingError: the user's path does not hold it, or a file in its place is not the published one.

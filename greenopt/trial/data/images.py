@@ -1,4 +1,4 @@
-"""The images of a trial: loaded, limited, resized, and split once into three disjoint parts.
+"""Loading, limiting, resizing and splitting of a trial's images into three disjoint parts.
 
 Invariants: an image keeps its id, its row in `Images`, from here on; a split depends on the labels, the shares and the
 seed alone; its three parts are disjoint and each holds every class.
@@ -102,7 +102,7 @@ def split_images(images: Images, shares: Shares, seed: int, limit: int | None = 
 
 
 def stratified_order(labels: Array, seed: int) -> Ids:
-    """An order of all images any stretch of which has the classes in proportion, within one image a class.
+    """Return an order of all images in which every stretch is stratified by class, to within one image per class.
 
     Within its class an image gets a random rank, and (rank + 1/2) / (size of the class) is its place; images that share
     a place come in random order.
@@ -117,7 +117,7 @@ def stratified_order(labels: Array, seed: int) -> Ids:
 
 
 def resized(images: Images, side: int) -> Images:
-    """The images scaled to squares, bilinear, and rounded again where they are whole numbers."""
+    """Resize images to squares by bilinear interpolation; integer images are rounded again."""
     if images.shape[:2] == (side, side):
         return images
     import tensorflow as tf

@@ -29,7 +29,7 @@ class CutMix(keras_cv.layers.CutMix):  # type: ignore[misc]
         return beta_shares(shape, alpha, beta)
 
     def _cutmix(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """What keras_cv gives, with the share of each image's own pixels, (n,), in the second place."""
+        """Return what keras_cv gives, with the share of each image's own pixels, (n,), in the second place."""
         mixed, _, order, center_y, center_x, cut_width, cut_height = super()._cutmix(images)
         rows = _covered(center_y, cut_height, images.shape[1])
         columns = _covered(center_x, cut_width, images.shape[2])

@@ -110,7 +110,7 @@ def _kind(file: zipfile.ZipFile, path: Path, name: str) -> Kind:
 
 
 def _kind_of(stream: IO[bytes]) -> Kind:
-    """What an array is, from its header; the stream then stands at its first value."""
+    """Return what an array is, from its header; the stream then stands at its first value."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
@@ -124,7 +124,7 @@ def _read(file: zipfile.ZipFile, name: str) -> Array:
 
 
 def _chunks(stream: IO[bytes], dtype: np.dtype[Any]) -> Iterator[Array]:
-    """The first values of an array, in the order in which they are stored."""
+    """Return the first values of an array, in the order in which they are stored."""
     size = _CHUNK_BYTES // dtype.itemsize * dtype.itemsize
     for _ in range(CHECKED_BYTES // size):
         chunk = stream.read(size)

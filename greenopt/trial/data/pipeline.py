@@ -1,4 +1,4 @@
-"""Blocks of images as the model gets them: gathered, augmented, scaled and cast, on the device and outside XLA."""
+"""The input pipeline: images are gathered, augmented, scaled and cast, on the device and outside XLA."""
 
 import math
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from greenopt.trial.data.augmentation import as_function
-from greenopt.trial.data.feed import Block, feed_of
+from greenopt.trial.data.data_source import Block, build_data_source
 from greenopt.trial.data.images import Array, Ids, Images
 from greenopt.trial.data.scaling import Scaling
 from greenopt.trial.model.precision import dtype_policy
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What becomes of images before they are trained on.
+class ImagePreprocessing:
+    """Preprocessing applied to training images.
 
     Attributes:
         scaling: None leaves them at 0..255.
@@ -40,87 +40,92 @@ class BlockShape(NamedTuple):
     batch: int
 
 
-class Blocks:
-    """Gives the images of a study in blocks for training and for evaluation."""
+class InputPipeline:
+    """The images of a study in blocks for training and for evaluation."""
 
     def __init__(
-        self, images: Images, look: Look, training: BlockShape, evaluation: BlockShape, device_bytes: int
+        self,
+        images: Images,
+        preprocessing: ImagePreprocessing,
+        training: BlockShape,
+        evaluation: BlockShape,
+        device_bytes: int,
     ) -> None:
-        """Bring the images to where they are fed from.
+        """Build the data source and the preprocessing functions.
 
         Args:
             images: all images.
-            look: what becomes of them.
+            preprocessing: scaling, dtypes and augmentation.
             training: shape of a block for training.
             evaluation: shape of one for evaluation.
             device_bytes: images are kept on the device up to this size.
         """
-        self._look, self._training, self._evaluation = look, training, evaluation
+        self._preprocessing, self._training, self._evaluation = preprocessing, training, evaluation
         self._classes, self._labels = images.classes, images.y
-        self._feed = feed_of(images, device_bytes)
-        self._augment = as_function(look.augmentation) if look.augmentation is not None else None
-        # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
+        self._data_source = build_data_source(images, device_bytes)
+        self._augment = as_function(preprocessing.augmentation) if preprocessing.augmentation is not None else None
+        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
         self._plain = tf.function(self._prepare, autograph=False, jit_compile=False)
         self._augmented = tf.function(self._prepare_augmented, autograph=False, jit_compile=False)
 
     @property
     def place(self) -> str:
         """Where images are fed from: `device` or `host`."""
-        return self._feed.place
+        return self._data_source.place
 
     @property
     def scaling(self) -> Scaling | None:
         """The scaling of images; None where they stay as they are."""
-        return self._look.scaling
+        return self._preprocessing.scaling
 
     def training(self, ids: Ids) -> Iterator[Block]:
-        """Images, augmented, and one-hot labels, each (steps, batch, ...); the last block is filled up with its ids."""
+        """Yield augmented images and one-hot labels, each (steps, batch, ...); the last block is padded."""
         size = math.prod(self._training)
         parts = (np.resize(ids[start : start + size], size) for start in range(0, len(ids), size))
-        for block in self._feed.blocks(parts):
-            # Keras's and keras_cv's augmentation breaks under another policy, in its first call, which traces it.
+        for block in self._data_source.blocks(parts):
+            # Augmentation of Keras and keras_cv fails under another policy when its first call traces it.
             with dtype_policy("float32"):
                 x, y = self._augmented(*block)
             yield x, y
 
     def evaluation(self, ids: Ids) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Images, labels and a mask of what counts, each (steps, batch, ...); ids are repeated to fill a block up."""
+        """Yield images, labels and a mask without padding, each (steps, batch, ...); ids are repeated as padding."""
         size = math.prod(self._evaluation)
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
-            (block,) = self._feed.blocks([np.resize(part, size)])
+            (block,) = self._data_source.blocks([np.resize(part, size)])
             x, y = self._plain(*block)
             yield x, y, tf.constant((np.arange(size) < len(part)).reshape(self._evaluation), tf.float32)
 
     def prepared(self, ids: Ids) -> Array:
-        """Images as the model gets them, not augmented: (images, height, width, channels) float32."""
-        (x, _), *_ = self._feed.blocks([ids])
+        """Return unaugmented model inputs: (images, height, width, channels) float32."""
+        (x, _), *_ = self._data_source.blocks([ids])
         return np.asarray(tf.cast(self._scaled(x), tf.float32))
 
     def batches(self, ids: Ids, size: int) -> Iterator[tuple[Array, Array]]:
-        """Images as the model gets them with their labels, as arrays, in batches of at most `size`."""
+        """Yield unaugmented model inputs with labels, as arrays, in batches of at most `size`."""
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
             yield self.prepared(part), self._labels[part]
 
     def _prepare(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Stored images and labels of an evaluation block -> images as the model gets them, one-hot labels."""
+        """Convert stored images and labels of an evaluation block to model inputs and one-hot labels."""
         return self._blocked(x, tf.one_hot(y, self._classes), self._evaluation)
 
     def _prepare_augmented(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same of a training block, augmented."""
+        """Convert stored images and labels of a training block to augmented model inputs and one-hot labels."""
         y = tf.one_hot(y, self._classes)
         if self._augment is not None:
             x, y = self._augment(tf.cast(x, tf.float32), y)
         return self._blocked(x, y, self._training)
 
     def _blocked(self, x: tf.Tensor, y: tf.Tensor, shape: BlockShape) -> tuple[tf.Tensor, tf.Tensor]:
-        """(steps * batch, height, width, channels) -> (steps, batch, ...), scaled; labels alike."""
+        """Scale images and split (steps * batch, height, width, channels) into (steps, batch, ...); labels likewise."""
         return tf.reshape(self._scaled(x), [*shape, *x.shape[1:]]), tf.reshape(y, [*shape, self._classes])
 
     def _scaled(self, x: tf.Tensor) -> tf.Tensor:
-        """Images scaled, cast to the type that the setting asks for, and then to the model's own."""
+        """Scale images and cast them to the setting's dtype, then to the model's."""
         x = tf.cast(x, tf.float32)
-        if (scaling := self._look.scaling) is not None:
+        if (scaling := self._preprocessing.scaling) is not None:
             x = (x - tf.constant(scaling.shift, tf.float32)) / tf.constant(scaling.scale, tf.float32)
-        return tf.cast(tf.cast(x, self._look.image_dtype), self._look.model_dtype)
+        return tf.cast(tf.cast(x, self._preprocessing.image_dtype), self._preprocessing.model_dtype)

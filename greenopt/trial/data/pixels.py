@@ -40,12 +40,12 @@ class Extent(NamedTuple):
 
 
 def shape_problem(x: Kind, y: Kind) -> str | None:
-    """What is wrong with images x and labels y as far as their shapes and types tell; None where nothing is."""
+    """Return what is wrong with images x and labels y as far as their shapes and types tell; None where nothing is."""
     return _images_problem(x) or _labels_problem(y, x.shape[0])
 
 
 def value_problem(kind: Kind, extent: Extent, is_all: bool = True) -> str | None:
-    """What is wrong with the values of images.
+    """Return what is wrong with the values of images.
 
     Args:
         kind: of the images.
@@ -73,7 +73,7 @@ def value_problem(kind: Kind, extent: Extent, is_all: bool = True) -> str | None
 
 
 def class_problem(y: Array) -> str | None:
-    """What is wrong with whole-number labels (images,); None where they are 0 to k - 1 and each of them occurs."""
+    """Return what is wrong with whole-number labels (images,); None where they are 0 to k - 1 and each occurs."""
     found = np.unique(y)
     if len(found) < 2:
         return f"y has the one label {found[0]}; there must be at least two classes"
@@ -86,7 +86,7 @@ def class_problem(y: Array) -> str | None:
 
 
 def extent_of(parts: Iterable[Array]) -> Extent:
-    """The extent of an array that is given in parts."""
+    """Return the extent of an array that is given in parts."""
     low, high, is_finite = np.inf, -np.inf, True
     for part in parts:
         if part.size:
@@ -98,7 +98,7 @@ def extent_of(parts: Iterable[Array]) -> Extent:
 
 
 def parts_of(x: Array) -> Iterable[Array]:
-    """An array in parts along its first axis that fit into a processor's cache or nearly so."""
+    """Return an array in parts along its first axis that fit into a processor's cache or nearly so."""
     rows = max(1, _AT_ONCE // max(1, x[:1].size))
     return (x[start : start + rows] for start in range(0, len(x), rows))
 

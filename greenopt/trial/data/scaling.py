@@ -58,7 +58,7 @@ def _fit(kind: Preprocessing, channel: Array) -> tuple[float, float]:
 
 
 def _fit_counted(kind: Preprocessing, counts: Array) -> tuple[float, float]:
-    """The same from how often each level occurs."""
+    """Fit shift and scale of a channel from the count of each level."""
     if kind is Preprocessing.STANDARDIZATION:
         levels, pixels = np.arange(_LEVELS), counts.sum()
         mean = levels @ counts / pixels
@@ -87,7 +87,7 @@ def _level_counts(images: Array) -> Array:
 
 
 def _counted_quantile(counts: Array, share: float) -> float:
-    """A quantile, interpolated linearly."""
+    """Compute a quantile from counts, interpolated linearly."""
     ends = np.cumsum(counts)
     place = share * (ends[-1] - 1)
     low, high = np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")

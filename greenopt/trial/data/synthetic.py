@@ -1,4 +1,4 @@
-"""Generated images that can be learned: one smooth prototype a class, shifted, rescaled in contrast, and with noise.
+"""Synthetic, learnable images: one smooth prototype per class, shifted, rescaled in contrast, with noise.
 
 Invariant: the same arguments give the same images, whatever the seeds of a study.
 """

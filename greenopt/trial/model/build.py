@@ -1,4 +1,4 @@
-"""Builds the model of a trial: one of `keras.applications`, or the user's own, under a global policy.
+"""Builds the model of a trial: one of `keras.applications` or a custom model, under a global policy.
 
 Invariant: it ends in a softmax over the classes, computed in float32 where the policy is mixed.
 """
@@ -51,12 +51,12 @@ def build_model(training: TrainingSpec, policy: str, shape: Shape, classes: int)
 
 
 def rescales_itself(name: str) -> bool:
-    """Whether a model of `keras.applications` has a preprocessing layer inside that can be left out, as it is here."""
+    """Return whether a `keras.applications` model contains a preprocessing layer, which is left out here."""
     return name in MODEL_NAMES and _takes_include_preprocessing(getattr(keras.applications, name))
 
 
 def last_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer that computes the output; inside of nested models too."""
+    """Return the layer that computes the output, also inside nested models."""
     last = model.layers[-1]
     return last_layer(last) if isinstance(last, keras.Model) else last
 
@@ -73,7 +73,7 @@ def batchnorm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization
 
 
 def weights_are_finite(model: keras.Model) -> bool:
-    """Whether no weight is infinite or not a number."""
+    """Return whether no weight is infinite or NaN."""
     flat: dict[str, list[tf.Tensor]] = {}
     for weight in model.weights:
         if tf.as_dtype(weight.dtype).is_floating:
@@ -134,7 +134,7 @@ def _check_output(model: keras.Model, reference: str, shape: Shape, classes: int
         ) from error
     if output.shape != (2, classes):
         raise WrongSettingError(
-            f"training.model: {reference} gives {output.shape[1:]} for an image; wanted are ({classes},) probabilities"
+            f"training.model: {reference} returns shape {output.shape[1:]}; expected ({classes},) class probabilities"
         )
     if abs(float(output.astype(np.float64).sum(axis=1).mean()) - 1) > _SUM_TOLERANCE or output.min() < 0:
         raise WrongSettingError(

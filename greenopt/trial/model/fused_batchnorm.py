@@ -21,7 +21,7 @@ from tensorflow.compiler.tf2xla.python import xla
 Sums: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 _FUSED_TYPES = ("float32", "float16", "bfloat16")
-_LEAST_EPSILON = 1e-5
+_MIN_EPSILON = 1e-5
 
 
 def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = False) -> int:
@@ -36,10 +36,10 @@ def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = 
         How many do.
     """
     fused = [layer for layer in layers if _is_fusible(layer)]
-    way = partial(_by_sums, _at_once if gpu else _apart) if jit else _by_operation
+    method = partial(_by_sums, fused_sums if gpu else separate_sums) if jit else _by_operation
     for layer in fused:
-        # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
-        layer.call = partial(_normalise, layer, layer.call, way)
+        # Replaced on the instance, so that configurations and saved models still name Keras's class.
+        layer.call = partial(_normalise, layer, layer.call, method)
     return len(fused)
 
 
@@ -50,13 +50,13 @@ def _is_fusible(layer: keras.layers.Layer) -> bool:
         and layer.input_spec.ndim == 4
         and layer.axis in (-1, 3)
         and layer.compute_dtype in _FUSED_TYPES
-        and layer.epsilon >= _LEAST_EPSILON
+        and layer.epsilon >= _MIN_EPSILON
         and not (layer.renorm or layer.synchronized)
     )
 
 
 def _normalise(
-    layer: keras.layers.BatchNormalization, plain: Any, way: Any, inputs: Any, training: Any = None, mask: Any = None
+    layer: keras.layers.BatchNormalization, plain: Any, method: Any, inputs: Any, training: Any = None, mask: Any = None
 ) -> Any:
     """(batch, height, width, channels) -> the same, normalised; the layer's plain call where it does not train."""
     if not (training and layer.trainable) or mask is not None:
@@ -64,10 +64,10 @@ def _normalise(
     x, channels = tf.convert_to_tensor(inputs), inputs.shape[-1]
     scale = tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones(channels)
     offset = tf.cast(layer.beta, tf.float32) if layer.center else tf.zeros(channels)
-    compute = _by_operation if None in x.shape else way
+    compute = _by_operation if None in x.shape else method
     outputs, mean, variance = compute(x, scale, offset, layer.epsilon)
-    _follow(layer.moving_mean, mean, layer.momentum)
-    _follow(layer.moving_variance, variance, layer.momentum)
+    _update_moving_average(layer.moving_mean, mean, layer.momentum)
+    _update_moving_average(layer.moving_variance, variance, layer.momentum)
     return outputs
 
 
@@ -82,7 +82,7 @@ def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: fl
 
 
 def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """The same for XLA, by a way to take two sums.
+    """Compute output, mean and variance for XLA, with a method for taking two sums.
 
     Sums of squares and products lose digits where the mean is far from 0, so a row is taken off all rows first: it lies
     within some deviations of the mean, also in the first step, when the moving mean does not. XLA reads it along with
@@ -105,12 +105,12 @@ def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsi
         statistics.extend((shift + mean, variance))
         centred, steepness = near - mean, tf.math.rsqrt(variance + epsilon)
 
-        def gradient(pull: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            dy = tf.cast(pull, tf.float32)
+        def gradient(grad_output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            dy = tf.cast(grad_output, tf.float32)
             total, with_rows = sums(dy, dy * near)
-            along = (with_rows - mean * total) * steepness
-            dx = (dy - total / count - centred * (steepness * along / count)) * (scale * steepness)
-            return tf.cast(dx, rows.dtype), along, total
+            d_scale = (with_rows - mean * total) * steepness
+            dx = (dy - total / count - centred * (steepness * d_scale / count)) * (scale * steepness)
+            return tf.cast(dx, rows.dtype), d_scale, total
 
         return tf.cast(centred * (steepness * scale) + offset, rows.dtype), gradient
 
@@ -118,23 +118,23 @@ def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsi
     return tf.reshape(outputs, x.shape), *statistics
 
 
-def _apart(one: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums over the rows of two matrices."""
-    return tf.reduce_sum(one, axis=0), tf.reduce_sum(other, axis=0)
+def separate_sums(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sum the rows of two matrices in two operations."""
+    return tf.reduce_sum(a, axis=0), tf.reduce_sum(b, axis=0)
 
 
-def _at_once(one: tf.Tensor, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same in one operation; for a GPU, XLA would else write a product to memory to sum it on its own."""
+def fused_sums(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sum the rows of two matrices in one operation; on a GPU, XLA would otherwise store a product in memory first."""
     zero = tf.constant(0.0)
-    sums = xla.variadic_reduce((one, other), (zero, zero), dimensions_to_reduce=(0,), reducer=_additions())
+    sums = xla.variadic_reduce((a, b), (zero, zero), dimensions_to_reduce=(0,), reducer=_additions())
     for found in sums:
-        found.set_shape(one.shape[1:])
+        found.set_shape(a.shape[1:])
     return sums[0], sums[1]
 
 
 @cache
 def _additions() -> Any:
-    """(a, b, c, d) -> (a + c, b + d), of single numbers."""
+    """Return a function (a, b, c, d) -> (a + c, b + d) of single numbers."""
     number = tf.TensorSpec((), tf.float32)
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
@@ -145,5 +145,5 @@ def _additions() -> Any:
         return additions.get_concrete_function(number, number, number, number)
 
 
-def _follow(moving: Any, value: tf.Tensor, momentum: float) -> None:
+def _update_moving_average(moving: Any, value: tf.Tensor, momentum: float) -> None:
     moving.assign(tf.cast(moving, tf.float32) * momentum + value * (1 - momentum))

@@ -1,4 +1,4 @@
-"""Convolutions of small images as matrix products: the same sums, in an operation that XLA can put into CUDA graphs.
+"""Convolutions of small images as matrix products, an operation that XLA can capture in CUDA graphs.
 
 On a fast GPU a step with small images waits for the start of each operation rather than for its work. XLA starts a
 sequence of kernels at once, as a CUDA graph, but leaves cuDNN's convolutions out, which cuts a step of ResNet-50 into
@@ -38,13 +38,13 @@ _CONVOLUTIONS = (
 )
 
 
-def multiply_convolutions(layers: Iterable[keras.layers.Layer]) -> int:
-    """Let Conv2D layers compute by matrix products; returns how many do: all of a model's convolutions, or none."""
+def replace_convolutions_with_matmul(layers: Iterable[keras.layers.Layer]) -> int:
+    """Replace Conv2D layers' computation by matrix products, in all layers or none; return how many were replaced."""
     found = [layer for layer in layers if isinstance(layer, _CONVOLUTIONS)]
     if not all(_is_expressible(layer) for layer in found):
         return 0
     for layer in found:
-        # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
+        # Replaced on the instance, so that configurations and saved models still name Keras's class.
         layer.call = partial(_call, layer)
     return len(found)
 
@@ -61,14 +61,14 @@ def _is_expressible(layer: keras.layers.Layer) -> bool:
 
 
 def _patch_bytes(layer: keras.layers.Conv2D) -> float:
-    """Bytes of the patches of one image; infinite where the size of the images is not known."""
+    """Return the bytes of one image's patches; infinite if the image size is unknown."""
     places = layer.compute_output_shape(layer.get_build_config()["input_shape"])[1:3]
     return math.inf if None in places else 4 * math.prod(places) * math.prod(layer.kernel.shape[:3])
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """How a kernel lies over one axis of an image.
+    """The placement of a kernel along one axis of an image.
 
     Attributes:
         places: positions of the kernel.
@@ -83,8 +83,8 @@ class _Axis:
     padding: tuple[int, int]
 
     @classmethod
-    def of(cls, size: int, kernel: int, stride: int, padding: str) -> "_Axis":
-        """Of an image's and a kernel's size, with Keras's padding: `valid` or `same`."""
+    def from_sizes(cls, size: int, kernel: int, stride: int, padding: str) -> "_Axis":
+        """Derive the placement from an image's and a kernel's size, with Keras's padding: `valid` or `same`."""
         if padding == "valid":
             return cls((size - kernel) // stride + 1, stride, (0, kernel), (0, 0))
         places = math.ceil(size / stride)
@@ -95,7 +95,7 @@ class _Axis:
         return cls(places, stride, (met[0], met[-1] + 1), (before - met[0], after))
 
     def slices(self) -> list[slice]:
-        """For each tap, where of the padded image it lies."""
+        """Return each tap's slice of the padded image."""
         reach = (self.places - 1) * self.stride + 1
         return [slice(tap, tap + reach, self.stride) for tap in range(self.taps[1] - self.taps[0])]
 
@@ -111,12 +111,12 @@ def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
     """(batch, height, width, channels) -> (batch, height', width', filters)."""
     x, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(layer.kernel)
     y_axis, x_axis = (
-        _Axis.of(x.shape[1 + axis], kernel.shape[axis], layer.strides[axis], layer.padding) for axis in (0, 1)
+        _Axis.from_sizes(x.shape[1 + axis], kernel.shape[axis], layer.strides[axis], layer.padding) for axis in (0, 1)
     )
     met, filters = _part(kernel, slice(*y_axis.taps), slice(*x_axis.taps)), kernel.shape[-1]
     y_views, x_views = y_axis.views(x.shape[1]), x_axis.views(x.shape[2])
     if y_views and x_views and _is_larger_than_image(met, x):
-        # The kernel as each place meets it, for whole images, rather than the images as the kernel meets them.
+        # Expand the kernel to whole images, rather than the images to patches.
         rows, matrix = x, _side_by_side(_side_by_side(met, x_views, 1), y_views, 0)
     else:
         rows, matrix = _patches(_patches(x, x_axis, 2), y_axis, 1), met
@@ -130,23 +130,23 @@ def _call(layer: keras.layers.Conv2D, inputs: Any) -> Any:
 
 
 def _is_larger_than_image(kernel: tf.Tensor, x: tf.Tensor) -> bool:
-    """Whether a kernel has more taps than images have pixels, and patches of the batch more numbers than its views."""
+    """Return whether a kernel has more taps than the image has pixels, and patches are larger than its views."""
     batch, pixels, taps = x.shape[0], math.prod(x.shape[1:3]), math.prod(kernel.shape[:2])
     return pixels < taps and batch is not None and batch * taps >= pixels * kernel.shape[-1]
 
 
 def _product(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """The product; with very many rows, whose sum in the gradient is one long row of additions, in parts there."""
+    """Multiply matrices; with very many rows, compute the gradient's sum over the rows in parts."""
     count = rows.shape[0]
     if count is None or count < _MANY_ROWS or count % _PART_ROWS:
         return rows @ matrix
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def product(rows: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        def gradient(pull: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            left, right = (tf.reshape(one, [-1, _PART_ROWS, one.shape[-1]]) for one in (rows, pull))
+        def gradient(grad_output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            left, right = (tf.reshape(one, [-1, _PART_ROWS, one.shape[-1]]) for one in (rows, grad_output))
             of_matrix = tf.reduce_sum(tf.matmul(left, right, transpose_a=True), axis=0)
-            return tf.matmul(pull, matrix, transpose_b=True), of_matrix
+            return tf.matmul(grad_output, matrix, transpose_b=True), of_matrix
 
         return rows @ matrix, gradient
 
@@ -154,19 +154,19 @@ def _product(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _patches(x: tf.Tensor, along: _Axis, axis: int) -> tf.Tensor:
-    """What each position of a kernel meets along an axis of images, side by side in the place of their channels."""
+    """Return the pixels under each kernel position along an axis, concatenated along the channels."""
     if any(along.padding):
         x = tf.pad(x, [along.padding if at == axis else (0, 0) for at in range(4)])
     return _side_by_side(x, along.slices(), axis)
 
 
 def _side_by_side(x: tf.Tensor, parts: Sequence[slice], axis: int) -> tf.Tensor:
-    """Parts of an axis, one after the other in the last axis."""
+    """Concatenate parts of an axis along the last axis."""
     met = [_part(x, *[slice(None)] * axis, part) for part in parts]
     return tf.concat(met, axis=-1) if len(met) > 1 else met[0]
 
 
 def _part(x: tf.Tensor, *slices: slice) -> tf.Tensor:
-    """x[slices], without an operation where that is all of x."""
+    """Return x[slices], without an operation if that is all of x."""
     pairs = zip(slices, x.shape, strict=False)
     return x if all(part == slice(None) or part.indices(size) == (0, size, 1) for part, size in pairs) else x[slices]

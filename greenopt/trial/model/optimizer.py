@@ -1,4 +1,4 @@
-"""Optimizers and learning rate schedules, as Keras has them; the rates of a whole training as a table."""
+"""Keras's optimizers and learning rate schedules, and the table of a whole training's learning rates."""
 
 import math
 
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from greenopt.spec import LrSchedule, Optimizer, Setting, TrainingSpec
 
-_LEAST_TABLE = 1024
+_MIN_TABLE = 1024
 
 
 def build_schedule(
     setting: Setting, training: TrainingSpec, steps_per_epoch: int
 ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
-    """The learning rate over the optimizer's steps.
+    """Build the learning rate schedule over the optimizer's steps.
 
     With `decay_steps = "total"`, cosine and polynomial reach their end when the last step of the training is done, and
     the exponential schedule steps down once an epoch; with a number, all three decay in that many steps. No schedule
@@ -54,7 +54,7 @@ def build_schedule(
 
 
 def build_optimizer(setting: Setting, training: TrainingSpec) -> keras.optimizers.Optimizer:
-    """The optimizer of a setting at its initial rate, a variable; `Rates` gives it the schedule's.
+    """Build a setting's optimizer with a variable learning rate; `LearningRateTable` sets it at each step.
 
     Adam and AdamW take momentum as `beta_1` only where the study says so.
     """
@@ -70,7 +70,7 @@ def build_optimizer(setting: Setting, training: TrainingSpec) -> keras.optimizer
             return keras.optimizers.AdamW(setting.lr, weight_decay=training.weight_decay, **betas)
 
 
-class Rates:
+class LearningRateTable:
     """The learning rate of every step of a training, computed once by Keras's schedule.
 
     A program that reads rates from a table is the same program for every schedule, so that it need not be compiled
@@ -93,7 +93,7 @@ class Rates:
             schedule: rate by number of steps done.
             steps: of the whole training.
         """
-        # The optimizer inside of loss scaling, whose steps are those that were not left out.
+        # The optimizer inside loss scaling counts only steps that were not skipped.
         self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         size = table_size(steps)
         with tf.device("CPU"):
@@ -103,16 +103,16 @@ class Rates:
         self.table = tf.Variable(self._values, trainable=False, name="rates")
 
     def set_rate(self) -> None:
-        """Give the optimizer the rate of its next step; part of a program."""
+        """Set the optimizer's learning rate for its next step; part of a program."""
         at = tf.minimum(self._optimizer.iterations.value, len(self._values) - 1)
         self._optimizer.learning_rate.assign(tf.gather(self.table, at))
 
     def next_rate(self) -> float:
-        """The learning rate that the next step would have."""
+        """Return the learning rate of the next step."""
         # Not by TensorFlow, which on a GPU would compile kernels for these two operations: half a second.
         return float(self._values[min(int(self._optimizer.iterations.numpy()), len(self._values) - 1)])
 
 
 def table_size(steps: int) -> int:
-    """Rates in the table of a training of that many steps: its size is part of a program, so there are few sizes."""
-    return max(_LEAST_TABLE, 1 << math.ceil(math.log2(steps + 1)))
+    """Return the table size for a number of steps. Few sizes exist, since the size is part of a program."""
+    return max(_MIN_TABLE, 1 << math.ceil(math.log2(steps + 1)))

@@ -1,4 +1,4 @@
-"""ReLU as Keras has it, in operations that TensorFlow hands to XLA directly.
+"""Keras's ReLU in operations that TensorFlow passes to XLA directly.
 
 TensorFlow takes the ReLU operation and its gradient to XLA by a compiler of its own, five milliseconds each time; in
 ResNet-50, with 49 of them, that is a tenth of what a trial waits for before its first step.
@@ -14,11 +14,11 @@ import keras
 import tensorflow as tf
 
 
-def spell_out_relu(layers: Iterable[keras.layers.Layer]) -> int:
-    """Let ReLU layers compute by plain operations; returns how many do."""
+def replace_relu(layers: Iterable[keras.layers.Layer]) -> int:
+    """Replace ReLU layers' computation by plain operations; return how many were replaced."""
     found = [layer for layer in layers if _is_plain(layer)]
     for layer in found:
-        # On the instance: its class, which names the layer in configurations and saved models, stays Keras's.
+        # Replaced on the instance, so that configurations and saved models still name Keras's class.
         layer.call = _relu
     return len(found)
 
@@ -39,4 +39,4 @@ def _relu(inputs: Any) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     x = tf.convert_to_tensor(inputs)
     zero = tf.constant(0, x.dtype)
     outputs = tf.maximum(x, zero)
-    return outputs, lambda pull: tf.where(outputs > 0, pull, zero)
+    return outputs, lambda grad_output: tf.where(outputs > 0, grad_output, zero)

@@ -1,4 +1,4 @@
-"""What `precision` means: the type that images are cast to, and Keras's global policy.
+"""The dtypes of a `precision`: the type that images are cast to, and Keras's global policy.
 
 A cast of the images changes no computation, since Keras casts them back for its first layer; a policy does. A study
 chooses by `precision_applies_to`; `global_policy_float16` is a policy always.
@@ -27,7 +27,7 @@ class NumberFormats:
 
 
 def number_formats(precision: Precision, meaning: ImageMeaning) -> NumberFormats:
-    """The types that a value of `precision` stands for."""
+    """Return the dtypes that a value of `precision` stands for."""
     if precision is Precision.GLOBAL_POLICY_FLOAT16:
         return NumberFormats(images="float32", policy="mixed_float16")
     if meaning is ImageMeaning.POLICY:
@@ -37,7 +37,7 @@ def number_formats(precision: Precision, meaning: ImageMeaning) -> NumberFormats
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Build what is built inside under a global policy, and set the previous one again."""
+    """Set a global policy within a context, and restore the previous one."""
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

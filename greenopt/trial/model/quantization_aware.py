@@ -16,12 +16,12 @@ from greenopt.trial.model.build import all_layers
 BITS = 8
 LARGEST_INT8 = 127
 RANGE_MOMENTUM = 0.99
-_LEAST_LIMIT = 1e-8
+_MIN_LIMIT = 1e-8
 
 
 @keras.saving.register_keras_serializable("greenopt")
 class InputRange(keras.layers.Layer):  # type: ignore[misc]
-    """Rounds its input to 2^8 values between limits that follow the batches; the first batch sets them.
+    """A layer that rounds its input to 2^8 values between moving limits, initialised by the first batch.
 
     Limits are float32 and rounding is done in float32 under any policy.
     """
@@ -35,12 +35,12 @@ class InputRange(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Round; in training, move the limits first."""
         if training:
-            self._follow(ops.cast(ops.stop_gradient(inputs), "float32"))
+            self._update_limits(ops.cast(ops.stop_gradient(inputs), "float32"))
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, self.low.value, self.high.value, num_bits=BITS)
 
-    def _follow(self, inputs: Any) -> None:
+    def _update_limits(self, inputs: Any) -> None:
         # 0 has to be exactly representable, so it is always within the limits.
-        low, high = ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), _LEAST_LIMIT)
+        low, high = ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), _MIN_LIMIT)
         kept = ops.where(self.low < self.high, RANGE_MOMENTUM, 0.0)
         self.low.assign(kept * self.low + (1 - kept) * low)
         self.high.assign(kept * self.high + (1 - kept) * high)
@@ -57,7 +57,7 @@ class QuantizedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         self.input_range.build(input_shape)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """The convolution, of what rounding leaves."""
+        """Convolve the rounded inputs with the rounded weights."""
         return super().convolution_op(self.input_range(inputs), rounded(kernel, axis=-1))
 
 
@@ -72,7 +72,7 @@ class QuantizedDense(keras.layers.Dense):  # type: ignore[misc]
         self.input_range.build(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The product, of what rounding leaves."""
+        """Multiply the rounded inputs by the rounded weights."""
         outputs = ops.matmul(self.input_range(inputs, training=training), rounded(self.kernel))
         outputs = outputs if self.bias is None else ops.add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
@@ -90,7 +90,7 @@ def rounded(kernel: Any, axis: int | None = None) -> Any:
     weights = ops.cast(ops.convert_to_tensor(kernel), "float32")
     others = None if axis is None else tuple(range(len(kernel.shape) - 1))
     limit = ops.max(ops.abs(ops.stop_gradient(weights)), axis=others, keepdims=axis is not None)
-    unit = ops.maximum(limit, _LEAST_LIMIT) / LARGEST_INT8
+    unit = ops.maximum(limit, _MIN_LIMIT) / LARGEST_INT8
     values = ops.round(weights / unit) * unit
     return ops.cast(weights + ops.stop_gradient(values - weights), kernel.dtype)
 
@@ -99,7 +99,7 @@ _QUANTIZED: dict[Any, Any] = {keras.layers.Conv2D: QuantizedConv2D, keras.layers
 
 
 def quantization_aware(model: keras.Model) -> keras.Model:
-    """A copy with the same weights that is trained as if in int8; call it under the policy that built the model.
+    """Copy a model for quantization-aware training; call this under the policy that built the model.
 
     Raises:
         WrongSettingError: the model cannot be copied, or has no layer to quantize.
@@ -117,7 +117,7 @@ def quantization_aware(model: keras.Model) -> keras.Model:
 
 
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that compute as if in int8, inside of nested models too."""
+    """Return the layers that compute as if in int8, also inside nested models."""
     return [layer for layer in all_layers(model) if _is_quantized(layer)]
 
 

@@ -65,12 +65,12 @@ class Int8Model:
 
 
 def calibration_ids(train: Ids, count: int) -> Ids:
-    """So many ids, evenly spread over the training part."""
+    """Return `count` ids, evenly spread over the training part."""
     return train[:: max(1, len(train) // count)][:count]
 
 
 def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int) -> float:
     """Share of right answers of a converted model, 0..1."""
-    batches = trainer.blocks.batches(ids, batch_size)
+    batches = trainer.pipeline.batches(ids, batch_size)
     right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
     return right / len(ids)

@@ -1,4 +1,4 @@
-"""Keeps the trained model of a trial: `model.keras`, `model.int8.tflite`, and `model.json`, which says what they are.
+"""Saves the trained model of a trial: `model.keras`, `model.int8.tflite`, and `model.json`, which describes them.
 
 Called after the last figure is taken, so that nothing of it is in any energy. A file that cannot be made never costs
 the trial: `model.json` says why it is not there.
@@ -57,9 +57,9 @@ def _keep_int8(folder: Path, trial: PreparedTrial, content: bytes | None) -> dic
     spec, trainer, split = trial.spec, trial.trainer, trial.split
     setting, _ = spec.images
     if setting.internal is Internal.PRE_QUANTIZATION:
-        return {"missing": "internal = pre_quantization: its layers are greenopt's own; no converter knows them"}
+        return {"missing": "internal = pre_quantization: its layers are greenopt's own and cannot be converted"}
     if content is None:
-        calibration = trainer.blocks.prepared(calibration_ids(split.train, spec.training.calibration_images))
+        calibration = trainer.pipeline.prepared(calibration_ids(split.train, spec.training.calibration_images))
         content = converted(float32_copy(trial), calibration)
     batch_size = spec.training.evaluation_batch_size
     accuracy = int8_accuracy(Int8Model(content, batch_size), trainer, split.validation, batch_size)
@@ -72,9 +72,9 @@ def _write(target: Path, content: bytes) -> dict[str, Any]:
 
 
 def _input(trial: PreparedTrial) -> dict[str, Any]:
-    """What the model has to be fed with: (x - shift) / scale of images 0..255, for each channel."""
+    """Describe the model's input: (x - shift) / scale of images 0..255, for each channel."""
     setting, _ = trial.spec.images
-    scaling = trial.trainer.blocks.scaling
+    scaling = trial.trainer.pipeline.scaling
     height, width, channels = trial.images.shape
     return {
         "shape": [height, width, channels],

@@ -1,4 +1,4 @@
-"""Puts a trial's parts together from its specification: model, optimizer, augmentation, scaling, trainer."""
+"""Builds a trial's parts from its specification: model, optimizer, augmentation, scaling, trainer."""
 
 import platform
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import keras
 import tensorflow as tf
 
 from greenopt.spec import Internal, TrialSpec
-from greenopt.trial.compilation.program_cache import kept_programs
+from greenopt.trial.compilation.program_cache import cached_programs
 from greenopt.trial.data.augmentation import build_augmentation
 from greenopt.trial.data.images import Images, Split
-from greenopt.trial.data.pipeline import Look
+from greenopt.trial.data.pipeline import ImagePreprocessing
 from greenopt.trial.data.scaling import fit_scaling
 from greenopt.trial.model.build import all_layers, build_model, rescales_itself
 from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
-from greenopt.trial.model.matmul_convolution import multiply_convolutions
-from greenopt.trial.model.optimizer import Rates, build_optimizer, build_schedule
-from greenopt.trial.model.plain_relu import spell_out_relu
+from greenopt.trial.model.matmul_convolution import replace_convolutions_with_matmul
+from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, build_schedule
+from greenopt.trial.model.plain_relu import replace_relu
 from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
-from greenopt.trial.training.trainer import Recipe, Trainer, steps_per_block, steps_per_epoch
+from greenopt.trial.training.trainer import Trainer, TrainerConfig, steps_per_block, steps_per_epoch
 
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedTrial:
-    """A trial that is ready to be compiled and trained.
+    """A trial whose parts are built, ready to compile and train.
 
     Attributes:
         spec: its specification, with a setting and data.
@@ -63,7 +63,7 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     jit = setting.internal is Internal.JIT_COMPILATION
     steps = steps_per_epoch(len(split.train), setting.batch_size)
     in_block, in_all = steps_per_block(steps, setting.batch_size, training), training.epochs * steps
-    programs = kept_programs(spec, images, in_block, in_all)
+    programs = cached_programs(spec, images, in_block, in_all)
     programs.compile_ahead()
     formats = number_formats(setting.precision, training.precision_applies_to)
     with dtype_policy("float32"):
@@ -83,27 +83,27 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     gpu = bool(tf.config.list_logical_devices("GPU"))
     fused = fuse_batchnorm(layers, jit, gpu)
     if jit:
-        spell_out_relu(layers)
+        replace_relu(layers)
     # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
-    multiplied = multiply_convolutions(layers) if jit and gpu else 0
-    recipe = Recipe(
+    multiplied = replace_convolutions_with_matmul(layers) if jit and gpu else 0
+    config = TrainerConfig(
         batch_size=setting.batch_size,
         jit=jit,
-        look=Look(
+        preprocessing=ImagePreprocessing(
             scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
             image_dtype=formats.images,
             model_dtype=model.compute_dtype,
             augmentation=augmentation,
         ),
-        rates=Rates(model.optimizer, build_schedule(setting, training, steps), in_all),
+        learning_rates=LearningRateTable(model.optimizer, build_schedule(setting, training, steps), in_all),
         seed=spec.training_seed,
     )
-    trainer = Trainer(model, images, split.train, training, recipe, programs)
+    trainer = Trainer(model, images, split.train, training, config, programs)
     return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
-    """Create what Keras would create in the first step, so that a program finds all variables there."""
+    """Create the variables that Keras would create in the first step, so that programs find them all."""
     model.optimizer.build(model.trainable_variables)
     # Traced, not run: what the metrics compute runs in compiled programs alone, and their first run by themselves would
     # take seconds on a GPU, for which TensorFlow compiles each operation's kernel then.
@@ -147,7 +147,7 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "fused_batchnorm": trial.fused_batchnorm,
         "matrix_convolutions": trial.matrix_convolutions,
         "steps_per_block": trainer.block_steps,
-        "images_on": trainer.blocks.place,
+        "images_on": trainer.pipeline.place,
         "device": devices[0].device_type,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

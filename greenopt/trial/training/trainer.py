@@ -20,13 +20,13 @@ import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
 from greenopt.trial.compilation.function_names import name_functions_afresh
-from greenopt.trial.compilation.program_cache import KeptPrograms
+from greenopt.trial.compilation.program_cache import CachedPrograms
 from greenopt.trial.compilation.serialized_graph import Graph, traced
 from greenopt.trial.data.images import Ids, Images
-from greenopt.trial.data.pipeline import Blocks, BlockShape, Look
+from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.build import weights_are_finite
-from greenopt.trial.model.optimizer import Rates
+from greenopt.trial.model.optimizer import LearningRateTable
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -43,21 +43,21 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
-    """What a trainer needs beside model and images.
+class TrainerConfig:
+    """The configuration of a trainer.
 
     Attributes:
         batch_size: images a step.
         jit: whether the programs are compiled by XLA.
-        look: what becomes of images before they are trained on.
-        rates: learning rate of each step of the training.
+        preprocessing: applied to images before training.
+        learning_rates: learning rate of each step of the training.
         seed: of the order of the training images.
     """
 
     batch_size: int
     jit: bool
-    look: Look
-    rates: Rates
+    preprocessing: ImagePreprocessing
+    learning_rates: LearningRateTable
     seed: int
 
 
@@ -70,38 +70,40 @@ class Trainer:
         images: Images,
         train: Ids,
         training: TrainingSpec,
-        recipe: Recipe,
-        programs: KeptPrograms,
+        config: TrainerConfig,
+        programs: CachedPrograms,
     ) -> None:
-        """Bring the images to where they are fed from; nothing is compiled or trained yet.
+        """Build the input pipeline; nothing is compiled or trained yet.
 
         Args:
             model: a model, compiled with an optimizer, a loss and the metric `accuracy`.
             images: all images.
             train: ids of the training part.
             training: sizes of blocks and of evaluation batches.
-            recipe: the rest.
+            config: the rest.
             programs: what is kept of the two programs below, of training and of evaluation.
 
         Raises:
             WrongSettingError: a batch is larger than the training part.
         """
-        self._model, self._recipe, self._train_ids, self._programs = model, recipe, train, programs
-        self._steps = steps_per_epoch(len(train), recipe.batch_size)
-        self._block_steps = steps_per_block(self._steps, recipe.batch_size, training)
+        self._model, self._config, self._train_ids, self._programs = model, config, train, programs
+        self._steps = steps_per_epoch(len(train), config.batch_size)
+        self._block_steps = steps_per_block(self._steps, config.batch_size, training)
         self._evaluation = BlockShape(
             max(1, training.block_images // training.evaluation_batch_size), training.evaluation_batch_size
         )
-        shape = BlockShape(self._block_steps, recipe.batch_size)
-        self._blocks = Blocks(images, recipe.look, shape, self._evaluation, training.device_images_bytes)
+        shape = BlockShape(self._block_steps, config.batch_size)
+        self._pipeline = InputPipeline(
+            images, config.preprocessing, shape, self._evaluation, training.device_images_bytes
+        )
         # XLA on a CPU has slow convolutions in the body of a loop: a step of ResNet-50 takes 8 times as long there.
-        self._loops = not recipe.jit or bool(tf.config.list_logical_devices("GPU"))
+        self._loops = not config.jit or bool(tf.config.list_logical_devices("GPU"))
         self._loss = keras.metrics.CategoricalCrossentropy()
         self._accuracy = keras.metrics.CategoricalAccuracy()
-        # jit_compile is written out: left to TensorFlow, it would be on on a GPU and off on a CPU.
-        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=recipe.jit)
+        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
+        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=config.jit)
         self._evaluate_block: Callable[..., None] = tf.function(
-            self._evaluate_steps, autograph=False, jit_compile=recipe.jit
+            self._evaluate_steps, autograph=False, jit_compile=config.jit
         )
 
     @property
@@ -115,9 +117,9 @@ class Trainer:
         return self._block_steps
 
     @property
-    def blocks(self) -> Blocks:
+    def pipeline(self) -> InputPipeline:
         """The images as the model gets them."""
-        return self._blocks
+        return self._pipeline
 
     def warm_up(self, rehearsals: int | None = None) -> None:
         """Compile and run every program once, put every variable back, then go through what an epoch does.
@@ -127,12 +129,12 @@ class Trainer:
         """
         kept = _values(self._variables())
         number = tf.constant(int(self._loops))
-        training = (*next(self._blocks.training(self._train_ids)), number)
-        evaluation = (*next(self._blocks.evaluation(self._train_ids[:1])), number)
+        training = (*next(self._pipeline.training(self._train_ids)), number)
+        evaluation = (*next(self._pipeline.evaluation(self._train_ids[:1])), number)
         self._ready_programs(training, evaluation)
         with ThreadPoolExecutor(1) as other:
-            if self._recipe.jit:
-                # Without XLA a program tries out at its first run which convolutions are fastest, and has the GPU to
+            if self._config.jit:
+                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to
                 # itself; XLA compiles both at once.
                 other.submit(self._evaluate_block, *evaluation)
             self._train_block(*training)
@@ -158,9 +160,9 @@ class Trainer:
         if metrics:
             self._model.reset_metrics()
         if programs:
-            for x, y in self._blocks.training(self._train_ids[: 2 * self._block_steps * self._recipe.batch_size]):
+            for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
                 self._run(self._train_block, 0, x, y)
-            for x, y, mask in self._blocks.evaluation(self._train_ids[:1]):
+            for x, y, mask in self._pipeline.evaluation(self._train_ids[:1]):
                 self._run(self._evaluate_block, 0, x, y, mask)
         if metrics:
             self._training_score()
@@ -168,22 +170,22 @@ class Trainer:
             self.learning_rate()
 
     def train_epoch(self, epoch: int, on_steps: Callable[[int], None] = lambda _: None) -> Score:
-        """Train on every training image once, but for an incomplete last batch.
+        """Train on every training image once, except for an incomplete last batch.
 
         Args:
             epoch: number of the epoch, from 1; with the seed it gives the order.
-            on_steps: told about once a second how many steps of the epoch are done.
+            on_steps: called about once a second with the number of finished steps.
 
         Returns:
             Mean loss and accuracy over the epoch's steps, on the images as augmented; the loss is NaN where it was not
             finite or a weight is not.
         """
         self._model.reset_metrics()
-        order = np.random.default_rng((self._recipe.seed, epoch)).permutation(self._train_ids)
+        order = np.random.default_rng((self._config.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
-        for steps_done in self._train_on(order[: self._steps * self._recipe.batch_size]):
+        for steps_done in self._train_on(order[: self._steps * self._config.batch_size]):
             if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
-                # Reading a variable waits for the device, so that what is told is done and not only queued.
+                # Reading a variable waits for the device, so that reported steps are done and not only queued.
                 self._model.optimizer.iterations.numpy()
                 told_s = time.monotonic()
                 on_steps(steps_done)
@@ -194,28 +196,28 @@ class Trainer:
         self._loss.reset_state()
         self._accuracy.reset_state()
         left = len(ids)
-        for block in self._blocks.evaluation(ids):
+        for block in self._pipeline.evaluation(ids):
             steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
             self._run(self._evaluate_block, steps, *block)
             left -= math.prod(self._evaluation)
         return Score(float(self._loss.result()), float(self._accuracy.result()))
 
     def learning_rate(self) -> float:
-        """The learning rate that the next step would have."""
-        return self._recipe.rates.next_rate()
+        """Return the learning rate of the next step."""
+        return self._config.learning_rates.next_rate()
 
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
         results = self._model.get_metrics_result()
-        # Fused activations take what is no number for 0, so a loss may look sound that rests on broken weights.
+        # Fused activations map NaN to 0, so the loss can look finite although weights are NaN.
         loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
         return Score(loss, float(results["accuracy"]))
 
     def _train_on(self, ids: Ids) -> Iterator[int]:
-        """Train on whole batches of ids, block by block; yields how many steps are queued."""
-        total, done = len(ids) // self._recipe.batch_size, 0
-        for block in self._blocks.training(ids):
-            # A last block that was filled up is left after its last step.
+        """Train on whole batches of ids, block by block; yield the number of queued steps."""
+        total, done = len(ids) // self._config.batch_size, 0
+        for block in self._pipeline.training(ids):
+            # The padded steps of the last block are not run.
             steps = min(self._block_steps, total - done)
             self._run(self._train_block, steps, *block)
             done += steps
@@ -227,7 +229,7 @@ class Trainer:
             program(*tensors, tf.constant(number))
 
     def _repeat(self, step: Callable[[tf.Tensor], None], number: tf.Tensor) -> None:
-        """In a program that loops, run the steps 0 to number - 1, whatever `number` is; else run step `number`."""
+        """Run the steps 0 to `number` - 1 in a program that loops; otherwise run step `number` alone."""
         if not self._loops:
             step(number)
             return
@@ -239,34 +241,34 @@ class Trainer:
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
-        def step(at: tf.Tensor) -> None:
-            self._recipe.rates.set_rate()
-            # Not x[at], whose index XLA takes for a constant: it would compile anew for every number.
-            self._model.train_step((tf.gather(x, at), tf.gather(y, at)))
+        def step(step_index: tf.Tensor) -> None:
+            self._config.learning_rates.set_rate()
+            # Not x[step_index]: XLA takes the index for a constant and would recompile for every value.
+            self._model.train_step((tf.gather(x, step_index), tf.gather(y, step_index)))
 
         self._repeat(step, number)
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
-        def step(at: tf.Tensor) -> None:
-            answers = self._model(tf.gather(x, at), training=False)
-            right, counted = tf.gather(y, at), tf.gather(mask, at)
+        def step(step_index: tf.Tensor) -> None:
+            answers = self._model(tf.gather(x, step_index), training=False)
+            right, counted = tf.gather(y, step_index), tf.gather(mask, step_index)
             self._loss.update_state(right, answers, sample_weight=counted)
             self._accuracy.update_state(right, answers, sample_weight=counted)
 
         self._repeat(step, number)
 
     def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
-        """Take the programs that are kept, or trace them, with what they will be called with."""
+        """Use the cached programs, or trace them with example inputs."""
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),
         )
-        variables = [*(variable.value for variable in self._state()), self._recipe.rates.table]
+        variables = [*(variable.value for variable in self._state()), self._config.learning_rates.table]
 
         def trace() -> list[Graph]:
             return [traced(function, inputs, variables) for function, inputs in functions]
 
-        programs = self._programs.settled(variables, trace)
+        programs = self._programs.resolve(variables, trace)
         if programs is not None:
             self._train_block, self._evaluate_block = programs
             return
@@ -275,7 +277,7 @@ class Trainer:
             function.get_concrete_function(*inputs)
 
     def _state(self) -> list[Any]:
-        """All that the two programs change: weights, seeds, optimizer, metrics; each once."""
+        """Return all variables that the two programs change: weights, seeds, optimizer, metrics; each once."""
         groups = (
             self._model.variables,
             self._model.optimizer.variables,
@@ -286,11 +288,11 @@ class Trainer:
         return list({id(variable): variable for group in groups for variable in group}.values())
 
     def _variables(self) -> list[Any]:
-        """All state that any program changes: that, and the augmentation's."""
+        """Return all variables that any program changes: `_state` and the augmentation's."""
         return [*self._state(), *self._augmentation_variables()]
 
     def _augmentation_variables(self) -> list[Any]:
-        layer = self._recipe.look.augmentation
+        layer = self._config.preprocessing.augmentation
         return list(layer.variables) if layer is not None else []
 
 
@@ -305,12 +307,12 @@ def _put_back(values: Sequence[tuple[Any, tf.Tensor]]) -> None:
 
 
 def steps_per_block(steps: int, batch_size: int, training: TrainingSpec) -> int:
-    """Training steps in one call, of an epoch with that many."""
+    """Return the training steps per call for an epoch of `steps` steps."""
     return min(steps, max(1, training.block_images // batch_size))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole batches in the training part.
+    """Return the number of whole batches in the training part.
 
     Raises:
         WrongSettingError: there is none.

@@ -1,4 +1,4 @@
-"""Dialogs: a question before what cannot be taken back, the keys, the commands that come next."""
+"""Dialogs: a question before an irreversible action, the keys, the next commands."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,11 +12,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 
-from greenopt.tui.text.status_symbols import GREY, SIGNS
+from greenopt.tui.text.status_symbols import GREY, STATUS_SYMBOLS
 
 
 class Question(ModalScreen[bool]):
-    """A question with two answers; the one that changes nothing has the focus."""
+    """A yes/no question; the answer without consequences has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", show=False),
@@ -37,7 +37,7 @@ class Question(ModalScreen[bool]):
         self._question, self._detail, self._yes = question, detail, yes
 
     def compose(self) -> ComposeResult:
-        """The question over the buttons."""
+        """Lay out the question above its buttons."""
         with Vertical(classes="dialog"):
             yield Static(Text(self._question, "bold"))
             yield Static(self._detail, markup=False, classes="detail")
@@ -46,7 +46,7 @@ class Question(ModalScreen[bool]):
                 yield Button("No (n)", id="no", compact=True)
 
     def on_mount(self) -> None:
-        """Enter alone changes nothing."""
+        """Focus the answer without consequences, so that Enter changes nothing."""
         self.query_one("#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -60,44 +60,46 @@ class Question(ModalScreen[bool]):
 
 KEYS = (
     ("1 to 6", "overview, trials, Pareto, parameters, GPUs, log"),
-    ("p", "pause: no new trials; p again lets the study go on"),
+    ("p", "pause: start no new trials; p again resumes the study"),
     ("s", "stop after the running trials"),
-    ("k", "stop now; asks. Running trials are ended and run again when the study goes on"),
-    ("q", "leave; the study goes on, `greenopt watch NAME` comes back"),
-    ("enter", "in the table: open a trial; escape goes back, n and b turn pages"),
+    ("k", "stop now, after confirmation; running trials run again when the study is resumed"),
+    ("q", "leave; the study keeps running, `greenopt watch NAME` returns to it"),
+    ("enter", "in the table: open a trial; escape returns, n and b show the next and the previous one"),
     ("/", "filter the table: words and comparisons, accuracy>0.5 optimizer=SGD state=failed"),
-    ("[ ] r", "sort the table by the column before or after; reverse"),
-    ("y", "copy the chosen trial's setting as TOML; elsewhere the most accurate one's"),
+    ("[ ] r", "sort the table by the previous or next column; reverse"),
+    ("y", "copy the selected trial's setting as TOML, else that of the most accurate one"),
     ("e", "export all trials to NAME.csv in this folder"),
-    ("o", "open the dashboard in a process of its own"),
-    ("c", "the commands that come next, to copy"),
+    ("o", "open the dashboard in a separate process"),
+    ("c", "list the next commands, to copy one"),
     ("l", "in the Pareto tab: logarithmic or linear energy; + - arrows zoom and move"),
     ("ctrl+p", "palette: every command, themes"),
 )
 
 
 class Help(ModalScreen[None]):
-    """Keys and signs."""
+    """The keys and the status symbols."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Back", show=False)]
 
     def compose(self) -> ComposeResult:
-        """Two tables."""
+        """Lay out the tables of keys and status symbols."""
         keys = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         keys.add_column(style="bold", no_wrap=True)
-        for key, words in KEYS:
-            keys.add_row(key, words)
+        for key, text in KEYS:
+            keys.add_row(key, text)
         signs = Text("\n")
-        for sign in SIGNS.values():
+        for sign in STATUS_SYMBOLS.values():
             signs.append(f"{sign.mark} {sign.word}   ", sign.style)
-        signs.append("\n~ est. is an estimate, – is not measured; the trial's page says why. escape goes back.", GREY)
+        signs.append(
+            "\n~ est. marks an estimate, – means not measured (see the trial's page). Press escape to close.", GREY
+        )
         with VerticalScroll(classes="dialog wide"):
             yield Static(keys)
             yield Static(signs)
 
 
 class Commands(ModalScreen[str | None]):
-    """Command lines to choose from; the chosen one is copied."""
+    """A list of command lines; the selected one is copied."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,c", "dismiss", "Back", show=False)]
 
@@ -111,14 +113,14 @@ class Commands(ModalScreen[str | None]):
         self._commands = commands
 
     def compose(self) -> ComposeResult:
-        """A list."""
+        """Lay out the list of commands."""
         with Vertical(classes="dialog wide"):
-            yield Static(Text.assemble(("What comes next", "bold"), ("  enter copies the command", GREY)))
+            yield Static(Text.assemble(("Next commands", "bold"), ("  enter copies the command", GREY)))
             options = [
-                Option(Text.assemble((line, "bold"), (f"\n  {words}", GREY)), id=line) for line, words in self._commands
+                Option(Text.assemble((line, "bold"), (f"\n  {text}", GREY)), id=line) for line, text in self._commands
             ]
             yield OptionList(*options, compact=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Give the chosen line back."""
+        """Return the selected line to the caller."""
         self.dismiss(event.option.id)

@@ -1,4 +1,4 @@
-"""One trial on a page of its own: setting, figures, curves, epochs, energy by phase, flags, the end of its log."""
+"""The page of one trial: setting, metrics, curves, epochs, energy by phase, flags, the end of its log."""
 
 from typing import ClassVar
 
@@ -14,34 +14,34 @@ from textual.widgets import Footer, Static
 
 from greenopt.formatting import (
     MISSING,
-    energy_words,
-    flag_words,
-    fraction_words,
-    reading_words,
-    seconds_words,
-    setting_words,
+    format_energy,
+    format_flags,
+    format_fraction,
+    format_reading,
+    format_seconds,
+    format_setting,
     significant,
 )
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Reader, Row
-from greenopt.tui.text.status_symbols import GREY, ORANGE, VERMILION, sign_text
-from greenopt.tui.text.trial_lines import reason_words
+from greenopt.tui.text.status_symbols import GREY, ORANGE, VERMILION, status_text
+from greenopt.tui.text.trial_lines import format_reason
 from greenopt.tui.widgets.plots import CURVE_STYLES, CurvePlot
 
 
 class TrialPage(Screen[None]):
-    """A trial, read anew each time that the study is; escape goes back."""
+    """The page of one trial, read again whenever the study is; escape returns."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back"),
-        Binding("n", "step(1)", "Next trial"),
-        Binding("b", "step(-1)", "Trial before"),
+        Binding("n", "step(1)", "Next"),
+        Binding("b", "step(-1)", "Previous"),
         Binding("y", "app.copy_setting", "Copy setting"),
     ]
 
     class Read(Message):
-        """A trial's events and log were read."""
+        """A trial's events and log."""
 
         def __init__(self, live: LiveTrial, log: list[str]) -> None:
             self.live, self.log_lines = live, log
@@ -53,7 +53,7 @@ class TrialPage(Screen[None]):
         self._model, self._reader, self.number = model, reader, number
 
     def compose(self) -> ComposeResult:
-        """A column of parts."""
+        """Lay out the parts of the page in a column."""
         yield Static(id="trial-title")
         with VerticalScroll(id="trial-body"):
             yield Static(id="trial-figures")
@@ -67,7 +67,7 @@ class TrialPage(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Name the parts and read."""
+        """Set the titles of the parts and start reading."""
         for name, title in (
             ("figures", "figures"),
             ("epochs", "epochs"),
@@ -80,7 +80,7 @@ class TrialPage(Screen[None]):
 
     @work(thread=True, group="trial", exclusive=True)
     def reread(self) -> None:
-        """Read the trial's files, away from the thread that draws."""
+        """Read the trial's files in a worker thread."""
         number = self.number
         self.post_message(self.Read(self._reader.trial(number), self._reader.log(number)))
 
@@ -104,9 +104,9 @@ class TrialPage(Screen[None]):
             self.reread()
 
     def _title(self, row: Row) -> Text:
-        text = Text.assemble((f" trial {self.number} ", "bold reverse"), "  ", sign_text(self._model.state(row)))
+        text = Text.assemble((f" trial {self.number} ", "bold reverse"), "  ", status_text(self._model.state(row)))
         setting = {name: row[name] for name in self._model.spec.space.distributions}
-        return text.append(f"  {setting_words(setting)}", GREY)
+        return text.append(f"  {format_setting(setting)}", GREY)
 
     def _draw_curves(self, live: LiveTrial) -> None:
         training, validation = CURVE_STYLES["training"], CURVE_STYLES["validation"]
@@ -124,17 +124,17 @@ class TrialPage(Screen[None]):
             ]
         )
         energies = [epoch.energy.energy_wh for epoch in epochs]
-        self.query_one("#energy-curve", CurvePlot).show_curves([("Wh an epoch", energies, CURVE_STYLES["energy"])])
+        self.query_one("#energy-curve", CurvePlot).show_curves([("Wh per epoch", energies, CURVE_STYLES["energy"])])
 
 
 def figures_table(model: StudyModel, row: Row, live: LiveTrial) -> Table:
-    """What the trial came to, why it has no result, its setting."""
+    """Return a table of the trial's metrics, the reason for a missing result, and its setting."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style=GREY, no_wrap=True)
     table.add_column(overflow="fold")
-    for name, words in _figures(model, row, live):
-        if words:
-            table.add_row(name, words)
+    for name, text in _figures(model, row, live):
+        if text:
+            table.add_row(name, text)
     for name in model.spec.space.distributions:
         inert = live.prepared.inert.get(name) if live.prepared else None
         value = Text(str(row[name]) if row[name] is not None else MISSING, "bold")
@@ -145,37 +145,37 @@ def figures_table(model: StudyModel, row: Row, live: LiveTrial) -> Table:
 def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, str | Text]]:
     if row["state"] == "running":
         return _running_figures(live)
-    flags = flag_words((row.get("flags") or " ".join(live.flags)).split())
+    flags = format_flags((row.get("flags") or " ".join(live.flags)).split())
     missing = f" (not measured: {row['energy_missing']})" if row.get("energy_missing") else ""
     uncertainty = "" if row["uncertainty_wh"] is None else f" +- {significant(row['uncertainty_wh'], 2)} Wh"
     efficiency = MISSING if row["efficiency"] is None else f"{significant(row['efficiency'])}/Wh"
-    total = energy_words(row.get("total_wh"), row.get("total_source"))
+    total = format_energy(row.get("total_wh"), row.get("total_source"))
     return [
-        ("reason", Text(reason_words(row), VERMILION)),
-        ("accuracy", f"{fraction_words(row['accuracy'])} validation, {fraction_words(row['test_accuracy'])} test"),
-        ("energy", f"{energy_words(row['energy_wh'], row['energy_source'])}{uncertainty}{flags}{missing}"),
-        ("of that", _source_words(row)),
-        ("an epoch", f"{energy_words(row['wh_per_epoch'], row['energy_source'])}, efficiency {efficiency}"),
-        ("all in all", f"{total} in {seconds_words(row.get('total_s'))}, set-up included"),
-        ("footprint", model.footprint.words(row.get("total_wh"))),
+        ("reason", Text(format_reason(row), VERMILION)),
+        ("accuracy", f"{format_fraction(row['accuracy'])} validation, {format_fraction(row['test_accuracy'])} test"),
+        ("energy", f"{format_energy(row['energy_wh'], row['energy_source'])}{uncertainty}{flags}{missing}"),
+        ("of that", _format_source(row)),
+        ("per epoch", f"{format_energy(row['wh_per_epoch'], row['energy_source'])}, efficiency {efficiency}"),
+        ("in total", f"{total} in {format_seconds(row.get('total_s'))}, set-up included"),
+        ("footprint", model.footprint.format(row.get("total_wh"))),
         ("repeats", f"trial {row['retry_of']}" if row.get("retry_of") is not None else ""),
         ("device", " · ".join(str(part) for part in (row.get("gpu_name"), row.get("host")) if part)),
     ]
 
 
 def _running_figures(live: LiveTrial) -> list[tuple[str, str | Text]]:
-    energy = energy_words(live.training_wh, live.source)
-    total = energy_words(live.total_wh, live.source)
+    energy = format_energy(live.training_wh, live.source)
+    total = format_energy(live.total_wh, live.source)
     return [
-        ("now", live.state_words()),
-        ("accuracy", f"{fraction_words(live.accuracy)} validation so far"),
-        ("energy", f"{energy} training so far{flag_words(live.flags)}; {total} with the set-up"),
-        ("all epochs", f"~{energy_words(live.forecast_wh, live.source).removeprefix('~')} at this pace"),
+        ("now", live.activity_text()),
+        ("accuracy", f"{format_fraction(live.accuracy)} validation so far"),
+        ("energy", f"{energy} training so far{format_flags(live.flags)}; {total} with the set-up"),
+        ("all epochs", f"~{format_energy(live.forecast_wh, live.source).removeprefix('~')} at this pace"),
         ("device", live.meter.device if live.meter is not None else ""),
     ]
 
 
-def _source_words(row: Row) -> str:
+def _format_source(row: Row) -> str:
     if row["energy_source"] is None:
         return ""
     parts = [f"source {row['energy_source']}"]
@@ -187,7 +187,7 @@ def _source_words(row: Row) -> str:
 
 
 def epochs_table(live: LiveTrial) -> Table | Text:
-    """An epoch a line."""
+    """Return a table of the trial's epochs, one line per epoch."""
     if not live.epochs:
         return Text("no finished epoch is on this machine", GREY)
     heads = ("epoch", "loss", "accuracy", "val loss", "val accuracy", "lr", "energy", "time", "flags")
@@ -198,19 +198,19 @@ def epochs_table(live: LiveTrial) -> Table | Text:
         table.add_row(
             str(epoch.epoch),
             _plain(epoch.loss),
-            fraction_words(epoch.accuracy),
+            format_fraction(epoch.accuracy),
             _plain(epoch.val_loss),
-            fraction_words(epoch.val_accuracy),
+            format_fraction(epoch.val_accuracy),
             _plain(epoch.lr),
-            reading_words(epoch.energy),
-            seconds_words(epoch.seconds),
+            format_reading(epoch.energy),
+            format_seconds(epoch.seconds),
             " ".join(epoch.energy.flags),
         )
     return table
 
 
 def phases_table(live: LiveTrial) -> Table | Text:
-    """A phase a line: energy, time, mean power."""
+    """Return a table of the trial's phases, one line per phase: energy, time, mean power."""
     if not live.phases:
         return Text("no finished phase is on this machine", GREY)
     table = Table("phase", "energy", "time", "power", "flags", box=None, padding=(0, 2, 0, 0))
@@ -220,8 +220,10 @@ def phases_table(live: LiveTrial) -> Table | Text:
         power_w = ended.energy.average_power_w
         table.add_row(
             str(ended.phase),
-            reading_words(ended.energy) if ended.energy.energy_wh is not None else f"{MISSING} ({ended.energy.reason})",
-            seconds_words(ended.energy.seconds),
+            format_reading(ended.energy)
+            if ended.energy.energy_wh is not None
+            else f"{MISSING} ({ended.energy.reason})",
+            format_seconds(ended.energy.seconds),
             MISSING if power_w is None else f"{power_w:.0f} W",
             " ".join(ended.energy.flags),
         )

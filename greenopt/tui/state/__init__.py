@@ -1,1 +1,1 @@
-"""What the live view knows of a study: its reader, its model, its forecasts."""
+"""State of the live view: the study's reader, its model, its forecasts."""

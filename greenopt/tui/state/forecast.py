@@ -1,4 +1,4 @@
-"""When a study will have ended, judged by how long its trials took."""
+"""Forecast of a study's end from the durations of its trials."""
 
 import math
 from collections.abc import Iterable
@@ -15,24 +15,24 @@ _TENTH = 1.28
 
 
 class Remaining(NamedTuple):
-    """Seconds to the end: the expectation, and a range that holds it four times in five, where one can be given."""
+    """Seconds to the end: the expected value, and an 80 % range if there are enough trials for one."""
 
     expected_s: float
     low_s: float | None = None
     high_s: float | None = None
 
 
-class Outlook:
-    """Durations of the trials that ended."""
+class TrialForecast:
+    """Durations of ended trials, and the remaining time that follows from them."""
 
     def __init__(self) -> None:
-        """Know none."""
+        """Start without durations."""
         self._durations_s = Moments()
         self._first: datetime | None = None
         self._last: datetime | None = None
 
     def add(self, row: Row) -> None:
-        """Take in a trial that ended."""
+        """Add an ended trial."""
         began, ended = row.get("began"), row.get("ended")
         if began is None or ended is None:
             return
@@ -41,14 +41,14 @@ class Outlook:
         self._durations_s.add((ended - began).total_seconds())
 
     def span_s(self, now: datetime | None) -> float | None:
-        """Seconds from the first trial's start to now, or to the last one's end."""
+        """Return the seconds from the first trial's start to now, or to the last one's end."""
         if self._first is None or self._last is None:
             return None
         end = self._last if now is None else now.astimezone().replace(tzinfo=None)
         return max(0.0, (end - self._first).total_seconds())
 
     def remaining(self, left: int, running: Iterable[LiveTrial], slots: int) -> Remaining | None:
-        """Seconds until `left` trials will have ended; None before the first has.
+        """Estimate the seconds until `left` trials have ended; None before the first has.
 
         Args:
             left: trials that have not ended, those that run included.

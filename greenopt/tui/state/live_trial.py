@@ -1,4 +1,4 @@
-"""One trial as its events tell it: where it is, its curves, the state of its device over the last minutes."""
+"""One trial reconstructed from its events: progress, curves, device state over the last minutes."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -26,17 +26,17 @@ SAMPLES_KEPT = 600
 
 
 class Progress(NamedTuple):
-    """Epochs that are done, the fraction of the running one included, of all."""
+    """Finished epochs, including the fraction of the running one, and all epochs."""
 
     epochs_done: float
     epochs: int
 
 
 class LiveTrial:
-    """What a trial has said so far. Fed by one thread; read by another only between two feedings."""
+    """The state of a trial from its events so far. Updated by one thread, read by another between two updates."""
 
     def __init__(self, trial: int, epochs: int) -> None:
-        """Know nothing yet.
+        """Start without events.
 
         Args:
             trial: its number.
@@ -54,7 +54,7 @@ class LiveTrial:
         self.flags: tuple[str, ...] = ()
 
     def take_lines(self, lines: Iterable[bytes]) -> None:
-        """Take in lines of an events file; one that is no event is passed over."""
+        """Add lines of an events file; a line that is not an event is skipped."""
         for line in lines:
             try:
                 self.take(decode(line))
@@ -62,7 +62,7 @@ class LiveTrial:
                 continue
 
     def take(self, event: Event) -> None:
-        """Take in one event."""
+        """Add one event."""
         match event:
             case TrialStarted():
                 self.started = event
@@ -131,16 +131,16 @@ class LiveTrial:
     @property
     def forecast_wh(self) -> float | None:
         """Energy of all epochs at the pace of those that are done, in Wh."""
-        spent = self.training_wh
-        return None if spent is None or not self.epochs else spent / len(self.epochs) * self.epochs_planned
+        used = self.training_wh
+        return None if used is None or not self.epochs else used / len(self.epochs) * self.epochs_planned
 
     @property
     def seconds_per_epoch(self) -> float | None:
         """Mean duration of the finished epochs in s."""
         return sum(epoch.seconds for epoch in self.epochs) / len(self.epochs) if self.epochs else None
 
-    def state_words(self) -> str:
-        """What it is doing: `getting ready: compile`, `epoch 3/50`, `testing`."""
+    def activity_text(self) -> str:
+        """Return what the trial is doing: `getting ready: compile`, `epoch 3/50`, `testing`."""
         if self.ended is not None:
             return "ending"
         if self.prepared is None:
@@ -152,7 +152,7 @@ class LiveTrial:
         return f"epoch {min(int(self.progress.epochs_done) + 1, self.epochs_planned)}/{self.epochs_planned}"
 
     def _with_power(self, sample: PowerSampled) -> PowerSampled:
-        """The sample; where its device tells energy alone, with the mean power since the sample before."""
+        """Return a sample, with the mean power since the previous sample if the device reports energy alone."""
         before = self.samples[-1] if self.samples else None
         if sample.power_w is not None or before is None or before.energy_wh is None or sample.energy_wh is None:
             return sample

@@ -1,4 +1,4 @@
-"""The study as the view knows it: batches of what changed go in, figures come out.
+"""The study as the live view shows it: updated by batches of changes, queried for metrics.
 
 Owned by the thread that draws. Invariant: the work for a batch follows the size of the batch, not that of the study,
 so that ten thousand finished trials cost nothing at each tick.
@@ -14,17 +14,17 @@ from greenopt.energy.footprint import Footprint
 from greenopt.events import EnergySource, FailReason
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs.study_log import (
-    Conduct,
-    ConductChanged,
     CoordinatorEnded,
     CoordinatorStarted,
-    CourseEntry,
+    LogEntry,
+    RunState,
+    RunStateChanged,
     TrialPlaced,
     TrialRecorded,
 )
 from greenopt.spec import Metric, StudySpec
 from greenopt.storage.rows import is_settled
-from greenopt.tui.state.forecast import Outlook
+from greenopt.tui.state.forecast import TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.parameter_effects import ParameterEffects
 from greenopt.tui.state.reader import Batch, Row
@@ -34,8 +34,8 @@ LOG_ENTRIES = 5000
 
 
 @dataclass
-class Spent:
-    """Energy of all trials together, set-up and failures included."""
+class UsedEnergy:
+    """Energy used by all trials together, set-up and failures included."""
 
     energy_wh: float = 0.0
     is_known: bool = False
@@ -55,12 +55,12 @@ class Spent:
 
 
 class StudyModel:
-    """All that is shown of one study."""
+    """Everything that is shown of one study."""
 
     def __init__(self, spec: StudySpec) -> None:
-        """Know the study and none of its trials."""
+        """Start without trials."""
         self.spec = spec
-        self.footprint = Footprint.of(spec.energy)
+        self.footprint = Footprint.from_spec(spec.energy)
         self.energy_column = energy_column(spec)
         self.rows: dict[int, Row] = {}
         self.counts: Counter[str] = Counter()
@@ -68,27 +68,27 @@ class StudyModel:
         self.trace = HypervolumeTrace()
         self.front: frozenset[int] = frozenset()
         self.effects = ParameterEffects(spec.space)
-        self.outlook = Outlook()
+        self.forecast = TrialForecast()
         self.finished: list[int] = []
         self.settled = 0
         self.holder: dict[str, Any] | None = None
         self.problem: str | None = None
-        self.conduct = Conduct.RUNNING
+        self.run_state = RunState.RUNNING
         self.coordinator: CoordinatorStarted | None = None
         self.end: CoordinatorEnded | None = None
         self.slots: dict[str, str | None] = {}
         self.placed: dict[int, str] = {}
-        self.course: deque[CourseEntry] = deque(maxlen=LOG_ENTRIES)
+        self.study_log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
         self.has_been_read = False
         self.revision = 0
-        self._spent = Spent()
+        self._spent = UsedEnergy()
         self._best: dict[str, Row] = {}
 
     def apply(self, batch: Batch) -> None:
-        """Take in what changed; `revision` grows where a trial ended or began."""
+        """Apply a batch of changes; `revision` grows when a trial begins or ends."""
         self.has_been_read = True
         self.holder, self.problem = batch.holder, batch.problem
-        for entry in batch.course:
+        for entry in batch.study_log:
             self._take_entry(entry)
         fresh = [row for row in batch.rows if self._is_news(row)]
         for row in sorted(fresh, key=_ended_at):
@@ -106,18 +106,18 @@ class StudyModel:
         return self.holder is not None
 
     def best(self, figure: str) -> Row | None:
-        """The completed trial with the highest figure (`accuracy`, `efficiency`)."""
+        """Return the completed trial with the highest value of a metric (`accuracy`, `efficiency`)."""
         return self._best.get(figure)
 
-    def spent(self) -> Spent:
-        """Energy of all trials so far, the running ones included."""
-        total = Spent(self._spent.energy_wh, self._spent.is_known, self._spent.has_estimate)
+    def used(self) -> UsedEnergy:
+        """Return the energy used by all trials so far, including running ones."""
+        total = UsedEnergy(self._spent.energy_wh, self._spent.is_known, self._spent.has_estimate)
         for live in self.live.values():
             total.add(live.total_wh, live.source)
         return total
 
     def state(self, row: Mapping[str, Any]) -> str:
-        """One word for how a trial stands: the storage's state, `front`, `skipped`, or `lost`."""
+        """Return a trial's state in one word: the storage's state, `front`, `skipped`, or `lost`."""
         if row["trial"] in self.front:
             return "front"
         if row["state"] == "running" and not self.is_running:
@@ -125,16 +125,16 @@ class StudyModel:
         return _counted_as(row)
 
     def elapsed_s(self, now: datetime) -> float | None:
-        """Seconds since the coordinator that runs, or ran last, began; to its end where it has ended."""
+        """Return the seconds since the last coordinator began, up to its end if it has ended."""
         if self.coordinator is None:
-            return self.outlook.span_s(now if self.is_running else None)
+            return self.forecast.span_s(now if self.is_running else None)
         end_s = self.end.utc_s if self.end is not None else now.timestamp()
         if self.end is None and not self.is_running:
-            end_s = max((entry.utc_s for entry in self.course), default=end_s)
+            end_s = max((entry.utc_s for entry in self.study_log), default=end_s)
         return max(0.0, end_s - self.coordinator.utc_s)
 
     def slot_of(self, trial: int) -> str:
-        """Name of the slot in which a trial runs."""
+        """Return the name of the slot in which a trial runs."""
         return self.placed.get(trial, "")
 
     def _is_news(self, row: Row) -> bool:
@@ -157,7 +157,7 @@ class StudyModel:
         self.settled += is_settled(row)
         self._spent.add(row.get("total_wh"), row.get("total_source"))
         if row.get("fail_reason") != FailReason.DUPLICATE:
-            self.outlook.add(row)
+            self.forecast.add(row)
         if row["state"] != "complete":
             return
         self.effects.add(row, self.energy_column)
@@ -169,24 +169,24 @@ class StudyModel:
             if value is not None and (best is None or value > best[figure]):
                 self._best[figure] = row
 
-    def _take_entry(self, entry: CourseEntry) -> None:
-        self.course.append(entry)
+    def _take_entry(self, entry: LogEntry) -> None:
+        self.study_log.append(entry)
         match entry:
             case CoordinatorStarted():
-                self.coordinator, self.end, self.conduct = entry, None, Conduct.RUNNING
+                self.coordinator, self.end, self.run_state = entry, None, RunState.RUNNING
                 self.slots = dict(entry.slots)
             case TrialPlaced():
                 self.placed[entry.trial] = entry.slot
             case TrialRecorded():
                 self.placed.pop(entry.trial, None)
-            case ConductChanged():
-                self.conduct = entry.conduct
+            case RunStateChanged():
+                self.run_state = entry.conduct
             case CoordinatorEnded():
                 self.end = entry
 
 
 def energy_column(spec: StudySpec) -> str:
-    """The energy that the study minimises, else `energy_wh`."""
+    """Return the column of the energy that the study minimises, else `energy_wh`."""
     energies = (Metric.ENERGY_WH, Metric.TOTAL_WH, Metric.WH_PER_EPOCH)
     return str(next((metric for metric in spec.objectives if metric in energies), Metric.ENERGY_WH))
 

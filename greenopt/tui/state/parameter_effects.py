@@ -1,4 +1,4 @@
-"""What each value of each parameter came to: count, mean and spread of accuracy and energy, kept as trials end."""
+"""Effects of parameters' values: count, mean and spread of accuracy and energy, updated as trials end."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ class Moments:
     """Count, mean and standard deviation of numbers that come one by one (Welford's recurrence)."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without numbers."""
         self.count = 0
         self.mean = 0.0
         self._squares = 0.0
 
     def add(self, value: float) -> None:
-        """Take in a number."""
+        """Add a number."""
         self.count += 1
         step = value - self.mean
         self.mean += step / self.count
@@ -43,7 +43,7 @@ class Effect:
 
 
 class ValueEffect(NamedTuple):
-    """An effect and the value, in words, that it belongs to."""
+    """A value as text, and its effect."""
 
     value: str
     effect: Effect
@@ -69,7 +69,7 @@ class ParameterEffects:
                 self._effects[name] = {label: Effect() for label in labels}
 
     def add(self, row: Mapping[str, Any], energy: str) -> None:
-        """Take in a completed trial; `energy` names the column that is compared."""
+        """Add a completed trial; `energy` names the compared column."""
         for name, effects in self._effects.items():
             effect = effects.get(self._label(name, row.get(name)))
             if effect is None:
@@ -80,7 +80,7 @@ class ParameterEffects:
                 effect.energy_wh.add(row[energy])
 
     def __iter__(self) -> Iterator[tuple[str, list[ValueEffect]]]:
-        """Parameters with their values, in the order of the study file."""
+        """Iterate over parameters with their values, in the order of the study file."""
         for name, effects in self._effects.items():
             yield name, [ValueEffect(label, effect) for label, effect in effects.items()]
 

@@ -1,4 +1,4 @@
-"""Which trials a filter lets through, and in which order they stand."""
+"""Filtering and sorting of trials."""
 
 import operator
 import re
@@ -19,7 +19,7 @@ Condition = Callable[[Mapping[str, Any], str], bool]
 
 
 class TrialFilter:
-    """Words and comparisons with blanks between: `accuracy>0.5 optimizer=SGD memory`. All must hold."""
+    """A filter of words and comparisons separated by blanks: `accuracy>0.5 optimizer=SGD memory`. All must hold."""
 
     def __init__(self, text: str = "", known: Iterable[str] = ()) -> None:
         """Read a filter.
@@ -36,7 +36,7 @@ class TrialFilter:
         self._conditions = [_condition(term, names) for term in self.text.split()]
 
     def lets_through(self, row: Mapping[str, Any], state: str) -> bool:
-        """Whether a trial is shown; `state` is its state in words."""
+        """Return whether a trial is shown; `state` is its state in words."""
         return all(condition(row, state) for condition in self._conditions)
 
 
@@ -45,35 +45,35 @@ def _condition(term: str, known: set[str]) -> Condition:
     if match is None:
         word = term.lower()
         return lambda row, state: word in _searched(row, state)
-    name, sign, wanted = match.groups()
+    name, sign, asked = match.groups()
     if name not in known and name != "state":
-        raise UsageError(f"{name}: unknown; known are state, {', '.join(sorted(known))}")
+        raise UsageError(f"{name}: unknown column; known: state, {', '.join(sorted(known))}")
     if sign in ("=", "!="):
-        return lambda row, state: _equals(state if name == "state" else row.get(name), wanted) == (sign == "=")
+        return lambda row, state: _equals(state if name == "state" else row.get(name), asked) == (sign == "=")
     try:
-        bound = float(wanted)
+        bound = float(asked)
     except ValueError:
         raise UsageError(f"{term}: {sign} needs a number") from None
     compare = _COMPARISONS[sign]
     return lambda row, _: isinstance(row.get(name), int | float) and compare(row[name], bound)
 
 
-def _equals(value: Any, wanted: str) -> bool:
+def _equals(value: Any, asked: str) -> bool:
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            return bool(value == float(wanted))
+            return bool(value == float(asked))
         except ValueError:
             return False
-    return str(value).lower() == wanted.lower()
+    return str(value).lower() == asked.lower()
 
 
 def _searched(row: Mapping[str, Any], state: str) -> str:
-    words = (value for value in row.values() if isinstance(value, str))
-    return " ".join((state, f"#{row['trial']}", *words)).lower()
+    text = (value for value in row.values() if isinstance(value, str))
+    return " ".join((state, f"#{row['trial']}", *text)).lower()
 
 
 def ordered(rows: Iterable[Mapping[str, Any]], column: str, *, falling: bool) -> Sequence[Mapping[str, Any]]:
-    """Rows by one column, those without a value last; equal ones by number."""
+    """Sort rows by one column, those without a value last; ties by number."""
     having: list[Mapping[str, Any]] = []
     lacking: list[Mapping[str, Any]] = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The first tab: the whole study at a glance."""
+"""The first tab: an overview of the whole study."""
 
 from datetime import datetime
 
@@ -6,59 +6,58 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, Vertical
 
-from greenopt.formatting import setting_words
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.formatting import format_setting
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Row
-from greenopt.tui.text import header as headlines
-from greenopt.tui.text import trial_lines
+from greenopt.tui.text import header, trial_lines
 from greenopt.tui.text.status_symbols import GREY, VERMILION
-from greenopt.tui.widgets.plots import FrontPlot, HypervolumePlot, SpentPlot
-from greenopt.tui.widgets.responsive_text import Fitted
+from greenopt.tui.widgets.plots import FrontPlot, HypervolumePlot, UsedEnergyPlot
+from greenopt.tui.widgets.responsive_text import ResponsiveText
 
 LAST_TRIALS = 40
 
 
 class Overview(Vertical):
-    """Counts and bests, the front, each slot, the last trials; after the end, what the study came to."""
+    """Counts, best trials, the front, slots and the last trials; after the end, a summary of the study."""
 
     def compose(self) -> ComposeResult:
-        """Lay out; how much of it is shown follows the size of the terminal."""
-        yield Fitted(id="headlines")
-        yield Fitted(id="folded")
+        """Lay out all boxes; the terminal's size decides which of them are shown."""
+        yield ResponsiveText(id="header")
+        yield ResponsiveText(id="folded")
         with Horizontal(id="body"):
             yield FrontPlot(widget_id="front")
             with Vertical(id="side"):
                 yield Grid(id="slots")
-                yield Fitted(id="summary")
-                yield Fitted(id="last")
-        with Horizontal(id="courses"):
+                yield ResponsiveText(id="summary")
+                yield ResponsiveText(id="last")
+        with Horizontal(id="trend-plots"):
             yield HypervolumePlot("hypervolume")
-            yield SpentPlot("spent")
+            yield UsedEnergyPlot("spent")
 
     def on_mount(self) -> None:
-        """Name the boxes."""
+        """Set the titles of the boxes."""
         self.query_one("#last").border_title = "last trials"
-        self.query_one("#summary").border_title = "what it came to"
+        self.query_one("#summary").border_title = "results"
 
     def show_model(self, model: StudyModel, now: datetime) -> None:
-        """Draw the study as it is."""
+        """Draw the current state of the study."""
         is_over = model.end is not None or not model.is_running
-        self.query_one("#headlines", Fitted).fit(lambda width, _: _headlines(model, width))
-        self.query_one("#folded", Fitted).fit(lambda width, _: _folded(model, width, is_over=is_over))
+        self.query_one("#header", ResponsiveText).fit(lambda width, _: _header_lines(model, width))
+        self.query_one("#folded", ResponsiveText).fit(lambda width, _: _folded(model, width, is_over=is_over))
         self.query_one("#front", FrontPlot).show_model(model)
         self.query_one("#slots").display = not is_over
-        summary = self.query_one("#summary", Fitted)
+        summary = self.query_one("#summary", ResponsiveText)
         summary.display = is_over
         if is_over:
             summary.fit(lambda width, _: summary_text(model, width))
         else:
             self._show_slots(model)
-        self.query_one("#last", Fitted).fit(lambda width, height: _last_trials(model, width, max(1, height)))
-        if self.query_one("#courses").display:
+        self.query_one("#last", ResponsiveText).fit(lambda width, height: _last_trials(model, width, max(1, height)))
+        if self.query_one("#trend-plots").display:
             self.query_one("#hypervolume", HypervolumePlot).show_model(model)
-            self.query_one("#spent", SpentPlot).show_model(model)
+            self.query_one("#spent", UsedEnergyPlot).show_model(model)
 
     def _show_slots(self, model: StudyModel) -> None:
         grid = self.query_one("#slots", Grid)
@@ -73,26 +72,26 @@ class Overview(Vertical):
             box.show_model(model)
 
 
-class SlotBox(Fitted):
+class SlotBox(ResponsiveText):
     """One slot, and the trial that runs in it."""
 
     def __init__(self, slot: str) -> None:
-        """Know the slot's name."""
+        """Create the box of a named slot."""
         super().__init__()
         self.slot = slot
 
     def show_model(self, model: StudyModel) -> None:
-        """Draw the trial that runs here, or why there is none."""
+        """Draw the trial that runs in this slot, or the reason why none does."""
         live = live_in(model, self.slot)
         if live is None:
             self.border_title, self.border_subtitle = self.slot, ""
-            self.fit(lambda _width, _height: Text(idle_words(model), GREY))
+            self.fit(lambda _width, _height: Text(format_idle_slot(model), GREY))
             return
         started = live.started
         device = (started.gpu_name if started else None) or (live.meter.device if live.meter else "")
         self.border_title = f"{self.slot} · #{live.trial}" + (f" · {device}" if device else "")
         shared = any(flag in trial_lines.DOUBTFUL for flag in live.flags)
-        self.border_subtitle = f"[bold {VERMILION}]! other processes use it[/]" if shared else ""
+        self.border_subtitle = f"[bold {VERMILION}]! shared with other processes[/]" if shared else ""
         self.fit(lambda width, _: _slot_lines(model, live, width))
 
 
@@ -103,7 +102,7 @@ def _slot_lines(model: StudyModel, live: LiveTrial, width: int) -> Text:
         trial_lines.curves_text(live, width),
         trial_lines.device_text(list(live.samples), width, live.memory_bytes),
         trial_lines.energy_text(live, width),
-        Text(setting_words({name: row[name] for name in model.spec.space.distributions}), GREY),
+        Text(format_setting({name: row[name] for name in model.spec.space.distributions}), GREY),
     ]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -111,54 +110,54 @@ def _slot_lines(model: StudyModel, live: LiveTrial, width: int) -> Text:
 
 
 def slot_names(model: StudyModel) -> list[str]:
-    """The slots to show: the coordinator's, or one for each running trial where those are not known."""
+    """Return the slots to show: the coordinator's, or one for each running trial if those are unknown."""
     return list(model.slots) or [f"trial {number}" for number in sorted(model.live)]
 
 
 def live_in(model: StudyModel, slot: str) -> LiveTrial | None:
-    """The trial that runs in a slot."""
+    """Return the trial that runs in a slot."""
     for number, live in model.live.items():
         if (model.slot_of(number) or f"trial {number}") == slot:
             return live
     return None
 
 
-def idle_words(model: StudyModel) -> str:
-    """Why a slot has no trial."""
-    if model.conduct is Conduct.PAUSED:
-        return "idle: the study is paused; p lets it go on"
-    if model.conduct in (Conduct.STOPPING, Conduct.STOPPING_NOW):
+def format_idle_slot(model: StudyModel) -> str:
+    """Return why a slot has no trial."""
+    if model.run_state is RunState.PAUSED:
+        return "idle: the study is paused; press p to resume"
+    if model.run_state in (RunState.STOPPING, RunState.STOPPING_NOW):
         return "idle: the study is stopping"
     if model.settled + model.counts["running"] >= model.spec.study.trials:
-        return "idle: no trial is left for it"
+        return "idle: no trials are left to run"
     return "idle: the next trial is about to start"
 
 
 def summary_text(model: StudyModel, width: int) -> Text:
-    """What the study came to: how it ended, the front's best, what to do next."""
-    lines = [headlines.state_text(model), Text(_ending_words(model), GREY), Text()]
+    """Return the summary of an ended study: how it ended, the best of the front, what to do next."""
+    lines = [header.state_text(model), Text(_format_ending(model), GREY), Text()]
     front = sorted(model.trace.front.points, key=lambda point: -point.accuracy)[:3]
     efficient = model.best("efficiency")
     if front:
         lines.append(Text("most accurate on the front", GREY))
         lines += [_ended(model, model.rows[point.trial], width) for point in front]
     else:
-        lines.append(Text("no trial was completed; enter on one in tab 2 says why", GREY))
+        lines.append(Text("no trial completed; enter on one in tab 2 says why", GREY))
     if efficient is not None:
         lines += [Text("most efficient", GREY), _ended(model, efficient, width)]
-    lines += [Text(), Text("e writes a table · o dashboard · c next commands", GREY)]
+    lines += [Text(), Text("e exports a table · o dashboard · c next commands", GREY)]
     text = Text("\n").join(lines)
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
-def _ending_words(model: StudyModel) -> str:
+def _format_ending(model: StudyModel) -> str:
     if model.end is not None and model.end.failure is not None:
         return f"reason: {model.end.failure}; tab 2, enter: the trial's log"
-    if headlines.end_of(model) is StudyEnd.BUDGET_SPENT:
-        return "`greenopt run` goes on once study.energy_budget_wh is raised"
+    if header.find_end(model) is StudyEnd.BUDGET_SPENT:
+        return "raise study.energy_budget_wh, then resume with `greenopt run`"
     if model.settled < model.spec.study.trials:
-        return "`greenopt run` with its file goes on with it"
+        return "resume with `greenopt run` and its study file"
     return f"{model.counts['complete']} of {model.spec.study.trials} trials completed"
 
 
@@ -166,8 +165,8 @@ def _ended(model: StudyModel, row: Row, width: int) -> Text:
     return trial_lines.ended_text(row, model.state(row), tuple(model.spec.space.distributions), width)
 
 
-def _headlines(model: StudyModel, width: int) -> Text:
-    counts, energy, best = headlines.counts_text(model), headlines.energy_text(model), headlines.best_text(model, width)
+def _header_lines(model: StudyModel, width: int) -> Text:
+    counts, energy, best = header.counts_text(model), header.energy_text(model), header.best_text(model, width)
     gap = width - counts.cell_len - energy.cell_len
     lines = [counts + Text(" " * gap) + energy, best] if gap >= 3 else [counts, energy, best]
     if model.problem is not None:
@@ -178,19 +177,21 @@ def _headlines(model: StudyModel, width: int) -> Text:
 
 
 def _folded(model: StudyModel, width: int, *, is_over: bool) -> Text:
-    """The slots, or the end, in at most three lines; shown in small terminals alone."""
+    """Return the slots, or the summary of an ended study, in at most three lines, for small terminals."""
     if is_over:
-        lines = [Text(_ending_words(model), GREY)]
+        lines = [Text(_format_ending(model), GREY)]
         best = model.best("accuracy")
         if best is not None:
             lines.append(Text("most accurate ", GREY) + _ended(model, best, width - 14))
-        lines.append(Text("e writes a table · o dashboard · c next commands", GREY))
+        lines.append(Text("e exports a table · o dashboard · c next commands", GREY))
         return Text("\n").join(lines)
     lines = []
     for slot in slot_names(model)[:3]:
         live = live_in(model, slot)
         lines.append(
-            Text(f"{slot} {idle_words(model)}", GREY) if live is None else trial_lines.folded_text(live, slot, width)
+            Text(f"{slot} {format_idle_slot(model)}", GREY)
+            if live is None
+            else trial_lines.folded_text(live, slot, width)
         )
     return Text("\n").join(lines)
 

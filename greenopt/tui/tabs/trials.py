@@ -11,21 +11,21 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from greenopt.errors import UsageError
-from greenopt.formatting import MISSING, energy_words, fraction_words, seconds_words, significant
+from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
 from greenopt.storage.rows import COLUMNS
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.trial_filter import TrialFilter, ordered
-from greenopt.tui.text.status_symbols import SIGNS
-from greenopt.tui.text.trial_lines import reason_words
+from greenopt.tui.text.status_symbols import STATUS_SYMBOLS
+from greenopt.tui.text.trial_lines import format_reason
 from greenopt.tui.widgets.trial_table import Column, Row, TrialTable
 
 
 class TrialsPane(Vertical):
-    """The table, and above it what it is filtered and sorted by."""
+    """The table of trials, with its filter and sort order in a line above."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("left_square_bracket", "sort(-1)", "Sort by the column before", show=False, key_display="["),
+        Binding("left_square_bracket", "sort(-1)", "Sort by the previous column", show=False, key_display="["),
         Binding("right_square_bracket", "sort(1)", "Sort", key_display="[ ]"),
         Binding("r", "reverse", "Reverse"),
         Binding("escape", "clear", "No filter", show=False),
@@ -41,17 +41,17 @@ class TrialsPane(Vertical):
         self._shown: tuple[object, ...] | None = None
 
     def compose(self) -> ComposeResult:
-        """A line of words, the filter when it is asked for, the table."""
+        """Lay out the summary line, the filter (hidden until asked for) and the table."""
         yield Static(id="trials-line")
         yield Input(placeholder="accuracy>0.5  optimizer=SGD  state=failed  any word", id="filter", compact=True)
         yield TrialTable("trials-table")
 
     def on_mount(self) -> None:
-        """The filter is shown when it is used."""
+        """Hide the filter until it is used."""
         self.query_one("#filter").display = False
 
     def show_model(self, model: StudyModel, now: datetime) -> None:
-        """Draw the table, if there is anything new."""
+        """Draw the table if anything has changed."""
         if not self._columns:
             self._columns = trial_columns(model)
             self.query_one(TrialTable).set_columns(self._columns)
@@ -60,29 +60,29 @@ class TrialsPane(Vertical):
 
     @property
     def chosen(self) -> int | None:
-        """The trial under the cursor."""
+        """Return the trial under the cursor."""
         return self.query_one(TrialTable).cursor_trial
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
+        """Show the filter and focus it."""
         field = self.query_one("#filter", Input)
         field.display = True
         field.focus()
 
     def action_clear(self) -> None:
-        """Show all trials again."""
+        """Clear the filter."""
         field = self.query_one("#filter", Input)
         field.value, field.display = "", False
         self.query_one(TrialTable).focus()
 
     def action_sort(self, by: int) -> None:
-        """Sort by a neighbouring column."""
+        """Sort by an adjacent column."""
         keys = [column.key for column in self._columns]
         self._sorted_by = keys[(keys.index(self._sorted_by) + by) % len(keys)]
         self._refresh_rows()
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         self._falling = not self._falling
         self._refresh_rows()
 
@@ -116,39 +116,41 @@ class TrialsPane(Vertical):
         if key == self._shown:
             return
         self._shown = key
-        passing = [row for row in model.rows.values() if self._filter.lets_through(row, SIGNS[model.state(row)].word)]
+        passing = [
+            row for row in model.rows.values() if self._filter.lets_through(row, STATUS_SYMBOLS[model.state(row)].word)
+        ]
         rows = ordered(passing, self._sorted_by, falling=self._falling)
         self.query_one(TrialTable).show_rows(rows, self._sorted_by, falling=self._falling)
-        self.query_one("#trials-line", Static).update(self._line_words(len(rows), len(model.rows)))
+        self.query_one("#trials-line", Static).update(self._format_summary_line(len(rows), len(model.rows)))
 
-    def _line_words(self, shown: int, known: int) -> str:
+    def _format_summary_line(self, shown: int, known: int) -> str:
         label = next(column.label for column in self._columns if column.key == self._sorted_by)
         order = "falling" if self._falling else "rising"
-        count = f"{known} trials" if shown == known else f"{shown} of {known} trials that fit \\[{self._filter.text}]"
+        count = f"{known} trials" if shown == known else f"{shown} of {known} trials match \\[{self._filter.text}]"
         return (
-            f"{count} by {label}, {order}  ·  enter opens, / filters, \\[ and ] or a click on a head sort, r reverses"
+            f"{count} by {label}, {order}  ·  enter opens, / filters, \\[ and ] or a click on a header sort, r reverses"
         )
 
 
 def trial_columns(model: StudyModel) -> Sequence[Column]:
-    """State, figures, parameters, reason."""
+    """Return the table's columns: state, metrics, parameters, reason."""
 
     def state(row: Row) -> str:
-        sign = SIGNS[model.state(row)]
+        sign = STATUS_SYMBOLS[model.state(row)]
         return f"{sign.mark} {sign.word}"
 
     figures = [
         Column("trial", "#", 6, lambda row: str(row["trial"]), is_number=True),
-        Column("state", "state", 9, state, lambda row: SIGNS[model.state(row)].style),
-        Column("accuracy", "accuracy", 8, lambda row: fraction_words(row["accuracy"]), is_number=True),
-        Column("test_accuracy", "test", 6, lambda row: fraction_words(row["test_accuracy"]), is_number=True),
+        Column("state", "state", 9, state, lambda row: STATUS_SYMBOLS[model.state(row)].style),
+        Column("accuracy", "accuracy", 8, lambda row: format_fraction(row["accuracy"]), is_number=True),
+        Column("test_accuracy", "test", 6, lambda row: format_fraction(row["test_accuracy"]), is_number=True),
         Column("energy_wh", "energy", 14, _energy("energy_wh"), is_number=True),
         Column("wh_per_epoch", "per epoch", 14, _energy("wh_per_epoch"), is_number=True),
         Column("efficiency", "1/Wh", 7, _number("efficiency"), is_number=True),
-        Column("seconds", "time", 8, lambda row: seconds_words(row["seconds"]), is_number=True),
+        Column("seconds", "time", 8, lambda row: format_seconds(row["seconds"]), is_number=True),
     ]
     parameters = [_parameter_column(model, name) for name in model.spec.space.distributions]
-    return [*figures, *parameters, Column("message", "reason", 60, reason_words)]
+    return [*figures, *parameters, Column("message", "reason", 60, format_reason)]
 
 
 def _parameter_column(model: StudyModel, name: str) -> Column:
@@ -159,17 +161,17 @@ def _parameter_column(model: StudyModel, name: str) -> Column:
 
 
 def _value(name: str) -> Callable[[Mapping[str, Any]], str]:
-    def words(row: Mapping[str, Any]) -> str:
+    def text(row: Mapping[str, Any]) -> str:
         value = row.get(name)
         if value is None:
             return MISSING
         return significant(value, 4) if isinstance(value, float) else str(value)
 
-    return words
+    return text
 
 
 def _energy(name: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: energy_words(row[name], row["energy_source"])
+    return lambda row: format_energy(row[name], row["energy_source"])
 
 
 def _number(name: str) -> Callable[[Mapping[str, Any]], str]:

@@ -1,20 +1,30 @@
-"""The lines above everything else: is it alive, how far is it, what did it cost, what is the best so far."""
+"""The header lines: state, progress, energy used, and best results so far."""
 
 from datetime import datetime
 
 from rich.text import Text
 
-from greenopt.formatting import MISSING, energy_words, fraction_words, seconds_words, significant
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.tui.state.forecast import Remaining
 from greenopt.tui.state.model import StudyModel
-from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, SIGNS, VERMILION, YELLOW, bar, sparkline
+from greenopt.tui.text.status_symbols import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    STATUS_SYMBOLS,
+    VERMILION,
+    YELLOW,
+    bar,
+    sparkline,
+)
 
-_CONDUCT = {
-    Conduct.RUNNING: ("▶ running", f"bold {GREEN}"),
-    Conduct.PAUSED: ("‖ paused", f"bold {YELLOW}"),
-    Conduct.STOPPING: ("▣ stopping after the running trials", f"bold {ORANGE}"),
-    Conduct.STOPPING_NOW: ("▣ stopping now", f"bold {ORANGE}"),
+_RUN_STATES = {
+    RunState.RUNNING: ("▶ running", f"bold {GREEN}"),
+    RunState.PAUSED: ("‖ paused", f"bold {YELLOW}"),
+    RunState.STOPPING: ("▣ stopping after the running trials", f"bold {ORANGE}"),
+    RunState.STOPPING_NOW: ("▣ stopping now", f"bold {ORANGE}"),
 }
 _ENDS = {
     StudyEnd.DONE: ("■ done", f"bold {GREEN}"),
@@ -26,13 +36,13 @@ _ENDS = {
 }
 
 
-def end_words(end: StudyEnd) -> str:
-    """Why a study ended: `stopped: the energy budget is spent`."""
+def format_end(end: StudyEnd) -> str:
+    """Format why a study ended: `stopped: the energy budget is spent`."""
     return _ENDS[end][0][2:]
 
 
-def end_of(model: StudyModel) -> StudyEnd | None:
-    """Why the study ended, as its course says or, from another machine, its trials; None if it runs or was cut off."""
+def find_end(model: StudyModel) -> StudyEnd | None:
+    """Return why the study ended, by its log or its trials; None if it is running or was killed."""
     if model.end is not None:
         return model.end.end
     if model.is_running:
@@ -40,26 +50,28 @@ def end_of(model: StudyModel) -> StudyEnd | None:
     if model.settled >= model.spec.study.trials:
         return StudyEnd.DONE
     budget_wh = model.spec.study.energy_budget_wh
-    return StudyEnd.BUDGET_SPENT if budget_wh is not None and model.spent().energy_wh >= budget_wh else None
+    return StudyEnd.BUDGET_SPENT if budget_wh is not None and model.used().energy_wh >= budget_wh else None
 
 
 def state_text(model: StudyModel) -> Text:
-    """What the study is doing: running, paused, stopping, done, or that nobody runs it."""
+    """Return the state of the study: running, paused, stopping, done, or not running."""
     if model.problem is not None:
-        return Text("! storage does not answer", f"bold {VERMILION}")
-    end = end_of(model)
+        return Text("! storage does not respond", f"bold {VERMILION}")
+    end = find_end(model)
     if end is not None:
         text = Text(*_ENDS[end])
-        return text.append(", at once") if end is StudyEnd.STOPPED and model.conduct is Conduct.STOPPING_NOW else text
-    return Text(*_CONDUCT[model.conduct]) if model.is_running else Text("■ not running", f"bold {ORANGE}")
+        return (
+            text.append(", at once") if end is StudyEnd.STOPPED and model.run_state is RunState.STOPPING_NOW else text
+        )
+    return Text(*_RUN_STATES[model.run_state]) if model.is_running else Text("■ not running", f"bold {ORANGE}")
 
 
 def title_text(model: StudyModel, now: datetime, width: int) -> Text:
-    """Name and protocol at the left; state, elapsed time and outlook at the right, which are never cut."""
-    right = Text.assemble(state_text(model), "  ", (seconds_words(model.elapsed_s(now)).replace(".0 s", " s"), "bold"))
-    outlook = outlook_words(model)
-    if outlook:
-        right.append(f"  {outlook}", GREY)
+    """Return name and protocol at the left; state, elapsed and remaining time at the right, which are never cut."""
+    right = Text.assemble(state_text(model), "  ", (format_seconds(model.elapsed_s(now)).replace(".0 s", " s"), "bold"))
+    forecast = format_forecast(model)
+    if forecast:
+        right.append(f"  {forecast}", GREY)
     left = Text.assemble((" greenopt ", "bold reverse"), " ", (model.spec.name, "bold"), (f"  {protocol(model)}", GREY))
     room = max(10, width - right.cell_len - 2)
     left.truncate(room, overflow="ellipsis")
@@ -68,34 +80,34 @@ def title_text(model: StudyModel, now: datetime, width: int) -> Text:
 
 
 def protocol(model: StudyModel) -> str:
-    """What is trained, on what, and how settings are chosen."""
+    """Return what is trained, on which data, and how settings are chosen."""
     spec = model.spec
     trained = spec.study.objective or spec.training.model
     data = "" if spec.data is None else f"{spec.data.name} · "
     return f"{trained} · {data}{spec.sampler.name} sampler"
 
 
-def outlook_words(model: StudyModel) -> str:
-    """How long it will take: `~11 h left (9 to 14 h)`; empty where that is not known or nothing runs."""
-    if not model.is_running or model.end is not None or model.conduct is not Conduct.RUNNING:
+def format_forecast(model: StudyModel) -> str:
+    """Format the remaining time: `~11 h left (9 to 14 h)`; empty if it is unknown or nothing runs."""
+    if not model.is_running or model.end is not None or model.run_state is not RunState.RUNNING:
         return ""
     left = model.spec.study.trials - model.settled
-    remaining = model.outlook.remaining(left, model.live.values(), len(model.slots) or 1)
-    return "" if remaining is None else remaining_words(remaining)
+    remaining = model.forecast.remaining(left, model.live.values(), len(model.slots) or 1)
+    return "" if remaining is None else format_remaining(remaining)
 
 
-def remaining_words(remaining: Remaining) -> str:
-    """A remaining time, with its range where there is one worth the room."""
-    words = f"~{rough_words(remaining.expected_s)} left"
+def format_remaining(remaining: Remaining) -> str:
+    """Return the remaining time, with its range if the range is informative."""
+    text = f"~{format_rough_duration(remaining.expected_s)} left"
     if remaining.low_s is None or remaining.high_s is None:
-        return words
-    high = rough_words(remaining.high_s)
-    low = rough_words(remaining.low_s, like=remaining.high_s)
-    return words if low == high else f"{words} ({low.split()[0]} to {high})"
+        return text
+    high = format_rough_duration(remaining.high_s)
+    low = format_rough_duration(remaining.low_s, like=remaining.high_s)
+    return text if low == high else f"{text} ({low.split()[0]} to {high})"
 
 
-def rough_words(seconds: float, like: float | None = None) -> str:
-    """A duration as coarse as a guess deserves: `40 s`, `12 min`, `3.5 h`, `2.1 d`; in the unit of another if given."""
+def format_rough_duration(seconds: float, like: float | None = None) -> str:
+    """Return a duration rounded as an estimate: `40 s`, `12 min`, `3.5 h`, `2.1 d`; in the unit of `like` if given."""
     scale = seconds if like is None else like
     if scale < 90:
         return f"{seconds:.0f} s"
@@ -105,7 +117,7 @@ def rough_words(seconds: float, like: float | None = None) -> str:
 
 
 def counts_text(model: StudyModel) -> Text:
-    """Trials by state, of how many."""
+    """Return the number of trials by state and in total."""
     counts, total = model.counts, model.spec.study.trials
     text = Text.assemble(("trials ", GREY), (f"{model.settled}/{total}", "bold"), "  ")
     text.append(bar(model.settled / total, 10), BLUE)
@@ -120,39 +132,39 @@ def counts_text(model: StudyModel) -> Text:
     }
     for state, count in shown.items():
         if count or state in ("complete", "fail"):
-            sign = SIGNS[state]
+            sign = STATUS_SYMBOLS[state]
             style = sign.style if count else GREY
             text.append(f"  {sign.mark} {count} {sign.word}", style)
     return text
 
 
 def energy_text(model: StudyModel) -> Text:
-    """What all trials have drawn, with carbon and cost where the study names its electricity."""
-    spent = model.spent()
+    """Return the energy used by all trials, with carbon and cost if the study states its electricity."""
+    used = model.used()
     text = Text.assemble(
-        ("energy ", GREY), (spent_words(spent.energy_wh if spent.is_known else None, spent.source), "bold")
+        ("energy ", GREY), (format_used_energy(used.energy_wh if used.is_known else None, used.source), "bold")
     )
     budget = model.spec.study.energy_budget_wh
     if budget is not None:
-        text.append(f" of {spent_words(budget, None)}", GREY)
-    footprint = model.footprint.words(spent.energy_wh) if spent.is_known else ""
+        text.append(f" of {format_used_energy(budget, None)}", GREY)
+    footprint = model.footprint.format(used.energy_wh) if used.is_known else ""
     return text.append(f" ({footprint})", GREY) if footprint else text
 
 
-def spent_words(energy_wh: float | None, source: str | None) -> str:
-    """An energy in Wh, or in kWh from 1,000 Wh; estimates are marked."""
-    words = energy_words(energy_wh, source)
+def format_used_energy(energy_wh: float | None, source: str | None) -> str:
+    """Return an energy in Wh, or in kWh from 1,000 Wh; estimates are marked."""
+    text = format_energy(energy_wh, source)
     if energy_wh is None or energy_wh < 1000:
-        return words
+        return text
     kilo = f"{significant(energy_wh / 1000)} kWh"
-    return f"~{kilo} est." if words.startswith("~") else kilo
+    return f"~{kilo} est." if text.startswith("~") else kilo
 
 
 def best_text(model: StudyModel, width: int) -> Text:
-    """The best accuracy, the best efficiency and the hypervolume with its course."""
+    """Return the best accuracy, the best efficiency, and the hypervolume with its history."""
     accuracy, efficiency = model.best("accuracy"), model.best("efficiency")
     text = Text.assemble(("best accuracy ", GREY))
-    text.append(MISSING if accuracy is None else fraction_words(accuracy["accuracy"]), "bold")
+    text.append(MISSING if accuracy is None else format_fraction(accuracy["accuracy"]), "bold")
     text.append("" if accuracy is None else f" #{accuracy['trial']}", GREY)
     text.append("  efficiency ", GREY)
     text.append(MISSING if efficiency is None else f"{significant(efficiency['efficiency'])}/Wh", "bold")
@@ -168,7 +180,7 @@ def best_text(model: StudyModel, width: int) -> Text:
 
 
 def _steps(values: list[tuple[int, float]], count: int, cells: int) -> list[float]:
-    """A stepwise course, read off at even distances."""
+    """Return a step function sampled at equal distances."""
     read, at = [], 0
     for cell in range(1, cells + 1):
         while at + 1 < len(values) and values[at + 1][0] <= count * cell / cells:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def setting_toml(setting: Mapping[str, Any]) -> str:
-    """A `[space]` table with one value for each parameter.
+    """Return a `[space]` table with one value per parameter.
 
     Args:
         setting: values by parameter; one that is None is left out.

@@ -1,6 +1,6 @@
-"""Signs, words and colours of states: each state is told by shape and word; colour only repeats it.
+"""Symbols, words and colours of states. Shape and word identify a state; colour only repeats it.
 
-The colours follow Okabe and Ito, whose palette can be told apart with any colour vision, in tones that stand out on
+The colours follow Okabe and Ito, whose palette is distinguishable with any colour vision, in tones that stand out on
 dark and on light grounds.
 """
 
@@ -20,34 +20,34 @@ GREY = "#87919d"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-class Sign(NamedTuple):
-    """How a state is shown."""
+class StatusSymbol(NamedTuple):
+    """The symbol, word and style of a state."""
 
     mark: str
     word: str
     style: str
 
 
-SIGNS = {
-    "front": Sign("●", "front", f"bold {GREEN}"),
-    "complete": Sign("○", "done", BLUE),
-    "running": Sign("◐", "running", f"bold {YELLOW}"),
-    "pruned": Sign("▽", "stopped", ORANGE),
-    "fail": Sign("×", "failed", f"bold {VERMILION}"),
-    "lost": Sign("?", "cut off", VERMILION),
-    "skipped": Sign("=", "skipped", GREY),
-    "waiting": Sign("◌", "waiting", GREY),
+STATUS_SYMBOLS = {
+    "front": StatusSymbol("●", "front", f"bold {GREEN}"),
+    "complete": StatusSymbol("○", "done", BLUE),
+    "running": StatusSymbol("◐", "running", f"bold {YELLOW}"),
+    "pruned": StatusSymbol("▽", "stopped", ORANGE),
+    "fail": StatusSymbol("×", "failed", f"bold {VERMILION}"),
+    "lost": StatusSymbol("?", "cut off", VERMILION),
+    "skipped": StatusSymbol("=", "skipped", GREY),
+    "waiting": StatusSymbol("◌", "waiting", GREY),
 }
 
 
-def sign_text(state: str, *, word: bool = True) -> Text:
-    """A state's sign, with its word."""
-    sign = SIGNS[state]
+def status_text(state: str, *, word: bool = True) -> Text:
+    """Return a state's symbol and name."""
+    sign = STATUS_SYMBOLS[state]
     return Text(f"{sign.mark} {sign.word}" if word else sign.mark, sign.style)
 
 
 def sparkline(values: Sequence[float | None], width: int, low: float | None = None, high: float | None = None) -> str:
-    """Numbers as a row of blocks, the latest at the right; each block is the mean of the numbers it stands for.
+    """Draw numbers as a row of blocks, the latest at the right; each block is the mean of its numbers.
 
     Args:
         values: oldest first; None is a gap.
@@ -65,7 +65,7 @@ def sparkline(values: Sequence[float | None], width: int, low: float | None = No
 
 
 def bar(share: float, width: int) -> str:
-    """A share 0..1 as a bar of blocks."""
+    """Return a share 0..1 as a bar of block characters."""
     filled = round(max(0.0, min(1.0, share)) * width)
     return "━" * filled + "─" * (width - filled)
 

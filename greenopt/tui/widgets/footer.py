@@ -1,4 +1,4 @@
-"""The line of keys, which never keeps what they act on waiting."""
+"""The footer with the keys, redrawn after the widgets that the keys act on."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 
-class KeysLast(Footer):
-    """Textual's footer, made anew once what the keys act on has been drawn: it is a widget for each key."""
+class DeferredFooter(Footer):
+    """Textual's footer, rebuilt one frame later than Textual does, since it builds a widget for each key."""
 
     def bindings_changed(self, screen: Screen[Any]) -> None:
         """Wait for one drawing more than Textual does."""

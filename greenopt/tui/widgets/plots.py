@@ -1,4 +1,4 @@
-"""Plots: the Pareto front, courses over trials, curves of one trial. Drawn by textual-plot from a study's model."""
+"""Plots of a study's model by textual-plot: the Pareto front, histories over trials, curves of one trial."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from textual_plot import AxisFormatter, HiResMode, PlotWidget
 from greenopt.events import EnergySource
 from greenopt.formatting import significant
 from greenopt.tui.state.model import StudyModel
-from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, SIGNS, YELLOW
+from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, STATUS_SYMBOLS, YELLOW
 
 LOG_FROM = 8.0
 """Energies whose largest is this many times the least are drawn on a logarithmic axis."""
@@ -30,7 +30,7 @@ Pair = tuple[float, float]
 
 
 class LinearAxis(AxisFormatter):
-    """Ticks at 1, 2 or 5 times a power of ten, as many as their numbers leave room for.
+    """Ticks at 1, 2 or 5 times a power of ten, as many as fit with their labels.
 
     Args:
         room: cells along the axis; None for the vertical one, whose numbers cannot run into one another.
@@ -77,7 +77,7 @@ class LogAxis(AxisFormatter):
         return ticks
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        """The numbers that the logarithms stand for."""
+        """Return the numbers that the logarithms stand for."""
         return [significant(10**tick, 2) for tick in ticks]
 
 
@@ -106,7 +106,7 @@ class Plot(PlotWidget):
         self.can_focus = zooms
 
     def compose(self) -> ComposeResult:
-        """The parts that textual-plot expects, by their names."""
+        """Lay out the parts that textual-plot expects, under the names that it expects."""
         with Grid():
             for name in ("margin-top", "margin-left", "plot", "margin-bottom"):
                 yield StyledCanvas(1, 1, id=name)
@@ -125,7 +125,7 @@ class Plot(PlotWidget):
         self.margin_top, self.margin_bottom, self.margin_left = 0, 1, 7
 
     def axes(self, *, is_log: bool = False, counts: bool = False) -> None:
-        """Choose how numbers stand at the axes.
+        """Choose the formatters of both axes.
 
         Args:
             is_log: the horizontal axis holds common logarithms.
@@ -148,7 +148,7 @@ class Plot(PlotWidget):
             self.scatter(x, y, marker=mark, marker_style=style)
 
     def limits(self, points: Sequence[Pair], *, from_zero: bool = True) -> None:
-        """Show all points with some air around them; with none, an empty square."""
+        """Set the axes' limits around all points with a margin; without points, to the unit square."""
         x, y = _columns(points or [(0.0, 0.0), (1.0, 1.0)])
         air = 0.04 * (float(x.max() - x.min()) or abs(float(x.max())) or 1.0)
         self.set_xlimits(float(x.min()) - air, float(x.max()) + air)
@@ -162,13 +162,13 @@ class FrontPlot(Plot):
     """Accuracy against energy: every trial, the front as a stepped line, running trials as moving points."""
 
     def __init__(self, *, widget_id: str | None = None, zooms: bool = False) -> None:
-        """Make an empty plot."""
+        """Create an empty plot."""
         super().__init__("Pareto front · accuracy over energy", widget_id=widget_id, zooms=zooms)
         self.is_log: bool | None = None
         self._drawn: tuple[object, ...] | None = None
 
     def show_model(self, model: StudyModel) -> None:
-        """Draw the study as it is, if it has changed since it was last drawn."""
+        """Draw the study if it has changed since it was last drawn."""
         running = tuple(sorted(_running(model)))
         key = (model.revision, running, self.is_log, self.size.width)
         if key == self._drawn:
@@ -181,7 +181,7 @@ class FrontPlot(Plot):
         self._draw(clouds, front, list(running), everything, is_log and bool(everything))
         estimate = any(row.get("energy_source") == EnergySource.ESTIMATE for row in model.rows.values())
         unit = f"{_UNITS[model.energy_column]}{' est.' if estimate else ''}{', log' if is_log and everything else ''}"
-        legend = "  ".join(f"{SIGNS[state].mark} {SIGNS[state].word}" for state in _DRAWN)
+        legend = "  ".join(f"{STATUS_SYMBOLS[state].mark} {STATUS_SYMBOLS[state].word}" for state in _DRAWN)
         self.border_subtitle = f"{legend}  ·  {unit}" if everything else "no trial has an accuracy and an energy yet"
 
     def _draw(
@@ -198,25 +198,25 @@ class FrontPlot(Plot):
         self.clear()
         self.axes(is_log=is_log)
         everything = placed(all_points)
-        # Good accuracies lie close together; from zero on, they would share a few lines of the screen.
+        # Good accuracies are close together; on an axis from zero they would share a few lines of the screen.
         self.limits(everything, from_zero=not everything)
         self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
         for state, points in clouds.items():
-            self.marks(_thinned(placed(points)), SIGNS[state].mark, SIGNS[state].style.split()[-1])
-        self.marks(placed(front), SIGNS["front"].mark, GREEN)
-        self.marks(placed(running), SIGNS["running"].mark, YELLOW)
+            self.marks(_thinned(placed(points)), STATUS_SYMBOLS[state].mark, STATUS_SYMBOLS[state].style.split()[-1])
+        self.marks(placed(front), STATUS_SYMBOLS["front"].mark, GREEN)
+        self.marks(placed(running), STATUS_SYMBOLS["running"].mark, YELLOW)
 
 
 class HypervolumePlot(Plot):
-    """How the hypervolume grew."""
+    """The hypervolume over completed trials."""
 
     def __init__(self, widget_id: str | None = None) -> None:
-        """Make an empty plot."""
+        """Create an empty plot."""
         super().__init__("hypervolume over completed trials", widget_id=widget_id)
         self._drawn = -1
 
     def show_model(self, model: StudyModel) -> None:
-        """Draw it, if a trial ended since."""
+        """Draw the plot if a trial has ended since."""
         if model.revision == self._drawn:
             return
         self._drawn = model.revision
@@ -229,28 +229,28 @@ class HypervolumePlot(Plot):
         self.border_subtitle = f"{values[-1][1]:.3f} of 1" if values else "no completed trial yet"
 
 
-class SpentPlot(Plot):
-    """Energy of all trials together, as they ended."""
+class UsedEnergyPlot(Plot):
+    """Cumulative energy of all trials over ended trials."""
 
     def __init__(self, widget_id: str | None = None) -> None:
-        """Make an empty plot."""
-        super().__init__("energy spent over ended trials", widget_id=widget_id)
+        """Create an empty plot."""
+        super().__init__("energy used over ended trials", widget_id=widget_id)
         self._drawn = -1
 
     def show_model(self, model: StudyModel) -> None:
-        """Draw it, if a trial ended since."""
+        """Draw the plot if a trial has ended since."""
         if model.revision == self._drawn:
             return
         self._drawn = model.revision
         energies = [model.rows[number].get("total_wh") or 0.0 for number in model.finished]
         sums = np.cumsum(energies)
         step = max(1, len(sums) // 400)
-        course = [(float(at + 1), float(sums[at])) for at in range(0, len(sums), step)]
+        points = [(float(at + 1), float(sums[at])) for at in range(0, len(sums), step)]
         self.clear()
         self.axes(counts=True)
-        self.limits(course)
-        self.line(course, BLUE)
-        self.border_subtitle = f"Wh{' est.' if model.spent().has_estimate else ''}, set-up and failures included"
+        self.limits(points)
+        self.line(points, BLUE)
+        self.border_subtitle = f"Wh{' est.' if model.used().has_estimate else ''}, set-up and failures included"
 
 
 class CurvePlot(Plot):
@@ -275,12 +275,12 @@ class CurvePlot(Plot):
 
 
 _DRAWN = ("front", "complete", "running", "pruned")
-_UNITS = {"energy_wh": "Wh", "total_wh": "Wh in total", "wh_per_epoch": "Wh an epoch"}
+_UNITS = {"energy_wh": "Wh", "total_wh": "Wh in total", "wh_per_epoch": "Wh per epoch"}
 CURVE_STYLES = {"training": ORANGE, "validation": GREEN, "energy": BLUE, "other": GREY}
 
 
 def _running(model: StudyModel) -> Iterable[Pair]:
-    """Where running trials are: their accuracy after the last epoch, at what they will have drawn at this pace."""
+    """Return running trials' points: accuracy after the last epoch against the energy forecast."""
     for live in model.live.values():
         at = {"total_wh": live.total_wh, "wh_per_epoch": None, "energy_wh": live.training_wh}[model.energy_column]
         if model.energy_column == "wh_per_epoch" and live.training_wh is not None:
@@ -305,7 +305,7 @@ def _wants_log(points: Sequence[Pair]) -> bool:
 
 
 def _stepped(points: Sequence[Pair], right: float | None = None) -> list[Pair]:
-    """The corners of a stepped line that holds each value until the next point, and to the right end where given."""
+    """Return the corners of a stepped line, extended to the right end if one is given."""
     corners: list[Pair] = []
     for x, y in points:
         if corners:
@@ -315,7 +315,7 @@ def _stepped(points: Sequence[Pair], right: float | None = None) -> list[Pair]:
 
 
 def _thinned(points: Sequence[Pair]) -> list[Pair]:
-    """The points without those that would be drawn over others."""
+    """Return the points without those that would be drawn over others."""
     if len(points) < 500:
         return list(points)
     table = np.array(points)

@@ -1,4 +1,4 @@
-"""Text that is made for the room it has, and made anew when that changes."""
+"""Text that is rebuilt whenever its size changes."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,18 @@ Build = Callable[[int, int], Text]
 """From width and height in cells to text."""
 
 
-class Fitted(Static):
-    """A text that knows how to build itself for any size."""
+class ResponsiveText(Static):
+    """A text widget with a function that builds its text for any size."""
 
     _build: Build | None = None
 
     def fit(self, build: Build) -> None:
-        """Show what `build` makes of the room there is, now and whenever it changes."""
+        """Show the text that `build` returns for the current size, now and after each resize."""
         self._build = build
         self._rebuild()
 
     def on_resize(self) -> None:
-        """Make the text for the new room."""
+        """Rebuild the text for the new size."""
         self._rebuild()
 
     def _rebuild(self) -> None:

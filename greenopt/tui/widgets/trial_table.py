@@ -1,4 +1,4 @@
-"""A table of trials that draws only the rows that can be seen, so that ten thousand are no slower than ten."""
+"""A table of trials that draws visible rows only, so that ten thousand are no slower than ten."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Column:
         key: name of the figure by which it sorts.
         label: its head.
         width: in cells, without the gap behind it.
-        words: a row's cell.
+        text: a row's cell.
         style: a row's cell style; None for the default.
         is_number: drawn at the right of its cell.
     """
@@ -32,13 +32,13 @@ class Column:
     key: str
     label: str
     width: int
-    words: Callable[[Row], str]
+    text: Callable[[Row], str]
     style: Callable[[Row], str] | None = None
     is_number: bool = False
 
 
 class TrialTable(ScrollView, can_focus=True):
-    """Rows under a fixed head, with a cursor; a click on a head sorts by it."""
+    """A table with a fixed header and a cursor; a click on a column's header sorts by it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
@@ -54,21 +54,21 @@ class TrialTable(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--head", "table--cursor"}
 
     class Opened(Message):
-        """A trial was chosen."""
+        """A trial was selected."""
 
         def __init__(self, trial: int) -> None:
             self.trial = trial
             super().__init__()
 
     class SortedBy(Message):
-        """A head was clicked."""
+        """A column's header was clicked."""
 
         def __init__(self, key: str) -> None:
             self.key = key
             super().__init__()
 
     def __init__(self, widget_id: str | None = None) -> None:
-        """Make an empty table."""
+        """Create an empty table."""
         super().__init__(id=widget_id)
         self._columns: Sequence[Column] = ()
         self._rows: Sequence[Row] = ()
@@ -95,7 +95,7 @@ class TrialTable(ScrollView, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line of what can be seen; the first is the head."""
+        """Render one visible line; the first is the header."""
         scroll_x, scroll_y = self.scroll_offset
         at = scroll_y + y - 1
         if y == 0:
@@ -111,7 +111,7 @@ class TrialTable(ScrollView, can_focus=True):
         self._go(self._cursor + by)
 
     def action_page(self, by: int) -> None:
-        """Move the cursor by what can be seen."""
+        """Move the cursor by one screen."""
         self._go(self._cursor + by * max(1, self.size.height - 2))
 
     def action_jump(self, to: int) -> None:
@@ -124,7 +124,7 @@ class TrialTable(ScrollView, can_focus=True):
             self.post_message(self.Opened(self.cursor_trial))
 
     def on_click(self, event: events.Click) -> None:
-        """Sort by a head, choose a row, open the row that was chosen already."""
+        """Sort by a header, select a row, or open the row that was already selected."""
         x, y = event.get_content_offset(self) or (0, 0)
         if y == 0:
             self._click_head(x + self.scroll_offset.x)
@@ -171,11 +171,11 @@ class TrialTable(ScrollView, can_focus=True):
         segments = []
         for column in self._columns:
             own = Style.parse(column.style(row)) if column.style is not None and not is_cursor else Style()
-            segments.append(Segment(_fit(column.words(row), column) + " ", ground + own))
+            segments.append(Segment(_fit(column.text(row), column) + " ", ground + own))
         return Strip(segments)
 
 
-def _fit(words: str, column: Column) -> str:
-    if len(words) > column.width:
-        return words[: column.width - 1] + "…"
-    return words.rjust(column.width) if column.is_number else words.ljust(column.width)
+def _fit(text: str, column: Column) -> str:
+    if len(text) > column.width:
+        return text[: column.width - 1] + "…"
+    return text.rjust(column.width) if column.is_number else text.ljust(column.width)

@@ -8,7 +8,7 @@ from statsmodels.tools.numdiff import approx_hess
 
 from greenopt.analysis.alternatives import at_worst, censored, robust
 from greenopt.analysis.design import Column, Design
-from greenopt.analysis.fit import Fit, coefficients_of, fit
+from greenopt.analysis.fit import Fit, build_coefficients, fit
 from greenopt.analysis.results import Coding
 
 
@@ -27,7 +27,7 @@ def test_huber_is_statsmodels_own_and_outliers_do_not_move_it() -> None:
     response, marked = data()
     response[1] = 500.0
     fitted = two_values(response, marked)
-    found = coefficients_of(fitted, Coding.TREATMENT)
+    found = build_coefficients(fitted, Coding.TREATMENT)
     other = robust(fitted, found)
     theirs = sm.RLM(response, fitted.design.matrix, M=sm.robust.norms.HuberT()).fit()
     assert other is not None
@@ -42,7 +42,7 @@ def test_tobit_undoes_the_loss_of_long_trials() -> None:
     late = response > 3.0
     fitted = two_values(response[~late], marked[~late])
     early = np.column_stack([np.ones(late.sum()), marked[late]])
-    found = coefficients_of(fitted, Coding.TREATMENT)
+    found = build_coefficients(fitted, Coding.TREATMENT)
     other = censored(fitted, found, early, np.full(int(late.sum()), 3.0))
     assert other is not None
     assert other.n == 4000
@@ -55,7 +55,7 @@ def test_tobit_is_the_maximum_of_its_likelihood_and_its_errors_cover() -> None:
     late = response > 2.8
     matrix = np.column_stack([np.ones(60), marked])
     fitted = two_values(response[~late], marked[~late])
-    other = censored(fitted, coefficients_of(fitted, Coding.TREATMENT), matrix[late], np.full(int(late.sum()), 2.8))
+    other = censored(fitted, build_coefficients(fitted, Coding.TREATMENT), matrix[late], np.full(int(late.sum()), 2.8))
     assert other is not None
 
     def loss(theta: np.ndarray) -> float:
@@ -74,8 +74,8 @@ def test_tobit_is_the_maximum_of_its_likelihood_and_its_errors_cover() -> None:
 def test_an_effect_that_hangs_on_those_that_ended_is_named() -> None:
     response, marked = data()
     fitted = two_values(response, marked)
-    found = coefficients_of(fitted, Coding.TREATMENT)
+    found = build_coefficients(fitted, Coding.TREATMENT)
     found = tuple(row if row.parameter is None else row.__class__(**{**vars(row), "p_holm": row.p}) for row in found)
     many = np.column_stack([np.ones(300), np.ones(300)])
-    assert at_worst(fitted, found, many[:1], 0.0).words == "confirms the one clear effect"
-    assert "does not confirm a_1" in at_worst(fitted, found, many, 0.0).words
+    assert at_worst(fitted, found, many[:1], 0.0).text == "confirms the one clear effect"
+    assert "does not confirm a_1" in at_worst(fitted, found, many, 0.0).text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenopt.analysis.analyse import analyse
-from greenopt.analysis.document import document_of
+from greenopt.analysis.document import build_document
 from greenopt.analysis.results import Analysis, Coding, Response
 from greenopt.spec import StudySpec
 from tests.known_effects import ENERGY, known_rows, paper_study
@@ -75,10 +75,10 @@ def test_the_rankings_and_the_front_are_those_of_completed_trials(known: Analysi
 def test_known_effects_are_found_and_nothing_else_is_settled(known: Analysis) -> None:
     advised = {advice.parameter: advice for advice in known.advice.values}
     assert advised["batch_size"].value == 128
-    assert advised["batch_size"].sureness == "settled"
+    assert advised["batch_size"].confidence == "settled"
     truth = math.exp(ENERGY["batch_size", 128])
     assert advised["batch_size"].energy_low < truth < advised["batch_size"].energy_high
-    settled = {name for name, advice in advised.items() if advice.sureness == "settled"}
+    settled = {name for name, advice in advised.items() if advice.confidence == "settled"}
     assert settled <= {name for name, _ in ENERGY} | {"lr"}
     assert advised["augmentation"].value != "mixup"
 
@@ -94,7 +94,7 @@ def test_the_next_settings_are_a_study_files_tables(known: Analysis) -> None:
 
 
 def test_the_document_has_the_promised_keys_and_no_number_that_is_none(known: Analysis) -> None:
-    text = json.dumps(document_of(known), allow_nan=False)
+    text = json.dumps(build_document(known), allow_nan=False)
     document: dict[str, Any] = json.loads(text)
     assert set(document["regression"]) == set(Response)
     for codings in document["regression"].values():
@@ -117,15 +117,15 @@ def test_few_trials_are_analysed_as_far_as_they_go(trials: int) -> None:
     assert not found.regressions
     assert set(found.refused) == {(response, coding) for response in Response for coding in Coding}
     (sentence,) = found.advice.sentences
-    words = {
+    text = {
         0: "no trial has been completed",
         1: "no parameter has two values in 1 completed trial",
         2: "2 trials for 2 coefficients leave nothing to judge them by",
         12: "12 trials for 12 coefficients leave nothing to judge them by",
     }
-    assert sentence.startswith(f"No advice: {words[trials]}")
+    assert sentence.startswith(f"No advice: {text[trials]}")
     assert trials == 0 or "`greenopt run studies/known.toml` goes on with it." in sentence
-    json.dumps(document_of(found), allow_nan=False)
+    json.dumps(build_document(found), allow_nan=False)
 
 
 def test_a_study_of_failures_alone_is_analysed() -> None:
@@ -136,12 +136,12 @@ def test_a_study_of_failures_alone_is_analysed() -> None:
     assert found.counts.failed == 5
     assert found.pareto == ()
     assert found.hypervolume.value is None
-    json.dumps(document_of(found), allow_nan=False)
+    json.dumps(build_document(found), allow_nan=False)
 
 
 def test_no_effect_gives_no_advice_to_follow() -> None:
     found = analyse(SPEC, known_rows(SPEC, 150, 8, {}, {}))
-    assert [advice for advice in found.advice.values if advice.sureness == "settled"] == []
+    assert [advice for advice in found.advice.values if advice.confidence == "settled"] == []
     assert (
         found.advice.sentences[0].startswith("No value is shown to save energy")
         or "likely" in found.advice.sentences[0]
@@ -156,8 +156,8 @@ def test_accuracy_is_not_sold_for_energy() -> None:
 def test_more_accuracy_for_more_energy_is_left_to_the_reader() -> None:
     found = analyse(SPEC, known_rows(SPEC, 300, 2, {("batch_size", 128): 1.0}, {("batch_size", 128): 0.2}))
     (advice,) = [one for one in found.advice.values if one.parameter == "batch_size"]
-    assert (advice.value, advice.sureness) == (128, "trade_off")
-    assert "a choice between accuracy and energy that is yours" in advice.words
+    assert (advice.value, advice.confidence) == (128, "trade_off")
+    assert "a trade-off between accuracy and energy" in advice.text
     assert found.advice.setting is not None
     assert found.advice.setting["batch_size"] == 4
 
@@ -183,5 +183,5 @@ def test_a_range_is_advised_by_its_ends() -> None:
         for number in range(60)
     ]
     (advice,) = [one for one in analyse(spec, rows).advice.values if one.parameter == "width"]
-    assert (advice.value, advice.baseline, advice.sureness) == (110, 10, "settled")
+    assert (advice.value, advice.baseline, advice.confidence) == (110, 10, "settled")
     assert advice.energy_ratio == pytest.approx(math.exp(-1.0), rel=0.02)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from greenopt.analysis.analyse import analyse
-from greenopt.analysis.document import document_of
+from greenopt.analysis.document import build_document
 from greenopt.analysis.results import Analysis, Coding, Response
 from greenopt.cli.analysis_tables import print_analysis
 from greenopt.spec import StudySpec
@@ -67,7 +67,7 @@ def text_of(found: Analysis, coding: Coding = Coding.EFFECTIVE) -> str:
 
 def is_sound(found: Analysis) -> Analysis:
     """Assert that no number is none, in text and in the document, and return the analysis."""
-    json.dumps(document_of(found), allow_nan=False)
+    json.dumps(build_document(found), allow_nan=False)
     for coding in Coding:
         assert not NO_NUMBER.search(text_of(found, coding))
     return found
@@ -82,7 +82,7 @@ def test_an_exact_fit_has_estimates_and_nothing_to_judge_chance_by() -> None:
         assert {(one.t, one.p, one.p_holm, one.hc3_p) for one in fitted.coefficients} <= {(None, None, None, None)} | {
             (None, None, 1.0, None)
         }
-        assert "to the last digit" in fitted.diagnostics.words[0]
+        assert "to the last digit" in fitted.diagnostics.text[0]
     effects = {one.name: one.coef for one in found.regressions[Response.ENERGY_WH][Coding.TREATMENT].coefficients}
     assert effects == pytest.approx({"const": 2, "a_2": 2, "a_3": 4, "b_y": 1})
     assert not found.regressions[Response.ENERGY_WH][Coding.TREATMENT].interactions
@@ -90,7 +90,7 @@ def test_an_exact_fit_has_estimates_and_nothing_to_judge_chance_by() -> None:
 
 def test_an_exact_fit_is_advice_that_is_settled() -> None:
     found = is_sound(analyse(SPEC, rows_of(lambda a, b: 0.1 + 0.1 * (b == "y"), lambda a, b: 2.0 / a)))
-    advised = {one.parameter: (one.value, one.sureness) for one in found.advice.values}
+    advised = {one.parameter: (one.value, one.confidence) for one in found.advice.values}
     assert advised == {"a": (3, "settled"), "b": ("y", "settled")}
     assert any("intervals have no width" in sentence for sentence in found.advice.sentences)
 
@@ -136,7 +136,7 @@ def test_residuals_of_one_size_are_equally_spread() -> None:
         one["energy_wh"] += 0.5 * (-1) ** number
     fitted = is_sound(analyse(SPEC, rows)).regressions[Response.ENERGY_WH][Coding.TREATMENT]
     assert fitted.diagnostics.heteroscedasticity_p == 1.0
-    assert not any("spread unequally" in words for words in fitted.diagnostics.words)
+    assert not any("spread unequally" in text for text in fitted.diagnostics.text)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_values_that_change_together_are_no_finding_of_no_effect() -> None:
     ]
     found = is_sound(analyse(spec, rows))
     said = {one.parameter: one for one in found.advice.values}
-    assert said["a"].sureness == said["b"].sureness == "open"
+    assert said["a"].confidence == said["b"].confidence == "open"
     assert any("a, b: values always change together with others here" in one for one in found.advice.sentences)
 
 
@@ -255,12 +255,12 @@ def test_a_parameter_with_a_value_of_its_own_in_each_trial_is_named_at_once(valu
     spec = spec_of({"name": values, "b": ["x", "y"]}, trials=300)
     rows = [row(n, 0.5 + n % 7 / 100, 2.0 + n % 2 + n % 5 / 50, name=values[n], b="xy"[n % 2]) for n in range(300)]
     found = is_sound(analyse(spec, rows))
-    words = "name has 300 different values in 300 trials, too many to estimate the effect of each"
-    assert any(words in note for note in found.regressions[Response.ACCURACY][Coding.TREATMENT].notes)
-    assert any(words in sentence for sentence in found.advice.sentences)
+    text = "name has 300 different values in 300 trials, too many to estimate the effect of each"
+    assert any(text in note for note in found.regressions[Response.ACCURACY][Coding.TREATMENT].notes)
+    assert any(text in sentence for sentence in found.advice.sentences)
     assert [one.parameter for one in found.advice.values] == ["b"]
     alone = is_sound(analyse(spec_of({"name": values}, trials=300), rows))
-    assert words in alone.advice.sentences[0]
+    assert text in alone.advice.sentences[0]
 
 
 def test_a_list_of_many_values_that_occur_often_is_estimated() -> None:

@@ -8,14 +8,14 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.diagnostic import het_breuschpagan
 from statsmodels.stats.multitest import multipletests
 
-from greenopt.analysis.design import design_of
+from greenopt.analysis.design import build_design
 from greenopt.analysis.diagnose import diagnose
 from greenopt.analysis.fit import (
     Fit,
     RefusedError,
     adjusted_p,
     anova,
-    coefficients_of,
+    build_coefficients,
     cross_validated_r_squared,
     fit,
     interactions,
@@ -38,7 +38,7 @@ def small(trials: int = 60, seed: int = 3, coding: Coding = Coding.TREATMENT) ->
         }
     )
     table = analysed_trials(spec, known_rows(spec, trials, seed))
-    return fit(design_of(table, spec, coding), np.log(table["energy_wh"].to_numpy(dtype=float))), table
+    return fit(build_design(table, spec, coding), np.log(table["energy_wh"].to_numpy(dtype=float))), table
 
 
 def formula(table: pd.DataFrame) -> "smf.ols":
@@ -51,7 +51,7 @@ def formula(table: pd.DataFrame) -> "smf.ols":
 def test_treatment_coding_is_statsmodels_own() -> None:
     fitted, table = small()
     theirs = formula(table).fit()
-    ours = {row.name: row for row in coefficients_of(fitted, Coding.TREATMENT)}
+    ours = {row.name: row for row in build_coefficients(fitted, Coding.TREATMENT)}
     names = {
         "Intercept": "const",
         "C(batch_size, Treatment('4'))[T.32]": "batch_size_32",
@@ -163,12 +163,12 @@ def confounded() -> tuple[Fit, StudySpec]:
         row.update({name: spec.space.baseline[name] for name in spec.space.distributions if name != "lr"})
         row["optimizer"], row["batch_size"] = ("SGD", 32) if row["trial"] % 2 else ("RMSProp", 4)
     table = analysed_trials(spec, rows)
-    return fit(design_of(table, spec, Coding.TREATMENT), table["accuracy"].to_numpy(dtype=float)), spec
+    return fit(build_design(table, spec, Coding.TREATMENT), table["accuracy"].to_numpy(dtype=float)), spec
 
 
 def test_what_cannot_be_told_apart_is_left_out() -> None:
     fitted, _ = confounded()
-    names = [row.name for row in coefficients_of(fitted, Coding.TREATMENT)]
+    names = [row.name for row in build_coefficients(fitted, Coding.TREATMENT)]
     assert "lr_0.0008" in names
     assert "batch_size_32" not in names
     assert "optimizer_SGD" not in names
@@ -182,11 +182,11 @@ def test_a_value_of_a_single_trial_has_no_robust_error_and_the_others_have() -> 
         row.update({name: spec.space.baseline[name] for name in spec.space.distributions if name != "lr"})
         row["internal"] = "pre_quantization" if row["trial"] == 7 else "none"
     table = analysed_trials(spec, rows)
-    fitted = fit(design_of(table, spec, Coding.TREATMENT), table["accuracy"].to_numpy(dtype=float))
-    by_name = {row.name: row for row in coefficients_of(fitted, Coding.TREATMENT)}
+    fitted = fit(build_design(table, spec, Coding.TREATMENT), table["accuracy"].to_numpy(dtype=float))
+    by_name = {row.name: row for row in build_coefficients(fitted, Coding.TREATMENT)}
     assert by_name["internal_pre_quantization"].hc3_p is None
     assert by_name["lr_0.0008"].hc3_p is not None
-    assert "trial 7 is the only one with some value" in " ".join(diagnose(fitted, tuple(table["trial"])).words)
+    assert "trial 7 is the only one with some value" in " ".join(diagnose(fitted, tuple(table["trial"])).text)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_what_cannot_be_estimated_is_refused_with_the_reason(trials: int, consta
     table = analysed_trials(spec, rows)
     response = np.ones(trials) if constant else table["accuracy"].to_numpy(dtype=float)
     with pytest.raises(RefusedError, match=message):
-        fit(design_of(table, spec, Coding.TREATMENT), response)
+        fit(build_design(table, spec, Coding.TREATMENT), response)
 
 
 def test_the_papers_coding_of_ranges_alone_is_refused() -> None:
@@ -227,6 +227,6 @@ def test_the_papers_coding_of_ranges_alone_is_refused() -> None:
         spec, [{"trial": n, "state": "complete", "width": n, "accuracy": n % 3} for n in range(1, 9)]
     )
     response = table["accuracy"].to_numpy(dtype=float)
-    assert fit(design_of(table, spec, Coding.TREATMENT), response).rank == 2
+    assert fit(build_design(table, spec, Coding.TREATMENT), response).rank == 2
     with pytest.raises(RefusedError, match="all are ranges"):
-        fit(design_of(table, spec, Coding.PAPER), response)
+        fit(build_design(table, spec, Coding.PAPER), response)

@@ -16,8 +16,8 @@ from greenopt.cli import app
 from greenopt.cli.analysis_tables import print_analysis
 from greenopt.cli.confirm import print_confirmation
 from greenopt.cli.plan import print_plan
-from greenopt.cli.regression_tables import p_words
-from greenopt.cli.summary_output import print_closing
+from greenopt.cli.regression_tables import format_p
+from greenopt.cli.summary_output import print_summary
 from greenopt.cli.tables import Table, print_table
 from greenopt.confirmation import confirmation, pick_trial
 from greenopt.execution import Slot
@@ -71,7 +71,7 @@ def test_an_analysis(known: Analysis, coding: Coding) -> None:
     there = numbers(text)
     for response in Response:
         for found in known.regressions[response][coding].coefficients:
-            assert there[p_words(found.p)], f"p of {found.name}"
+            assert there[format_p(found.p)], f"p of {found.name}"
 
 
 def test_p_keeps_its_digits_in_eighty_columns() -> None:
@@ -79,12 +79,12 @@ def test_p_keeps_its_digits_in_eighty_columns() -> None:
     found = analyse(paper_study(150), known_rows(paper_study(150), 150, 5))
     text = printed(lambda c: print_analysis(c, found, [Response.LOG_ENERGY_WH], Coding.PAPER), 80)
     rows = found.regressions[Response.LOG_ENERGY_WH][Coding.PAPER].coefficients
-    assert not Counter(p_words(row.p) for row in rows) - Counter(text.split())
+    assert not Counter(format_p(row.p) for row in rows) - Counter(text.split())
 
 
 def test_the_summary_of_a_run(folder: RunFolder) -> None:
     storage = open_storage(folder.storage())
-    text = is_whole_at_every_width(lambda console: print_closing(console, folder, storage, StudyEnd.DONE, None))
+    text = is_whole_at_every_width(lambda console: print_summary(console, folder, storage, StudyEnd.DONE, None))
     assert "and 70 more; energy from: nvml_counter" in text
 
 

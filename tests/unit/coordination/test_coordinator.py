@@ -20,7 +20,7 @@ from greenopt.events import (
 )
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs.folder import RunFolder
-from greenopt.runs.study_log import Conduct, StudyEnd
+from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Search, open_storage, read_study
 from greenopt.spec import StudySpec, TrialSpec
 from tests.builders import ended, epoch, reading, started, study
@@ -288,7 +288,7 @@ class Stopper:
     def study_began(self, *_: object) -> None: ...
     def event_arrived(self, *_: object) -> None: ...
     def trial_ended(self, *_: object) -> None: ...
-    def conduct_changed(self, *_: object) -> None: ...
+    def run_state_changed(self, *_: object) -> None: ...
     def study_ended(self, *_: object) -> None: ...
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
@@ -323,15 +323,15 @@ class Pauser(Stopper):
 
     def __init__(self, trial: int) -> None:
         super().__init__(trial, now=False)
-        self.conducts: list[Conduct] = []
+        self.run_states: list[RunState] = []
         self.ends: list[StudyEnd] = []
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
         if spec.trial == self.trial:
             self.coordinator.pause()
 
-    def conduct_changed(self, conduct: Conduct) -> None:
-        self.conducts.append(conduct)
+    def run_state_changed(self, run_state: RunState) -> None:
+        self.run_states.append(run_state)
 
     def study_ended(self, end: StudyEnd, failure: object) -> None:
         self.ends.append(end)
@@ -349,7 +349,7 @@ def test_a_pause_lets_running_trials_end_and_starts_none_until_resumed(desk: Des
     assert pauser.coordinator.run() is StudyEnd.DONE
     assert waits == [["complete", "complete"]] * 3
     assert [row["state"] for row in desk.rows] == ["complete"] * 4
-    assert pauser.conducts == [Conduct.PAUSED, Conduct.RUNNING]
+    assert pauser.run_states == [RunState.PAUSED, RunState.RUNNING]
     assert pauser.ends == [StudyEnd.DONE]
 
 

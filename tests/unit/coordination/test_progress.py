@@ -8,7 +8,7 @@ from greenopt.coordination.progress import Forecast, PlainProgress
 from greenopt.coordination.verdict import Verdict
 from greenopt.events import FailReason, Outcome, TrialPrepared
 from greenopt.execution import Slot
-from greenopt.runs.study_log import Conduct
+from greenopt.runs.study_log import RunState
 from greenopt.spec import TrialSpec
 from greenopt.summary import summarise
 from tests.builders import ended, epoch, prepared_phases, started, study
@@ -24,7 +24,7 @@ def tell(progress: PlainProgress, trial: TrialSpec) -> None:
     progress.trial_ended(0, summary, Verdict(Outcome.COMPLETED), 2)
     lost = Verdict(Outcome.FAILED, FailReason.OUT_OF_MEMORY, "the GPU has no 3 GB left")
     progress.trial_ended(1, summarise([started(1)]), lost, 3)
-    progress.conduct_changed(Conduct.PAUSED)
+    progress.run_state_changed(RunState.PAUSED)
 
 
 def test_plain_lines_say_what_happened() -> None:
@@ -32,7 +32,7 @@ def test_plain_lines_say_what_happened() -> None:
     tell(PlainProgress(Console(file=out), Forecast(4, 1)), spec("tried"))
     text = out.getvalue()
     assert "study tried: 4 trials x 2 epochs, 1 of them finished earlier" in text
-    assert "trial 0 began on gpu 0: b4 SGD 0.0 lr 0.1 constant" in text
+    assert "trial 0 started on gpu 0: b4 SGD 0.0 lr 0.1 constant" in text
     assert "precision has no effect: float64 is cast back" in text
     assert "trial 0 epoch 1/2: loss 1.000, validation accuracy 0.250, 1 Wh" in text
     assert "trial 0 done: accuracy 0.600 (test 0.550), 2 Wh, 20.0 s [2/4" in text

@@ -1,6 +1,6 @@
 """What the storage is told of a trial."""
 
-from greenopt.coordination.verdict import Verdict, attributes, judge, objective_values
+from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
 from greenopt.events import EnergySource, FailReason, Outcome
 from greenopt.summary import summarise
 from tests.builders import ended, epoch, reading, started, study
@@ -9,12 +9,12 @@ from tests.builders import ended, epoch, reading, started, study
 def test_figures_have_nine_digits_and_objectives_are_among_them() -> None:
     energy = reading(100 / 3, 70.1)
     summary = summarise([started(0), epoch(1, energy=energy), ended(accuracy=1 / 7, energy=energy)])
-    figures = attributes(summary, Verdict(Outcome.COMPLETED), None)
-    assert (figures["accuracy"], figures["energy_wh"]) == (0.142857143, 33.3333333)
-    assert objective_values(summary, study()) == [figures["accuracy"], figures["energy_wh"]]
-    assert all(len(str(value)) <= 14 for value in figures.values() if isinstance(value, float))
-    assert figures["epochs_done"] == 1
-    assert isinstance(figures["epochs_done"], int)
+    metrics = trial_metrics(summary, Verdict(Outcome.COMPLETED), None)
+    assert (metrics["accuracy"], metrics["energy_wh"]) == (0.142857143, 33.3333333)
+    assert objective_values(summary, study()) == [metrics["accuracy"], metrics["energy_wh"]]
+    assert all(len(str(value)) <= 14 for value in metrics.values() if isinstance(value, float))
+    assert metrics["epochs_done"] == 1
+    assert isinstance(metrics["epochs_done"], int)
 
 
 def test_an_estimate_does_not_stand_among_measured_energies() -> None:

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna_dashboard import wsgi
 
-from greenopt.dashboard.store import Board
+from greenopt.dashboard.store import DashboardStore
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, artifact_store, open_storage
 from greenopt.spec import StudySpec
@@ -29,8 +29,8 @@ class Page:
         self.search = Search(spec, self.storage)
         self.search.lease.release()
 
-    def board(self) -> Board:
-        return Board(self.spec.name, self.storage, self.folder.artifacts)
+    def store(self) -> DashboardStore:
+        return DashboardStore(self.spec.name, self.storage, self.folder.artifacts)
 
     @property
     def study(self) -> optuna.Study:

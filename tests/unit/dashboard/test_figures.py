@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from greenopt.dashboard.figures import (
-    MOST_POINTS,
+    MAX_POINTS,
     accuracy_energy_figure,
     energy_metric,
     front_figure,
@@ -15,7 +15,7 @@ from greenopt.dashboard.figures import (
     power_figure,
 )
 from greenopt.dashboard.store import PIECE
-from greenopt.dashboard.trial_curves import Course
+from greenopt.dashboard.trial_curves import TrialCurves
 from greenopt.events import EnergyReading, EnergySource, PowerSampled
 from greenopt.pareto import HypervolumeTrace, Point
 from tests.builders import epoch, study
@@ -37,7 +37,7 @@ def rows(count: int, source: str = "nvml_counter") -> list[dict[str, Any]]:
     ]
 
 
-def front_of(trials: list[dict[str, Any]]) -> list[int]:
+def build_front(trials: list[dict[str, Any]]) -> list[int]:
     trace = HypervolumeTrace()
     for row in trials:
         trace.add(Point(row["energy_wh"], row["accuracy"], row["trial"]))
@@ -51,7 +51,7 @@ def drawn_trials(figure: Any) -> list[int]:
 @pytest.mark.parametrize("count", [0, 1, 2, 300])
 def test_every_trial_is_in_the_front_figure_once(count: int) -> None:
     trials = rows(count)
-    front = front_of(trials)
+    front = build_front(trials)
     figure = front_figure(study(), trials, front)
     assert drawn_trials(figure) == [row["trial"] for row in trials]
     on_front = next(trace for trace in figure.data if trace.name == "Pareto front")
@@ -71,7 +71,7 @@ def test_efficiency_is_what_hovering_shows() -> None:
 
 def test_estimates_are_marked_apart_from_what_was_measured() -> None:
     trials = [*rows(30), *({**row, "trial": 1 + row["trial"]} for row in rows(30, "estimate"))]
-    figure = front_figure(study(), trials, front_of(trials))
+    figure = front_figure(study(), trials, build_front(trials))
     for trace in figure.data[:4]:
         is_estimate = "estimated" in trace.name
         assert all(int(trial) % 2 == is_estimate for trial, _ in (trace.customdata if len(trace.x) else []))
@@ -83,9 +83,9 @@ def test_estimates_are_marked_apart_from_what_was_measured() -> None:
 
 def test_ten_thousand_trials_fit_into_one_piece_and_keep_their_front() -> None:
     trials = rows(10_000)
-    front = front_of(trials)
+    front = build_front(trials)
     figure = front_figure(study(), trials, front)
-    assert MOST_POINTS / 2 < len(drawn_trials(figure)) <= MOST_POINTS + len(front)
+    assert MAX_POINTS / 2 < len(drawn_trials(figure)) <= MAX_POINTS + len(front)
     assert set(front) <= set(drawn_trials(figure))
     assert len(figure.to_json()) < PIECE
 
@@ -109,10 +109,10 @@ def test_the_hypervolume_rises_to_the_last_trial() -> None:
     assert hypervolume_figure(0, []).layout.annotations
 
 
-def course(
+def curves(
     epochs: int, energy: EnergyReading | None = None, source: EnergySource = EnergySource.NVML_COUNTER
-) -> Course:
-    made = Course()
+) -> TrialCurves:
+    made = TrialCurves()
     for number in range(1, epochs + 1):
         made.add(epoch(number, 0.01 * number, energy))
     for second in range(100 * epochs):
@@ -121,7 +121,7 @@ def course(
 
 
 def test_curves_cost_what_their_epochs_cost() -> None:
-    figure = accuracy_energy_figure({4: "b8 <lr> {0.1}"}, {4: course(3), 5: course(2)})
+    figure = accuracy_energy_figure({4: "b8 <lr> {0.1}"}, {4: curves(3), 5: curves(2)})
     (line,) = figure.data
     assert line.name == "trial 4"
     assert line.x.tolist() == [1.0, 2.0, 3.0]
@@ -130,24 +130,24 @@ def test_curves_cost_what_their_epochs_cost() -> None:
 
 
 def test_an_epoch_without_energy_ends_its_curve() -> None:
-    figure = accuracy_energy_figure({4: "x"}, {4: course(3, EnergyReading.missing("gone"))})
+    figure = accuracy_energy_figure({4: "x"}, {4: curves(3, EnergyReading.missing("gone"))})
     assert len(figure.data[0].x) == 0
 
 
 def test_curves_of_long_trials_fit_into_one_piece() -> None:
-    courses = {number: course(60) for number in range(16)}
-    settings = dict.fromkeys(courses, "b128 SGD 0.9 lr 0.00625 cosine")
-    assert len(accuracy_energy_figure(settings, courses).to_json()) < PIECE
-    power = power_figure({number: courses[number] for number in range(5)})
+    curves_by_trial = {number: curves(60) for number in range(16)}
+    settings = dict.fromkeys(curves_by_trial, "b128 SGD 0.9 lr 0.00625 cosine")
+    assert len(accuracy_energy_figure(settings, curves_by_trial).to_json()) < PIECE
+    power = power_figure({number: curves_by_trial[number] for number in range(5)})
     assert [trace.name for trace in power.data] == [f"trial {number}" for number in range(5)]
     assert len(power.to_json()) < PIECE
 
 
 def test_estimated_power_is_marked() -> None:
-    assert power_figure({0: course(1)}).layout.yaxis.title.text == "power (W)"
-    estimated = power_figure({0: course(1, source=EnergySource.ESTIMATE)})
+    assert power_figure({0: curves(1)}).layout.yaxis.title.text == "power (W)"
+    estimated = power_figure({0: curves(1, source=EnergySource.ESTIMATE)})
     assert estimated.layout.yaxis.title.text == "power (W), estimated"
-    assert power_figure({0: Course()}).layout.annotations
+    assert power_figure({0: TrialCurves()}).layout.annotations
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_completed_trial_in_words() -> None:
     for words in (
         "**batch_size 8 · lr 0.1**",
         "Accuracy 0.885 (test 0.880) for 6.1 Wh in 3:25. Efficiency 6.16 1/Wh.",
-        "- repeats trial 1, which was cut off",
+        "- repeats trial 1, which was interrupted",
         "- without effect in this setting: optimizer_momentum",
         "- energy from nvml_counter, ± 0.018 Wh, 156 W on average",
         "- 7 Wh with the set-up",
@@ -59,7 +59,7 @@ def test_a_failed_trial_says_why_and_quotes_its_log() -> None:
     log = "".join(f"line {n}\n" for n in range(40)) + "```\n# not a heading\n"
     note = trial_note(study(), row, log)
     assert "Failed, `crash`: SIGSEGV: core dumped." in note
-    assert "- 6.1 Wh spent in 2 finished epochs" in note
+    assert "- 6.1 Wh used in 2 finished epochs" in note
     quoted = note.partition("Its last lines:")[2].strip("\n").splitlines()
     assert quoted[-2:] == ["    ```", "    # not a heading"]
     assert all(line.startswith("    ") for line in quoted)
@@ -93,7 +93,7 @@ def test_the_study_in_words(machines: list[str]) -> None:
         "tests.unit.trial.tiny:build on synthetic, 2 epochs, split and training seeds 7 and 7",
         "| trials | 4, proposed by random, seed 7 |",
         "| parameters that vary | `batch_size`, `lr` |",
-        "runs with another training seed",
+        "run with another training seed",
         f"| machine | {'; '.join(machines) or 'not known yet'} |",
         "How to read it",
     ):

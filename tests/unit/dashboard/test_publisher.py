@@ -9,8 +9,8 @@ import pytest
 from optuna_dashboard import get_note, save_note
 
 from greenopt.coordination.coordinator import Coordinator, StudyEnd
-from greenopt.dashboard import Exhibit, catch_up
-from greenopt.dashboard.publisher import FIGURES_EVERY_S, MOST_FAILURES
+from greenopt.dashboard import DashboardPublisher, catch_up
+from greenopt.dashboard.publisher import FIGURES_EVERY_S, MAX_FAILURES
 from greenopt.execution import Slot
 from greenopt.runs.folder import RunFolder
 from greenopt.search import read_study
@@ -25,11 +25,11 @@ FIGURES = {"greenopt-pareto-front", "greenopt-hypervolume", "greenopt-accuracy-b
 def run(page: Page, script: Any = completes, **rest: Any) -> list[str]:
     """Run the page's study with an exhibit; what it warned of."""
     warnings: list[str] = []
-    exhibit = Exhibit(page.spec, page.storage, page.folder, warnings.append, **rest)
+    publisher = DashboardPublisher(page.spec, page.storage, page.folder, warnings.append, **rest)
     engine = LoggingEngine(script, slots=[Slot("gpu0")])
-    coordinator = Coordinator(page.spec, page.search, engine, page.folder, [exhibit], annotator=exhibit)
+    coordinator = Coordinator(page.spec, page.search, engine, page.folder, [publisher], annotator=publisher)
     assert coordinator.run() is StudyEnd.DONE
-    exhibit.close()
+    publisher.close()
     return warnings
 
 
@@ -49,7 +49,7 @@ def test_a_study_that_ran_has_notes_figures_and_artifacts(page: Page) -> None:
     assert "Failed, `crash`: as scripted." in notes[1]
     assert "    RuntimeError: scripted" in notes[1]
     assert "Failed, `killed`" in notes[2]
-    assert "- repeats trial 2, which was cut off" in notes[3]
+    assert "- repeats trial 2, which was interrupted" in notes[3]
     assert list(page.folder.path.glob(".artifacts-*")) == []
 
 
@@ -143,15 +143,15 @@ def test_failing_writes_never_hurt_the_study(page: Page, monkeypatch: pytest.Mon
     warnings = run(page)
     assert [row["state"] for row in read_study("tried", page.storage).rows] == ["complete"] * 4
     assert warnings == [
-        "for the dashboard not written: OSError: disk full",
-        "for the dashboard not written: OSError: disk full; `greenopt dashboard tried` adds what is missing",
+        "dashboard not updated: OSError: disk full",
+        "dashboard not updated: OSError: disk full; `greenopt dashboard tried` adds what is missing",
     ]
-    assert broken.attempts == MOST_FAILURES
+    assert broken.attempts == MAX_FAILURES
 
 
 def test_a_passing_failure_is_made_up_for(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     Broken(page, monkeypatch, range(1))
-    assert run(page) == ["for the dashboard not written: OSError: disk full"]
+    assert run(page) == ["dashboard not updated: OSError: disk full"]
     assert get_note(page.study)
     assert {figure["id"] for figure in page.detail["plotly_graph_objects"]} == FIGURES
 

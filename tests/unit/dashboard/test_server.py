@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_one_line(page: Page) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(
-            UsageError, match=rf"--port {port}: Address already in use; without --port a free one is taken"
+            UsageError, match=rf"--port {port}: Address already in use; without --port a free port is chosen"
         ):
             open_server(page.storage, page.folder.artifacts, port)
 

@@ -2,18 +2,18 @@
 
 import pytest
 
-from greenopt.dashboard.trial_curves import MOST_SAMPLES, Course, Courses, PowerCurve
+from greenopt.dashboard.trial_curves import MAX_SAMPLES, CurvesByTrial, PowerCurve, TrialCurves
 from greenopt.events import EnergyReading, EnergySource, PowerSampled, TrialPrepared, encode
 from greenopt.runs.folder import RunFolder
 from tests.builders import epoch, reading, started
 
 
-@pytest.mark.parametrize("samples", [1, MOST_SAMPLES - 1, MOST_SAMPLES, 3 * MOST_SAMPLES + 17, 40_000])
+@pytest.mark.parametrize("samples", [1, MAX_SAMPLES - 1, MAX_SAMPLES, 3 * MAX_SAMPLES + 17, 40_000])
 def test_a_long_power_curve_stays_short_and_keeps_its_mean_and_its_ends(samples: int) -> None:
     curve = PowerCurve()
     for second in range(samples):
         curve.add(float(second), 100.0 if second < samples / 2 else 300.0)
-    assert len(curve.t_s) == len(curve.power_w) < MOST_SAMPLES
+    assert len(curve.t_s) == len(curve.power_w) < MAX_SAMPLES
     covered = len(curve.t_s) * curve.stride
     assert samples - curve.stride < covered <= samples
     truth = [100.0 if second < samples / 2 else 300.0 for second in range(covered)]
@@ -24,39 +24,39 @@ def test_a_long_power_curve_stays_short_and_keeps_its_mean_and_its_ends(samples:
 
 
 def test_times_count_from_the_trials_start() -> None:
-    course = Course()
-    course.add(started(0, t_s=1000.0))
-    course.add(PowerSampled(t_s=1002.0, power_w=50.0))
-    course.add(PowerSampled(t_s=1003.0, power_w=None))
-    course.add(TrialPrepared(t_s=1010.0, steps_per_epoch=5))
-    assert (course.power.t_s, course.power.power_w, course.prepared_s) == ([2.0], [50.0], 10.0)
+    curves = TrialCurves()
+    curves.add(started(0, t_s=1000.0))
+    curves.add(PowerSampled(t_s=1002.0, power_w=50.0))
+    curves.add(PowerSampled(t_s=1003.0, power_w=None))
+    curves.add(TrialPrepared(t_s=1010.0, steps_per_epoch=5))
+    assert (curves.power.t_s, curves.power.power_w, curves.prepared_s) == ([2.0], [50.0], 10.0)
 
 
 def test_power_that_is_not_read_follows_from_counted_energy() -> None:
-    course = Course()
-    course.add(started(0, t_s=100.0))
+    curves = TrialCurves()
+    curves.add(started(0, t_s=100.0))
     for t_s, energy_wh in ((101.0, 0.0), (103.0, 0.1), (103.0, 0.1), (104.0, None), (105.0, 0.2), (106.0, 0.25)):
-        course.add(PowerSampled(t_s=t_s, energy_wh=energy_wh, source=EnergySource.RAPL))
-    assert course.power.t_s == [3.0, 6.0]
-    assert course.power.power_w == pytest.approx([180.0, 180.0])
-    assert course.power_source is EnergySource.RAPL
+        curves.add(PowerSampled(t_s=t_s, energy_wh=energy_wh, source=EnergySource.RAPL))
+    assert curves.power.t_s == [3.0, 6.0]
+    assert curves.power.power_w == pytest.approx([180.0, 180.0])
+    assert curves.power_source is EnergySource.RAPL
 
 
 def test_spent_energy_ends_where_an_epoch_was_not_measured() -> None:
-    course = Course()
+    curves = TrialCurves()
     for number, energy in enumerate((reading(1.0), reading(2.0), EnergyReading.missing("gone"), reading(4.0)), 1):
-        course.add(epoch(number, energy=energy))
-    assert course.spent_wh == [1.0, 3.0, None, None]
+        curves.add(epoch(number, energy=energy))
+    assert curves.used_wh == [1.0, 3.0, None, None]
 
 
 def test_courses_are_followed_or_read_from_events_and_forgotten(tmp_path: object) -> None:
     folder = RunFolder(tmp_path)  # type: ignore[arg-type]
     folder.trial(3).mkdir(parents=True)
     folder.events(3).write_bytes(b"".join(map(encode, [started(3), epoch(1), epoch(2)])))
-    courses = Courses(folder)
-    courses.begin(5)
-    courses.add(5, epoch(1))
-    courses.add(4, epoch(1))
-    assert [len(courses.of(trial).epochs) for trial in (3, 4, 5)] == [2, 0, 1]
-    courses.keep({3})
-    assert [len(courses.of(trial).epochs) for trial in (3, 5)] == [2, 0]
+    curves_by_trial = CurvesByTrial(folder)
+    curves_by_trial.begin(5)
+    curves_by_trial.add(5, epoch(1))
+    curves_by_trial.add(4, epoch(1))
+    assert [len(curves_by_trial.get(trial).epochs) for trial in (3, 4, 5)] == [2, 0, 1]
+    curves_by_trial.keep({3})
+    assert [len(curves_by_trial.get(trial).epochs) for trial in (3, 5)] == [2, 0]

@@ -15,9 +15,9 @@ import greenopt.doctor.machine
 import greenopt.doctor.meter
 from greenopt.cli import app
 from greenopt.doctor.machine import Finding, Health, examine
-from greenopt.doctor.meter import MeterCheck, Trust, check_meter, verdict
+from greenopt.doctor.meter import MeterCheck, Trust, assess_meter, check_meter
 from greenopt.energy import RaplDomains
-from greenopt.energy.check import Agreement
+from greenopt.energy.check import Comparison
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.errors import ExitCode, GreenoptError, UsageError
@@ -253,11 +253,11 @@ def test_json_stays_json_where_doctor_itself_fails(machine: Machine, tmp_path: P
     assert ("goes with --meter" in finding["text"], type(raised)) == (True, UsageError)
 
 
-def agreement(load: str, counter_wh: float | None = 1.0) -> Agreement:
+def agreement(load: str, counter_wh: float | None = 1.0) -> Comparison:
     reading = EnergyReading(
         energy_wh=1.0, source=EnergySource.NVML_COUNTER, seconds=15.0, counter_wh=counter_wh, integral_wh=1.0
     )
-    return Agreement(load=load, reading=reading, core_share=float("nan"))
+    return Comparison(load=load, reading=reading, core_share=float("nan"))
 
 
 @pytest.mark.parametrize(
@@ -313,11 +313,11 @@ GOOD_LINE = '{"overhead": {"work_s": 1.0, "share": 0.001, "noise": 0.0005, "pair
 
 
 def last(command: list[str], idle: Callable[[], object] = lambda: time.sleep(0.3)) -> MeterCheck:
-    *_, check = check_meter(source(), "GPU-a", command, idle, census_s=0.05)
+    *_, check = check_meter(source(), "GPU-a", command, idle, reading_stats_s=0.05)
     return check
 
 
-@pytest.mark.parametrize("part", ["take_census", "agree"])
+@pytest.mark.parametrize("part", ["measure_readings", "agree"])
 def test_a_part_of_the_meters_test_that_raises_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str
 ) -> None:
@@ -328,10 +328,10 @@ def test_a_part_of_the_meters_test_that_raises_leaves_the_others(
     check = last(loads(tmp_path, GOOD_LINE))
     assert check.overhead is not None
     assert (check.counter is None, check.agreements == []) == (
-        (True, False) if part == "take_census" else (False, True)
+        (True, False) if part == "measure_readings" else (False, True)
     )
     assert "ZeroDivisionError: no time has passed" in check.problems[0]
-    trust, sentences = verdict(check)
+    trust, sentences = assess_meter(check)
     assert (trust, "no time has passed" in sentences[0]) == (Trust.NO, True)
 
 
@@ -339,14 +339,14 @@ def test_a_part_of_the_meters_test_that_raises_leaves_the_others(
 def test_a_line_of_the_loads_that_is_garbage_leaves_the_others(tmp_path: Path, line: str) -> None:
     check = last(loads(tmp_path, line, GOOD_LINE))
     assert check.overhead is not None
-    assert (len(check.problems), verdict(check)[0]) == (1, Trust.NO)
+    assert (len(check.problems), assess_meter(check)[0]) == (1, Trust.NO)
 
 
 def test_loads_that_cannot_be_started_are_a_failure(tmp_path: Path) -> None:
     check = last([str(tmp_path / "nowhere")])
     assert (check.failure or "").endswith("No such file or directory")
-    assert verdict(check)[0] is Trust.NO
+    assert assess_meter(check)[0] is Trust.NO
 
 
 def test_a_check_without_any_figure_has_a_verdict() -> None:
-    assert verdict(MeterCheck("a GPU")) == (Trust.NO, ["Not known: nothing was measured"])
+    assert assess_meter(MeterCheck("a GPU")) == (Trust.NO, ["Not known: nothing was measured"])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from greenopt.energy import EnergyMeter, Gpu, Vitals, sum_of_devices, visible_gpus
+from greenopt.energy import DeviceStats, EnergyMeter, Gpu, sum_of_devices, visible_gpus
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.idle import measure_idle_w
 from greenopt.energy.nvml import Nvml
@@ -379,8 +379,8 @@ class _ExactSource:
         now_s = self.clock()
         return (self.waveform.energy_j(now_s + 1e-6) - self.waveform.energy_j(now_s - 1e-6)) / 2e-6
 
-    def vitals(self) -> Vitals:
-        return Vitals()
+    def device_stats(self) -> DeviceStats:
+        return DeviceStats()
 
     def flags(self) -> tuple[str, ...]:
         return ()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from greenopt.energy.check import Agreement, Repeats, agree, overhead, repeat, take_census
+from greenopt.energy.check import Comparison, Repeats, compare, measure_readings, overhead, repeat
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.events import EnergyReading, EnergySource
@@ -26,37 +26,37 @@ def reading(energy_wh: float, **rest: float | None) -> EnergyReading:
 def test_a_census_finds_the_tick_and_the_cost_of_a_reading(tick_s: float) -> None:
     clock = VirtualClock()
     board = Board(tick_s=tick_s, counter_cost_s=0.004)
-    census = take_census(source_of(board, clock).energy_j, 6.0, clock, clock.advance)
-    assert census.period_s == pytest.approx(tick_s, abs=0.006)
-    assert census.cost_s == pytest.approx(0.004)
-    assert census.reads == pytest.approx(6.0 / 0.005, rel=0.02)
+    stats = measure_readings(source_of(board, clock).energy_j, 6.0, clock, clock.advance)
+    assert stats.period_s == pytest.approx(tick_s, abs=0.006)
+    assert stats.cost_s == pytest.approx(0.004)
+    assert stats.reads == pytest.approx(6.0 / 0.005, rel=0.02)
 
 
 def test_a_census_of_what_the_board_does_not_tell() -> None:
     clock = VirtualClock()
-    census = take_census(source_of(Board(has_counter=False), clock).energy_j, 1.0, clock, clock.advance)
-    assert (census.cost_s, census.period_s, census.reads) == (None, None, 0)
+    stats = measure_readings(source_of(Board(has_counter=False), clock).energy_j, 1.0, clock, clock.advance)
+    assert (stats.cost_s, stats.period_s, stats.reads) == (None, None, 0)
 
 
 def test_a_value_that_stands_still_has_no_period() -> None:
     clock = VirtualClock()
-    census = take_census(source_of(Board(), clock).power_w, 1.0, clock, clock.advance)
-    assert census.period_s is None
-    assert census.reads > 900
+    stats = measure_readings(source_of(Board(), clock).power_w, 1.0, clock, clock.advance)
+    assert stats.period_s is None
+    assert stats.reads > 900
 
 
 def test_failed_readings_are_passed_over() -> None:
     clock = VirtualClock()
     board = Board(waveform=Ramp(100, 200, 10), power_lost=[(0.2, 0.7)])
-    census = take_census(source_of(board, clock).power_w, 1.0, clock, clock.advance)
-    assert census.reads == pytest.approx(500, abs=5)
-    assert census.period_s == pytest.approx(0.1, abs=0.002)
+    stats = measure_readings(source_of(board, clock).power_w, 1.0, clock, clock.advance)
+    assert stats.reads == pytest.approx(500, abs=5)
+    assert stats.period_s == pytest.approx(0.1, abs=0.002)
 
 
 def test_counter_and_integral_of_the_same_board_agree_and_a_wrong_sensor_is_seen() -> None:
     for factor in (1.0, 1.1):
         board = Board(waveform=Constant(300), power_factor=factor)
-        found = agree(source_of(board, time.monotonic), "steady", lambda: time.sleep(2.0), counts_core=True)
+        found = compare(source_of(board, time.monotonic), "steady", lambda: time.sleep(2.0), counts_core=True)
         assert found.difference == pytest.approx(factor - 1, abs=0.06)
         assert found.core_share is not None
         assert 0 < found.core_share < 0.5
@@ -65,7 +65,7 @@ def test_counter_and_integral_of_the_same_board_agree_and_a_wrong_sensor_is_seen
 
 
 def test_a_board_without_a_counter_cannot_be_compared() -> None:
-    assert Agreement(load="idle", reading=reading(1.0, integral_wh=1.0)).difference is None
+    assert Comparison(load="idle", reading=reading(1.0, integral_wh=1.0)).difference is None
 
 
 def test_overhead_is_the_time_that_metering_adds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,7 +210,7 @@ def test_in_a_trial_a_gpu_is_metered_with_what_is_left_and_never_estimated(
         return
     assert reading.source is (EnergySource.NVML_COUNTER if has_counter else EnergySource.NVML_POWER)
     assert reading.average_power_w == pytest.approx(100, rel=0.02)
-    assert source.vitals().temperature_c == (None if function == "nvmlDeviceGetTemperature" else 41)
+    assert source.device_stats().temperature_c == (None if function == "nvmlDeviceGetTemperature" else 41)
 
 
 @pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetHandleByUUID"])

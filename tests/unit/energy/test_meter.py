@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from greenopt.energy import EnergyMeter, PowerSample, ReadError, Vitals
+from greenopt.energy import DeviceStats, EnergyMeter, PowerSample, ReadError
 from greenopt.events import EnergySource
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board
@@ -37,9 +37,9 @@ class Steady:
     def power_w(self) -> float | None:
         return self._value(300.0)
 
-    def vitals(self) -> Vitals:
+    def device_stats(self) -> DeviceStats:
         self._value(0)
-        return Vitals(temperature_c=40.0)
+        return DeviceStats(temperature_c=40.0)
 
     def flags(self) -> tuple[str, ...]:
         self._value(0)
@@ -123,7 +123,7 @@ def test_samples_for_display_come_once_a_second_with_vitals() -> None:
     assert min(later.t_s - earlier.t_s for earlier, later in pairwise(samples)) >= 1.0
     last = samples[-1]
     assert (last.power_w, last.source) == (300.0, EnergySource.NVML_COUNTER)
-    assert last.vitals == Vitals(temperature_c=41.0, utilisation=0.87, memory_bytes=3 * 2**30)
+    assert last.device_stats == DeviceStats(temperature_c=41.0, utilisation=0.87, memory_bytes=3 * 2**30)
     assert last.energy_wh == pytest.approx(300 * last.t_s / 3600, rel=0.01)
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, PowerIntegral, doubt_j
+from greenopt.energy.trace import SENSOR_SHARE, Limits, LoadRange, PowerIntegral, uncertainty_j
 
 LIMITS = Limits(power_limit_w=700.0, lag_s=0.125, max_gap_s=0.5)
 
@@ -58,7 +58,7 @@ def test_a_single_reading_far_off_its_neighbours_is_doubted_as_a_whole() -> None
     samples = [(0.1 * k, 60.0) for k in range(21)]
     spiked = [(t_s, 600.0 if k == 10 else power_w) for k, (t_s, power_w) in enumerate(samples)]
     plain_j, spiked_j = (
-        doubt_j(integrate(series[0]).trace, integrate(*series).trace, LIMITS) for series in (samples, spiked)
+        uncertainty_j(integrate(series[0]).trace, integrate(*series).trace, LIMITS) for series in (samples, spiked)
     )
     assert spiked_j - plain_j > 540 * 0.1
 
@@ -75,7 +75,7 @@ def test_a_lively_sensor_that_stands_still_is_doubted_and_a_steady_one_is_not() 
 def test_samples_too_far_apart_leave_a_gap_as_large_as_the_limit_allows() -> None:
     before, after = integrate((0, 100)).trace, integrate((0, 100), (5, 100)).trace
     assert (after.gaps, after.covered_s) == (1, 0)
-    assert doubt_j(before, after, LIMITS) >= 700 * 5
+    assert uncertainty_j(before, after, LIMITS) >= 700 * 5
 
 
 def test_readings_carried_on_do_not_hide_a_gap() -> None:
@@ -92,7 +92,7 @@ def test_in_a_window_shorter_than_the_sensor_anything_that_the_load_has_shown_is
         integral.add(0.1 * k, 100)
     start = integral.trace
     integral.add(start.t_s + 0.01, 100)
-    assert doubt_j(start, integral.trace, LIMITS) >= 0.9 * (600 - 100) * 0.01
+    assert uncertainty_j(start, integral.trace, LIMITS) >= 0.9 * (600 - 100) * 0.01
 
 
 def test_what_a_load_has_shown_is_forgotten_within_minutes() -> None:
@@ -104,11 +104,11 @@ def test_what_a_load_has_shown_is_forgotten_within_minutes() -> None:
 
 def test_steady_power_is_doubted_by_the_sensor_alone() -> None:
     samples = [(0.1 * k, 300.0) for k in range(101)]
-    doubt = doubt_j(integrate(samples[0]).trace, integrate(*samples).trace, LIMITS)
+    doubt = uncertainty_j(integrate(samples[0]).trace, integrate(*samples).trace, LIMITS)
     assert doubt == pytest.approx(SENSOR_SHARE * 3000)
     assert doubt >= 3000 / 0.95 - 3000
 
 
 def test_without_any_power_there_is_no_bound() -> None:
     trace = PowerIntegral(LIMITS, 0.0).trace
-    assert doubt_j(trace, trace, LIMITS) == math.inf
+    assert uncertainty_j(trace, trace, LIMITS) == math.inf

@@ -21,8 +21,8 @@ def test_a_runs_figures_are_the_papers(tmp_path: Path) -> None:
     assert summary.energy.source is EnergySource.NVIDIA_SMI_SNAPSHOT
     assert summary.total.energy_wh == pytest.approx(3.125)
     assert summary.accuracy == 0.6
-    assert trial.figures["wh_per_epoch"] == pytest.approx(3.125 / 4)
-    assert trial.figures["efficiency"] == pytest.approx(0.6 / (3.125 / 4))
+    assert trial.metrics["wh_per_epoch"] == pytest.approx(3.125 / 4)
+    assert trial.metrics["efficiency"] == pytest.approx(0.6 / (3.125 / 4))
 
 
 def test_epochs_keep_their_curves_and_what_is_not_a_number_is_null(tmp_path: Path) -> None:

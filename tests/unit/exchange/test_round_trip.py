@@ -71,12 +71,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     trials = []
     for number in range(16):
         verdict = Verdict(Outcome.COMPLETED)
-        figures: dict[str, Any] = {"accuracy": 0.5 + number / 64, "energy_wh": float(number + 1), "seconds": 2.0}
+        metrics: dict[str, Any] = {"accuracy": 0.5 + number / 64, "energy_wh": float(number + 1), "seconds": 2.0}
         if number == 3:
-            verdict, figures = Verdict(Outcome.FAILED, FailReason.CRASH, 'it said "no",\n007'), {"total_wh": 0.25}
+            verdict, metrics = Verdict(Outcome.FAILED, FailReason.CRASH, 'it said "no",\n007'), {"total_wh": 0.25}
         if number == 4:
-            verdict, figures = Verdict(Outcome.DIVERGED, "diverged", "1"), {"energy_wh": 0.125}
-        trials.append(ImportedTrial(f"00{number}", drawn(spec, generator, number), verdict, (), figures))
+            verdict, metrics = Verdict(Outcome.DIVERGED, "diverged", "1"), {"energy_wh": 0.125}
+        trials.append(ImportedTrial(f"00{number}", drawn(spec, generator, number), verdict, (), metrics))
     return RunFolder(write_import(Import(spec, tuple(trials), {}), tmp_path_factory.mktemp("runs")))
 
 
@@ -182,7 +182,7 @@ def test_names_of_rows_are_no_parameter(tmp_path: Path) -> None:
     columns = {"job": [f"job-{n}" for n in range(40)], "kind": ["ab"[n % 2] for n in range(40)]}
     imported = read_import(foreign(tmp_path, columns), "t")
     assert list(imported.spec.space.distributions) == ["kind"]
-    assert imported.trials[7].figures["job"] == "job-7"
+    assert imported.trials[7].metrics["job"] == "job-7"
     assert imported.notes == ("job: most rows have a text of their own; kept as a figure, not taken for a parameter",)
     with pytest.raises(UsageError, match="no column that could be a parameter: job"):
         read_import(foreign(tmp_path, {"job": columns["job"]}), "t")

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from greenopt.epochs import read_epochs
+
 from greenopt.errors import UsageError
 from greenopt.exchange import read_import, write_import
 from greenopt.runs.folder import RunFolder, run_folders
@@ -58,7 +58,7 @@ def test_an_existing_study_is_left_alone(source: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_an_import_that_fails(source: Path, tmp_path: Path) -> None:
     imported = read_import(source, "paper")
-    impossible = replace(imported.trials[2], figures={"wh_per_epoch": {1, 2}})
+    impossible = replace(imported.trials[2], metrics={"wh_per_epoch": {1, 2}})
     with pytest.raises(TypeError):
         write_import(replace(imported, trials=(*imported.trials[:2], impossible)), tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
@@ -67,7 +67,7 @@ def test_nothing_is_left_of_an_import_that_fails(source: Path, tmp_path: Path) -
 def test_nothing_is_left_of_it_in_a_storage_of_its_own(source: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     imported = read_import(source, "paper")
-    impossible = replace(imported.trials[2], figures={"wh_per_epoch": {1, 2}})
+    impossible = replace(imported.trials[2], metrics={"wh_per_epoch": {1, 2}})
     with pytest.raises(TypeError):
         write_import(replace(imported, trials=(*imported.trials[:2], impossible)), tmp_path / "runs", url)
     with pytest.raises(UsageError, match="not in this storage"):

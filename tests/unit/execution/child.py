@@ -20,12 +20,12 @@ def emit(text: str) -> None:
     os.write(arguments.events_fd, text.encode())
 
 
-def watch_lifeline() -> None:
+def watch_parent() -> None:
     os.read(0, 1)  # not sys.stdin: a daemon thread inside its buffer aborts the interpreter at exit
     os._exit(9)
 
 
-threading.Thread(target=watch_lifeline, daemon=True).start()
+threading.Thread(target=watch_parent, daemon=True).start()
 started = {"kind": "trial_started", "t_s": 0.0, "utc": "now", "trial": spec["trial"], "pid": os.getpid(), "host": "h"}
 started["gpu_uuid"] = os.environ["CUDA_VISIBLE_DEVICES"]
 line = json.dumps(started) + "\n"

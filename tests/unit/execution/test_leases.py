@@ -11,7 +11,7 @@ from greenopt.execution import GpuLeases
 
 
 def test_two_studies_cannot_hold_one_gpu(tmp_path: Path) -> None:
-    with GpuLeases(["GPU-a", "GPU-b"], tmp_path), pytest.raises(UsageError, match=r"GPU GPU-b is taken by .*pid \d+"):
+    with GpuLeases(["GPU-a", "GPU-b"], tmp_path), pytest.raises(UsageError, match=r"GPU GPU-b is in use by .*pid \d+"):
         GpuLeases(["GPU-c", "GPU-b"], tmp_path).__enter__()
 
 

@@ -135,7 +135,7 @@ def test_an_enqueued_setting_is_one_setting_however_its_numbers_are_written(tmp_
     for value in (2, 2.0):
         enqueue = {"name": "tried", "trials": 4, "enqueue": [{"a": value}], **OWN}
         search = Search(own({"a": [1, 2]}, study=enqueue), storage)
-        search.enqueue_wanted()
+        search.enqueue_listed()
         search.lease.release()
     assert len(read_study("tried", storage).rows) == 1
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.dashboard.trial_curves import Courses
-from greenopt.report.environment import origin_of
+from greenopt.dashboard.trial_curves import CurvesByTrial
+from greenopt.report.environment import read_environment
 from greenopt.runs.study_log import CoordinatorStarted, TrialPlaced, append_entry
 from greenopt.tui.state.reader import StudyReader
 from tests.builders import study
@@ -31,10 +31,10 @@ def test_the_live_view_shows_no_events_log_or_course_of_another_study(mixed: Run
     folder, ids = mixed.folder(), (mixed.folder().study_id, "another", None)
     for number, study_id in enumerate(ids):
         rest = {"pid": 1, "host": "here", "slots": {}, "settled": 0, "trials": 1}
-        append_entry(folder.course, CoordinatorStarted(utc_s=0.0, study_id=study_id, **rest))
-        append_entry(folder.course, TrialPlaced(utc_s=0.0, trial=number, slot="cpu"))
+        append_entry(folder.study_log, CoordinatorStarted(utc_s=0.0, study_id=study_id, **rest))
+        append_entry(folder.study_log, TrialPlaced(utc_s=0.0, trial=number, slot="cpu"))
     reader = StudyReader(folder, folder.storage())
-    entries = reader.read().course
+    entries = reader.read().study_log
     assert [entry.trial for entry in entries if isinstance(entry, TrialPlaced)] == [0, 2]
     assert (reader.trial(0).epochs, reader.log(0)) == ([], [])
     reader.close()
@@ -52,6 +52,6 @@ def test_the_live_view_of_a_folder_renamed_by_hand(tmp_path: Path) -> None:
 
 def test_dashboard_and_report_read_nothing_of_another_attempt(mixed: Runs) -> None:
     (row,) = mixed.rows()
-    assert Courses(mixed.folder()).of(0, row["attempt_id"]).epochs == []
-    assert origin_of(mixed.folder(), {0: row["attempt_id"]}).answered == 0
+    assert CurvesByTrial(mixed.folder()).get(0, row["attempt_id"]).epochs == []
+    assert read_environment(mixed.folder(), {0: row["attempt_id"]}).answered == 0
     assert mixed.folder().own_log(0, row["attempt_id"]) is None

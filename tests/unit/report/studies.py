@@ -12,7 +12,7 @@ from greenopt.analysis.analyse import analyse
 from greenopt.coordination.coordinator import Coordinator
 from greenopt.events import Outcome
 from greenopt.execution import ProcessEnded
-from greenopt.report.report_data import Curve, Material
+from greenopt.report.report_data import Curve, ReportData
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, open_storage
 from greenopt.spec import StudySpec, TrialSpec
@@ -50,11 +50,11 @@ def curve(trial: int, accuracy: float, energy_wh: float, epochs: int = 10, state
 
 
 @cache
-def made_material(trials: int = 60, source: str = "nvml_counter") -> Material:
+def made_report_data(trials: int = 60, source: str = "nvml_counter") -> ReportData:
     """A study that has everything to draw."""
     spec, rows = made_rows(trials, energy_source=source)
     curves = tuple(curve(row["trial"], row["accuracy"], row["energy_wh"]) for row in rows[:50])
-    return Material(analyse(spec, rows), curves, trials)
+    return ReportData(analyse(spec, rows), curves, trials)
 
 
 def run_study(

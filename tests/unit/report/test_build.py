@@ -9,18 +9,18 @@ import pypdf
 import pytest
 
 from greenopt.confirmation import confirming_study, pick_trial
-from greenopt.report.build import Format, make_report
-from greenopt.report.reading import drawn_trials, read_for_report
+from greenopt.report.build import Format, build_report
+from greenopt.report.inputs import drawn_trials, read_report_inputs
 from greenopt.report.report_data import CURVES_DRAWN
 from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from tests.fakes import Script, fails
-from tests.unit.report.studies import diverges, learns, made_material, run_study
+from tests.unit.report.studies import diverges, learns, made_report_data, run_study
 
 
 def report(folder: RunFolder, file_format: Format = Format.PDF) -> str:
     """All words of a report, without white space in the PDF's case."""
-    made = make_report(folder, folder.path / f"report.{file_format}", file_format)
+    made = build_report(folder, folder.path / f"report.{file_format}", file_format)
     content = made.report.read_bytes()
     assert not list(folder.path.glob("*.part"))
     if file_format is Format.HTML:
@@ -48,7 +48,7 @@ def test_a_report_says_first_what_the_study_came_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "trials", "words"),
     [
-        (learns, 0, ["This study has no trial yet; there is nothing to report", "Limits", "Method"]),
+        (learns, 0, ["This study has no trials yet; there is nothing to report", "Limits", "Method"]),
         (learns, 1, ["There is one completed trial: nothing can be compared", "The winner"]),
         (fails("crash"), 3, ["None of the study's 3 trials completed", "crash", "As scripted.", "1.2 Wh"]),
         (diverges, 2, ["None of the study's 2 trials completed", "stopped early", "The loss was not finite."]),
@@ -106,21 +106,21 @@ def test_an_old_report_stays_when_the_new_one_fails(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("greenopt.report.build.pdf", fail)
     with pytest.raises(RuntimeError):
-        make_report(folder, target, Format.PDF)
+        build_report(folder, target, Format.PDF)
     assert target.read_bytes() == b"old"
 
 
 def test_the_environment_is_what_trials_said(tmp_path: Path) -> None:
     folder, _ = run_study(tmp_path, learns, 2)
-    reading = read_for_report(folder)
-    assert reading.origin.hosts == ("here",)
-    assert (reading.origin.asked, reading.origin.answered) == (2, 2)
-    assert reading.code == {"greenopt": "9.9", "git": "abc123"}
-    assert reading.origin.drivers == ()
+    inputs = read_report_inputs(folder)
+    assert inputs.environment.hosts == ("here",)
+    assert (inputs.environment.asked, inputs.environment.answered) == (2, 2)
+    assert inputs.code == {"greenopt": "9.9", "git": "abc123"}
+    assert inputs.environment.drivers == ()
 
 
 def test_of_many_trainings_the_best_and_a_sample_are_drawn() -> None:
-    analysis = made_material(1500).analysis
+    analysis = made_report_data(1500).analysis
     ran = list(range(1500))
     chosen = drawn_trials(analysis, ran)
     assert len(chosen) == len(set(chosen)) == CURVES_DRAWN

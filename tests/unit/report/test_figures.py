@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from greenopt.analysis.analyse import analyse
-from greenopt.report.figures import Drawing, Picture, Undrawn, draw, save, style
-from greenopt.report.figures.curves import accuracy_curves, course, energy_accuracy_curves, loss_curves
+from greenopt.report.figures import Drawing, Picture, SkippedFigure, draw, save, style
+from greenopt.report.figures.curves import accuracy_curves, energy_accuracy_curves, loss_curves, winner_curves
 from greenopt.report.figures.matrix import ROWS, settings_by_accuracy, settings_by_power_draw
 from greenopt.report.figures.scatter import accuracy_against_power, counter_against_integral
-from greenopt.report.report_data import Material
+from greenopt.report.report_data import ReportData
 from greenopt.spec import StudySpec
-from tests.unit.report.studies import curve, made_material, made_rows
+from tests.unit.report.studies import curve, made_report_data, made_rows
 
 OF_THE_PAPER = {
     *("accuracy-curves", "loss-curves", "distributions", "accuracy-histogram", "accuracy-seconds", "test-training"),
@@ -30,8 +30,8 @@ BEYOND = {
 }
 
 
-def drawn(material: Material) -> dict[str, Picture]:
-    return {picture.slug: picture for picture in draw(material)}
+def drawn(report_data: ReportData) -> dict[str, Picture]:
+    return {picture.slug: picture for picture in draw(report_data)}
 
 
 def words(picture: Picture) -> str:
@@ -42,9 +42,9 @@ def words(picture: Picture) -> str:
 
 
 def test_every_figure_is_drawn_and_saved_whole(tmp_path: Path) -> None:
-    pictures = drawn(made_material())
+    pictures = drawn(made_report_data())
     assert set(pictures) == OF_THE_PAPER | BEYOND
-    assert {slug for slug, picture in pictures.items() if isinstance(picture, Undrawn)} == {"importance"}
+    assert {slug for slug, picture in pictures.items() if isinstance(picture, SkippedFigure)} == {"importance"}
     with style():
         for picture in pictures.values():
             if isinstance(picture, Drawing):
@@ -56,9 +56,9 @@ def test_every_figure_is_drawn_and_saved_whole(tmp_path: Path) -> None:
 
 def test_a_study_without_trials_and_one_without_results_have_reasons_in_place_of_figures() -> None:
     spec, rows = made_rows(3, state="fail", accuracy=None, energy_wh=None, wh_per_epoch=None, efficiency=None)
-    pictures = drawn(Material(analyse(spec, rows)))
+    pictures = drawn(ReportData(analyse(spec, rows)))
     assert set(pictures) == OF_THE_PAPER | BEYOND
-    assert all(isinstance(picture, Undrawn) and picture.reason for picture in pictures.values())
+    assert all(isinstance(picture, SkippedFigure) and picture.reason for picture in pictures.values())
 
 
 @pytest.mark.parametrize(
@@ -72,21 +72,21 @@ def test_a_study_without_trials_and_one_without_results_have_reasons_in_place_of
 def test_energies_that_no_meter_stands_behind_say_so_on_the_axis_and_below(
     source: str, axis: str, caption: str
 ) -> None:
-    pictures = drawn(made_material(source=source))
+    pictures = drawn(made_report_data(source=source))
     of_energy = OF_THE_PAPER | BEYOND
     for slug in of_energy & {"pareto-front", "distributions", "settings-power-draw", "settings-efficiency"}:
         assert axis in words(pictures[slug]), slug
         assert caption in words(pictures[slug]), slug
     assert axis in words(pictures["accuracy-power"])
     assert caption in words(pictures["coefficients-log-energy-wh"])
-    assert axis not in words(drawn(made_material())["pareto-front"])
+    assert axis not in words(drawn(made_report_data())["pareto-front"])
 
 
 def test_of_many_trials_marks_become_pixels_and_rows_are_put_together() -> None:
     trials = 1500
-    material = made_material(trials)
+    report_data = made_report_data(trials)
     with style():
-        scatter, matrix = accuracy_against_power(material), settings_by_accuracy(material)
+        scatter, matrix = accuracy_against_power(report_data), settings_by_accuracy(report_data)
     assert isinstance(scatter, Drawing)
     assert isinstance(matrix, Drawing)
     assert any(marks.get_rasterized() for marks in scatter.figure.axes[0].collections)
@@ -101,10 +101,10 @@ def cells(figure: Figure) -> Any:
 
 def test_the_matrices_are_sorted_and_a_filled_cell_is_a_value_that_the_trial_has() -> None:
     spec, rows = made_rows(12)
-    material = Material(analyse(spec, rows))
+    report_data = ReportData(analyse(spec, rows))
     labels = [(name, value) for name, one in spec.space.distributions.items() for value in one.values]  # type: ignore[union-attr]
     with style():
-        best_first, frugal_first = settings_by_accuracy(material), settings_by_power_draw(material)
+        best_first, frugal_first = settings_by_accuracy(report_data), settings_by_power_draw(report_data)
     for picture, key in (
         (best_first, lambda row: -row["accuracy"]),
         (frugal_first, lambda row: row["wh_per_epoch"]),
@@ -138,7 +138,7 @@ def test_words_of_the_user_are_no_formulas() -> None:
         }
         for number in range(12)
     ]
-    pictures = drawn(Material(analyse(spec, rows)))
+    pictures = drawn(ReportData(analyse(spec, rows)))
     with style():
         for picture in pictures.values():
             if isinstance(picture, Drawing):
@@ -152,23 +152,23 @@ def test_courses_of_one_epoch_and_missing_figures_are_drawn() -> None:
     blank.loss[:] = np.nan
     blank.val_accuracy[3:] = np.nan
     spec, rows = made_rows(2)
-    material = Material(analyse(spec, rows), (one, blank), 2)
+    report_data = ReportData(analyse(spec, rows), (one, blank), 2)
     one.val_loss[:] = np.nan
     with style():
         for drawing in (
-            course(one, material),
-            course(blank, material),
-            accuracy_curves(material),
-            loss_curves(material),
+            winner_curves(one, report_data),
+            winner_curves(blank, report_data),
+            accuracy_curves(report_data),
+            loss_curves(report_data),
         ):
             assert isinstance(drawing, Drawing)
             drawing.figure.canvas.draw()
-        assert isinstance(energy_accuracy_curves(material), Drawing)
+        assert isinstance(energy_accuracy_curves(report_data), Drawing)
 
 
 def test_where_not_all_courses_are_drawn_the_caption_says_so() -> None:
     with style():
-        picture = accuracy_curves(made_material())
+        picture = accuracy_curves(made_report_data())
     assert isinstance(picture, Drawing)
     assert "50 of 60 trainings are drawn" in picture.caption
 
@@ -178,7 +178,7 @@ def test_counter_and_integral_are_compared_in_percent() -> None:
     for row, factor in zip(rows, (1.0, 1.01, 0.98, 1.0), strict=True):
         row["integral_wh"] = row["counter_wh"] * factor
     with style():
-        picture = counter_against_integral(Material(analyse(spec, rows)))
+        picture = counter_against_integral(ReportData(analyse(spec, rows)))
     assert isinstance(picture, Drawing)
     assert "the largest difference is 2 %" in picture.caption
 
@@ -188,9 +188,9 @@ def test_drawing_leaves_pyplot_and_the_settings_of_matplotlib_alone() -> None:
 import sys
 import matplotlib
 before = matplotlib.rcParams.copy()
-from tests.unit.report.studies import made_material
+from tests.unit.report.studies import made_report_data
 from greenopt.report.figures import draw
-assert sum(hasattr(picture, "figure") for picture in draw(made_material())) > 15
+assert sum(hasattr(picture, "figure") for picture in draw(made_report_data())) > 15
 assert "matplotlib.pyplot" not in sys.modules
 assert dict.__eq__(before, matplotlib.rcParams)
 """

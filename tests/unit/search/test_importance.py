@@ -22,7 +22,7 @@ def test_each_objective_has_its_parameter(shares: dict[tuple[str, str], Shares],
         assert max(found.shares, key=lambda name: found.shares[name]) == parameter
         assert sum(found.shares.values()) == pytest.approx(1.0)
         assert set(found.shares) == set(SPEC.space.free)
-        assert found.words == ""
+        assert found.text == ""
 
 
 def test_ped_anova_looks_at_the_most_accurate_trials() -> None:
@@ -40,12 +40,12 @@ def test_ped_anova_looks_at_the_most_accurate_trials() -> None:
 
 def test_too_few_trials_say_so() -> None:
     found = importances(SPEC, known_rows(SPEC, 9, 1))
-    assert {one.words for one in found} == {"needs 10 completed trials; there are 9"}
+    assert {one.text for one in found} == {"needs 10 completed trials; there are 9"}
     assert all(not one.shares for one in found)
 
 
 def test_of_many_trials_a_sample_is_taken_and_said() -> None:
-    found = {one.method: one.words for one in importances(SPEC, known_rows(SPEC, 310, 1))}
+    found = {one.method: one.text for one in importances(SPEC, known_rows(SPEC, 310, 1))}
     assert found == {"ped_anova": "", "fanova": "on 300 of 310 trials, drawn at random"}
 
 
@@ -75,8 +75,8 @@ def test_a_list_of_many_values_ends() -> None:
 
 def test_names_of_trials_are_left_out_and_said() -> None:
     values: list[object] = [f"job-{n}" for n in range(100)]
-    words = "without a, of which most trials have a value of their own"
+    text = "without a, of which most trials have a value of their own"
     for found in varied(values, values, b=["x", "y", "z"]):
-        assert (set(found.shares), found.words) == ({"b"}, words)
+        assert (set(found.shares), found.text) == ({"b"}, text)
     for found in varied(values, values):
-        assert (found.shares, found.words) == ({}, words)
+        assert (found.shares, found.text) == ({}, text)

@@ -127,12 +127,12 @@ def test_reading_a_study_that_is_not_there_or_not_ours(storage: optuna.storages.
 def test_wanted_settings_run_first_each_once(storage: optuna.storages.BaseStorage) -> None:
     wanted = [{"batch_size": 8}, {"lr": 0.001}, {"batch_size": 8}]
     search = Search(study(study={"enqueue": wanted}), storage)
-    search.enqueue_wanted()
-    search.enqueue_wanted()
+    search.enqueue_listed()
+    search.enqueue_listed()
     asked = [search.ask().values for _ in range(3)]
     assert [(values["batch_size"], values["lr"]) for values in asked] == [(8, 0.1), (4, 0.001), (8, 0.1)]
     search.lease.release()
     again = Search(study(study={"enqueue": [*wanted, {"batch_size": 4}]}), storage)
-    again.enqueue_wanted()
+    again.enqueue_listed()
     assert len(read_study("tried", storage).rows) == 4
     assert again.ask().values["batch_size"] == 4

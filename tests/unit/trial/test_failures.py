@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from greenopt.events import FailReason
-from greenopt.trial.failures import DataMissingError, WrongSettingError, failure_of
+from greenopt.trial.failures import DataMissingError, WrongSettingError, classify_failure
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from greenopt.trial.failures import DataMissingError, WrongSettingError, failure
     ],
 )
 def test_reasons_are_told_apart(error: BaseException, reason: FailReason) -> None:
-    assert failure_of(error).reason is reason
+    assert classify_failure(error).reason is reason
 
 
 def test_the_message_is_one_short_line() -> None:
-    failure = failure_of(RuntimeError("\n  first\nsecond " + "x" * 1000))
+    failure = classify_failure(RuntimeError("\n  first\nsecond " + "x" * 1000))
     assert failure.message == "RuntimeError: first"
-    assert len(failure_of(RuntimeError("x" * 1000)).message) < 400
-    assert failure_of(ValueError()).message == "ValueError: ValueError"
+    assert len(classify_failure(RuntimeError("x" * 1000)).message) < 400
+    assert classify_failure(ValueError()).message == "ValueError: ValueError"

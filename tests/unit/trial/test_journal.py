@@ -2,7 +2,7 @@ import os
 import threading
 
 from greenopt.energy import PowerSample
-from greenopt.energy.source import Vitals
+from greenopt.energy.source import DeviceStats
 from greenopt.events import Event, FailReason, Outcome, PowerSampled, StepsDone, TrialEnded, decode
 from greenopt.trial.failures import Failure
 from greenopt.trial.journal import EventPipe, Journal
@@ -50,7 +50,7 @@ def test_lines_of_several_threads_arrive_whole() -> None:
     def work() -> None:
         for step in range(300):
             pipe.emit(StepsDone(t_s=0.0, epoch=1, step=step, steps=300))
-            pipe.emit_sample(PowerSample(1.0, 250.0, None, None, Vitals(temperature_c=40.0)))
+            pipe.emit_sample(PowerSample(1.0, 250.0, None, None, DeviceStats(temperature_c=40.0)))
 
     received = bytearray()
 

@@ -9,7 +9,7 @@ import pytest
 
 from greenopt.energy import GpuProcess
 from greenopt.events import Event, FailReason, MeterOpened
-from greenopt.trial.failures import GpuBusyError, failure_of
+from greenopt.trial.failures import GpuBusyError, classify_failure
 from greenopt.trial.metering import await_free, open_meters, sync_devices
 from tests.unit.energy.fake_nvml import VirtualClock
 from tests.unit.trial.workbench import trial_spec
@@ -31,7 +31,7 @@ def test_a_process_that_stays_is_named() -> None:
 
 
 def test_a_busy_gpu_is_a_reason_of_its_own_and_worth_another_attempt() -> None:
-    assert failure_of(GpuBusyError("busy")).reason is FailReason.GPU_BUSY
+    assert classify_failure(GpuBusyError("busy")).reason is FailReason.GPU_BUSY
     assert FailReason.GPU_BUSY.is_worth_a_retry
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from greenopt.events import Event, FailReason, Outcome, Phase
 from greenopt.spec import EnergySpec, TrainingSpec, TrialSpec
-from greenopt.trial.failures import failure_of
+from greenopt.trial.failures import classify_failure
 from greenopt.trial.journal import Journal
 from greenopt.trial.objective import run_objective
 from tests.unit.trial import objectives
@@ -33,7 +33,7 @@ def run(name: str, epochs: int = 1) -> Told:
     try:
         run_objective(spec, journal)
     except Exception as error:
-        journal.fail(failure_of(error))
+        journal.fail(classify_failure(error))
     return Told(events)
 
 
@@ -76,7 +76,7 @@ def test_an_exception_keeps_its_reason_and_the_energy_so_far() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("returns_nothing", "returned None; wanted is the validation accuracy"),
+        ("returns_nothing", "returned None; expected the validation accuracy"),
         ("returns_else", "returned f1; known: accuracy, test_accuracy"),
         ("nowhere", "has no function nowhere"),
         ("not_a_function", "has no function not_a_function"),
@@ -111,8 +111,8 @@ def test_a_wrong_function_is_a_wrong_setting(name: str, message: str) -> None:
         ((0.5, 1.2), "accuracy (0.5, 1.2): give one number"),
         ([0.5], "accuracy [0.5]: give one number"),
         (10**400, "give one number"),
-        (None, "returned None; wanted is the validation accuracy, a number 0..1"),
-        ({"accuracy": None}, "returned None; wanted is the validation accuracy"),
+        (None, "returned None; expected the validation accuracy, a number 0..1"),
+        ({"accuracy": None}, "returned None; expected the validation accuracy"),
         ({}, "returned an empty mapping; known: accuracy, test_accuracy"),
         ({"accuracy": 0.5, "test_accuracy": 90}, "test_accuracy 90: give a fraction 0..1, 0.9"),
         ({"accuracy": 0.5, "test_accuracy": "none"}, "test_accuracy 'none': give one number"),

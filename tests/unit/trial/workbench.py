@@ -13,9 +13,9 @@ import tensorflow as tf
 from greenopt.energy import Readings
 from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
 from greenopt.spec import TrialSpec
-from greenopt.trial.data.feed import Block
+from greenopt.trial.data.data_source import Block
 from greenopt.trial.data.images import Ids, Images, Split
-from greenopt.trial.failures import failure_of
+from greenopt.trial.failures import classify_failure
 from greenopt.trial.journal import Journal
 from greenopt.trial.run import load_split, run_trial
 from greenopt.trial.training.setup import PreparedTrial, prepare_trial
@@ -90,14 +90,14 @@ def prepared(spec: TrialSpec) -> tuple[PreparedTrial, Images, Split]:
 def fed(trainer: Trainer) -> list[Ids]:
     """The ids of each block that a trainer asks for from now on, as it asks."""
     asked: list[Ids] = []
-    original = trainer.blocks._feed.blocks
+    original = trainer.pipeline._data_source.blocks
 
     def recorded(parts: Iterable[Ids]) -> Iterator[Block]:
         parts = list(parts)
         asked.extend(parts)
         return original(parts)
 
-    trainer.blocks._feed.blocks = recorded  # type: ignore[method-assign]
+    trainer.pipeline._data_source.blocks = recorded  # type: ignore[method-assign]
     return asked
 
 
@@ -125,5 +125,5 @@ def run(spec: TrialSpec) -> Told:
     try:
         run_trial(spec, journal)
     except Exception as error:
-        journal.fail(failure_of(error))
+        journal.fail(classify_failure(error))
     return Told(events)

@@ -13,7 +13,7 @@ from tensorflow.python.eager import context
 
 import greenopt.trial
 from greenopt.trial.compilation import program_cache
-from greenopt.trial.compilation.program_cache import KeptPrograms, program_key, source_digest
+from greenopt.trial.compilation.program_cache import CachedPrograms, program_key, source_digest
 from greenopt.trial.compilation.serialized_graph import Graph, Program, UnkeepableError, traced
 from greenopt.trial.run import load_split
 from greenopt.trial.training.trainer import Trainer
@@ -125,12 +125,12 @@ def test_equal_keys_mean_equal_programs() -> None:
     for how in ({}, *SAME, *OTHER):
         keras.backend.clear_session()
         spec = trial_spec(**how)
-        assembly, images, split = prepared(spec)
-        trainer = assembly.trainer
+        prepared_trial, images, split = prepared(spec)
+        trainer = prepared_trial.trainer
         keys.append(program_key(spec, images, trainer.block_steps, spec.training.epochs * trainer.steps))
-        variables = [*(variable.value for variable in trainer._state()), trainer._recipe.rates.table]
-        training = (*next(trainer.blocks.training(split.train)), tf.constant(1))
-        evaluation = (*next(trainer.blocks.evaluation(split.train[:1])), tf.constant(1))
+        variables = [*(variable.value for variable in trainer._state()), trainer._config.learning_rates.table]
+        training = (*next(trainer.pipeline.training(split.train)), tf.constant(1))
+        evaluation = (*next(trainer.pipeline.evaluation(split.train[:1])), tf.constant(1))
         found = [
             traced(trainer._train_block, training, variables),
             traced(trainer._evaluate_block, evaluation, variables),
@@ -179,17 +179,17 @@ def test_a_function_that_captures_something_unknown_runs_as_it_is(tmp_path: Path
 
     with pytest.raises(UnkeepableError, match="beside the variables"):
         traced(function, [tf.constant(1.0)], [known])
-    programs = KeptPrograms(tmp_path / "x.json", jit=False)
-    assert programs.settled([known], lambda: [traced(function, [tf.constant(1.0)], [known])]) is None
+    programs = CachedPrograms(tmp_path / "x.json", jit=False)
+    assert programs.resolve([known], lambda: [traced(function, [tf.constant(1.0)], [known])]) is None
     assert not (tmp_path / "x.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "graphs").write_text("a file")
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
-    programs = KeptPrograms(tmp_path / "graphs" / "x.json", jit=False)
+    programs = CachedPrograms(tmp_path / "graphs" / "x.json", jit=False)
     programs.compile_ahead()
-    (program,) = programs.settled([counter], lambda: [traced(counting(counter), [number], [counter])]) or ()
+    (program,) = programs.resolve([counter], lambda: [traced(counting(counter), [number], [counter])]) or ()
     program(number)
     assert int(counter) == 2
 
@@ -204,11 +204,11 @@ def counting(counter: tf.Variable) -> Any:
 def test_made_up_variables_take_no_memory_once_the_real_ones_are_there(tmp_path: Path) -> None:
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
     file = tmp_path / "x.json"
-    KeptPrograms(file, jit=False).settled([counter], lambda: [traced(counting(counter), [number], [counter])])
-    programs = KeptPrograms(file, jit=False)
+    CachedPrograms(file, jit=False).resolve([counter], lambda: [traced(counting(counter), [number], [counter])])
+    programs = CachedPrograms(file, jit=False)
     programs.compile_ahead()
-    (program,) = programs.settled([counter], never) or ()
-    (made_up,) = programs._made_up
+    (program,) = programs.resolve([counter], never) or ()
+    (made_up,) = programs._placeholders
     assert made_up is not counter
     assert tf.raw_ops.ReadVariableOp(resource=made_up.handle, dtype=tf.int32).shape == (0,)
     program(number)

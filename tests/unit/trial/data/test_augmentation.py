@@ -17,9 +17,9 @@ KINDS = ("random", "mixup", "cutmix")
 
 def epochs_of(kind: str, seed: int = 2, **setting: Any) -> list[list[tuple[Any, Any, Any]]]:
     """What the model is trained on in two epochs: (ids, images, labels) of each block."""
-    assembly, _, _ = prepared(trial_spec(augmentation=kind, batch_size=16, seed=seed, **setting))
-    trainer, blocks = assembly.trainer, []
-    original = trainer.blocks._augmented
+    prepared_trial, _, _ = prepared(trial_spec(augmentation=kind, batch_size=16, seed=seed, **setting))
+    trainer, blocks = prepared_trial.trainer, []
+    original = trainer.pipeline._augmented
 
     def recorded(*block: Any) -> Any:
         x, y = original(*block)
@@ -28,7 +28,7 @@ def epochs_of(kind: str, seed: int = 2, **setting: Any) -> list[list[tuple[Any, 
 
     trainer.warm_up()
     ids = fed(trainer)
-    trainer.blocks._augmented = recorded
+    trainer.pipeline._augmented = recorded
     epochs = []
     for epoch in (1, 2):
         trainer.train_epoch(epoch)
@@ -169,13 +169,13 @@ def test_randaugment_of_one_operation_does_what_that_operation_does() -> None:
 
 def test_mixing_happens_on_raw_images_before_they_are_scaled() -> None:
     trainer = prepared(trial_spec(augmentation="mixup", preprocessing="standardization"))[0].trainer
-    original, largest = trainer.blocks._augment, []
+    original, largest = trainer.pipeline._augment, []
 
     def recorded(images: Any, labels: Any) -> Any:
         largest.append(images)
         return original(images, labels)
 
-    trainer.blocks._augment = recorded
+    trainer.pipeline._augment = recorded
     tf.config.run_functions_eagerly(True)
     try:
         trainer.train_epoch(1)

@@ -70,8 +70,8 @@ def test_any_stretch_of_the_order_has_the_classes_in_proportion() -> None:
 def test_no_image_of_validation_or_test_is_ever_trained_on_and_each_training_image_is_at_most_once_an_epoch() -> None:
     """Follows image ids through real epochs: pixel 0 of each image holds its id."""
     spec = trial_spec(batch_size=16, training={"epochs": 2, "block_images": 48})
-    assembly, _, split = prepared(spec)
-    trainer = assembly.trainer
+    prepared_trial, _, split = prepared(spec)
+    trainer = prepared_trial.trainer
     trained = fed(trainer)
     trainer.warm_up()
     trained.clear()

@@ -78,9 +78,9 @@ def test_a_channel_without_spread_is_shifted_and_not_scaled() -> None:
 def test_the_model_gets_training_images_scaled_by_statistics_of_the_training_part_alone(
     kind: str, check: object
 ) -> None:
-    assembly, found, split = prepared(trial_spec(preprocessing=kind))
-    assert check(assembly.trainer.blocks.prepared(split.train).astype(np.float64))  # type: ignore[operator]
-    scaling = assembly.trainer._recipe.look.scaling
+    prepared_trial, found, split = prepared(trial_spec(preprocessing=kind))
+    assert check(prepared_trial.trainer.pipeline.prepared(split.train).astype(np.float64))  # type: ignore[operator]
+    scaling = prepared_trial.trainer._config.preprocessing.scaling
     assert scaling == fit_scaling(Preprocessing(kind), found.x[split.train])
     if kind == "standardization":
         assert scaling != fit_scaling(Preprocessing(kind), found.x)

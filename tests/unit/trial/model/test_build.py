@@ -46,7 +46,7 @@ def test_images_too_small_for_a_model_are_refused_with_its_reason() -> None:
         (f"{HERE}:not_callable", "has no function not_callable"),
         (f"{HERE}:of_one_argument", r"is called as function\(input_shape, classes\)"),
         (f"{HERE}:no_model", "returned a str, not a keras.Model"),
-        (f"{HERE}:too_few", r"gives \(3,\) for an image; wanted are \(4,\)"),
+        (f"{HERE}:too_few", r"returns shape \(3,\); expected \(4,\)"),
         (f"{HERE}:logits", "does not end in a softmax"),
     ],
 )

@@ -13,9 +13,9 @@ from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative
 TOLERANCE = {"float32": 5e-6, "mixed_float16": 2e-3, "float16": 2e-3}
 
 
-def trained(layer: keras.layers.Layer, x: tf.Tensor, pull: tf.Tensor, jit: bool) -> list[Any]:
+def trained(layer: keras.layers.Layer, x: tf.Tensor, grad_output: tf.Tensor, jit: bool) -> list[Any]:
     """Output, gradients to the input and to each weight, and the weights that are not trained, after one step."""
-    told = outputs_and_gradients(layer, x, pull, jit, training=True)
+    told = outputs_and_gradients(layer, x, grad_output, jit, training=True)
     return told + [weight.numpy() for weight in layer.non_trainable_weights]
 
 
@@ -28,7 +28,7 @@ def test_fused_batchnorm_gives_kerass_outputs_gradients_and_moving_statistics(
 ) -> None:
     random = np.random.default_rng(3)
     x = tf.constant(random.normal(2, 3, shape), tf.float32)
-    pull = tf.constant(random.normal(size=shape), tf.float32)
+    grad_output = tf.constant(random.normal(size=shape), tf.float32)
     layers = []
     for _ in range(2):
         layer = keras.layers.BatchNormalization(
@@ -39,24 +39,24 @@ def test_fused_batchnorm_gives_kerass_outputs_gradients_and_moving_statistics(
             weight.assign(np.linspace(0.5, 1.5, shape[-1]) + number)
         layers.append(layer)
     assert fuse_batchnorm(layers[1:], jit, gpu) == 1
-    wanted, found = (trained(layer, x, pull, jit) for layer in layers)
+    wanted, found = (trained(layer, x, grad_output, jit) for layer in layers)
     assert len(wanted) == len(found) == 4 + scale + center
     # The gradient to the input is a small difference of large terms; it is judged by the pull that it comes from.
-    assert np.abs(found[1] - wanted[1]).max() / np.abs(pull).max() < TOLERANCE[policy]
+    assert np.abs(found[1] - wanted[1]).max() / np.abs(grad_output).max() < TOLERANCE[policy]
     for a, b in zip(found[:1] + found[2:], wanted[:1] + wanted[2:], strict=True):
         assert relative(a, b) < TOLERANCE[policy]
 
 
-def exact_step(x: Any, pull: Any, gamma: Any, beta: Any, epsilon: float, momentum: float) -> list[Any]:
+def exact_step(x: Any, grad_output: Any, gamma: Any, beta: Any, epsilon: float, momentum: float) -> list[Any]:
     """What `trained` gives, computed in float64: output, gradients to the input, gamma and beta, moving statistics."""
-    x, pull = x.astype(np.float64), pull.astype(np.float64)
+    x, grad_output = x.astype(np.float64), grad_output.astype(np.float64)
     axes = (0, 1, 2)
     mean, variance = x.mean(axes), x.var(axes)
     steepness = 1 / np.sqrt(variance + epsilon)
     normalised = (x - mean) * steepness
-    d_gamma, d_beta = (pull * normalised).sum(axes), pull.sum(axes)
+    d_gamma, d_beta = (grad_output * normalised).sum(axes), grad_output.sum(axes)
     count = x.size / x.shape[-1]
-    dx = gamma * steepness * (pull - d_beta / count - normalised * d_gamma / count)
+    dx = gamma * steepness * (grad_output - d_beta / count - normalised * d_gamma / count)
     moving = [mean * (1 - momentum), momentum + variance * (1 - momentum)]
     return [normalised * gamma + beta, dx, d_gamma, d_beta, *moving]
 
@@ -75,15 +75,15 @@ def test_a_mean_far_from_zero_costs_no_digits(policy: str, jit: bool, gpu: bool)
     x[:, 0, 0] = x[5] = MEANS + 3 * SPREADS  # neither corners nor an image are like the rest
     if policy == "mixed_float16":
         x = x.astype(np.float16)
-    x, pull = x.astype(np.float32), random.normal(size=shape).astype(np.float16).astype(np.float32)
+    x, grad_output = x.astype(np.float32), random.normal(size=shape).astype(np.float16).astype(np.float32)
     layer = keras.layers.BatchNormalization(momentum=0.8, dtype=policy)
     layer.build(shape)
     gamma, beta = np.linspace(0.5, 1.5, channels), np.linspace(-1, 1, channels)
     layer.gamma.assign(gamma)
     layer.beta.assign(beta)
     fuse_batchnorm([layer], jit=jit, gpu=gpu)
-    found = trained(layer, tf.constant(x), tf.constant(pull), jit)
-    wanted = exact_step(x, pull, gamma, beta, layer.epsilon, 0.8)
+    found = trained(layer, tf.constant(x), tf.constant(grad_output), jit)
+    wanted = exact_step(x, grad_output, gamma, beta, layer.epsilon, 0.8)
     for number, (a, b) in enumerate(zip(found, wanted, strict=True)):
         # Outputs and gradients to the input are rounded to float16, sums are not. Without XLA the mean is
         # held as a float32, whose last digit at 1000 is 6e-5.

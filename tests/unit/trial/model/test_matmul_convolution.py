@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from greenopt.trial.model import matmul_convolution as matrix_convolution
 from greenopt.trial.model.build import all_layers
-from greenopt.trial.model.matmul_convolution import multiply_convolutions
+from greenopt.trial.model.matmul_convolution import replace_convolutions_with_matmul
 from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative, trial_spec
 
 TOLERANCE = {"float32": 1e-5, "mixed_float16": 5e-3}
@@ -67,7 +67,7 @@ def operations(shape: tuple[int, ...], kernel: tuple[int, int], filters: int = 4
     """Of a layer's step and gradient."""
     layer = keras.layers.Conv2D(filters, kernel, padding="same")
     layer.build(shape)
-    multiply_convolutions([layer])
+    replace_convolutions_with_matmul([layer])
 
     @tf.function
     def step(x: tf.Tensor) -> tf.Tensor:
@@ -87,9 +87,9 @@ def check(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, padding:
         layer = keras.layers.Conv2D(4, kernel, stride, padding, bias_initializer="normal", dtype=policy)
         layer.build(shape)
         layers.append(layer)
-    assert multiply_convolutions(layers[1:]) == 1
-    pull = tf.constant(random.normal(size=layers[0].compute_output_shape(shape)), tf.float32)
-    wanted, found = (outputs_and_gradients(layer, x, pull, jit=True) for layer in layers)
+    assert replace_convolutions_with_matmul(layers[1:]) == 1
+    grad_output = tf.constant(random.normal(size=layers[0].compute_output_shape(shape)), tf.float32)
+    wanted, found = (outputs_and_gradients(layer, x, grad_output, jit=True) for layer in layers)
     assert len(wanted) == len(found) == 4
     for a, b in zip(found, wanted, strict=True):
         assert a.shape == b.shape
@@ -111,9 +111,9 @@ def test_one_convolution_that_is_no_product_leaves_all_of_them_to_keras(layer: k
     plain = keras.layers.Conv2D(4, 3)
     for each in (layer, plain):
         each.build((None, 8, 8, 4))
-    assert multiply_convolutions([plain, layer]) == 0
+    assert replace_convolutions_with_matmul([plain, layer]) == 0
     assert "call" not in vars(plain)
-    assert multiply_convolutions([plain, keras.layers.Dense(2)]) == 1
+    assert replace_convolutions_with_matmul([plain, keras.layers.Dense(2)]) == 1
 
 
 @pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 53), ((64, 64, 3), 0)])
@@ -121,7 +121,7 @@ def test_resnet50_multiplies_for_images_of_32x32_and_not_for_larger_ones(
     shape: tuple[int, int, int], count: int
 ) -> None:
     model = keras.applications.ResNet50(weights=None, input_shape=shape, classes=2)
-    assert multiply_convolutions(all_layers(model)) == count
+    assert replace_convolutions_with_matmul(all_layers(model)) == count
     copy = keras.models.clone_model(model)
     assert not any("call" in vars(layer) for layer in copy.layers)
 
@@ -129,7 +129,7 @@ def test_resnet50_multiplies_for_images_of_32x32_and_not_for_larger_ones(
 def test_images_of_unknown_size_are_left_to_keras() -> None:
     layer = keras.layers.Conv2D(4, 1)
     layer.build((None, None, None, 3))
-    assert multiply_convolutions([layer]) == 0
+    assert replace_convolutions_with_matmul([layer]) == 0
 
 
 def test_resnet50_trains_by_products_as_it_does_by_convolutions() -> None:
@@ -137,7 +137,7 @@ def test_resnet50_trains_by_products_as_it_does_by_convolutions() -> None:
     model = prepared(spec)[0].model
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    assert multiply_convolutions(all_layers(model)) == 53
+    assert replace_convolutions_with_matmul(all_layers(model)) == 53
     x, y = tf.random.stateless_uniform((8, 32, 32, 3), (1, 2)), tf.one_hot([0, 1] * 4, 2)
     gradients = []
     for each in (model, copy):

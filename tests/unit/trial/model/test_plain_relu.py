@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from greenopt.trial.model.build import all_layers
-from greenopt.trial.model.plain_relu import spell_out_relu
+from greenopt.trial.model.plain_relu import replace_relu
 from tests.unit.trial.workbench import outputs_and_gradients, prepared, trial_spec
 
 
@@ -17,14 +17,14 @@ def test_it_gives_kerass_outputs_and_gradients_at_and_beside_zero_and_where_ther
     kind: str, policy: str, jit: bool
 ) -> None:
     x = tf.constant([[-np.inf, -2.0, -0.0, 0.0, 1e-7, 3.0, np.inf, np.nan]])
-    pull = tf.constant([[1.0, 2, 3, 4, 5, 6, 7, 8]])
+    grad_output = tf.constant([[1.0, 2, 3, 4, 5, 6, 7, 8]])
     layers = []
     for _ in range(2):
         layer = keras.layers.ReLU(dtype=policy) if kind == "ReLU" else keras.layers.Activation("relu", dtype=policy)
         layer.build(x.shape)
         layers.append(layer)
-    assert spell_out_relu(layers[1:]) == 1
-    wanted, found = (outputs_and_gradients(layer, x, pull, jit) for layer in layers)
+    assert replace_relu(layers[1:]) == 1
+    wanted, found = (outputs_and_gradients(layer, x, grad_output, jit) for layer in layers)
     for a, b in zip(found, wanted, strict=True):
         assert np.array_equal(a[:, :-1], b[:, :-1])
     # Keras's has a NaN stay one under XLA, and not everywhere else.
@@ -45,7 +45,7 @@ def test_it_gives_kerass_outputs_and_gradients_at_and_beside_zero_and_where_ther
     ],
 )
 def test_every_other_activation_stays_kerass(layer: keras.layers.Layer) -> None:
-    assert spell_out_relu([layer]) == 0
+    assert replace_relu([layer]) == 0
     assert "call" not in vars(layer)
 
 

@@ -92,20 +92,20 @@ def test_the_softmax_of_a_mixed_policy_stays_in_float32() -> None:
 
 
 def test_training_moves_weights_and_limits_and_rounding_shows_in_the_answers() -> None:
-    assembly, _, split = prepared(trial_spec(internal="pre_quantization"))
-    before = [layer.kernel.numpy() for layer in quantized_layers(assembly.model)]
-    assembly.trainer.train_epoch(1)
-    for layer, kernel in zip(quantized_layers(assembly.model), before, strict=True):
+    prepared_trial, _, split = prepared(trial_spec(internal="pre_quantization"))
+    before = [layer.kernel.numpy() for layer in quantized_layers(prepared_trial.model)]
+    prepared_trial.trainer.train_epoch(1)
+    for layer, kernel in zip(quantized_layers(prepared_trial.model), before, strict=True):
         assert not np.array_equal(layer.kernel.numpy(), kernel)
         assert float(layer.input_range.high) > float(layer.input_range.low)
     plain, _, _ = prepared(trial_spec())
-    for layer, twin in zip(plain.model.layers, assembly.model.layers, strict=True):
+    for layer, twin in zip(plain.model.layers, prepared_trial.model.layers, strict=True):
         if isinstance(twin, QuantizedConv2D | QuantizedDense):
             layer.set_weights([weight.numpy() for weight in twin.trainable_weights])
         else:
             layer.set_weights(twin.get_weights())
-    images = assembly.trainer.blocks.prepared(split.validation)
-    difference = np.abs(assembly.model(images).numpy() - plain.model(images).numpy())
+    images = prepared_trial.trainer.pipeline.prepared(split.validation)
+    difference = np.abs(prepared_trial.model(images).numpy() - plain.model(images).numpy())
     assert 1e-6 < difference.max() < 0.1
 
 
@@ -131,14 +131,14 @@ def test_models_that_cannot_be_quantized_say_why() -> None:
 @pytest.mark.parametrize("precision", ["float32", "global_policy_float16"])
 def test_conversion_to_int8_keeps_the_answers(precision: str) -> None:
     spec = trial_spec(optimizer="RMSProp", preprocessing="standardization", precision=precision, training={"epochs": 3})
-    assembly, _, split = prepared(spec)
+    prepared_trial, _, split = prepared(spec)
     for epoch in (1, 2, 3):
-        assembly.trainer.train_epoch(epoch)
-    copy = float32_copy(assembly)
+        prepared_trial.trainer.train_epoch(epoch)
+    copy = float32_copy(prepared_trial)
     assert {weight.dtype for weight in copy.weights} == {"float32"}
-    calibration = assembly.trainer.blocks.prepared(calibration_ids(split.train, 50))
+    calibration = prepared_trial.trainer.pipeline.prepared(calibration_ids(split.train, 50))
     model = Int8Model(converted(copy, calibration), batch_size=32)
-    x = assembly.trainer.blocks.prepared(split.validation)[:50]
+    x = prepared_trial.trainer.pipeline.prepared(split.validation)[:50]
     answers = np.concatenate([model.predict(x[:32]), model.predict(x[32:])])
     assert answers.shape == (50, 4)
     assert (answers.argmax(axis=1) == copy(x).numpy().argmax(axis=1)).mean() > 0.9

@@ -41,10 +41,10 @@ def test_warming_up_puts_every_variable_back_and_changes_no_result(setting: dict
 
 
 def test_after_warming_up_nothing_is_traced_any_more() -> None:
-    assembly, _, split = prepared(trial_spec(augmentation="mixup"))
-    trainer = assembly.trainer
+    prepared_trial, _, split = prepared(trial_spec(augmentation="mixup"))
+    trainer = prepared_trial.trainer
     trainer.warm_up()
-    programs = (trainer.blocks._plain, trainer.blocks._augmented, trainer._train_block, trainer._evaluate_block)
+    programs = (trainer.pipeline._plain, trainer.pipeline._augmented, trainer._train_block, trainer._evaluate_block)
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
     trainer.train_epoch(1)
     trainer.evaluate(split.validation)
@@ -53,12 +53,14 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
 
 def test_on_a_gpu_the_first_epoch_runs_no_operation_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow compiles an operation's kernel when it first runs on a GPU, half a second for each."""
-    assembly, _, split = prepared(trial_spec(lr_schedule="cosine"))
-    trainer, run, keys = assembly.trainer, [], ("T", "dtype", "SrcT", "DstT", "Tindices", "Tparams")
+    prepared_trial, _, split = prepared(trial_spec(lr_schedule="cosine"))
+    trainer, run, keys = prepared_trial.trainer, [], ("T", "dtype", "SrcT", "DstT", "Tindices", "Tparams")
 
-    def recorded(kind: str, inputs: Any, attributes: Any, outputs: Any, op_name: Any = None, graph: Any = None) -> None:
+    def recorded(
+        kind: str, inputs: Any, trial_metrics: Any, outputs: Any, op_name: Any = None, graph: Any = None
+    ) -> None:
         if graph is None:
-            named = dict(zip(attributes[::2], attributes[1::2], strict=True))
+            named = dict(zip(trial_metrics[::2], trial_metrics[1::2], strict=True))
             run.append((kind, *(named[key] for key in keys if key in named)))
 
     original = tf.config.list_logical_devices
@@ -103,23 +105,23 @@ def test_an_epoch_is_model_fits_epoch_whatever_the_size_of_a_block(block_images:
 @pytest.mark.parametrize("batch", [7, 128])
 def test_every_evaluated_image_counts_exactly_once(batch: int) -> None:
     """The model answers 0 always, so the accuracy is the share of class 0."""
-    assembly, images, split = prepared(trial_spec(training={"evaluation_batch_size": batch, "block_images": 21}))
-    last = assembly.model.layers[-1]
+    prepared_trial, images, split = prepared(trial_spec(training={"evaluation_batch_size": batch, "block_images": 21}))
+    last = prepared_trial.model.layers[-1]
     last.kernel.assign(np.zeros(last.kernel.shape))
     last.bias.assign([5, 0, 0, 0])
     for part in (split.validation, split.validation[:1], split.train[:43]):
-        score = assembly.trainer.evaluate(part)
+        score = prepared_trial.trainer.evaluate(part)
         assert score.accuracy == pytest.approx((images.y[part] == 0).mean(), abs=1e-6)
 
 
 def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
     for internal, jit in (("none", False), ("jit_compilation", True), ("pre_quantization", False)):
-        assembly, _, _ = prepared(trial_spec(internal=internal))
-        trainer = assembly.trainer
-        assert assembly.model.jit_compile is jit
+        prepared_trial, _, _ = prepared(trial_spec(internal=internal))
+        trainer = prepared_trial.trainer
+        assert prepared_trial.model.jit_compile is jit
         for program in (trainer._train_block, trainer._evaluate_block):
             assert program._jit_compile is jit
-        for program in (trainer.blocks._plain, trainer.blocks._augmented):
+        for program in (trainer.pipeline._plain, trainer.pipeline._augmented):
             assert program._jit_compile is False
 
 
@@ -155,7 +157,7 @@ def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> 
     found = {}
     for precision in ("float16", "float32", "float64", "global_policy_float16"):
         trainer = prepared(trial_spec(precision=precision, preprocessing="standardization"))[0].trainer
-        found[precision] = trainer.blocks._scaled(stored)
+        found[precision] = trainer.pipeline._scaled(stored)
         assert found[precision].dtype == ("float16" if precision == "global_policy_float16" else "float32")
     exact = found["float32"].numpy()
     assert np.array_equal(found["float16"].numpy(), exact.astype(np.float16).astype(np.float32))
@@ -165,8 +167,8 @@ def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> 
 
 def test_images_stay_on_the_device_as_bytes() -> None:
     trainer = prepared(trial_spec())[0].trainer
-    assert trainer.blocks.place == "device"
-    assert trainer.blocks._feed._x.dtype == tf.uint8
+    assert trainer.pipeline.place == "device"
+    assert trainer.pipeline._data_source._x.dtype == tf.uint8
 
 
 def test_an_incomplete_batch_is_dropped_and_a_batch_that_never_fills_is_refused() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from greenopt.errors import UsageError
-from greenopt.runs.study_log import Conduct
+from greenopt.runs.study_log import RunState
 from greenopt.spec import SearchSpace
-from greenopt.tui.state.forecast import Outlook, Remaining
+from greenopt.tui.state.forecast import Remaining, TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.parameter_effects import Moments, ParameterEffects
@@ -19,9 +19,15 @@ from greenopt.tui.state.reader import StudyReader
 from greenopt.tui.state.trial_filter import TrialFilter, ordered
 from greenopt.tui.tabs.overview import summary_text
 from greenopt.tui.tabs.panes import effects_text, slot_texts
-from greenopt.tui.text.header import energy_text, remaining_words, rough_words, spent_words, state_text
+from greenopt.tui.text.header import (
+    energy_text,
+    format_remaining,
+    format_rough_duration,
+    format_used_energy,
+    state_text,
+)
 from greenopt.tui.text.setting_toml import setting_toml
-from greenopt.tui.text.status_symbols import SIGNS, bar, sparkline
+from greenopt.tui.text.status_symbols import STATUS_SYMBOLS, bar, sparkline
 from greenopt.tui.widgets.plots import LinearAxis, LogAxis
 from tests.builders import study
 from tests.tui.studies import H100, Written, paper_like
@@ -54,7 +60,7 @@ def test_a_filter_lets_through_what_fits(text: str, passing: list[int]) -> None:
 
 
 def test_a_filter_that_cannot_be_meant_says_why() -> None:
-    with pytest.raises(UsageError, match="accurcy: unknown; known are state, accuracy"):
+    with pytest.raises(UsageError, match="accurcy: unknown column; known: state, accuracy"):
         TrialFilter("accurcy>0.5", ROWS[0])
     with pytest.raises(UsageError, match="accuracy>high: > needs a number"):
         TrialFilter("accuracy>high", ROWS[0])
@@ -67,8 +73,8 @@ def test_trials_without_a_figure_stand_last_in_either_order() -> None:
 
 
 def test_every_state_has_a_mark_and_a_word_of_its_own() -> None:
-    assert len({sign.mark for sign in SIGNS.values()}) == len(SIGNS)
-    assert len({sign.word for sign in SIGNS.values()}) == len(SIGNS)
+    assert len({sign.mark for sign in STATUS_SYMBOLS.values()}) == len(STATUS_SYMBOLS)
+    assert len({sign.word for sign in STATUS_SYMBOLS.values()}) == len(STATUS_SYMBOLS)
 
 
 def test_sparklines_rise_with_their_numbers_and_leave_gaps() -> None:
@@ -103,18 +109,18 @@ def test_effects_group_trials_by_value_and_ranges_by_quarter() -> None:
 
 
 def test_the_outlook_follows_durations_slots_and_what_running_trials_have_done() -> None:
-    outlook, began = Outlook(), datetime(2026, 1, 1)
-    assert outlook.remaining(3, (), 1) is None
+    forecast, began = TrialForecast(), datetime(2026, 1, 1)
+    assert forecast.remaining(3, (), 1) is None
     for _ in range(2):
-        outlook.add({"began": began, "ended": began + timedelta(seconds=100)})
-    assert outlook.remaining(4, (), 2) == Remaining(200.0)
+        forecast.add({"began": began, "ended": began + timedelta(seconds=100)})
+    assert forecast.remaining(4, (), 2) == Remaining(200.0)
     half = LiveTrial(9, epochs=2)
     half.epochs = [None]  # type: ignore[list-item]
-    assert outlook.remaining(4, [half], 1) == Remaining(350.0)
-    assert outlook.remaining(0, (), 1) == Remaining(0.0)
+    assert forecast.remaining(4, [half], 1) == Remaining(350.0)
+    assert forecast.remaining(0, (), 1) == Remaining(0.0)
     for seconds in (60, 140):
-        outlook.add({"began": began, "ended": began + timedelta(seconds=seconds)})
-    spread = outlook.remaining(4, (), 1)
+        forecast.add({"began": began, "ended": began + timedelta(seconds=seconds)})
+    spread = forecast.remaining(4, (), 1)
     assert spread is not None
     assert spread.low_s is not None
     assert spread.high_s is not None
@@ -122,16 +128,21 @@ def test_the_outlook_follows_durations_slots_and_what_running_trials_have_done()
 
 
 def test_guesses_are_as_coarse_as_they_deserve() -> None:
-    assert [rough_words(seconds) for seconds in (40, 600, 40000, 200000)] == ["40 s", "10 min", "11.1 h", "2.3 d"]
-    assert remaining_words(Remaining(40000, 32000, 50000)) == "~11.1 h left (8.9 to 13.9 h)"
-    assert remaining_words(Remaining(600)) == "~10 min left"
+    assert [format_rough_duration(seconds) for seconds in (40, 600, 40000, 200000)] == [
+        "40 s",
+        "10 min",
+        "11.1 h",
+        "2.3 d",
+    ]
+    assert format_remaining(Remaining(40000, 32000, 50000)) == "~11.1 h left (8.9 to 13.9 h)"
+    assert format_remaining(Remaining(600)) == "~10 min left"
 
 
 def test_much_energy_is_told_in_kilowatt_hours_and_estimates_stay_marked() -> None:
-    assert spent_words(940.0, "nvml_counter") == "940 Wh"
-    assert spent_words(1940.0, "nvml_counter") == "1.94 kWh"
-    assert spent_words(1940.0, "estimate") == "~1.94 kWh est."
-    assert spent_words(None, None) == "–"
+    assert format_used_energy(940.0, "nvml_counter") == "940 Wh"
+    assert format_used_energy(1940.0, "nvml_counter") == "1.94 kWh"
+    assert format_used_energy(1940.0, "estimate") == "~1.94 kWh est."
+    assert format_used_energy(None, None) == "–"
 
 
 def test_a_copied_setting_can_be_put_into_a_study_file() -> None:
@@ -160,14 +171,14 @@ def test_the_energy_spent_is_told_of_the_budget_where_the_study_has_one() -> Non
 @pytest.mark.parametrize(
     ("end", "conduct", "stands", "comes_next"),
     [
-        ("stopped", Conduct.STOPPING, "■ stopped on request", "`greenopt run` with its file goes on with it"),
-        ("stopped", Conduct.STOPPING_NOW, "■ stopped on request, at once", "`greenopt run` with its file goes on"),
-        ("budget_spent", None, "■ stopped: the energy budget is spent", "once study.energy_budget_wh is raised"),
-        (None, None, "■ not running", "`greenopt run` with its file goes on with it"),
+        ("stopped", RunState.STOPPING, "■ stopped on request", "resume with `greenopt run` and its study file"),
+        ("stopped", RunState.STOPPING_NOW, "■ stopped on request, at once", "resume with `greenopt run` and its study"),
+        ("budget_spent", None, "■ stopped: the energy budget is spent", "raise study.energy_budget_wh, then resume"),
+        (None, None, "■ not running", "resume with `greenopt run` and its study file"),
     ],
 )
 def test_the_overview_of_a_study_that_was_stopped_says_by_what(
-    tmp_path: Path, end: str | None, conduct: Conduct | None, stands: str, comes_next: str
+    tmp_path: Path, end: str | None, conduct: RunState | None, stands: str, comes_next: str
 ) -> None:
     written = Written(tmp_path, paper_like(8), {"gpu 0": H100})
     written.completes("gpu 0")
@@ -194,10 +205,10 @@ def test_no_energy_of_a_parameter_and_no_setting_of_a_slot_is_cut_in_two(
 
 def test_a_spent_budget_is_seen_from_another_machine_too(tmp_path: Path) -> None:
     spec = paper_like(8)
-    spent = spec.model_copy(update={"study": spec.study.model_copy(update={"energy_budget_wh": 1.0})})
-    written = Written(tmp_path, spent, {"gpu 0": H100})
+    used = spec.model_copy(update={"study": spec.study.model_copy(update={"energy_budget_wh": 1.0})})
+    written = Written(tmp_path, used, {"gpu 0": H100})
     written.completes("gpu 0")
-    written.folder.course.unlink()
+    written.folder.study_log.unlink()
     written.abandoned()
     assert state_text(model_of(written)).plain == "■ stopped: the energy budget is spent"
     written.held_by()

@@ -11,7 +11,7 @@ from greenopt.search import StudySnapshot
 def read_confirmation(
     folder: RunFolder, study: StudySnapshot, picked: Picked, new_folder: RunFolder, confirming: StudySnapshot
 ) -> Confirmation:
-    """What the trials of `confirming` say of the trial that was picked from `study`."""
+    """Compare the trials of `confirming` with the trial picked from `study`."""
     return confirmation(
         study,
         picked,

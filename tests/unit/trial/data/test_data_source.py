@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from greenopt.trial.data.feed import DeviceFeed, HostFeed, feed_of
+from greenopt.trial.data.data_source import DeviceDataSource, HostDataSource, build_data_source
 from greenopt.trial.data.images import Images
 from tests.unit.trial.workbench import prepared, run, trial_spec
 
@@ -11,7 +11,7 @@ def images(count: int = 50) -> Images:
     return Images(x, np.arange(count, dtype=np.int32) % 3, 3, "made")
 
 
-@pytest.mark.parametrize("kind", [DeviceFeed, HostFeed])
+@pytest.mark.parametrize("kind", [DeviceDataSource, HostDataSource])
 def test_blocks_hold_the_images_with_their_ids_in_order(kind: type) -> None:
     all_images = images()
     parts = [np.array([7, 3, 3]), np.array([49, 0, 1])]
@@ -25,16 +25,16 @@ def test_blocks_hold_the_images_with_their_ids_in_order(kind: type) -> None:
 
 def test_the_size_of_the_images_chooses_the_feed() -> None:
     size = images().x.nbytes
-    assert feed_of(images(), size).place == "device"
-    assert feed_of(images(), size - 1).place == "host"
+    assert build_data_source(images(), size).place == "device"
+    assert build_data_source(images(), size - 1).place == "host"
 
 
 def test_images_fed_from_the_host_train_to_the_same_figures() -> None:
     scores = []
     for device_bytes in (10**9, 0):
         spec = trial_spec(augmentation="mixup", training={"device_images_bytes": device_bytes})
-        assembly, _, split = prepared(spec)
-        trainer = assembly.trainer
+        prepared_trial, _, split = prepared(spec)
+        trainer = prepared_trial.trainer
         trainer.warm_up()
         scores.append((trainer.train_epoch(1), trainer.train_epoch(2), trainer.evaluate(split.validation)))
     assert scores[0] == scores[1]

@@ -12,7 +12,7 @@ import pytest
 from greenopt.errors import GreenoptError, UsageError
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.requests import Request, send
-from greenopt.tui.actions import StudySteering, _await_address
+from greenopt.tui.actions import StudyActions, _await_address
 
 
 def started(code: str) -> str:
@@ -38,7 +38,7 @@ def test_a_dashboard_that_ends_says_why() -> None:
 def test_a_study_that_does_not_run_takes_no_requests(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "paper")
     with pytest.raises(GreenoptError, match="run folder is not on this machine"):
-        StudySteering(folder, "", tmp_path).ask(Request.PAUSE)
+        StudyActions(folder, "", tmp_path).ask(Request.PAUSE)
     folder.path.mkdir()
     folder.write_study({}, folder.default_storage)
     with pytest.raises(UsageError, match="not running on this host"):
@@ -50,7 +50,7 @@ def test_a_coordinator_on_another_host_is_not_taken_for_a_process_here(tmp_path:
     lock = folder.claim()
     folder.write_study({}, folder.default_storage)
     (folder.path / "coordinator.json").write_text('{"pid": 1, "host": "elsewhere"}')
-    with pytest.raises(UsageError, match="runs on elsewhere; give the command there"):
+    with pytest.raises(UsageError, match="runs on elsewhere; run the command there"):
         send(folder, Request.STOP_NOW)
     lock.release()
 

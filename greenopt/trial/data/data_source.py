@@ -1,4 +1,4 @@
-"""Brings blocks of images to the device: from a copy of all images there, or from the host, block by block.
+"""Sources of image blocks: all images on the device, or the host's images, copied block by block.
 
 Invariant: both give the same images in the same order; which of them is used depends on the images' size alone.
 """
@@ -18,8 +18,8 @@ Block: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 _AHEAD = 2
 
 
-class Feed(Protocol):
-    """Where blocks of images come from."""
+class DataSource(Protocol):
+    """A source of image blocks."""
 
     @property
     def place(self) -> str:
@@ -27,12 +27,12 @@ class Feed(Protocol):
         ...
 
     def blocks(self, parts: Iterable[Ids]) -> Iterator[Block]:
-        """The images with these ids, a block for each part."""
+        """Yield the images with these ids, one block per part."""
         ...
 
 
-class DeviceFeed:
-    """All images are on the device; a block is gathered there."""
+class DeviceDataSource:
+    """A data source with all images on the device, where blocks are gathered."""
 
     place = "device"
 
@@ -42,7 +42,7 @@ class DeviceFeed:
         self._gather = tf.function(self._gathered, autograph=False, jit_compile=False)
 
     def blocks(self, parts: Iterable[Ids]) -> Iterator[Block]:
-        """The images with these ids, a block for each part; queued on the device, not waited for."""
+        """Yield the images with these ids, one block per part, queued on the device without waiting."""
         for ids in parts:
             yield self._gather(tf.constant(ids))
 
@@ -50,17 +50,17 @@ class DeviceFeed:
         return tf.gather(self._x, ids), tf.gather(self._y, ids)
 
 
-class HostFeed:
-    """The images stay on the host; while the device works on a block, the next ones are gathered and copied to it."""
+class HostDataSource:
+    """A data source with images on the host; the next blocks are copied while the device works on one."""
 
     place = "host"
 
     def __init__(self, images: Images) -> None:
-        """Keep the images where they are."""
+        """Store a reference to the images."""
         self._images = images
 
     def blocks(self, parts: Iterable[Ids]) -> Iterator[Block]:
-        """The images with these ids, a block for each part, in order."""
+        """Yield the images with these ids, one block per part, in order."""
         shape = (None, *self._images.x.shape[1:])
         signature = (tf.TensorSpec(shape, tf.as_dtype(self._images.x.dtype)), tf.TensorSpec((None,), tf.int32))
         gathered = tf.data.Dataset.from_generator(lambda: map(self._gathered, parts), output_signature=signature)
@@ -73,6 +73,6 @@ class HostFeed:
         return np.take(self._images.x, ids, axis=0), np.take(self._images.y, ids)
 
 
-def feed_of(images: Images, device_bytes: int) -> Feed:
-    """The feed of these images: they are kept on the device where they take at most `device_bytes`."""
-    return DeviceFeed(images) if images.x.nbytes <= device_bytes else HostFeed(images)
+def build_data_source(images: Images, device_bytes: int) -> DataSource:
+    """Build the data source: on the device if the images take at most `device_bytes`, else on the host."""
+    return DeviceDataSource(images) if images.x.nbytes <= device_bytes else HostDataSource(images)

@@ -1,7 +1,7 @@
-"""A confirmation in words and as a table, for the terminal and the report alike."""
+"""Formatting of a confirmation as sentences and as a table, for the terminal and the report."""
 
 from greenopt.confirmation.compare import Comparison, Confirmation, Held
-from greenopt.formatting import MISSING, energy_words, fraction_words, significant
+from greenopt.formatting import MISSING, format_energy, format_fraction, significant
 from greenopt.spec import Metric
 
 _VERDICTS = {Held.YES: "The win held", Held.NO: "The win did not hold", Held.OPEN: "Open: no verdict"}
@@ -13,7 +13,7 @@ _PLACES = {
 
 
 def confirmation_lines(confirmation: Confirmation) -> list[str]:
-    """The verdict, the criterion, and what has to be known with it; one sentence or two an item."""
+    """Return the verdict, its criterion and its caveats, one or two sentences per item."""
     metric = confirmation.picked.by or Metric.ACCURACY
     lines = [f"{_VERDICTS[confirmation.held]}: {confirmation.why}."]
     place = confirmation.comparisons[metric].against_study
@@ -38,7 +38,7 @@ def comparison_table(confirmation: Confirmation) -> tuple[list[str], list[list[s
 
 
 def end_lines(confirmation: Confirmation) -> list[str]:
-    """What the new trainings had come to at their end, where that is not what is compared; a line a figure."""
+    """Return one line per metric on the new trainings' final results, where those are not what is compared."""
     source, is_compared = confirmation.energy_source, confirmation.study_epochs == confirmation.epochs
     return [
         f"{name} at the end: {_value(name, interval.mean, source)}{_half_width(name, interval.half_width)}"
@@ -64,7 +64,7 @@ def _half_width(metric: str, half_width: float | None) -> str:
 
 def _value(metric: str, value: float | None, source: str | None) -> str:
     if metric in (Metric.ENERGY_WH, Metric.WH_PER_EPOCH):
-        return energy_words(value, source)
+        return format_energy(value, source)
     return _figure(metric, value)
 
 
@@ -72,7 +72,7 @@ def _figure(metric: str, value: float | None) -> str:
     if value is None:
         return MISSING
     if metric in (Metric.ACCURACY, "test_accuracy"):
-        return fraction_words(value)
+        return format_fraction(value)
     unit = "1/Wh" if metric == Metric.EFFICIENCY else "Wh"
     return f"{significant(value)} {unit}"
 
@@ -90,9 +90,9 @@ def _basis(confirmation: Confirmation) -> str:
 
 
 def _endings(confirmation: Confirmation) -> list[str]:
-    words = {"pruned": "diverged", "fail": "failed"}
+    text = {"pruned": "diverged", "fail": "failed"}
     return [
-        f"{count} training{'s' if count > 1 else ''} {words[state]}."
+        f"{count} training{'s' if count > 1 else ''} {text[state]}."
         for state, count in confirmation.ended.items()
-        if state in words and count
+        if state in text and count
     ]

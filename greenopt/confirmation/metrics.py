@@ -1,4 +1,4 @@
-"""A trial's figures after a number of epochs, so that trainings of different length are compared like with like."""
+"""A trial's metrics after a number of epochs, so that trainings of different length can be compared."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _BOUND_TO_HOST = ("rapl", "estimate")
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Accuracy 0..1, Wh an epoch, Wh since the first epoch began, accuracy over Wh an epoch; None if not known."""
+class Metrics:
+    """Accuracy 0..1, Wh per epoch, Wh since the first epoch began, accuracy over Wh per epoch; None if not known."""
 
     accuracy: float | None = None
     wh_per_epoch: float | None = None
@@ -23,13 +23,13 @@ class Figures:
     efficiency: float | None = None
 
     @classmethod
-    def at_the_end(cls, row: Mapping[str, Any]) -> "Figures":
-        """What a study's table says of a trial."""
+    def at_the_end(cls, row: Mapping[str, Any]) -> "Metrics":
+        """Return a trial's final metrics from the study's table."""
         return cls(**{str(metric): row.get(metric) for metric in COMPARED})
 
     @classmethod
-    def after(cls, epochs: Iterable[EpochEnded], count: int) -> "Figures":
-        """What a trial came to in its first `count` epochs, before any quantization; empty where it has fewer."""
+    def after(cls, epochs: Iterable[EpochEnded], count: int) -> "Metrics":
+        """Return a trial's metrics after `count` epochs, before any quantization; empty if it has fewer."""
         first = [epoch for epoch in epochs if epoch.epoch <= count]
         if len(first) < count:
             return cls()
@@ -43,7 +43,7 @@ class Figures:
 
 
 def energies_differ(study: Mapping[str, Any], confirming: Mapping[str, Any]) -> str | None:
-    """Why the energies of two trials cannot be compared; None where they can."""
+    """Return why the energies of two trials cannot be compared; None if they can."""
     for row in (study, confirming):
         if row.get("energy_wh") is None:
             return row.get("energy_missing") or "an energy was not measured"
@@ -57,7 +57,7 @@ def energies_differ(study: Mapping[str, Any], confirming: Mapping[str, Any]) -> 
 
 
 def accuracies_differ(spec: StudySpec, row: Mapping[str, Any], study_epochs: int, epochs: int) -> str | None:
-    """Why accuracies after one epoch of trainings of different length cannot be compared; None where they can."""
+    """Return why accuracies of trainings of different length cannot be compared; None if they can."""
     if study_epochs == epochs:
         return None
     if spec.space.own:

@@ -1,4 +1,4 @@
-"""Gathers all that a report is made of from a study's folder and storage; fits nothing itself."""
+"""Reads the inputs of a report from a study's folder and storage; no model is fitted here."""
 
 import random
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from greenopt.errors import GreenoptError
 from greenopt.events import read_epochs
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
-from greenopt.report.environment import Origin, origin_of
-from greenopt.report.report_data import CURVES_DRAWN, Curve, Material
+from greenopt.report.environment import Environment, read_environment
+from greenopt.report.report_data import CURVES_DRAWN, Curve, ReportData
 from greenopt.report.study_analysis import analyse_snapshot
 from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search import StudySnapshot
@@ -19,29 +19,29 @@ from greenopt.spec import Confirms
 
 
 @dataclass(frozen=True, eq=False)
-class StudyReading:
-    """A study as a report needs it."""
+class ReportInputs:
+    """The inputs of a report."""
 
-    material: Material
-    origin: Origin
+    report_data: ReportData
+    environment: Environment
     code: dict[str, str]
     confirmations: tuple[Confirmation, ...] = ()
 
     @property
     def analysis(self) -> Analysis:
-        """What its trials say."""
-        return self.material.analysis
+        """Return the analysis of the study's trials."""
+        return self.report_data.analysis
 
 
-def read_for_report(
+def read_report_inputs(
     folder: RunFolder, storage: str | None = None, tell: Callable[[str], None] = lambda _: None
-) -> StudyReading:
+) -> ReportInputs:
     """Read and analyse a study.
 
     Args:
         folder: its results.
         storage: URL of its storage; the one that it was last run with unless given.
-        tell: told what is being done, for a progress display.
+        tell: called with the current step, for a progress display.
 
     Raises:
         UsageError: there is no such study.
@@ -50,18 +50,18 @@ def read_for_report(
     snapshot = read_folder(folder, storage)
     tell(f"analysing {len(snapshot.rows):,} trials")
     analysis = analyse_snapshot(snapshot)
-    tell("reading the courses of trainings")
+    tell("reading training curves")
     ran = [(int(row["trial"]), str(row["state"])) for row in snapshot.rows if row.get("epochs_done")]
     chosen = drawn_trials(analysis, [trial for trial, _ in ran])
     states = dict(ran)
     attempts = {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows}
     events = {trial: folder.own_events(trial, attempts[trial]) for trial in chosen}
-    curves = (Curve.of(trial, states[trial], read_epochs(path)) for trial, path in events.items())
+    curves = (Curve.from_epochs(trial, states[trial], read_epochs(path)) for trial, path in events.items())
     kept = tuple(curve for curve in curves if len(curve.epoch))
     of = len(ran) if kept else 0
-    return StudyReading(
-        Material(analysis, kept, of),
-        origin_of(folder, _ended(snapshot)),
+    return ReportInputs(
+        ReportData(analysis, kept, of),
+        read_environment(folder, _ended(snapshot)),
         folder.code(),
         _confirmations(folder, snapshot, storage),
     )
@@ -74,7 +74,7 @@ def _ended(snapshot: StudySnapshot) -> dict[int, str | None]:
 
 
 def drawn_trials(analysis: Analysis, ran: list[int]) -> list[int]:
-    """The trials whose courses are drawn: all, or the front, the best and a seeded sample of the others."""
+    """Return the trials whose curves are drawn: all, or the front, the best and a seeded sample of the others."""
     if len(ran) <= CURVES_DRAWN:
         return ran
     ranked = [one.trial for best in analysis.ranking.values() for one in best]
@@ -85,7 +85,7 @@ def drawn_trials(analysis: Analysis, ran: list[int]) -> list[int]:
 
 
 def _confirmations(folder: RunFolder, study: StudySnapshot, storage: str | None) -> tuple[Confirmation, ...]:
-    """What the studies beside this one that confirm its trials say; those that cannot be read say nothing."""
+    """Return what confirming studies in the same folder say; those that cannot be read are left out."""
     found = []
     for other in run_folders(folder.path.parent):
         confirms = other.confirms()
