@@ -8,80 +8,15 @@ their differences mean anything.
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from greenopt.reading import EnergyReading, EnergySource
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EnergySource(StrEnum):
-    """How an energy was obtained, best first; the last two only of imported trials."""
-
-    NVML_COUNTER = "nvml_counter"
-    NVML_POWER = "nvml_power"
-    RAPL = "rapl"
-    ESTIMATE = "estimate"
-    NVIDIA_SMI_SNAPSHOT = "nvidia_smi_snapshot"
-    UNKNOWN = "unknown"
-
-    @property
-    def is_measured(self) -> bool:
-        """Return whether the energy was measured by a sensor."""
-        return self not in (EnergySource.ESTIMATE, EnergySource.UNKNOWN)
-
-
-class EnergyReading(_Record):
-    """The energy one device drew between two instants.
-
-    Attributes:
-        energy_wh: gross energy in Wh; None where it was not measured, and then `reason` says why. Never 0 for that.
-        source: how `energy_wh` was obtained; None exactly where `energy_wh` is.
-        seconds: length of the window in s.
-        uncertainty_wh: half-width in Wh of the interval around `energy_wh` that is made to hold, 19 times in 20, what
-            a perfect counter of this board would show: resolution, sampling, gaps, faults, and a power sensor up to 5 %
-            off the counter. What the counter itself is off a wall meter (about 5 % between boards) is not in it. None
-            where nothing bounds it.
-        coverage: share of the window, 0..1, that readings span without a gap; None where that is not known.
-        counter_wh: the driver's energy counter over the window, in Wh, where there is one.
-        integral_wh: the integral of sampled power over the window, in Wh, where there is one.
-        net_wh: `energy_wh` less idle power x time, at least 0; None without an idle baseline.
-        flags: words about what may be wrong, such as `gap`, `reset`, `shared_gpu`, `partial`, `disagreement`.
-        reason: why nothing was measured.
-    """
-
-    energy_wh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
-    source: EnergySource | None
-    seconds: Annotated[float, Field(ge=0)]
-    uncertainty_wh: Annotated[float, Field(ge=0)] | None = None
-    coverage: Annotated[float, Field(ge=0, le=1)] | None = None
-    counter_wh: float | None = None
-    integral_wh: float | None = None
-    net_wh: float | None = None
-    flags: tuple[str, ...] = ()
-    reason: str | None = None
-
-    @model_validator(mode="after")
-    def _missing_has_a_reason(self) -> Self:
-        if (self.energy_wh is None) != (self.source is None) or (self.energy_wh is None) != (self.reason is not None):
-            raise ValueError("an energy has a source, a missing one a reason")
-        return self
-
-    @classmethod
-    def missing(cls, reason: str, seconds: float = 0.0) -> Self:
-        """Return a reading without an energy, with the reason."""
-        return cls(energy_wh=None, source=None, seconds=seconds, reason=reason)
-
-    def flagged(self, *flags: str) -> Self:
-        """Return the reading with added flags."""
-        return self.model_copy(update={"flags": tuple(dict.fromkeys((*self.flags, *flags)))})
-
-    @property
-    def average_power_w(self) -> float | None:
-        """Mean power in W."""
-        return self.energy_wh * 3600 / self.seconds if self.energy_wh is not None and self.seconds > 0 else None
 
 
 class Phase(StrEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS
 
 MISSING = "–"

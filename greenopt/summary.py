@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 from greenopt.events import (
     SETUP_PHASES,
-    EnergyReading,
     EpochEnded,
     Event,
     MeterOpened,
@@ -14,10 +13,12 @@ from greenopt.events import (
     Phase,
     PhaseEnded,
     PowerSampled,
+    StepsDone,
     TrialEnded,
     TrialPrepared,
     TrialStarted,
 )
+from greenopt.reading import EnergyReading, sum_of_windows
 
 PARTIAL = "partial"
 """Flag: the reading ends before the trial did."""
@@ -84,46 +85,85 @@ class TrialSummary(BaseModel):
         return tuple(dict.fromkeys([*found, *(flag for flag in self.total.flags if flag == PARTIAL)]))
 
 
+class TrialFold:
+    """A trial's events sorted by kind, as they come. The one place that knows which event says what."""
+
+    def __init__(self) -> None:
+        """Start without events."""
+        self.started: TrialStarted | None = None
+        self.meter: MeterOpened | None = None
+        self.prepared: TrialPrepared | None = None
+        self.ended: TrialEnded | None = None
+        self.steps: StepsDone | None = None
+        self.epochs: list[EpochEnded] = []
+        self.phases: list[PhaseEnded] = []
+        self.last_energy: PowerSampled | None = None
+        self._last_sample: PowerSampled | None = None
+
+    def take(self, event: Event) -> None:
+        """Add the trial's next event."""
+        match event:
+            case TrialStarted():
+                self.started = event
+            case MeterOpened():
+                self.meter = event
+            case TrialPrepared():
+                self.prepared = event
+            case StepsDone():
+                self.steps = event
+            case PowerSampled():
+                self.last_energy = event if event.energy_wh is not None else self.last_energy
+                before, self._last_sample = self._last_sample, event
+                self.take_sample(event, event.power_w if event.power_w is not None else mean_power_w(before, event))
+            case EpochEnded():
+                self.epochs.append(event)
+            case PhaseEnded():
+                self.phases.append(event)
+            case TrialEnded():
+                self.ended = event
+            case _:
+                pass
+
+    def take_sample(self, sample: PowerSampled, power_w: float | None) -> None:
+        """Add a sample of the device; nothing here, for those who show its course.
+
+        Args:
+            sample: the event.
+            power_w: its power in W, or the mean since the sample before where the device reports energy alone.
+        """
+
+
+def mean_power_w(before: PowerSampled | None, after: PowerSampled) -> float | None:
+    """Return the mean power in W between two samples of an energy counter; None where it cannot be told."""
+    if before is None or before.energy_wh is None or after.energy_wh is None:
+        return None
+    seconds, energy_wh = after.t_s - before.t_s, after.energy_wh - before.energy_wh
+    return energy_wh * 3600 / seconds if seconds > 0 and energy_wh >= 0 else None
+
+
 def summarise(events: Iterable[Event]) -> TrialSummary:
     """Derive a trial's figures from its events.
 
     A trial that was broken off keeps what it had drawn by its last word, else by its last power sample or by its phases
     and epochs, flagged `partial`.
     """
-    started = prepared = ended = meter = None
-    sample: PowerSampled | None = None
-    epochs: list[EpochEnded] = []
-    phases: dict[Phase, EnergyReading] = {}
+    fold = TrialFold()
     for event in events:
-        match event:
-            case TrialStarted():
-                started = event
-            case MeterOpened():
-                meter = event
-            case TrialPrepared():
-                prepared = event
-            case EpochEnded():
-                epochs.append(event)
-            case PhaseEnded():
-                phases[event.phase] = event.energy
-            case PowerSampled() if event.energy_wh is not None:
-                sample = event
-            case TrialEnded():
-                ended = event
-            case _:
-                pass
-    began_s = meter.t_s if meter is not None else started.t_s if started is not None else None
-    known = _last_known(began_s, sample, phases, epochs)
+        fold.take(event)
+    ended, epochs = fold.ended, fold.epochs
+    phases = {phase.phase: phase.energy for phase in fold.phases}
+    opened = fold.meter or fold.started
+    known = _last_known(opened.t_s if opened is not None else None, fold.last_energy, phases, epochs)
     return TrialSummary(
-        started=started,
-        prepared=prepared,
+        started=fold.started,
+        prepared=fold.prepared,
         ended=ended,
         energy=_own_or(ended, ended.energy if ended is not None else None, _of_epochs(epochs)),
-        setup=added([phases[phase] for phase in SETUP_PHASES if phase in phases]),
+        setup=sum_of_windows([phases[phase] for phase in SETUP_PHASES if phase in phases]),
         compile=phases.get(Phase.COMPILE) or EnergyReading.missing("nothing was compiled"),
         total=_own_or(ended, ended.total if ended is not None else None, known),
         epochs=tuple(epochs),
-        meter=meter,
+        meter=fold.meter,
         training=phases.get(Phase.TRAIN),
         cpu=ended.cpu if ended is not None else _partial([epoch.cpu for epoch in epochs]),
         dram=ended.dram if ended is not None else _partial([epoch.dram for epoch in epochs]),
@@ -132,7 +172,7 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
 
 def _partial(readings: list[EnergyReading | None]) -> EnergyReading | None:
     known = [reading for reading in readings if reading is not None]
-    return added(known).flagged(PARTIAL) if known else None
+    return sum_of_windows(known).flagged(PARTIAL) if known else None
 
 
 def _of_epochs(epochs: list[EpochEnded]) -> EnergyReading:
@@ -161,46 +201,10 @@ def _last_known(
     """
     parts = [*phases.values(), *(epoch.energy for epoch in epochs if Phase.TRAIN not in phases)]
     measured = [part for part in parts if part.energy_wh is not None]
-    candidates = [added(measured)] if measured else []
+    candidates = [sum_of_windows(measured)] if measured else []
     if sample is not None and sample.energy_wh is not None and sample.source is not None:
         seconds = 0.0 if began_s is None else max(0.0, sample.t_s - began_s)
         candidates.append(EnergyReading(energy_wh=sample.energy_wh, source=sample.source, seconds=seconds))
     if not candidates:
         return EnergyReading.missing("the trial's process died before its first power sample")
     return max(candidates, key=lambda reading: reading.energy_wh or 0.0).flagged(PARTIAL)
-
-
-def added(readings: list[EnergyReading]) -> EnergyReading:
-    """Return the sum of readings of adjacent windows; missing if one of them is missing.
-
-    Uncertainties are added, not squared: neighbouring windows share the reads at their boundary.
-    """
-    seconds = sum(reading.seconds for reading in readings)
-    flags = tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags))
-    missing = next((reading.reason for reading in readings if reading.reason is not None), None)
-    if not readings or missing is not None:
-        return EnergyReading.missing(missing or "no reading", seconds).flagged(*flags)
-    sources = [reading.source for reading in readings if reading.source is not None]
-    ranks = list(type(sources[0]))
-    return EnergyReading(
-        energy_wh=sum(reading.energy_wh or 0.0 for reading in readings),
-        source=max(sources, key=ranks.index),
-        seconds=seconds,
-        uncertainty_wh=_total([reading.uncertainty_wh for reading in readings]),
-        coverage=_weighted([(reading.coverage, reading.seconds) for reading in readings]),
-        counter_wh=_total([reading.counter_wh for reading in readings]),
-        integral_wh=_total([reading.integral_wh for reading in readings]),
-        net_wh=_total([reading.net_wh for reading in readings]),
-        flags=flags,
-    )
-
-
-def _total(values: list[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return sum(present) if len(present) == len(values) else None
-
-
-def _weighted(shares: list[tuple[float | None, float]]) -> float | None:
-    seconds = sum(weight for _, weight in shares)
-    known = [share * weight for share, weight in shares if share is not None]
-    return sum(known) / seconds if len(known) == len(shares) and seconds > 0 else None

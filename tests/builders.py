@@ -2,16 +2,8 @@
 
 from typing import Any
 
-from greenopt.events import (
-    EnergyReading,
-    EnergySource,
-    EpochEnded,
-    Outcome,
-    Phase,
-    PhaseEnded,
-    TrialEnded,
-    TrialStarted,
-)
+from greenopt.events import EpochEnded, Outcome, Phase, PhaseEnded, TrialEnded, TrialStarted
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import StudySpec
 
 

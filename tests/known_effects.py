@@ -14,8 +14,6 @@ from greenopt.analysis.results import Coding, Response
 from greenopt.analysis.trials import analysed_trials
 from greenopt.coordination.verdict import Verdict
 from greenopt.events import (
-    EnergyReading,
-    EnergySource,
     EpochEnded,
     Event,
     FailReason,
@@ -28,6 +26,7 @@ from greenopt.events import (
 )
 from greenopt.exchange import Import, ImportedTrial, write_import
 from greenopt.exchange.studies import PAPER_SPACE
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import Setting, StudySpec, Value, inert_parameters
 
 Effects = Mapping[tuple[str, Value], float]

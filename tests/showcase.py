@@ -8,8 +8,6 @@ from typing import Any
 from greenopt.coordination.coordinator import Coordinator, Observer
 from greenopt.dashboard import DashboardPublisher
 from greenopt.events import (
-    EnergyReading,
-    EnergySource,
     EpochEnded,
     Event,
     MeterOpened,
@@ -22,6 +20,7 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.execution import ProcessEnded, Slot
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage
 from greenopt.spec import StudySpec, TrialSpec, inert_parameters

@@ -11,8 +11,8 @@ from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
 from greenopt.analysis.versions import version_notes, versions_of
-from greenopt.events import EnergySource
 from greenopt.formatting import counted
+from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 
 

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 
 import pandas as pd
 
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 _WHAT = {"code_id": "code", "data_id": "data"}
 _GPU = (EnergySource.NVML_COUNTER, EnergySource.NVML_POWER)

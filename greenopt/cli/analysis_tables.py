@@ -8,8 +8,8 @@ from rich.console import Console
 from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_lines, print_table
-from greenopt.events import EnergySource
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_setting, significant
+from greenopt.reading import EnergySource
 
 LISTED = 8
 UNITS = {

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
 from greenopt.cli.tables import Table, print_lines, print_table
-from greenopt.events import EnergySource
 from greenopt.formatting import MISSING, format_energy, significant
+from greenopt.reading import EnergySource
 
 FOUND = 0.05
 PAIRS = 3

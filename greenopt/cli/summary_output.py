@@ -6,8 +6,9 @@ from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
-from greenopt.events import EnergySource, FailReason
+from greenopt.events import FailReason
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import StudySnapshot, read_study

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
 from greenopt.errors import UsageError
-from greenopt.events import AttemptBegan, EnergySource, Event, FailReason, Outcome, encode, read_events
+from greenopt.events import AttemptBegan, Event, FailReason, Outcome, encode, read_events
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
+from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from greenopt.events import EnergyReading, EnergySource, FailReason, Outcome
+from greenopt.events import FailReason, Outcome
 from greenopt.execution import ProcessEnded
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import Metric, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from greenopt.dashboard.notes import format_row_setting
 from greenopt.dashboard.trial_curves import TrialCurves
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.spec import Metric, StudySpec
 
 MAX_POINTS = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenopt.dashboard.trial_curves import TrialCurves
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
-from greenopt.events import EnergySource
 from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 
 LOG_LINES = 15

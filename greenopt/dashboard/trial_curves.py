@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from greenopt.events import EnergySource, EpochEnded, Event, PowerSampled, TrialPrepared, TrialStarted, read_events
+from greenopt.events import Event, PowerSampled, read_events
+from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
+from greenopt.summary import TrialFold
 
 MAX_SAMPLES = 400
 
@@ -41,41 +43,31 @@ def _halved(values: list[float]) -> list[float]:
     return [(a + b) / 2 for a, b in zip(values[::2], values[1::2], strict=True)]
 
 
-@dataclass
-class TrialCurves:
+class TrialCurves(TrialFold):
     """Epochs and power of a trial so far. Times count from the start of its process.
 
     Attributes:
-        epochs: those that were finished.
         power: of the trial's device; from the rise of its energy where power itself is not read.
         power_source: where the power comes from; None before the first sample.
-        prepared_s: when the first epoch began, in s; None before.
     """
 
-    epochs: list[EpochEnded] = field(default_factory=list)
-    power: PowerCurve = field(default_factory=PowerCurve)
-    power_source: EnergySource | None = None
-    prepared_s: float | None = None
-    _start_s: float = 0.0
-    _sampled: PowerSampled | None = None
+    def __init__(self) -> None:
+        """Start without events."""
+        super().__init__()
+        self.power = PowerCurve()
+        self.power_source: EnergySource | None = None
 
-    def add(self, event: Event) -> None:
-        """Add the trial's next event."""
-        match event:
-            case TrialStarted():
-                self._start_s = event.t_s
-            case TrialPrepared():
-                self.prepared_s = event.t_s - self._start_s
-            case PowerSampled():
-                self._add_sample(event)
-            case EpochEnded():
-                self.epochs.append(event)
-            case _:
-                pass
+    @property
+    def prepared_s(self) -> float | None:
+        """When the first epoch began, in s; None before."""
+        return None if self.prepared is None else self.prepared.t_s - self._start_s
 
-    def _add_sample(self, sample: PowerSampled) -> None:
-        power_w = _mean_power_w(self._sampled, sample) if sample.power_w is None else sample.power_w
-        self._sampled = sample
+    @property
+    def _start_s(self) -> float:
+        return 0.0 if self.started is None else self.started.t_s
+
+    def take_sample(self, sample: PowerSampled, power_w: float | None) -> None:
+        """Add a point to the curve of power."""
         if power_w is not None:
             self.power_source = sample.source
             self.power.add(sample.t_s - self._start_s, power_w)
@@ -84,13 +76,6 @@ class TrialCurves:
     def used_wh(self) -> list[float | None]:
         """Energy from the first epoch's start to each epoch's end, in Wh; None from the first unmeasured one on."""
         return list(accumulate((epoch.energy.energy_wh for epoch in self.epochs), _sum))
-
-
-def _mean_power_w(before: PowerSampled | None, after: PowerSampled) -> float | None:
-    """Return the mean power in W between two samples of an energy counter."""
-    if before is None or before.energy_wh is None or after.energy_wh is None or after.t_s <= before.t_s:
-        return None
-    return (after.energy_wh - before.energy_wh) * 3600 / (after.t_s - before.t_s)
 
 
 def _sum(a: float | None, b: float | None) -> float | None:
@@ -117,7 +102,7 @@ class CurvesByTrial:
     def add(self, trial: int, event: Event) -> None:
         """Add an event of a recorded trial; events of other trials are ignored, as they are in their files."""
         if trial in self._known:
-            self._known[trial].add(event)
+            self._known[trial].take(event)
 
     def get(self, trial: int, attempt_id: str | None = None) -> TrialCurves:
         """Return a trial's curves; empty if nothing is known of the trial.
@@ -129,7 +114,7 @@ class CurvesByTrial:
         if trial not in self._known:
             self._known[trial] = TrialCurves()
             for event in read_events(self._folder.own_events(trial, attempt_id)):
-                self._known[trial].add(event)
+                self._known[trial].take(event)
         return self._known[trial]
 
     def keep(self, trials: set[int]) -> None:

@@ -21,7 +21,7 @@ from greenopt.energy.rapl import RaplDomains, RaplSource
 from greenopt.energy.source import DeviceStats, DriverError, NotSupportedError, PowerSource, ReadError, UnreadableSource
 from greenopt.energy.source_choice import open_device, open_source
 from greenopt.energy.trial_meter import Marks, Readings, TrialMeter
-from greenopt.energy.window_reading import sum_of_devices
+from greenopt.reading import sum_of_devices
 
 __all__ = [
     "CpuTimeEstimate",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from greenopt.energy.meter import EnergyMeter
 from greenopt.energy.source import PowerSource
-from greenopt.events import EnergyReading
+from greenopt.reading import EnergyReading
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]

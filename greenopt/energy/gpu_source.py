@@ -7,7 +7,7 @@ from typing import Any
 from greenopt.energy.gpus import foreign_pids
 from greenopt.energy.nvml import Nvml
 from greenopt.energy.source import MIG_WHOLE_BOARD, SHARED_GPU, DeviceStats, NotSupportedError, ReadError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 COUNTER_TICK_S = 0.1
 """How often the energy counter changes on the boards measured so far; the meter corrects it by what it sees."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from greenopt.energy.rapl import POWERCAP, RaplDomains, RaplSource
 from greenopt.energy.source import DeviceStats, ReadError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 if TYPE_CHECKING:
     import psutil

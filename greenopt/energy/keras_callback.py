@@ -12,7 +12,7 @@ from typing import Any
 
 from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter
-from greenopt.events import EnergyReading
+from greenopt.reading import EnergyReading
 
 
 class EnergyCallback:

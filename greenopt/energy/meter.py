@@ -18,7 +18,7 @@ from greenopt.energy.schedule import Schedule
 from greenopt.energy.source import DeviceStats, PowerSource
 from greenopt.energy.trace import Limits
 from greenopt.energy.window_reading import Scale, reading_between
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 
 REPORT_PERIOD_S = 1.0
 """The shortest time between two calls of `on_sample`, and between two readings of the device's state."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greenopt.energy.source import DeviceStats, ReadError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 POWERCAP = Path("/sys/class/powercap")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from greenopt.errors import GreenoptError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 SHARED_GPU = "shared_gpu"
 MIG_WHOLE_BOARD = "mig_whole_board"

@@ -14,7 +14,7 @@ from greenopt.energy.ledger import Mark
 from greenopt.energy.meter import EnergyMeter, PowerSample
 from greenopt.energy.rapl import RaplDomains
 from greenopt.energy.source import PowerSource
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ Invariant: an energy is never 0. Where nothing was measured the reading says why
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from greenopt.energy.interval import Evidence
 from greenopt.energy.ledger import J_PER_WH, Mark
 from greenopt.energy.trace import Limits
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 
 LOW_COVERAGE = 0.95
 """Below this share of the window spanned by readings, the reading is flagged."""
@@ -66,36 +65,6 @@ def reading_between(start: Mark, end: Mark, scale: Scale, *, failure: str | None
         net_wh=None if scale.idle_w is None else max(0.0, energy_wh - scale.idle_w * seconds / J_PER_WH),
         flags=_flags(start, end, scale),
     )
-
-
-def sum_of_devices(readings: Iterable[EnergyReading]) -> EnergyReading:
-    """Sum the energy of several devices over the same window; missing as soon as one is missing.
-
-    Uncertainties add up, coverage and source are the worst of all.
-    """
-    parts = list(readings)
-    if not parts:
-        return EnergyReading.missing("no device was metered")
-    missing = next((part for part in parts if part.energy_wh is None), None)
-    if missing is not None:
-        return missing
-    worst = max((part.source for part in parts if part.source), key=list(EnergySource).index)
-    return EnergyReading(
-        energy_wh=math.fsum(part.energy_wh or 0.0 for part in parts),
-        source=worst,
-        seconds=max(part.seconds for part in parts),
-        uncertainty_wh=_total(part.uncertainty_wh for part in parts),
-        coverage=min(part.coverage or 0.0 for part in parts),
-        counter_wh=_total(part.counter_wh for part in parts),
-        integral_wh=_total(part.integral_wh for part in parts),
-        net_wh=_total(part.net_wh for part in parts),
-        flags=tuple(dict.fromkeys(flag for part in parts for flag in part.flags)),
-    )
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    known = list(values)
-    return None if any(value is None for value in known) else math.fsum(value for value in known if value is not None)
 
 
 def _has_power(start: Mark, end: Mark) -> bool:

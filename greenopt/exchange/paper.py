@@ -20,8 +20,6 @@ from pydantic import ValidationError
 from greenopt.coordination.verdict import Verdict
 from greenopt.errors import UsageError
 from greenopt.events import (
-    EnergyReading,
-    EnergySource,
     EpochEnded,
     Event,
     FailReason,
@@ -34,8 +32,8 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
+from greenopt.reading import EnergyReading, EnergySource, sum_of_windows
 from greenopt.spec import PARAMETERS, Setting, describe
-from greenopt.summary import added
 
 PARAMETERS_FILE = "parameters.yaml"
 LOG_FILE = "logs.csv"
@@ -248,7 +246,7 @@ def _events(
 
 
 def _together(rows: Sequence[LogRow]) -> EnergyReading:
-    return added([row.energy for row in rows]) if rows else EnergyReading.missing("no epoch was finished")
+    return sum_of_windows([row.energy for row in rows]) if rows else EnergyReading.missing("no epoch was finished")
 
 
 def _sample(row: LogRow, t_s: float, used_wh: float) -> PowerSampled:

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from greenopt.cells import looked_up, loose_number, read_cell, read_column
 from greenopt.coordination.verdict import Verdict, metric_names
 from greenopt.errors import UsageError
-from greenopt.events import EnergyReading, EnergySource, Event, FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
 
 STUDY_ATTRIBUTE = "greenopt_study"

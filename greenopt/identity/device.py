@@ -11,8 +11,8 @@ from typing import Any, Self
 from greenopt.energy import list_gpus
 from greenopt.energy.host import RaplDomains
 from greenopt.errors import UsageError
-from greenopt.events import EnergySource
 from greenopt.execution import Slot
+from greenopt.reading import EnergySource
 
 DEVICE_ATTRIBUTE = "greenopt:device"
 """The study's attribute that says on what kind of device it was last run, and how energy was obtained there."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from greenopt.analysis.results import Analysis
-from greenopt.events import EnergySource, EpochEnded
+from greenopt.events import EpochEnded
+from greenopt.reading import EnergySource
 
 Floats = npt.NDArray[np.float64]
 

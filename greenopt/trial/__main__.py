@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greenopt.energy import DriverError, Gpu, list_gpus
-from greenopt.events import EnergyReading, FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.events import FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.reading import EnergyReading
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import Failure, GpuBusyError, classify_failure
 from greenopt.trial.journal import EventPipe, Journal

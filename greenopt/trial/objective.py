@@ -4,16 +4,16 @@ The function takes one argument, a `Trial`, and returns its validation accuracy,
 has one, `test_accuracy`. Imports no framework.
 """
 
-import importlib
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from greenopt.events import Phase
 from greenopt.spec import TrialSpec, Value
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.journal import Journal
+from greenopt.trial.reference import resolve_function
 from greenopt.trial.reported_metrics import finite_or_nan, fraction, learning_rate
 
 _RESULTS = ("accuracy", "test_accuracy")
@@ -103,7 +103,7 @@ def run_objective(spec: TrialSpec, journal: Journal) -> None:
         WrongSettingError: there is no such function, or it gave something else than accuracies of 0..1.
     """
     assert spec.objective is not None
-    function = _resolved(spec.objective)
+    function = resolve_function(spec.objective, "study.objective")
     journal.end_phase(Phase.IMPORT)
     trial = Trial(spec, journal)
     results = _results(spec.objective, function(trial))
@@ -118,17 +118,6 @@ def run_objective(spec: TrialSpec, journal: Journal) -> None:
     journal.complete(accuracy, test_accuracy if math.isfinite(test_accuracy) else None, None, energy)
 
 
-def _resolved(reference: str) -> Callable[[Trial], Any]:
-    module_name, _, name = reference.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name, None)
-    except ModuleNotFoundError as error:
-        raise WrongSettingError(f"study.objective: {reference}: {error}") from error
-    if not callable(found):
-        raise WrongSettingError(f"study.objective: {module_name} has no function {name}")
-    return found  # type: ignore[no-any-return]
-
-
 def _results(reference: str, returned: object) -> dict[str, float]:
     """Return the results of a function as floats by name."""
     given: Mapping[Any, Any] = returned if isinstance(returned, Mapping) else {"accuracy": returned}
@@ -141,7 +130,7 @@ def _results(reference: str, returned: object) -> dict[str, float]:
         )
     where = f"study.objective: {reference}"
     if given["accuracy"] is None:
-        raise WrongSettingError(f"{where} returned None; wanted is the validation accuracy, a number 0..1, {_OR_BOTH}")
+        raise WrongSettingError(f"{where} returned None; expected the validation accuracy, a number 0..1, {_OR_BOTH}")
     return {str(name): fraction(str(name), value, where) for name, value in given.items() if value is not None}
 
 

@@ -240,7 +240,7 @@ def test_only_known_languages_are_used() -> None:
 
 def test_what_the_api_page_names_is_there() -> None:
     from greenopt import energy
-    from greenopt.events import EnergyReading
+    from greenopt.reading import EnergyReading
 
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     section = text[text.index("## greenopt.energy") : text.index("A reading, the energy of a window")]

@@ -18,7 +18,7 @@ from greenopt.energy import (
 )
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
 from tests.unit.energy.test_host import zone

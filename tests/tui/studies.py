@@ -15,8 +15,6 @@ from greenopt.coordination.progress import format_ending
 from greenopt.coordination.verdict import Verdict, objective_values, trial_metrics
 from greenopt.events import (
     SETUP_PHASES,
-    EnergyReading,
-    EnergySource,
     EpochEnded,
     Event,
     FailReason,
@@ -31,6 +29,7 @@ from greenopt.events import (
     TrialStarted,
     encode,
 )
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import (
     CoordinatorEnded,

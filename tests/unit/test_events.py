@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from greenopt.events import EnergyReading, EnergySource, EpochEnded, decode, encode, read_epochs, read_events
+from greenopt.events import EpochEnded, decode, encode, read_epochs, read_events
+from greenopt.reading import EnergyReading, EnergySource
 from tests.builders import ended, epoch, prepared_phases, started
 
 

@@ -2,17 +2,9 @@
 
 import pytest
 
-from greenopt.events import (
-    EnergyReading,
-    EnergySource,
-    Event,
-    MeterOpened,
-    Outcome,
-    Phase,
-    PhaseEnded,
-    PowerSampled,
-)
-from greenopt.summary import added, summarise
+from greenopt.events import Event, MeterOpened, Outcome, Phase, PhaseEnded, PowerSampled
+from greenopt.reading import EnergyReading, EnergySource, sum_of_windows
+from greenopt.summary import summarise
 from tests.builders import ended, epoch, prepared_phases, reading, started
 
 
@@ -128,7 +120,7 @@ def test_an_epoch_too_short_to_measure_does_not_hide_the_mean() -> None:
 
 def test_a_sum_is_as_good_as_its_worst_part() -> None:
     estimate = EnergyReading(energy_wh=1.0, source=EnergySource.ESTIMATE, seconds=10.0, coverage=0.5, flags=("gap",))
-    total = added([reading(2.0, 30.0, uncertainty_wh=0.1), estimate])
+    total = sum_of_windows([reading(2.0, 30.0, uncertainty_wh=0.1), estimate])
     assert total.energy_wh == 3.0
     assert total.source is EnergySource.ESTIMATE
     assert total.coverage == pytest.approx((30.0 + 5.0) / 40.0)
@@ -137,7 +129,7 @@ def test_a_sum_is_as_good_as_its_worst_part() -> None:
 
 
 def test_a_sum_with_a_missing_part_is_missing() -> None:
-    total = added([reading(2.0), EnergyReading.missing("sensor lost", 5.0)])
+    total = sum_of_windows([reading(2.0), EnergyReading.missing("sensor lost", 5.0)])
     assert total.energy_wh is None
     assert total.reason == "sensor lost"
     assert total.seconds == 15.0

@@ -1,6 +1,6 @@
 """Limits of the report's results."""
 
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.formatting import plural, sentence

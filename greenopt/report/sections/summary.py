@@ -3,8 +3,8 @@
 from greenopt.analysis.results import Analysis, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
-from greenopt.events import EnergySource
 from greenopt.formatting import format_energy, format_fraction, significant
+from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs

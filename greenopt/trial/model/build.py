@@ -3,7 +3,6 @@
 Invariant: it ends in a softmax over the classes, computed in float32 where the policy is mixed.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import TypeAlias
@@ -15,6 +14,7 @@ import tensorflow as tf
 from greenopt.spec import MODEL_NAMES, TrainingSpec
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.precision import dtype_policy
+from greenopt.trial.reference import resolve_function
 
 Builder: TypeAlias = Callable[..., keras.Model]
 Shape: TypeAlias = tuple[int, int, int]
@@ -100,7 +100,7 @@ def _takes_include_preprocessing(build: Builder) -> bool:
 
 
 def _referenced(reference: str, shape: Shape, classes: int) -> keras.Model:
-    build = _resolve(reference)
+    build = resolve_function(reference, "training.model")
     try:
         inspect.signature(build).bind(shape, classes)
     except TypeError as error:
@@ -112,17 +112,6 @@ def _referenced(reference: str, shape: Shape, classes: int) -> keras.Model:
         raise WrongSettingError(f"training.model: {reference} returned a {type(model).__name__}, not a keras.Model")
     _check_output(model, reference, shape, classes)
     return model
-
-
-def _resolve(reference: str) -> Builder:
-    module_name, _, name = reference.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name, None)
-    except ImportError as error:
-        raise WrongSettingError(f"training.model: {reference}: {error}") from error
-    if not callable(found):
-        raise WrongSettingError(f"training.model: {module_name} has no function {name}")
-    return found  # type: ignore[no-any-return]
 
 
 def _check_output(model: keras.Model, reference: str, shape: Shape, classes: int) -> None:

@@ -6,20 +6,9 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from greenopt.events import (
-    SETUP_PHASES,
-    EnergySource,
-    EpochEnded,
-    Event,
-    MeterOpened,
-    PhaseEnded,
-    PowerSampled,
-    StepsDone,
-    TrialEnded,
-    TrialPrepared,
-    TrialStarted,
-    decode,
-)
+from greenopt.events import SETUP_PHASES, PowerSampled, decode
+from greenopt.reading import EnergySource
+from greenopt.summary import TrialFold
 
 SAMPLES_KEPT = 600
 """At about one a second, the last ten minutes."""
@@ -32,7 +21,7 @@ class Progress(NamedTuple):
     epochs: int
 
 
-class LiveTrial:
+class LiveTrial(TrialFold):
     """The state of a trial from its events so far. Updated by one thread, read by another between two updates."""
 
     def __init__(self, trial: int, epochs: int) -> None:
@@ -42,16 +31,9 @@ class LiveTrial:
             trial: its number.
             epochs: how many it will train.
         """
+        super().__init__()
         self.trial, self.epochs_planned = trial, epochs
-        self.started: TrialStarted | None = None
-        self.meter: MeterOpened | None = None
-        self.prepared: TrialPrepared | None = None
-        self.ended: TrialEnded | None = None
-        self.steps: StepsDone | None = None
-        self.epochs: list[EpochEnded] = []
-        self.phases: list[PhaseEnded] = []
         self.samples: deque[PowerSampled] = deque(maxlen=SAMPLES_KEPT)
-        self.flags: tuple[str, ...] = ()
 
     def take_lines(self, lines: Iterable[bytes]) -> None:
         """Add lines of an events file; a line that is not an event is skipped."""
@@ -61,28 +43,16 @@ class LiveTrial:
             except ValidationError:
                 continue
 
-    def take(self, event: Event) -> None:
-        """Add one event."""
-        match event:
-            case TrialStarted():
-                self.started = event
-            case MeterOpened():
-                self.meter = event
-            case TrialPrepared():
-                self.prepared = event
-            case StepsDone():
-                self.steps = event
-            case PowerSampled():
-                self.samples.append(self._with_power(event))
-            case EpochEnded():
-                self.epochs.append(event)
-                self._flag(event.energy.flags)
-            case PhaseEnded():
-                self.phases.append(event)
-                self._flag(event.energy.flags)
-            case TrialEnded():
-                self.ended = event
-                self._flag(event.energy.flags if event.energy else ())
+    def take_sample(self, sample: PowerSampled, power_w: float | None) -> None:
+        """Keep a sample of the last minutes."""
+        self.samples.append(sample.model_copy(update={"power_w": power_w}))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of all energies so far."""
+        ends = [self.ended.energy] if self.ended is not None and self.ended.energy is not None else []
+        readings = [*(part.energy for part in self.phases), *(epoch.energy for epoch in self.epochs), *ends]
+        return tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags))
 
     @property
     def memory_bytes(self) -> int | None:
@@ -150,16 +120,3 @@ class LiveTrial:
         if len(self.epochs) >= self.epochs_planned:
             return "quantizing and testing"
         return f"epoch {min(int(self.progress.epochs_done) + 1, self.epochs_planned)}/{self.epochs_planned}"
-
-    def _with_power(self, sample: PowerSampled) -> PowerSampled:
-        """Return a sample, with the mean power since the previous sample if the device reports energy alone."""
-        before = self.samples[-1] if self.samples else None
-        if sample.power_w is not None or before is None or before.energy_wh is None or sample.energy_wh is None:
-            return sample
-        seconds = sample.t_s - before.t_s
-        if seconds <= 0 or sample.energy_wh < before.energy_wh:
-            return sample
-        return sample.model_copy(update={"power_w": (sample.energy_wh - before.energy_wh) * 3600 / seconds})
-
-    def _flag(self, flags: Iterable[str]) -> None:
-        self.flags = tuple(dict.fromkeys((*self.flags, *flags)))

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
-from greenopt.events import EnergySource, FailReason
+from greenopt.events import FailReason
 from greenopt.pareto import HypervolumeTrace, Point
+from greenopt.reading import EnergySource
 from greenopt.runs.study_log import (
     CoordinatorEnded,
     CoordinatorStarted,

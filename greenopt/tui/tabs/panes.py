@@ -9,8 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import RichLog
 
-from greenopt.events import EnergySource, PowerSampled
+from greenopt.events import PowerSampled
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.reading import EnergySource
 from greenopt.runs.study_log import (
     RUN_STATE_TEXTS,
     CoordinatorEnded,

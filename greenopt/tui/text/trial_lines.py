@@ -5,8 +5,9 @@ from typing import Any
 
 from rich.text import Text
 
-from greenopt.events import EnergySource, PowerSampled
+from greenopt.events import PowerSampled
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.reading import EnergySource
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.reader import Row
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, YELLOW, bar, sparkline, status_text

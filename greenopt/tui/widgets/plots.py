@@ -15,8 +15,8 @@ from textual.widgets import Static
 from textual_hires_canvas import Canvas
 from textual_plot import AxisFormatter, HiResMode, PlotWidget
 
-from greenopt.events import EnergySource
 from greenopt.formatting import significant
+from greenopt.reading import EnergySource
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, STATUS_SYMBOLS, YELLOW
 

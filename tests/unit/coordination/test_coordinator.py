@@ -7,8 +7,6 @@ import pytest
 
 from greenopt.coordination.coordinator import Coordinator
 from greenopt.events import (
-    EnergyReading,
-    EnergySource,
     FailReason,
     MeterOpened,
     Outcome,
@@ -19,6 +17,7 @@ from greenopt.events import (
     read_events,
 )
 from greenopt.execution import ProcessEnded, Slot
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Search, open_storage, read_study
@@ -255,7 +254,7 @@ def test_different_failures_do_not_stop_the_study(desk: Desk) -> None:
 
 
 def test_an_energy_that_was_not_measured_is_a_failure_and_never_zero(desk: Desk) -> None:
-    from greenopt.events import EnergyReading
+    from greenopt.reading import EnergyReading
 
     def unmetered(spec: Any) -> list[Any]:
         script = completes(spec)

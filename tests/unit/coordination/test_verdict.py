@@ -1,7 +1,8 @@
 """What the storage is told of a trial."""
 
 from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
-from greenopt.events import EnergySource, FailReason, Outcome
+from greenopt.events import FailReason, Outcome
+from greenopt.reading import EnergySource
 from greenopt.summary import summarise
 from tests.builders import ended, epoch, reading, started, study
 

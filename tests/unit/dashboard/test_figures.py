@@ -16,8 +16,9 @@ from greenopt.dashboard.figures import (
 )
 from greenopt.dashboard.store import PIECE
 from greenopt.dashboard.trial_curves import TrialCurves
-from greenopt.events import EnergyReading, EnergySource, PowerSampled
+from greenopt.events import PowerSampled
 from greenopt.pareto import HypervolumeTrace, Point
+from greenopt.reading import EnergyReading, EnergySource
 from tests.builders import epoch, study
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from greenopt.dashboard.trial_curves import MAX_SAMPLES, CurvesByTrial, PowerCurve, TrialCurves
-from greenopt.events import EnergyReading, EnergySource, PowerSampled, TrialPrepared, encode
+from greenopt.events import PowerSampled, TrialPrepared, encode
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from tests.builders import epoch, reading, started
 
@@ -25,18 +26,18 @@ def test_a_long_power_curve_stays_short_and_keeps_its_mean_and_its_ends(samples:
 
 def test_times_count_from_the_trials_start() -> None:
     curves = TrialCurves()
-    curves.add(started(0, t_s=1000.0))
-    curves.add(PowerSampled(t_s=1002.0, power_w=50.0))
-    curves.add(PowerSampled(t_s=1003.0, power_w=None))
-    curves.add(TrialPrepared(t_s=1010.0, steps_per_epoch=5))
+    curves.take(started(0, t_s=1000.0))
+    curves.take(PowerSampled(t_s=1002.0, power_w=50.0))
+    curves.take(PowerSampled(t_s=1003.0, power_w=None))
+    curves.take(TrialPrepared(t_s=1010.0, steps_per_epoch=5))
     assert (curves.power.t_s, curves.power.power_w, curves.prepared_s) == ([2.0], [50.0], 10.0)
 
 
 def test_power_that_is_not_read_follows_from_counted_energy() -> None:
     curves = TrialCurves()
-    curves.add(started(0, t_s=100.0))
+    curves.take(started(0, t_s=100.0))
     for t_s, energy_wh in ((101.0, 0.0), (103.0, 0.1), (103.0, 0.1), (104.0, None), (105.0, 0.2), (106.0, 0.25)):
-        curves.add(PowerSampled(t_s=t_s, energy_wh=energy_wh, source=EnergySource.RAPL))
+        curves.take(PowerSampled(t_s=t_s, energy_wh=energy_wh, source=EnergySource.RAPL))
     assert curves.power.t_s == [3.0, 6.0]
     assert curves.power.power_w == pytest.approx([180.0, 180.0])
     assert curves.power_source is EnergySource.RAPL
@@ -45,7 +46,7 @@ def test_power_that_is_not_read_follows_from_counted_energy() -> None:
 def test_spent_energy_ends_where_an_epoch_was_not_measured() -> None:
     curves = TrialCurves()
     for number, energy in enumerate((reading(1.0), reading(2.0), EnergyReading.missing("gone"), reading(4.0)), 1):
-        curves.add(epoch(number, energy=energy))
+        curves.take(epoch(number, energy=energy))
     assert curves.used_wh == [1.0, 3.0, None, None]
 
 

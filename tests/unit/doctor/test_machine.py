@@ -21,7 +21,7 @@ from greenopt.energy.check import Comparison
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.errors import ExitCode, GreenoptError, UsageError
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.fake_nvml import Board, as_module
 from tests.unit.energy.faulty_nvml import DISCOVERY, ERRORS, LOST, READINGS, VERSION_MISMATCH, FaultyPynvml
 from tests.unit.energy.test_rapl import Tree

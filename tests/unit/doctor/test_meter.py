@@ -11,7 +11,7 @@ from greenopt.energy import CpuTimeEstimate, PowerSource
 from greenopt.energy.check import Comparison, Overhead, ReadingStats, Repeats
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.fake_nvml import Board, FakePynvml, as_module
 
 LOADS = """

@@ -16,7 +16,7 @@ from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.idle import measure_idle_w
 from greenopt.energy.nvml import Nvml
 from greenopt.errors import UsageError
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
 from tests.unit.energy.waveforms import Constant, Ramp, Square, Steps, Waveform

@@ -7,7 +7,7 @@ from typing import Any
 from greenopt.energy import EnergyMeter, Mark
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergyReading
+from greenopt.reading import EnergyReading
 from tests.unit.energy.fake_nvml import Board, FakePynvml, Spans, VirtualClock, as_module, is_inside
 
 

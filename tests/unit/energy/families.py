@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from greenopt.events import EnergyReading
+from greenopt.reading import EnergyReading
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board, Spans
 from tests.unit.energy.loads import random_load

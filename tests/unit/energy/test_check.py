@@ -9,7 +9,7 @@ import pytest
 from greenopt.energy.check import Comparison, Repeats, compare, measure_readings, overhead, repeat
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
 from tests.unit.energy.waveforms import Constant, Ramp
 

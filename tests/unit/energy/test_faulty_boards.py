@@ -8,10 +8,10 @@ from greenopt.energy import DriverError, EnergyMeter, find_gpus, list_gpus, open
 from greenopt.energy.gpu_source import AVERAGE_LAG_S, INSTANT_LAG_S, NvmlSource
 from greenopt.energy.nvml import Nvml
 from greenopt.errors import UsageError
-from greenopt.events import EnergySource
 from greenopt.execution import Slot
 from greenopt.execution.gpus import CPU, choose_slots
 from greenopt.execution.local import child_environment
+from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, VirtualClock, as_module
 from tests.unit.energy.faulty_nvml import (

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from greenopt.energy import CpuTimeEstimate, EnergyMeter, RaplDomains, ReadError, open_source
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import VirtualClock
 

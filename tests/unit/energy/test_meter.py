@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from greenopt.energy import DeviceStats, EnergyMeter, PowerSample, ReadError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board
 from tests.unit.energy.waveforms import Constant, Square, Steps

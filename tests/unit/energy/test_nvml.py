@@ -8,7 +8,7 @@ import pytest
 from greenopt.energy import EnergyMeter, NotSupportedError, ReadError, open_source
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, NVMLError, VirtualClock, as_module
 from tests.unit.energy.waveforms import Constant

@@ -8,7 +8,7 @@ import pytest
 
 from greenopt.energy import EnergyMeter, RaplDomains, RaplSource, ReadError, open_source
 from greenopt.energy.rapl import UNREADABLE_SOCKET
-from greenopt.events import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import VirtualClock
 

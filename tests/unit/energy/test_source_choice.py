@@ -4,7 +4,7 @@ import pytest
 
 from greenopt.energy import Gpu, GpuInventory, UnreadableSource, open_device
 from greenopt.errors import UsageError
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 
 BOARDS = [Gpu(f"GPU-{letter}", index, "H100", 1, "580") for index, letter in enumerate("abc")]
 

@@ -11,7 +11,7 @@ import pytest
 from greenopt.energy import CpuTimeEstimate, RaplDomains, TrialMeter, UnreadableSource, open_source
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
-from greenopt.events import EnergySource
+from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, as_module
 from tests.unit.energy.waveforms import Constant

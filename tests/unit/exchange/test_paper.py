@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from greenopt.errors import UsageError
-from greenopt.events import EnergySource, EpochEnded, Outcome, PowerSampled
+from greenopt.events import EpochEnded, Outcome, PowerSampled
 from greenopt.exchange import read_import
+from greenopt.reading import EnergySource
 from greenopt.summary import summarise
 from tests.paper_layout import log_lines, write_log, write_run
 

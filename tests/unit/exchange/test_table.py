@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from greenopt.cli import app
 from greenopt.errors import UsageError
-from greenopt.events import EnergySource, Outcome
+from greenopt.events import Outcome
 from greenopt.exchange import read_import, write_import
+from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from tests.known_effects import paper_study, write_known_study

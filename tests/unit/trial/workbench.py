@@ -11,7 +11,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from greenopt.energy import Readings
-from greenopt.events import EnergyReading, EnergySource, EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
+from greenopt.events import EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
+from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import TrialSpec
 from greenopt.trial.data.data_source import Block
 from greenopt.trial.data.images import Ids, Images, Split
