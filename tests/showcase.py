@@ -89,7 +89,7 @@ class Lifelike:
         return [*events, said, ProcessEnded(spec.trial, 0, None, "")]
 
     def _opening(self, spec: TrialSpec) -> list[Event]:
-        setting, _ = spec.images
+        setting = spec.image_setting
         is_measured = self._source.is_measured
         started = TrialStarted(t_s=0.0, utc="2026-01-01T00:00:00Z", trial=spec.trial, pid=1, host="node7")
         if is_measured:
@@ -103,7 +103,7 @@ class Lifelike:
         ]
 
     def _epochs(self, spec: TrialSpec) -> list[Event]:
-        setting, _ = spec.images
+        setting = spec.image_setting
         drawn = random.Random(f"{spec.trial}")
         power_w = drawn.uniform(140, 420) * (0.6 if setting.precision == "global_policy_float16" else 1.0)
         seconds = drawn.uniform(5, 25) * (1 if setting.batch_size == 128 else 1.6)

@@ -82,7 +82,7 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
     from rich.console import Console
 
     from greenopt.cli.plan import print_plan
-    from greenopt.cli.run import conduct
+    from greenopt.cli.session import run_session
     from greenopt.confirmation import read_confirmation
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.device import check_device, device_of_slots, device_of_trials
@@ -97,7 +97,7 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
         print_plan(console, work.spec, slots)
         return ExitCode.DONE
     runs = work.folder.path.parent
-    end = conduct(console, work.spec, slots, work.storage, runs, accepts_changes=work.accepts_changes)
+    end = run_session(console, work.spec, slots, work.storage, runs, accepts_changes=work.accepts_changes)
     target = RunFolder(work.folder.path.with_name(work.spec.name))
     confirming = read_folder(target, work.storage)
     print_confirmation(console, read_confirmation(work.folder, work.study, work.picked, target, confirming), target)

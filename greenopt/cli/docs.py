@@ -1,10 +1,10 @@
 """`greenopt docs`: the documentation, in the terminal."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
+
+from greenopt.cli.options import is_interactive
 
 
 def register(app: typer.Typer) -> None:
@@ -32,14 +32,9 @@ def docs(
         return
     name, _, anchor = (page or INDEX).partition("#")
     found = find_page(name or INDEX)
-    if not _is_terminal():
+    if not is_interactive():
         print(found.path.read_text(encoding="utf-8"), end="")
         return
     from greenopt.tui.docs_viewer import DocsViewer
 
     DocsViewer(found, anchor).run()
-
-
-def _is_terminal() -> bool:
-    """Return whether there is a terminal to draw on and to take keys from."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

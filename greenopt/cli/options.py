@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,3 +30,8 @@ AcceptChanges = Annotated[
 ]
 
 DEFAULT_RUNS = Path("runs")
+
+
+def is_interactive() -> bool:
+    """Return whether a person sits at both ends of a terminal that can be drawn on."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

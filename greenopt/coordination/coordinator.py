@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
@@ -239,11 +240,9 @@ class Coordinator:
         return None
 
     def _start(self, proposal: Proposal, slot: Slot) -> None:
-        spec = trial_spec(self._spec, proposal)
-        folder = self._folder.trial(spec.trial)
+        folder = self._folder.trial(proposal.trial)
+        spec = build_trial_spec(self._spec, proposal, slot, folder)
         attempt_id = self._begin_attempt(spec.trial)
-        if self._spec.training.keep_model:
-            spec = spec.model_copy(update={"model_folder": str(folder.resolve())})
         self._engine.start(spec, slot, self._folder.log(spec.trial))
         limit_s = self._spec.training.time_limit_s
         deadline_s = None if limit_s is None else self._clock() + limit_s
@@ -309,8 +308,15 @@ class Coordinator:
                 self._engine.end(trial)
 
 
-def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
-    """Return the specification of a trial; a replicate gets its own training seed."""
+def build_trial_spec(study: StudySpec, proposal: Proposal, slot: Slot, folder: Path) -> TrialSpec:
+    """Return the whole specification of a trial; the one place that completes it.
+
+    Args:
+        study: its study.
+        proposal: its setting. A replicate gets its own training seed.
+        slot: where it runs.
+        folder: its results, where its model is kept if the study keeps models.
+    """
     replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
     offset = proposal.repetition if replicates else 0
     return TrialSpec(
@@ -325,6 +331,9 @@ def trial_spec(study: StudySpec, proposal: Proposal) -> TrialSpec:
         split_seed=study.seeds.split,
         training_seed=(study.seeds.training + offset) % 2**31,
         modules_folder=study.modules_folder,
+        gpu_uuid=slot.gpu_uuid,
+        share_gpu=slot.is_shared,
+        model_folder=str(folder.resolve()) if study.training.keep_model else None,
         retry_of=proposal.retry_of,
         replicate_of=proposal.same_as[0] if replicates and proposal.same_as else None,
     )

@@ -64,7 +64,6 @@ class LocalEngine:
 
     def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:
         """Start a trial; its specification is written beside its log."""
-        spec = spec.model_copy(update={"gpu_uuid": slot.gpu_uuid, "share_gpu": slot.is_shared})
         spec_file = log.with_name("spec.json")
         spec_file.write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
         process, read_end = self._process(spec, spec_file, log, child_environment(os.environ, slot))

@@ -1,8 +1,10 @@
-"""Requests to the coordinator of a study that runs on this host, as signals to its process."""
+"""Requests to the coordinator of a study that runs on this host, as signals to its process: both ends."""
 
 import os
 import signal
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Protocol
 
 from greenopt.errors import UsageError
 from greenopt.runs.folder import RunFolder
@@ -16,15 +18,63 @@ class Request(StrEnum):
     STOP = "stop"
     STOP_NOW = "stop_now"
 
-    @property
-    def signal(self) -> signal.Signals:
-        """Return the signal that carries the request; a second `STOP` acts as `STOP_NOW`."""
-        return {
-            Request.PAUSE: signal.SIGUSR1,
-            Request.RESUME: signal.SIGUSR2,
-            Request.STOP: signal.SIGINT,
-            Request.STOP_NOW: signal.SIGTERM,
-        }[self]
+
+SIGNALS = {
+    Request.PAUSE: (signal.SIGUSR1,),
+    Request.RESUME: (signal.SIGUSR2,),
+    Request.STOP: (signal.SIGINT,),
+    Request.STOP_NOW: (signal.SIGTERM, signal.SIGHUP),
+}
+"""The signals that carry each request, the one that `send` uses first. SIGHUP comes from a terminal that closes."""
+
+
+class Listener(Protocol):
+    """Takes requests; a second `stop` is a `stop_now`. Called from signal handlers."""
+
+    def pause(self) -> None:
+        """Start no new trials."""
+        ...
+
+    def resume(self) -> None:
+        """Start trials again."""
+        ...
+
+    def stop(self) -> None:
+        """Stop after the running trials."""
+        ...
+
+    def stop_now(self) -> None:
+        """Stop, and end the running trials."""
+        ...
+
+
+def ignore_early() -> None:
+    """Ignore requests that come before `listen`, and that would end this process."""
+    for number in (*SIGNALS[Request.PAUSE], *SIGNALS[Request.RESUME]):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def listen(listener: Listener, announce: Callable[[Request], None] = lambda _: None) -> None:
+    """Pass requests to a listener from now on.
+
+    Args:
+        listener: usually a coordinator.
+        announce: told of each request before the listener is.
+    """
+    heeds = {
+        Request.PAUSE: listener.pause,
+        Request.RESUME: listener.resume,
+        Request.STOP: listener.stop,
+        Request.STOP_NOW: listener.stop_now,
+    }
+
+    def heed(request: Request) -> None:
+        announce(request)
+        heeds[request]()
+
+    for request, numbers in SIGNALS.items():
+        for number in numbers:
+            signal.signal(number, lambda *_, request=request: heed(request))
 
 
 REQUEST_COMMANDS = (Request.PAUSE, Request.RESUME, Request.STOP)
@@ -42,7 +92,7 @@ def send(folder: RunFolder, request: Request) -> int:
     if pid is None:
         raise UsageError(f"study {folder.name} is not running on this host")
     try:
-        os.kill(pid, request.signal)
+        os.kill(pid, SIGNALS[request][0])
     except ProcessLookupError:
         raise UsageError(f"study {folder.name} has just ended") from None
     except PermissionError:

@@ -46,8 +46,13 @@ class TrialSpec(Table):
         return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
 
     @property
-    def images(self) -> tuple[Setting, DataSpec]:
-        """The ten values and the data, of a trial that greenopt trains itself."""
+    def image_setting(self) -> Setting:
+        """The ten values of a trial that greenopt trains itself."""
         assert self.setting is not None
+        return self.setting
+
+    @property
+    def image_data(self) -> DataSpec:
+        """The data of a trial that greenopt trains itself."""
         assert self.data is not None
-        return self.setting, self.data
+        return self.data

@@ -39,7 +39,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
         compiler.keep()
     journal.end_phase(Phase.COMPILE)
     steps = trial.trainer.steps
-    setting, _ = spec.images
+    setting = spec.image_setting
     is_whole = images.x.dtype == "uint8"
     inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
     journal.begin_training(steps, inert, collect_facts(trial))
@@ -71,7 +71,7 @@ def choose_device(gpu_uuid: str | None) -> None:
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:
     """Load the images, and split them by the study's seed and the setting's partitioning."""
-    setting, data = spec.images
+    setting, data = spec.image_setting, spec.image_data
     images = cached_images(data)
     limit = None if data.name is DataSet.SYNTHETIC else data.images
     return images, split_images(images, setting.shares, spec.split_seed, limit)
@@ -95,7 +95,7 @@ def train(trial: PreparedTrial, journal: Journal) -> Score | None:
 def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     """Quantize if the setting says so, test, and write the final event."""
     spec, trainer, split = trial.spec, trial.trainer, trial.split
-    setting, _ = spec.images
+    setting = spec.image_setting
     if setting.internal is not Internal.POST_QUANTIZATION:
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)

@@ -122,14 +122,14 @@ def cached_programs(spec: TrialSpec, images: Images, block_steps: int, steps: in
         steps: of the whole training.
     """
     folder = cache_folder() if spec.training.model in MODEL_NAMES else None
-    setting, _ = spec.images
+    setting = spec.image_setting
     file = folder / "graphs" / f"{program_key(spec, images, block_steps, steps)}.json" if folder is not None else None
     return CachedPrograms(file, setting.internal is Internal.JIT_COMPILATION)
 
 
 def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> str:
     """Return a key that is equal for trials with the same programs; arguments as for `cached_programs`."""
-    (setting, _), training = spec.images, spec.training
+    setting, training = spec.image_setting, spec.training
     left_out = set(_NO_PART_OF_A_PROGRAM)
     if not (setting.optimizer.uses_momentum or training.momentum_as_beta_1):
         left_out.add("optimizer_momentum")

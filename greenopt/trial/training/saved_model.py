@@ -55,7 +55,7 @@ def _keep_keras(folder: Path, trial: PreparedTrial) -> dict[str, Any]:
 
 def _keep_int8(folder: Path, trial: PreparedTrial, content: bytes | None) -> dict[str, Any]:
     spec, trainer, split = trial.spec, trial.trainer, trial.split
-    setting, _ = spec.images
+    setting = spec.image_setting
     if setting.internal is Internal.PRE_QUANTIZATION:
         return {"missing": "internal = pre_quantization: its layers are greenopt's own and cannot be converted"}
     if content is None:
@@ -73,7 +73,7 @@ def _write(target: Path, content: bytes) -> dict[str, Any]:
 
 def _input(trial: PreparedTrial) -> dict[str, Any]:
     """Describe the model's input: (x - shift) / scale of images 0..255, for each channel."""
-    setting, _ = trial.spec.images
+    setting = trial.spec.image_setting
     scaling = trial.trainer.pipeline.scaling
     height, width, channels = trial.images.shape
     return {

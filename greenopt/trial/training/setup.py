@@ -58,7 +58,7 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     Raises:
         WrongSettingError: the parts do not go together.
     """
-    (setting, _), training = spec.images, spec.training
+    setting, training = spec.image_setting, spec.training
     keras.utils.set_random_seed(spec.training_seed)
     jit = setting.internal is Internal.JIT_COMPILATION
     steps = steps_per_epoch(len(split.train), setting.batch_size)

@@ -1,0 +1,98 @@
+"""A coordinator's session: what is taken before a study runs, in which order, and given back after it.
+
+Invariant: GPU leases come first, then the folder's lock, then the lease in the storage, so that two studies never wait
+for one another; whatever ends the session gives all of them back.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenopt.execution import Slot
+    from greenopt.runs.study_log import StudyEnd
+    from greenopt.spec import StudySpec
+
+
+def run_session(
+    console: "Console",
+    spec: "StudySpec",
+    slots: "Sequence[Slot]",
+    storage: str | None,
+    runs: Path,
+    *,
+    accepts_changes: bool = False,
+) -> "StudyEnd":
+    """Take the study's leases and lock, run it, and print the result.
+
+    Args:
+        console: where progress and the result are printed.
+        spec: the study; the one that its storage has begun with is what runs.
+        slots: where trials run.
+        storage: URL of its storage; that of its folder unless given.
+        runs: folder of all studies' results.
+        accepts_changes: whether it goes on with changed code or data, or on another kind of device.
+
+    Returns:
+        Why the study ended.
+    """
+    from greenopt.cli.summary_output import print_summary
+    from greenopt.coordination.coordinator import Coordinator, Observer
+    from greenopt.coordination.progress import Forecast, PlainProgress
+    from greenopt.coordination.study_log_writer import StudyLogWriter
+    from greenopt.dashboard import DashboardPublisher
+    from greenopt.execution import GpuLeases, LocalEngine
+    from greenopt.identity.start import open_study
+    from greenopt.runs.folder import RunFolder
+    from greenopt.runs.provenance import code_in_force
+    from greenopt.runs.requests import Request, ignore_early, listen
+    from greenopt.search import check_url
+    from greenopt.storage.url import without_password
+
+    def announce(request: Request) -> None:
+        if request is Request.STOP:
+            console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)
+
+    folder = RunFolder(runs.resolve() / spec.name)
+    ignore_early()
+    with ExitStack() as stack:
+        stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
+        if storage is not None:
+            check_url(storage)
+        stack.enter_context(folder.claim())
+        study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes)
+        search, spec, opened = study.search, study.search.spec, study.storage
+        stack.callback(search.lease.release)
+        folder.write_study(
+            spec.model_dump(mode="json"),
+            without_password(study.url),
+            code_in_force(),
+            study_id=search.study_id,
+            run_id=search.run_id,
+        )
+        engine = LocalEngine(slots)
+        stack.callback(engine.close)
+        lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
+        study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
+        publisher = DashboardPublisher(
+            spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False)
+        )
+        stack.callback(publisher.close)
+        observers: tuple[Observer, ...] = (study_log, lines, publisher)
+        coordinator = Coordinator(
+            spec,
+            search,
+            engine,
+            folder,
+            observers,
+            annotator=publisher,
+            inputs=study.guard,
+            metered_by=study.device.energy,
+        )
+        listen(coordinator, announce)
+        end = coordinator.run()
+    print_summary(console, folder, opened, end, coordinator.repeated_failure)
+    return end
