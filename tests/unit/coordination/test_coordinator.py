@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordination.coordinator import Coordinator
+from greenopt.coordination.coordinator import Coordinator, build_trial_spec
 from greenopt.events import (
     FailReason,
     MeterOpened,
@@ -20,7 +20,7 @@ from greenopt.execution import ProcessEnded, Slot
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
-from greenopt.search import Search, open_storage, read_study
+from greenopt.search import Proposal, Search, open_storage, read_study
 from greenopt.spec import StudySpec, TrialSpec
 from tests.builders import ended, epoch, reading, started, study
 from tests.fakes import FakeEngine, Script, completes, dies, fails, hangs
@@ -447,3 +447,14 @@ def test_every_sampler_runs_a_study_with_failures_and_pruned_trials(desk: Desk, 
     desk.run(spec, {3: diverges, 5: fails("crash"), 11: diverges, 12: dies("SIGKILL")})
     assert desk.end is StudyEnd.DONE
     assert [row["state"] for row in desk.rows].count("complete") == 13
+
+
+@pytest.mark.parametrize(("keeps", "shares"), [(False, False), (True, True)])
+def test_a_trials_specification_is_whole_when_it_is_built(tmp_path: Path, keeps: bool, shares: bool) -> None:
+    spec = study(training={"epochs": 2, "keep_model": keeps})
+    slot = Slot("gpu 1", "GPU-bbbb", is_shared=shares)
+    values = dict(spec.space.baseline)
+    built = build_trial_spec(spec, Proposal(trial=3, values=values, retry_of=1), slot, tmp_path / "0003")
+    assert (built.trial, built.retry_of, built.values) == (3, 1, values)
+    assert (built.gpu_uuid, built.share_gpu) == ("GPU-bbbb", shares)
+    assert built.model_folder == (str(tmp_path / "0003") if keeps else None)

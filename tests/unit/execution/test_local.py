@@ -161,17 +161,9 @@ engine.receive(60)
     assert child.wait(timeout=5) is not None or not child.is_running()
 
 
-def test_a_trial_knows_whether_it_may_share_its_gpu(engine: LocalEngine, tmp_path: Path) -> None:
-    for name, slot in (("alone", GPU_0), ("shared", Slot("gpu 1", "GPU-bbbb", is_shared=True))):
-        (tmp_path / name).mkdir()
-        engine.start(spec("speaks"), slot, tmp_path / name / "log.txt")
-        receive_until_end(engine)
-        kept = TrialSpec.model_validate_json((tmp_path / name / "spec.json").read_text())
-        assert (kept.gpu_uuid, kept.share_gpu) == (slot.gpu_uuid, name == "shared")
-
-
 def test_the_specification_is_kept_beside_the_log(engine: LocalEngine, tmp_path: Path) -> None:
-    engine.start(spec("speaks"), GPU_1, tmp_path / "log.txt")
+    given = spec("speaks").model_copy(update={"gpu_uuid": GPU_1.gpu_uuid})
+    engine.start(given, GPU_1, tmp_path / "log.txt")
     receive_until_end(engine)
     kept = TrialSpec.model_validate_json((tmp_path / "spec.json").read_text())
-    assert kept.gpu_uuid == "GPU-bbbb"
+    assert kept == given
