@@ -1,7 +1,5 @@
 """The summary printed when a study ends: its trials, why it ended, what to do next."""
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
@@ -11,16 +9,13 @@ from greenopt.formatting import MISSING, format_energy, format_fraction, format_
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
-from greenopt.search import StudySnapshot, read_study
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+from greenopt.search import Storage, StudySnapshot, read_study
 
 ROWS_SHOWN = 20
 
 
 def print_summary(
-    console: Console, folder: RunFolder, storage: "BaseStorage", end: StudyEnd, failure: FailReason | None
+    console: Console, folder: RunFolder, storage: Storage, end: StudyEnd, failure: FailReason | None
 ) -> None:
     """Print the table of trials, how the study ended and the next commands."""
     snapshot = read_study(folder.stored_name, storage)
