@@ -1,6 +1,7 @@
 """The paper's regression, done directly: parameters from the files, all dummies, no constant, statsmodels' OLS."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,47 +9,70 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
-Run = tuple[Mapping[str, Any], Sequence[Mapping[str, str]]]
+from greenopt.spec import PARAMETERS
 
-PARAMETERS = (
-    *("preprocessing", "augmentation", "precision", "batch_size", "partitioning"),
-    *("lr", "lr_schedule", "optimizer", "optimizer_momentum", "internal"),
-)
+RESPONSES = ("wh_per_epoch", "accuracy", "efficiency")
+"""The paper's three."""
 
 
-def power_draw_wh(rows: Sequence[Mapping[str, str]]) -> float:
-    """Mean over all rows but the first of power x time since the row before, in Wh."""
+@dataclass(frozen=True)
+class Facts:
+    """What a run's files say, read without greenopt.
+
+    Attributes:
+        setting: value of each of the ten parameters, as text in the paper's spelling or in greenopt's.
+        accuracy: validation accuracy of the last epoch, 0 to 1.
+        wh_per_epoch: the paper's power draw: mean of power x time over all rows but the first, in Wh.
+        epochs: how many were trained.
+        energy_wh: power x time of the epochs alone, summed, in Wh.
+        seconds: length of the training in s.
+    """
+
+    setting: Mapping[str, str]
+    accuracy: float
+    wh_per_epoch: float
+    epochs: int
+    energy_wh: float
+    seconds: float
+
+    @property
+    def efficiency(self) -> float:
+        """Return the paper's quotient: accuracy by power draw, in 1/Wh."""
+        return self.accuracy / self.wh_per_epoch
+
+
+def facts_of_log(parameters: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Facts:
+    """Return the facts of a run from its setting and the rows of its log, `pre` and `post` included."""
     times = [datetime.fromisoformat(row["time"]) for row in rows]
-    energies = [
-        float(row["gpu_power_W"]) * (now - before).total_seconds() / 3600
-        for row, now, before in zip(rows[1:], times[1:], times, strict=False)
-    ]
-    return float(np.mean(energies))
+    seconds = [(now - before).total_seconds() for now, before in zip(times[1:], times, strict=False)]
+    energies_wh = [float(row["gpu_power_W"]) * length_s / 3600 for row, length_s in zip(rows[1:], seconds, strict=True)]
+    return Facts(
+        setting={name: _spelled(parameters[name]) for name in PARAMETERS},
+        accuracy=float(rows[-2]["val_accuracy"]),
+        wh_per_epoch=float(np.mean(energies_wh)),
+        epochs=len(rows) - 2,
+        energy_wh=sum(energies_wh[:-1]),
+        seconds=sum(seconds[:-1]),
+    )
 
 
-def figures_of(runs: Sequence[Run]) -> dict[str, list[float]]:
-    """The paper's three responses of each run."""
-    accuracies = [float(rows[-2]["val_accuracy"]) for _, rows in runs]
-    draws = [power_draw_wh(rows) for _, rows in runs]
-    return {
-        "wh_per_epoch": draws,
-        "accuracy": accuracies,
-        "efficiency": [accuracy / draw for accuracy, draw in zip(accuracies, draws, strict=True)],
-    }
+def _spelled(value: Any) -> str:
+    return "none" if value in (None, "None") else str(value)
 
 
-def direct_fit(runs: Sequence[Run], values: Sequence[float]) -> Any:
+def direct_fit(runs: Sequence[Facts], response: str) -> Any:
     """statsmodels' own fit."""
-    settings = pd.DataFrame([{name: str(parameters[name]) for name in PARAMETERS} for parameters, _ in runs])
-    return sm.OLS(np.array(values), pd.get_dummies(settings).astype(float)).fit()
+    settings = pd.DataFrame([run.setting for run in runs])
+    values = np.array([getattr(run, response) for run in runs])
+    return sm.OLS(values, pd.get_dummies(settings).astype(float)).fit()
 
 
-def differences(runs: Sequence[Run], values: Sequence[float], fitted: Mapping[str, Any]) -> dict[str, float]:
+def differences(runs: Sequence[Facts], response: str, fitted: Mapping[str, Any]) -> dict[str, float]:
     """Largest difference of each figure between a fit of `greenopt analyze --json` and the direct one.
 
     Relative to the figure where that is above 1, else absolute.
     """
-    direct = direct_fit(runs, values)
+    direct = direct_fit(runs, response)
     bounds = direct.conf_int()
     figures = {
         "coef": direct.params,

@@ -1,54 +1,65 @@
 """The paper's own runs: its quotient to the digit, and its regression as statsmodels fits it."""
 
-import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
 from greenopt.analysis.document import build_document
 from greenopt.exchange import read_import, write_import
 from greenopt.report.study_analysis import analyse_study
 from greenopt.runs.folder import RunFolder
-from tests.golden.paper_table import Run, differences, figures_of
+from greenopt.spec import StudySpec
+from tests.golden.paper_runs import FOLDER, TABLE, read_facts, read_folder
+from tests.golden.paper_table import RESPONSES, differences
 
-RUNS = Path(__file__).parents[3] / "shared" / "paper-runs"
-
-pytestmark = pytest.mark.skipif(
-    not RUNS.is_dir(), reason=f"the paper's runs are not in the project; they are looked for in {RUNS}"
+needs_folder = pytest.mark.skipif(
+    not FOLDER.is_dir(),
+    reason=f"the paper's logs are not part of the repository and are not in {FOLDER}; the table of their facts is used",
 )
+Document = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    path = write_import(read_import(RUNS, "paper"), tmp_path_factory.mktemp("runs"))
-    return build_document(analyse_study(RunFolder(path)))
+def analysed(source: Path, runs: Path, spec: StudySpec | None = None) -> Document:
+    """Import, analyse and describe."""
+    return build_document(analyse_study(RunFolder(write_import(read_import(source, "paper", spec), runs))))
 
 
-@pytest.fixture(scope="module")
-def runs() -> list[Run]:
-    found = []
-    for path in sorted(RUNS.glob("*/parameters.yaml")):
-        with (path.parent / "logs.csv").open(newline="", encoding="utf-8") as file:
-            found.append((yaml.safe_load(path.read_text(encoding="utf-8")), list(csv.DictReader(file))))
-    return found
+@pytest.fixture(scope="module", params=["table", pytest.param("folder", marks=needs_folder)])
+def document(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Document:
+    return analysed(TABLE if request.param == "table" else FOLDER, tmp_path_factory.mktemp("runs"))
 
 
-def test_the_final_runs_quotient_is_the_papers(document: dict) -> None:  # type: ignore[type-arg]
+def test_the_final_runs_quotient_is_the_papers(document: Document) -> None:
     best = document["ranking"]["efficiency"][0]
     assert best["run"] == "102"
     assert (round(best["wh_per_epoch"], 4), round(best["value"], 3)) == (0.1436, 6.164)
 
 
 @pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
-@pytest.mark.parametrize("response", ["wh_per_epoch", "accuracy", "efficiency"])
-def test_the_papers_table_is_statsmodels_own(document: dict, runs: list[Run], response: str) -> None:  # type: ignore[type-arg]
+@pytest.mark.parametrize("response", RESPONSES)
+def test_the_papers_table_is_statsmodels_own(document: Document, response: str) -> None:
+    runs = [facts for _, facts in read_facts(TABLE)]
     fitted = document["regression"][response]["paper"]
     assert fitted["n"] == len(runs) == 51
-    found = differences(runs, figures_of(runs)[response], fitted)
+    found = differences(runs, response, fitted)
     assert max(found.values()) <= 1e-9, found
 
 
-def test_the_longer_run_is_left_out_of_energies_of_a_whole_training_only(document: dict) -> None:  # type: ignore[type-arg]
+def test_the_longer_run_is_left_out_of_energies_of_a_whole_training_only(document: Document) -> None:
     assert document["regression"]["energy_wh"]["paper"]["n"] == 50
     assert [row["trials"] for row in document["exclusions"]] == [[50]]
+
+
+@needs_folder
+def test_the_table_holds_what_the_logs_say() -> None:
+    assert read_facts(TABLE) == read_folder(FOLDER)
+
+
+def test_the_tables_quotients_follow_from_its_accuracies_and_energies() -> None:
+    """The column is there for the import; it must not be a second truth."""
+    spec = read_import(TABLE, "paper")
+    facts = dict(read_facts(TABLE))
+    assert len(spec.trials) == len(facts) == 51
+    for trial in spec.trials:
+        assert trial.metrics["efficiency"] == facts[trial.run].efficiency
