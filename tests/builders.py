@@ -2,9 +2,19 @@
 
 from typing import Any
 
-from greenopt.events import EpochEnded, Outcome, Phase, PhaseEnded, TrialEnded, TrialStarted
+from greenopt.events import (
+    AttemptBegan,
+    EpochEnded,
+    Event,
+    Outcome,
+    Phase,
+    PhaseEnded,
+    TrialEnded,
+    TrialStarted,
+    encode,
+)
 from greenopt.reading import EnergyReading, EnergySource
-from greenopt.spec import StudySpec
+from greenopt.spec import Setting, StudySpec, TrialSpec
 
 
 def study(**tables: Any) -> StudySpec:
@@ -18,6 +28,23 @@ def study(**tables: Any) -> StudySpec:
     for name, table in tables.items():
         raw[name] = {**raw[name], **table} if name in raw and name != "space" else table
     return StudySpec.model_validate(raw)
+
+
+def setting_of(spec: TrialSpec) -> Setting:
+    """The ten values of a trial that has them."""
+    assert spec.setting is not None
+    return spec.setting
+
+
+def time_of(event: Event) -> float:
+    """When an event of a trial's process happened, in s of its clock."""
+    assert not isinstance(event, AttemptBegan)
+    return event.t_s
+
+
+def encoded(*events: Event) -> bytes:
+    """Events as they stand in a file."""
+    return b"".join(map(encode, events))
 
 
 def reading(energy_wh: float = 1.0, seconds: float = 10.0, **rest: Any) -> EnergyReading:

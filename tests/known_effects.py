@@ -126,7 +126,7 @@ def _row(
 ) -> dict[str, Any]:
     epochs = spec.training.epochs
     inert = inert_parameters(Setting(**values), spec.training)
-    acting = {**values, **{name: WITHOUT_EFFECT[name] for name in inert}} if is_inert else values
+    acting: dict[str, Any] = {**values, **{name: WITHOUT_EFFECT[name] for name in inert}} if is_inert else values
     energy_wh = math.exp(BASE_LOG_WH + effect(acting, energy[0]) + energy[1])
     reached = BASE_ACCURACY + effect(acting, accuracy[0]) + accuracy[1]
     return {
@@ -274,17 +274,29 @@ def _judged(
     spec = paper_study(trials)
     rows = known_rows(spec, trials, seed, MORE_ENERGY, inert=inert)
     fitted = regress(analysed_trials(spec, rows), spec, [response], [coding]).fitted[response][coding]
-    values = [(row, effects.get((row.parameter, row.value), 0.0)) for row in fitted.coefficients if row.parameter]
+    values = [
+        (row, effects.get((row.parameter, row.value), 0.0))
+        for row in fitted.coefficients
+        if row.parameter is not None and row.value is not None
+    ]
     inside = [row.low <= truth <= row.high for row, truth in values]
-    robust = [row.hc3_low <= truth <= row.hc3_high for row, truth in values if row.hc3_low is not None]
+    robust = [
+        row.hc3_low <= truth <= row.hc3_high
+        for row, truth in values
+        if row.hc3_low is not None and row.hc3_high is not None
+    ]
     nothing = [row for row, truth in values if truth == 0]
     idle = [row for row in fitted.anova if row.parameter not in {name for name, _ in effects}]
     return (
         float(np.mean(inside)),
         float(np.mean(robust)),
-        float(any(row.p_holm < 0.05 for row in nothing)),
-        float(any(row.hc3_p_holm is not None and row.hc3_p_holm < 0.05 for row in nothing)),
+        float(any(_is_below(row.p_holm) for row in nothing)),
+        float(any(_is_below(row.hc3_p_holm) for row in nothing)),
         float(any(row.is_clear for row in nothing)),
-        float(any(row.p_holm < 0.05 for row in idle)),
-        float(any(row.p_holm < 0.05 for row in fitted.interactions)),
+        float(any(_is_below(row.p_holm) for row in idle)),
+        float(any(_is_below(row.p_holm) for row in fitted.interactions)),
     )
+
+
+def _is_below(p: float | None) -> bool:
+    return p is not None and p < 0.05

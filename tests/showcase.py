@@ -24,6 +24,7 @@ from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage
 from greenopt.spec import StudySpec, TrialSpec, inert_parameters
+from tests.builders import time_of
 from tests.fakes import FakeEngine
 
 GPU = "NVIDIA H100 80GB HBM3"
@@ -66,7 +67,7 @@ class Lifelike:
         events = [*self._opening(spec), *(self._epochs(spec) if end != "out_of_memory" else [])]
         if end == "diverged":
             events = events[: len(events) // 2]
-        last = events[-1].t_s
+        last = time_of(events[-1])
         spent = [event.energy for event in events if isinstance(event, EpochEnded)]
         energy = self._reading(sum(reading.energy_wh or 0.0 for reading in spent), last - SETUP_S) if spent else None
         total = self._reading((energy.energy_wh or 0.0 if energy else 0.0) + 0.9, last)

@@ -93,7 +93,8 @@ def _tables(model: type[BaseModel]) -> list[tuple[type[BaseModel], str]]:
 
 def test_every_key_of_a_study_file_stands_in_the_reference() -> None:
     text = (DOCS / "study-file.md").read_text(encoding="utf-8")
-    for model, path in [(StudySpec, ""), *_tables(StudySpec)]:
+    tables: list[tuple[type[BaseModel], str]] = [(StudySpec, ""), *_tables(StudySpec)]
+    for model, path in tables:
         names = PARAMETERS if path == "space" else field_docs(model)
         for name in names:
             assert f"| `{name}` |" in text or f"[`[{name}]`]" in text, f"{path}.{name}"

@@ -44,11 +44,11 @@ def _copy_first(study: Written, copies: int) -> None:
             table = sa.Table(name, sa.MetaData(), autoload_with=connection)
             first = connection.execute(sa.select(table).where(table.c.trial_id == 1)).mappings().all()
             tables[name] = (table, [dict(row) for row in first])
-        for table, first in tables.values():
+        for table, copied in tables.values():
             key = next(iter(table.primary_key.columns)).name
             rows = []
             for copy in range(copies):
-                rows += [{**row, **_changed(row, copy, draw)} for row in first]
+                rows += [{**row, **_changed(row, copy, draw)} for row in copied]
             for row in rows:
                 if key != "trial_id":
                     del row[key]

@@ -43,6 +43,7 @@ from greenopt.search import Search, open_storage
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, StudySpec
 from greenopt.summary import summarise
+from tests.builders import time_of
 
 BEGAN = datetime(2026, 3, 4, 9, 0, 0)
 NOW = datetime(2026, 3, 4, 11, 14, 7)
@@ -140,7 +141,7 @@ class Written:
         total = _sum([event.energy for event in events if isinstance(event, PhaseEnded)])
         accuracy = [event.val_accuracy for event in events if isinstance(event, EpochEnded)][-1]
         last = TrialEnded(
-            t_s=events[-1].t_s + 1,
+            t_s=time_of(events[-1]) + 1,
             outcome=Outcome.COMPLETED,
             accuracy=accuracy,
             test_accuracy=None if accuracy is None else accuracy - 0.012,
@@ -168,7 +169,7 @@ class Written:
         append_entry(self.folder.study_log, TrialPlaced(utc_s=self.utc_s, trial=number, slot=slot))
         events = self._events(slot, setting, quality, epochs, flags=flags)
         if epochs:
-            events.append(StepsDone(t_s=events[-1].t_s + 2, epoch=epochs + 1, step=130, steps=234))
+            events.append(StepsDone(t_s=time_of(events[-1]) + 2, epoch=epochs + 1, step=130, steps=234))
         self._write(number, events)
         return number
 

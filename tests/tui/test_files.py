@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greenopt.events import EpochEnded, PowerSampled, encode
+from greenopt.events import EpochEnded, Event, PowerSampled, encode
 from greenopt.files import LogTail, last_lines
 from greenopt.tui.state.live_trial import LiveTrial
 from tests.builders import ended, epoch, prepared_phases, reading, started
@@ -39,8 +39,9 @@ def test_the_last_lines_of_a_log_are_found_in_a_long_one(tmp_path: Path) -> None
 def test_a_trial_is_followed_through_its_events() -> None:
     live = LiveTrial(3, epochs=2)
     assert live.activity_text() == "getting ready: starting"
-    for event in (started(3), *prepared_phases()):
-        live.take(event)
+    live.take(started(3))
+    for phase in prepared_phases():
+        live.take(phase)
     assert live.training_wh is None
     live.take_lines([encode(epoch(1, 0.25)).rstrip(), b"{broken", encode(_sample(1.5)).rstrip()])
     assert (live.accuracy, live.training_wh, live.total_wh) == (0.25, 1.0, 1.5)
@@ -53,7 +54,8 @@ def test_a_trial_is_followed_through_its_events() -> None:
 
 def test_epochs_too_short_to_measure_leave_what_followed_the_set_up() -> None:
     live = LiveTrial(0, epochs=2)
-    for event in (*prepared_phases(), _sample(1.5), _unmeasured()):
+    events: list[Event] = [*prepared_phases(), _sample(1.5), _unmeasured()]
+    for event in events:
         live.take(event)
     assert live.training_wh is not None
     assert abs(live.training_wh - 1.3) < 1e-9

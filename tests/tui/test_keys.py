@@ -75,7 +75,7 @@ async def test_who_opens_the_view_is_told_once_when_its_figures_are_there(
     written: Callable[[str], Written], actions: FakeSteering
 ) -> None:
     figures: list[str] = []
-    app = view(written("running"), actions, when_shown=lambda: figures.append(text_of(app, "#header")))
+    app: WatchApp = view(written("running"), actions, when_shown=lambda: figures.append(text_of(app, "#header")))
     async with watched(app) as pilot:
         app.post_message(app.StudyRead(Batch(holder=app.model.holder)))
         await settle(pilot)

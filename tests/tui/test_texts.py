@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ from greenopt.tui.widgets.plots import LinearAxis, LogAxis
 from tests.builders import study
 from tests.tui.studies import H100, Written, paper_like
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"trial": 0, "accuracy": 0.5, "optimizer": "SGD", "batch_size": 32, "message": None},
     {"trial": 1, "accuracy": None, "optimizer": "Adam", "batch_size": 64, "message": "the GPU has no memory left"},
     {"trial": 2, "accuracy": 0.7, "optimizer": "Adam", "batch_size": 32, "message": None},

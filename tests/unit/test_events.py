@@ -1,13 +1,14 @@
 """Events as lines: what is written is read back, and damage stays where it is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from greenopt.events import EpochEnded, decode, encode, read_epochs, read_events
+from greenopt.events import EpochEnded, Event, decode, encode, read_epochs, read_events
 from greenopt.reading import EnergyReading, EnergySource
-from tests.builders import ended, epoch, prepared_phases, started
+from tests.builders import encoded, ended, epoch, prepared_phases, started
 
 
 @pytest.mark.parametrize("event", [started(3), *prepared_phases(), epoch(1), ended()], ids=lambda event: event.kind)
@@ -36,9 +37,9 @@ def test_a_trial_without_events_has_none(tmp_path: Path) -> None:
 
 def test_the_epochs_alone_are_those_among_all_events(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    lines = [started(0), *prepared_phases(), epoch(1), epoch(2), ended(), epoch(3)]
+    lines: list[Event] = [started(0), *prepared_phases(), epoch(1), epoch(2), ended(), epoch(3)]
     damaged = encode(epoch(9)).replace(b"9", b'"nine"')
-    path.write_bytes(b"".join(map(encode, lines[:-1])) + damaged + encode(lines[-1])[:-1])
+    path.write_bytes(encoded(*lines[:-1]) + damaged + encode(lines[-1])[:-1])
     assert read_epochs(path) == [event for event in read_events(path) if isinstance(event, EpochEnded)]
     assert [event.epoch for event in read_epochs(path)] == [1, 2]
 
@@ -60,9 +61,9 @@ def test_a_loss_that_is_not_a_number_is_missing_when_read_back() -> None:
         {"energy_wh": float("nan"), "source": EnergySource.RAPL},
     ],
 )
-def test_a_reading_that_contradicts_itself_cannot_be_built(fields: dict[str, object]) -> None:
+def test_a_reading_that_contradicts_itself_cannot_be_built(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        EnergyReading(seconds=1.0, **fields)  # type: ignore[arg-type]
+        EnergyReading(seconds=1.0, **fields)
 
 
 def test_average_power() -> None:

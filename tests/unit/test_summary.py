@@ -1,5 +1,7 @@
 """What a trial came to, from whatever it could still say."""
 
+from typing import Any
+
 import pytest
 
 from greenopt.events import Event, MeterOpened, Outcome, Phase, PhaseEnded, PowerSampled
@@ -20,7 +22,7 @@ def test_a_finished_trial_is_taken_at_its_own_word() -> None:
 
 
 def test_the_papers_final_run_gives_the_papers_efficiency() -> None:
-    run = [started(0), epoch(1, energy=reading(0.143583)), ended(accuracy=0.885045)]
+    run: list[Event] = [started(0), epoch(1, energy=reading(0.143583)), ended(accuracy=0.885045)]
     assert summarise(run).efficiency == pytest.approx(6.164, abs=5e-4)
 
 
@@ -63,8 +65,11 @@ def phase(t_s: float, which: Phase, energy_wh: float | None) -> PhaseEnded:
     return PhaseEnded(t_s=t_s, phase=which, energy=energy)
 
 
-NOTHING = {"energy": EnergyReading.missing("no reading"), "total": EnergyReading.missing("the window has no length")}
-SETUP = [phase(4.0, Phase.IMPORT, 0.3), phase(6.0, Phase.DATA, None), phase(8.0, Phase.BUILD, 0.2)]
+NOTHING: dict[str, Any] = {
+    "energy": EnergyReading.missing("no reading"),
+    "total": EnergyReading.missing("the window has no length"),
+}
+SETUP: list[Event] = [phase(4.0, Phase.IMPORT, 0.3), phase(6.0, Phase.DATA, None), phase(8.0, Phase.BUILD, 0.2)]
 
 DEATHS: dict[str, tuple[list[Event], float]] = {
     "in set-up, between samples": ([sample(3.0, 0.2)], 0.2),

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 
@@ -21,9 +22,9 @@ BOARDS = [
 
 
 class TwoBoards(FaultyPynvml):
-    def nvmlDeviceGetComputeRunningProcesses(self, board: Board) -> list[object]:  # noqa: N802
+    def nvmlDeviceGetComputeRunningProcesses(self, board: Board) -> list[SimpleNamespace]:  # noqa: N802
         board.processes = [(pid, None) for pid in _trials_on(board.uuid)]
-        return list(super().nvmlDeviceGetComputeRunningProcesses(board))
+        return super().nvmlDeviceGetComputeRunningProcesses(board)
 
 
 def _trials_on(uuid: str) -> list[int]:

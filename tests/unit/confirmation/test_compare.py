@@ -261,7 +261,7 @@ def test_a_wide_interval_alone_does_not_hold_a_named_trial(values: tuple[float, 
 def test_false_verdicts_are_rare() -> None:
     """Thirty settings that are all alike: nothing held and nothing failed to, however lucky the best of them were."""
     rng = np.random.default_rng(4)
-    settings = [{"lr": 0.001 * (n + 1)} for n in range(30)]
+    settings: list[dict[str, Any]] = [{"lr": 0.001 * (n + 1)} for n in range(30)]
     for seeds in (2, 3, 5):
         ended = []
         for _ in range(150):

@@ -22,7 +22,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search, open_storage, read_study
 from greenopt.spec import StudySpec, TrialSpec
-from tests.builders import ended, epoch, reading, started, study
+from tests.builders import encoded, ended, epoch, reading, setting_of, started, study
 from tests.fakes import FakeEngine, Script, completes, dies, fails, hangs
 
 CONTINUOUS = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}
@@ -60,7 +60,7 @@ def test_runs_every_trial_and_records_its_objectives_and_figures(desk: Desk) -> 
     assert desk.end is StudyEnd.DONE
     assert [row["state"] for row in desk.rows] == ["complete"] * 4
     for row, spec in zip(desk.rows, engine.specs, strict=True):
-        assert row["accuracy"] == pytest.approx(0.5 + spec.setting.batch_size / 100)
+        assert row["accuracy"] == pytest.approx(0.5 + setting_of(spec).batch_size / 100)
         assert row["energy_wh"] == 2.0
         assert row["energy_source"] == "nvml_counter"
         assert row["wh_per_epoch"] == 1.0
@@ -68,7 +68,7 @@ def test_runs_every_trial_and_records_its_objectives_and_figures(desk: Desk) -> 
         assert row["setup_wh"] == pytest.approx(0.2)
         assert row["compile_wh"] == pytest.approx(0.1)
         assert row["total_wh"] == 2.5
-        assert row["batch_size"] == spec.setting.batch_size
+        assert row["batch_size"] == setting_of(spec).batch_size
 
 
 def test_idle_power_and_the_hosts_energy_stand_beside_the_gpus(desk: Desk) -> None:
@@ -95,7 +95,7 @@ def test_what_a_trial_says_is_kept_in_its_events_file(desk: Desk) -> None:
 
 def test_the_baseline_runs_first(desk: Desk) -> None:
     engine = desk.run(study(study={"baseline": True}))
-    assert (engine.specs[0].setting.batch_size, engine.specs[0].setting.lr) == (4, 0.1)
+    assert (setting_of(engine.specs[0]).batch_size, setting_of(engine.specs[0]).lr) == (4, 0.1)
 
 
 def test_every_slot_is_kept_busy_with_one_trial_each(desk: Desk) -> None:
@@ -287,8 +287,8 @@ class Stopper:
     def study_began(self, *_: object) -> None: ...
     def event_arrived(self, *_: object) -> None: ...
     def trial_ended(self, *_: object) -> None: ...
-    def run_state_changed(self, *_: object) -> None: ...
-    def study_ended(self, *_: object) -> None: ...
+    def run_state_changed(self, run_state: RunState) -> None: ...
+    def study_ended(self, end: StudyEnd, failure: object) -> None: ...
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
         if spec.trial == self.trial:
@@ -391,7 +391,7 @@ def test_a_result_that_was_not_yet_told_is_told_and_not_run_again(desk: Desk) ->
     search = Search(spec, desk.storage)
     left = search.ask()
     desk.folder.trial(left.trial).mkdir(parents=True)
-    desk.folder.events(left.trial).write_bytes(b"".join(map(encode, [started(0), epoch(1), epoch(2), ended()])))
+    desk.folder.events(left.trial).write_bytes(encoded(started(0), epoch(1), epoch(2), ended()))
     search.lease.release()
     engine = desk.run(spec)
     assert engine.specs == []
@@ -402,7 +402,7 @@ def test_a_result_that_was_not_yet_told_is_told_and_not_run_again(desk: Desk) ->
 def test_what_happens_to_a_setting_that_comes_again(desk: Desk, policy: str) -> None:
     spec = study(study={"trials": 3, "on_duplicate": policy}, space={"batch_size": [4, 8]})
     engine = desk.run(spec)
-    seeds = [(s.setting.batch_size, s.training_seed) for s in engine.specs]
+    seeds = [(setting_of(s).batch_size, s.training_seed) for s in engine.specs]
     if policy == "skip":
         assert desk.end is StudyEnd.SPACE_EXHAUSTED
         assert len(engine.specs) == 2

@@ -1,5 +1,6 @@
 """What is checked before a study starts."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ FILE = Path("study.toml")
 
 
 def without(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = preflight.find_spec
+    found = importlib.util.find_spec
     monkeypatch.setattr(preflight, "find_spec", lambda name: None if name == missing else found(name))
 
 

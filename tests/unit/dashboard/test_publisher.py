@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from optuna_dashboard import get_note, save_note
 
-from greenopt.coordination.coordinator import Coordinator, StudyEnd
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.dashboard import DashboardPublisher, catch_up
 from greenopt.dashboard.publisher import FIGURES_EVERY_S, MAX_FAILURES
 from greenopt.execution import Slot
 from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import StudyEnd
 from greenopt.search import read_study
 from tests.builders import ended, epoch, started, study
 from tests.fakes import FakeEngine, completes, dies, fails

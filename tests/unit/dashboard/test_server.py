@@ -18,7 +18,7 @@ def address(page: Page) -> Iterator[tuple[str, int]]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         assert study_url(server, "tried", page.storage) == f"http://127.0.0.1:{server.server_port}/dashboard/studies/1"
-        yield server.server_address[0], server.server_port
+        yield str(server.server_address[0]), server.server_port
         server.shutdown()
         thread.join()
 

@@ -3,10 +3,10 @@
 import pytest
 
 from greenopt.dashboard.trial_curves import MAX_SAMPLES, CurvesByTrial, PowerCurve, TrialCurves
-from greenopt.events import PowerSampled, TrialPrepared, encode
+from greenopt.events import PowerSampled, TrialPrepared
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.folder import RunFolder
-from tests.builders import epoch, reading, started
+from tests.builders import encoded, epoch, reading, started
 
 
 @pytest.mark.parametrize("samples", [1, MAX_SAMPLES - 1, MAX_SAMPLES, 3 * MAX_SAMPLES + 17, 40_000])
@@ -53,7 +53,7 @@ def test_spent_energy_ends_where_an_epoch_was_not_measured() -> None:
 def test_courses_are_followed_or_read_from_events_and_forgotten(tmp_path: object) -> None:
     folder = RunFolder(tmp_path)  # type: ignore[arg-type]
     folder.trial(3).mkdir(parents=True)
-    folder.events(3).write_bytes(b"".join(map(encode, [started(3), epoch(1), epoch(2)])))
+    folder.events(3).write_bytes(encoded(started(3), epoch(1), epoch(2)))
     curves_by_trial = CurvesByTrial(folder)
     curves_by_trial.begin(5)
     curves_by_trial.add(5, epoch(1))

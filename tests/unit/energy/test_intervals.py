@@ -103,7 +103,9 @@ def test_an_aliased_load_is_flagged_and_its_counter_believed() -> None:
     reading = bench.reading(20.0, 50.0)
     assert "disagreement" in reading.flags
     assert reading.energy_wh == pytest.approx(400 * 30 / 3600, rel=0.01)
-    assert (reading.uncertainty_wh or 1) / reading.energy_wh < 0.1
+    assert reading.uncertainty_wh is not None
+    assert reading.energy_wh is not None
+    assert reading.uncertainty_wh / reading.energy_wh < 0.1
 
 
 @pytest.mark.parametrize("factor", [1.2, 1.3, 2.5])

@@ -110,7 +110,12 @@ def test_a_mark_waits_for_the_device_first() -> None:
     order: list[str] = []
     bench = Bench(Board(), options={"sync": lambda: order.append("sync")})
     read = bench.source.energy_j
-    bench.source.energy_j = lambda: (order.append("read"), read())[1]  # type: ignore[method-assign]
+
+    def energy_j() -> float | None:
+        order.append("read")
+        return read()
+
+    bench.source.energy_j = energy_j  # type: ignore[method-assign]
     bench.meter.mark()
     assert order == ["sync", "read"]
 

@@ -3,6 +3,7 @@
 A mutant is the meter with one line replaced; the table must then have a line that no longer holds.
 """
 
+import math
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -13,7 +14,6 @@ from greenopt.energy import EnergyMeter, Mark
 from greenopt.energy import meter as meter_room
 from greenopt.energy import nvml as nvml_room
 from greenopt.energy import trace as trace_room
-from greenopt.energy import window_reading as reading_room
 from greenopt.energy.ledger import Ledger
 from greenopt.energy.tick import TickWatch
 from greenopt.energy.trace import PowerIntegral
@@ -77,8 +77,8 @@ def stuck_counter_believed(patch: pytest.MonkeyPatch) -> None:
 
 
 def devices_averaged(patch: pytest.MonkeyPatch) -> None:
-    total = reading_room.math.fsum
-    patch.setattr(reading_room.math, "fsum", lambda values: total(parts := list(values)) / max(1, len(parts)))
+    total = math.fsum
+    patch.setattr(math, "fsum", lambda values: total(parts := list(values)) / max(1, len(parts)))
 
 
 def gaps_not_seen(patch: pytest.MonkeyPatch) -> None:

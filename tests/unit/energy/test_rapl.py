@@ -265,7 +265,12 @@ def test_counters_that_move_are_kept_after_one_look(tree: Tree) -> None:
     tree.zone("intel-rapl:0", "package-0", 2.0)
     waits: list[float] = []
     domains = tree.domains()
-    assert domains.moving(sleep=lambda seconds: (waits.append(seconds), tree.advance(seconds))[1]) is domains
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        tree.advance(seconds)
+
+    assert domains.moving(sleep=sleep) is domains
     assert len(waits) == 1
 
 

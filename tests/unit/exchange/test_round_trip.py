@@ -144,7 +144,7 @@ def foreign(path: Path, columns: dict[str, list[Any]]) -> Path:
 
 def test_many_different_numbers_are_a_range(tmp_path: Path) -> None:
     generator = random.Random(2)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "lr": [10 ** generator.uniform(-5, -1) for _ in range(300)],
         "dropout": [generator.uniform(0.001, 1) for _ in range(300)],
         "width": [generator.randint(1, 500) for _ in range(300)],
@@ -189,7 +189,11 @@ def test_names_of_rows_are_no_parameter(tmp_path: Path) -> None:
 
 
 def test_a_foreign_column_is_one_type(tmp_path: Path) -> None:
-    columns = {"code": ["007", "008", "12", "007"], "flag": ["true", "false", "true", "true"], "n": [1, 2, 1, 2]}
+    columns: dict[str, list[Any]] = {
+        "code": ["007", "008", "12", "007"],
+        "flag": ["true", "false", "true", "true"],
+        "n": [1, 2, 1, 2],
+    }
     imported = read_import(foreign(tmp_path, columns), "t")
     assert [trial.values["code"] for trial in imported.trials] == ["007", "008", "12", "007"]
     assert [trial.values["flag"] for trial in imported.trials] == ["true", "false", "true", "true"]

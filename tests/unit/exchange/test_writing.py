@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from greenopt.epochs import read_epochs
 
 from greenopt.errors import UsageError
+from greenopt.events import read_epochs
 from greenopt.exchange import read_import, write_import
+from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search import open_storage, read_study
 from tests.paper_layout import write_run
@@ -42,12 +43,14 @@ def test_the_epochs_are_read_from_the_events(source: Path, tmp_path: Path) -> No
     path = write_import(read_import(source, "paper"), tmp_path / "runs")
     with (path / "trials" / "0002" / "events.jsonl").open("ab") as file:
         file.write(b'{"kind":"epoch_ended","t_s":1')
-    epochs = read_epochs(RunFolder(path))
-    assert list(epochs["trial"]) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert list(epochs["t_s"][:3]) == [36.0, 72.0, 108.0]
-    assert epochs["energy_wh"].tolist() == pytest.approx([1.0] * 9)
-    assert epochs["val_loss"].isna().all()
-    assert set(epochs["source"]) == {"nvidia_smi_snapshot"}
+    folder = RunFolder(path)
+    epochs = [read_epochs(folder.events(trial)) for trial in range(3)]
+    assert [len(found) for found in epochs] == [3, 3, 3]
+    assert [epoch.t_s for epoch in epochs[0]] == [36.0, 72.0, 108.0]
+    together = [epoch for found in epochs for epoch in found]
+    assert [epoch.energy.energy_wh for epoch in together] == pytest.approx([1.0] * 9)
+    assert all(epoch.val_loss is None for epoch in together)
+    assert {epoch.energy.source for epoch in together} == {EnergySource.NVIDIA_SMI_SNAPSHOT}
 
 
 def test_an_existing_study_is_left_alone(source: Path, tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_a_child_sees_its_own_gpu_alone(engine: LocalEngine, tmp_path: Path) -> 
     for trial, slot in enumerate((GPU_0, GPU_1)):
         (tmp_path / str(trial)).mkdir()
         engine.start(spec("speaks", trial), slot, tmp_path / str(trial) / "log.txt")
-    seen = {m.trial: m.event.gpu_uuid for m in receive_until_end(engine, 2) if isinstance(m, EventArrived)}
+    events = [m.event for m in receive_until_end(engine, 2) if isinstance(m, EventArrived)]
+    seen = {event.trial: event.gpu_uuid for event in events if isinstance(event, TrialStarted)}
     assert seen == {0: "GPU-aaaa", 1: "GPU-bbbb"}
 
 
@@ -127,6 +128,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_child(engine: LocalEngine, tmp_
     message = engine.receive(30)[0]
     assert isinstance(message, EventArrived)
     assert isinstance(message.event, TrialStarted)
+    assert message.event.pid is not None
     assert os.getsid(message.event.pid) == message.event.pid != os.getsid(0)
 
 
@@ -137,6 +139,7 @@ def test_closing_the_engine_leaves_no_process(tmp_path: Path) -> None:
     assert isinstance(message, EventArrived)
     assert isinstance(message.event, TrialStarted)
     engine.close()
+    assert message.event.pid is not None
     assert not psutil.pid_exists(message.event.pid)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from greenopt.events import Outcome, Phase, PhaseEnded, TrialEnded, TrialStarted
 from greenopt.execution import EventArrived, LocalEngine, ProcessEnded, Slot
-from greenopt.execution.processes import FreshInterpreter, WarmCopy
+from greenopt.execution.processes import FreshInterpreter, Starter, WarmCopy
 from greenopt.spec import TrialSpec
 from tests.unit.execution.test_local import receive_until_end
 from tests.unit.trial.workbench import trial_spec
@@ -26,7 +26,7 @@ def starter() -> WarmCopy:
     return WarmCopy()
 
 
-def ran(starter: WarmCopy, spec: TrialSpec, folder: Path) -> tuple[list[Any], ProcessEnded]:
+def ran(starter: Starter, spec: TrialSpec, folder: Path) -> tuple[list[Any], ProcessEnded]:
     """What a trial said, and how its process ended."""
     engine = LocalEngine([CPU], starter)
     try:
@@ -64,7 +64,8 @@ def test_copies_train_one_after_the_other_and_import_nothing(starter: WarmCopy, 
 
 def test_a_copy_gives_the_figures_of_a_fresh_interpreter(starter: WarmCopy, tmp_path: Path) -> None:
     scores = []
-    for name, how in (("copy", starter), ("fresh", FreshInterpreter())):
+    starters: dict[str, Starter] = {"copy": starter, "fresh": FreshInterpreter()}
+    for name, how in starters.items():
         (tmp_path / name).mkdir()
         said, _ = ran(how, trial_spec(augmentation="cutmix", lr_schedule="cosine"), tmp_path / name)
         assert isinstance(said[-1], TrialEnded)
@@ -92,8 +93,9 @@ def test_a_copy_prints_to_its_log_and_sees_its_slot_alone(starter: WarmCopy, tmp
 def test_a_copy_has_a_session_of_its_own_and_ends_when_told(starter: WarmCopy, tmp_path: Path) -> None:
     engine = LocalEngine([CPU], starter)
     started = begun(engine, trial_spec(training=LONG), tmp_path)
+    assert started.pid is not None
     assert os.getsid(started.pid) == started.pid != os.getsid(0)
-    assert psutil.Process(started.pid).environ  # it runs
+    assert psutil.Process(started.pid).environ()  # it runs
     engine.end(0)
     messages = receive_until_end(engine)
     ended = messages[-2]

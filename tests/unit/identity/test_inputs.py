@@ -115,10 +115,16 @@ def test_a_file_is_read_once_as_long_as_it_stays(tmp_path: Path, monkeypatch: py
 
     from greenopt.identity import digests
 
-    file, read = tmp_path / "d.npz", []
+    file = tmp_path / "d.npz"
+    read: list[Path] = []
     file.write_bytes(b"data")
     os.utime(file, (1, 1))
-    monkeypatch.setattr(digests, "_sha256", lambda path: read.append(path) or "digest")
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return "digest"
+
+    monkeypatch.setattr(digests, "_sha256", digest)
     for _ in range(2):
         known = DataDigests(tmp_path / "kept.json")
         assert [known.of(file) for _ in range(3)] == ["digest"] * 3
@@ -162,9 +168,9 @@ def test_an_array_file_that_was_written_over_is_refused_unless_accepted(code: Pa
     np.savez(code / "d.npz", x=np.zeros((4, 8, 8, 3), np.uint8), y=np.arange(4))
     run(runs, images(code))
     (code / "d.npz").rename(code / "moved.npz")
-    moved = images(code).model_copy(
-        update={"data": images(code).data.model_copy(update={"path": str(code / "moved.npz")})}
-    )
+    data = images(code).data
+    assert data is not None
+    moved = images(code).model_copy(update={"data": data.model_copy(update={"path": str(code / "moved.npz")})})
     run(runs, moved)
     np.savez(code / "d.npz", x=np.ones((4, 8, 8, 3), np.uint8), y=np.arange(4))
     with pytest.raises(UsageError, match="data npz changed since this study's trials ran"):

@@ -1,7 +1,6 @@
 """Studies to draw and to report on: made analyses, and run folders that a coordinator has filled."""
 
 import math
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ def run_study(
     return folder, spec
 
 
-def learns(spec: TrialSpec) -> Sequence[Any]:
+def learns(spec: TrialSpec) -> list[Any]:
     """A trial whose accuracy and energy follow its learning rate and its seed."""
     lr = float(spec.values["lr"])
     accuracy, energy_wh = 0.6 - lr + (spec.training_seed % 7) / 1000, 2 - math.log10(lr)
@@ -81,7 +80,7 @@ def learns(spec: TrialSpec) -> Sequence[Any]:
     return [started(spec.trial), *prepared_phases(), *each, last, ProcessEnded(spec.trial, 0, None, "")]
 
 
-def diverges(spec: TrialSpec) -> Sequence[Any]:
+def diverges(spec: TrialSpec) -> list[Any]:
     """A trial that is stopped after its first epoch."""
     last = ended(Outcome.DIVERGED, reason="diverged", message="the loss was not finite")
     return [started(spec.trial), epoch(1), last, ProcessEnded(spec.trial, 0, None, "")]

@@ -91,7 +91,9 @@ def test_of_many_trials_marks_become_pixels_and_rows_are_put_together() -> None:
     assert isinstance(matrix, Drawing)
     assert any(marks.get_rasterized() for marks in scatter.figure.axes[0].collections)
     assert f"1,500 trials in {ROWS} rows" in matrix.caption
-    assert matrix.figure.axes[0].images[0].get_array().shape == (ROWS, 40)
+    drawn = matrix.figure.axes[0].images[0].get_array()
+    assert drawn is not None
+    assert drawn.shape == (ROWS, 40)
 
 
 def cells(figure: Figure) -> Any:

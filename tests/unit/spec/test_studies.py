@@ -25,6 +25,7 @@ PAPER = {
 def test_the_papers_study_is_the_papers_protocol() -> None:
     spec = load_study(STUDIES / "paper.toml")
     assert (spec.study.trials, spec.training.epochs, spec.training.model) == (100, 50, "ResNet50")
+    assert spec.data is not None
     assert (spec.data.name, spec.sampler.name, spec.training.decay_steps) == ("cifar100", "random", 1000)
     assert spec.study.baseline
     values = {name: d.values for name, d in spec.space.distributions.items() if isinstance(d, Choice)}

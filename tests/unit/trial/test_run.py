@@ -21,6 +21,7 @@ from greenopt.spec import (
 )
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.run import choose_device
+from tests.builders import setting_of
 from tests.unit.trial.workbench import Told, run, trial_spec
 
 MIXED = Precision.GLOBAL_POLICY_FLOAT16
@@ -104,7 +105,7 @@ def test_a_value_changes_the_training_exactly_where_it_is_not_inert(parameter: s
     spec = trial_spec(**{parameter: value})
     if value in (getattr(Setting(), parameter), Internal.JIT_COMPILATION, Internal.POST_QUANTIZATION):
         return
-    said = inert_parameters(spec.setting, spec.training, 5)
+    said = inert_parameters(setting_of(spec), spec.training, 5)
     same = told(**{parameter: value}).epochs[0].loss == told().epochs[0].loss
     assert same == (parameter in said), said
 
@@ -158,7 +159,7 @@ def test_every_internal_goes_with_every_policy(internal: Internal, policy: Preci
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others() -> None:
-    setting = {"optimizer": "RMSProp", "augmentation": "cutmix"}
+    setting: dict[str, Any] = {"optimizer": "RMSProp", "augmentation": "cutmix"}
     first, again, other = (run(trial_spec(seed=seed, **setting)) for seed in (2, 2, 3))
     assert first.ended.accuracy == again.ended.accuracy
     assert first.epochs[0].loss == again.epochs[0].loss

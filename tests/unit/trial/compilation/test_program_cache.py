@@ -2,7 +2,7 @@ import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ def state(trainer: Trainer) -> list[npt.NDArray[Any]]:
     return [variable.numpy() for variable in trainer._variables()]
 
 
-def never(*_: Any) -> None:
+def never(*_: Any) -> NoReturn:
     raise AssertionError("this was traced")
 
 

@@ -18,7 +18,8 @@ KINDS = ("random", "mixup", "cutmix")
 def epochs_of(kind: str, seed: int = 2, **setting: Any) -> list[list[tuple[Any, Any, Any]]]:
     """What the model is trained on in two epochs: (ids, images, labels) of each block."""
     prepared_trial, _, _ = prepared(trial_spec(augmentation=kind, batch_size=16, seed=seed, **setting))
-    trainer, blocks = prepared_trial.trainer, []
+    trainer = prepared_trial.trainer
+    blocks: list[tuple[Any, Any, Any]] = []
     original = trainer.pipeline._augmented
 
     def recorded(*block: Any) -> Any:
@@ -170,6 +171,7 @@ def test_randaugment_of_one_operation_does_what_that_operation_does() -> None:
 def test_mixing_happens_on_raw_images_before_they_are_scaled() -> None:
     trainer = prepared(trial_spec(augmentation="mixup", preprocessing="standardization"))[0].trainer
     original, largest = trainer.pipeline._augment, []
+    assert original is not None
 
     def recorded(images: Any, labels: Any) -> Any:
         largest.append(images)

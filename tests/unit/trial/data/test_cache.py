@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from greenopt.spec import DataSpec
+from greenopt.spec import DataSet, DataSpec
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, load_images
 from greenopt.trial.failures import DataMissingError, WrongSettingError
@@ -36,7 +37,11 @@ def equal(a: Images, b: Images) -> bool:
 
 @pytest.mark.parametrize("name", ["synthetic", "npz", "digits"])
 def test_images_are_loaded_once_and_mapped_as_they_were(tmp_path: Path, name: str) -> None:
-    specs = {"synthetic": synthetic, "npz": lambda: npz(tmp_path / "a.npz"), "digits": lambda: DataSpec(name="digits")}
+    specs: dict[str, Callable[[], DataSpec]] = {
+        "synthetic": synthetic,
+        "npz": lambda: npz(tmp_path / "a.npz"),
+        "digits": lambda: DataSpec(name=DataSet.DIGITS),
+    }
     spec, load = specs[name](), Loader()
     first, second = (cached_images(spec, tmp_path / "kept", load) for _ in range(2))
     assert load.calls == 1

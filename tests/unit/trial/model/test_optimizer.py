@@ -7,13 +7,14 @@ import pytest
 
 from greenopt.spec import LrSchedule
 from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, build_schedule
+from tests.builders import setting_of
 from tests.unit.trial.workbench import prepared, trial_spec
 
 
 def learning_rates(steps: list[int], training: dict[str, Any], **setting: Any) -> list[float]:
     """The learning rate at some steps, of a training with 50 steps an epoch."""
     spec = trial_spec(training=training, **setting)
-    schedule = build_schedule(spec.setting, spec.training, 50)
+    schedule = build_schedule(setting_of(spec), spec.training, 50)
     return [schedule if isinstance(schedule, float) else float(schedule(step)) for step in steps]
 
 
@@ -61,7 +62,10 @@ def test_polynomial_from_below_its_end_rate_stays_where_it_starts(lr: float, pow
 def test_no_schedule_rises_or_falls_below_its_end(lr_schedule: str, decay_steps: Any, lr: float) -> None:
     training = {"epochs": 3, "decay_steps": decay_steps, "cosine_alpha": 0.1, "polynomial_end_lr": 1e-4}
     spec = trial_spec(training=training, lr_schedule=lr_schedule, lr=lr)
-    optimizer, schedule = build_optimizer(spec.setting, spec.training), build_schedule(spec.setting, spec.training, 50)
+    optimizer, schedule = (
+        build_optimizer(setting_of(spec), spec.training),
+        build_schedule(setting_of(spec), spec.training, 50),
+    )
     table = LearningRateTable(optimizer, schedule, 150).table.numpy()[:151]
     assert table[0] == pytest.approx(lr)
     assert (np.diff(table) <= 1e-9 * lr).all()
@@ -84,7 +88,7 @@ def test_the_rates_of_the_first_step_of_the_last_and_after_it() -> None:
 
 def test_adamw_decays_every_weight_by_rate_and_decay_as_keras_does() -> None:
     spec = trial_spec(optimizer="AdamW", lr=0.1, training={"weight_decay": 0.5})
-    optimizer = build_optimizer(spec.setting, spec.training)
+    optimizer: Any = build_optimizer(setting_of(spec), spec.training)
     layer = keras.layers.BatchNormalization()
     layer.build((None, 3))
     optimizer.build(layer.trainable_variables)
@@ -109,11 +113,11 @@ def test_the_papers_thousand_steps_leave_cosine_at_zero_and_polynomial_at_its_en
     ],
 )
 @pytest.mark.parametrize("as_beta_1", [False, True])
-def test_each_optimizer_takes_momentum_where_it_has_it(name: str, kind: type, as_beta_1: bool) -> None:
+def test_each_optimizer_takes_momentum_where_it_has_it(name: str, kind: Any, as_beta_1: bool) -> None:
     spec = trial_spec(
         optimizer=name, optimizer_momentum=0.5, training={"momentum_as_beta_1": as_beta_1, "weight_decay": 0.02}
     )
-    optimizer = build_optimizer(spec.setting, spec.training)
+    optimizer: Any = build_optimizer(setting_of(spec), spec.training)
     assert type(optimizer) is kind
     if name in ("SGD", "RMSProp"):
         assert optimizer.momentum == 0.5
@@ -142,7 +146,10 @@ def test_the_rate_of_a_training_moves_with_its_steps(precision: str) -> None:
 @pytest.mark.parametrize("lr_schedule", ["constant", "exponential", "polynomial", "cosine"])
 def test_tabulated_rates_are_the_schedules_own_at_every_step(lr_schedule: str) -> None:
     spec = trial_spec(lr_schedule=lr_schedule, lr=0.01, training={"epochs": 30})
-    optimizer, schedule = build_optimizer(spec.setting, spec.training), build_schedule(spec.setting, spec.training, 50)
+    optimizer, schedule = (
+        build_optimizer(setting_of(spec), spec.training),
+        build_schedule(setting_of(spec), spec.training, 50),
+    )
     table = LearningRateTable(optimizer, schedule, 1500)
     for step in (0, 1, 49, 50, 51, 749, 1498, 1499, 1500, 5000):
         optimizer.iterations.assign(step)

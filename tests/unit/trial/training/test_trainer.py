@@ -1,5 +1,5 @@
 import time
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -44,7 +44,12 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
     prepared_trial, _, split = prepared(trial_spec(augmentation="mixup"))
     trainer = prepared_trial.trainer
     trainer.warm_up()
-    programs = (trainer.pipeline._plain, trainer.pipeline._augmented, trainer._train_block, trainer._evaluate_block)
+    programs: tuple[Any, ...] = (
+        trainer.pipeline._plain,
+        trainer.pipeline._augmented,
+        trainer._train_block,
+        trainer._evaluate_block,
+    )
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
     trainer.train_epoch(1)
     trainer.evaluate(split.validation)
@@ -120,7 +125,7 @@ def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
         trainer = prepared_trial.trainer
         assert prepared_trial.model.jit_compile is jit
         for program in (trainer._train_block, trainer._evaluate_block):
-            assert program._jit_compile is jit
+            assert cast(Any, program)._jit_compile is jit
         for program in (trainer.pipeline._plain, trainer.pipeline._augmented):
             assert program._jit_compile is False
 
@@ -168,7 +173,8 @@ def test_images_are_cast_after_scaling_and_reach_the_model_in_its_own_type() -> 
 def test_images_stay_on_the_device_as_bytes() -> None:
     trainer = prepared(trial_spec())[0].trainer
     assert trainer.pipeline.place == "device"
-    assert trainer.pipeline._data_source._x.dtype == tf.uint8
+    source: Any = trainer.pipeline._data_source
+    assert source._x.dtype == tf.uint8
 
 
 def test_an_incomplete_batch_is_dropped_and_a_batch_that_never_fills_is_refused() -> None:
@@ -191,7 +197,7 @@ def test_programs_have_the_same_names_whatever_is_no_part_of_them() -> None:
     for setting in ({}, {"preprocessing": "minmax", "lr_schedule": "cosine", "lr": 0.001}, {"augmentation": "random"}):
         trainer = prepared(trial_spec(**setting))[0].trainer
         trainer.warm_up()
-        programs = (trainer._train_block, trainer._evaluate_block)
+        programs: tuple[Any, ...] = (trainer._train_block, trainer._evaluate_block)
         concrete = [program._list_all_concrete_functions()[0].name.decode() for program in programs]
         names.add(tuple(name.rpartition("_")[0] + str(int(name.rpartition("_")[2]) % 100_000) for name in concrete))
     assert len(names) == 1
