@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName, Verbose
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def confirm(
     runs: Runs = DEFAULT_RUNS,
     dry_run: DryRun = False,
     accept_changes: AcceptChanges = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train a study's best setting again with several seeds, keep the models, and say whether the win held.
 
@@ -53,8 +54,11 @@ def confirm(
     from greenopt.identity.inputs import check_inputs
     from greenopt.identity.place import locate
     from greenopt.identity.snapshot import read_folder
+    from greenopt.logs import show_logs
     from greenopt.runs.folder import RunFolder
 
+    if verbose:
+        show_logs()
     folder = RunFolder(runs.resolve() / study)
     url = locate(folder, storage).url
     snapshot = read_folder(folder, storage)

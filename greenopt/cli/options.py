@@ -28,6 +28,14 @@ AcceptChanges = Annotated[
         "--accept-changes", help="Go on with changed code or data, or on another kind of device; trials are marked."
     ),
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        envvar="GREENOPT_VERBOSE",
+        help="Write what coordinator, meters and trials do to standard error, and to the logs of a background study.",
+    ),
+]
 
 DEFAULT_RUNS = Path("runs")
 

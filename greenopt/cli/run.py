@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, is_interactive
+from greenopt.cli.options import (
+    DEFAULT_RUNS,
+    AcceptChanges,
+    DryRun,
+    Gpus,
+    Runs,
+    ShareGpus,
+    Storage,
+    Verbose,
+    is_interactive,
+)
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ def run(
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: DryRun = False,
     accept_changes: AcceptChanges = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run a study, or go on with it where it was left.
 
@@ -77,5 +88,9 @@ def run(
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 
+    if verbose:
+        from greenopt.logs import show_logs
+
+        show_logs()
     end = run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes)
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)

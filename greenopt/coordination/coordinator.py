@@ -17,12 +17,15 @@ from greenopt.events import AttemptBegan, Event, FailReason, Outcome, encode, re
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
+from greenopt.logs import get_logger
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
 from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
+
+_log = get_logger(__name__)
 
 RECEIVE_TIMEOUT_S = 0.5
 MAX_SKIPS_IN_A_ROW = 1000
@@ -171,6 +174,7 @@ class Coordinator:
 
     def _conclude(self) -> StudyEnd:
         self._end = self._end or StudyEnd.DONE
+        _log.info("the study ended: %s", self._end)
         for observer in self._observers:
             observer.study_ended(self._end, self.repeated_failure)
         return self._end
@@ -182,6 +186,7 @@ class Coordinator:
             run_state = RunState.STOPPING_NOW if self._kill else RunState.STOPPING
         if run_state is not self._run_state:
             self._run_state = run_state
+            _log.info("the study is %s", run_state)
             for observer in self._observers:
                 observer.run_state_changed(run_state)
 
@@ -219,6 +224,7 @@ class Coordinator:
             if not self._wants_more():
                 return None
             proposal = self._search.ask()
+            _log.debug("trial %d asked for: %s", proposal.trial, proposal.values)
             skipped = self._skipped(proposal)
             if skipped is None:
                 return proposal
@@ -244,6 +250,7 @@ class Coordinator:
         spec = build_trial_spec(self._spec, proposal, slot, folder)
         attempt_id = self._begin_attempt(spec.trial)
         self._engine.start(spec, slot, self._folder.log(spec.trial))
+        _log.info("trial %d started on %s, attempt %s", spec.trial, slot.name, attempt_id)
         limit_s = self._spec.training.time_limit_s
         deadline_s = None if limit_s is None else self._clock() + limit_s
         self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s)
@@ -273,6 +280,7 @@ class Coordinator:
 
     def _finish(self, ended: ProcessEnded) -> None:
         running = self._running.pop(ended.trial)
+        _log.debug("trial %d: its process ended, code %s, signal %s", ended.trial, ended.exit_code, ended.signal)
         summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
         verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
         self._settle(ended.trial, summary, verdict, running.spec)
@@ -285,6 +293,7 @@ class Coordinator:
         if self._annotator is not None:
             self._annotator.annotate(trial, verdict, metrics)
         self._search.tell(trial, verdict.outcome, metrics, values)
+        _log.info("trial %d told: %s %s %s", trial, verdict.outcome, values or verdict.reason or "", verdict.message)
         settled = self._search.settled()
         for observer in self._observers:
             observer.trial_ended(trial, summary, verdict, settled)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from greenopt.energy.ledger import Ledger, Mark
+from greenopt.energy.meter_log import MeterLog
 from greenopt.energy.schedule import Schedule
 from greenopt.energy.source import DeviceStats, PowerSource
 from greenopt.energy.trace import Limits
@@ -118,6 +119,7 @@ class EnergyMeter:
         self._flags: tuple[str, ...] = ()
         self._failure: str | None = None
         self._reported_s = self._asked_s = float("-inf")
+        self._log = MeterLog(source, sample_hz)
 
     def __enter__(self) -> Self:
         """Begin metering: the first readings, then a thread for the others."""
@@ -136,13 +138,15 @@ class EnergyMeter:
         self._read()
         with suppress(Exception):
             self.source.close()
+        self._log.closed()
 
     def mark(self) -> Mark:
         """Wait for the device's pending work, then read counter, power and clock once, as a boundary of windows."""
         if self._sync is not None:
             try:
                 self._sync()
-            except Exception:
+            except Exception as error:
+                self._log.not_synchronised(error)
                 self.flag("not_synchronised")
         return self._read()
 
@@ -207,9 +211,9 @@ class EnergyMeter:
         """Add one set of readings at one instant to the ledger."""
         with self._lock:
             began_s = self._clock()
-            energy_j = self._ask(self.source.energy_j) if with_counter else None
+            energy_j = self._ask("energy", self.source.energy_j) if with_counter else None
             now_s = self._clock()
-            power_w = self._ask(self.source.power_w)
+            power_w = self._ask("power", self.source.power_w)
             if self._ledger is None:
                 may_rest = self.source.kind is EnergySource.ESTIMATE
                 self._ledger = Ledger(self._limits, self.source.counter_tick_s, now_s, may_rest=may_rest)
@@ -222,13 +226,15 @@ class EnergyMeter:
                 self._ledger.add_counter(began_s, now_s, energy_j)
             self._latest = self._ledger.mark(now_s, self._flags, is_boundary=is_boundary)
             self._first = self._first or self._latest
+            self._log.marked(self._latest)
             return self._latest
 
-    def _ask(self, read: Callable[[], float | None]) -> float | None:
+    def _ask(self, what: str, read: Callable[[], float | None]) -> float | None:
         try:
             value = read()
         except Exception as error:
             self._failure = str(error)
+            self._log.read_failed(what, error)
             return None
         return value if value is not None and math.isfinite(value) else None
 

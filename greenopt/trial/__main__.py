@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greenopt.energy import DriverError, Gpu, list_gpus
-from greenopt.events import FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.logs import show_logs_if_told
 from greenopt.reading import EnergyReading
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import Failure, GpuBusyError, classify_failure
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("spec", type=Path, help="specification of the trial, JSON")
     parser.add_argument("--events-fd", type=int, required=True, help="file descriptor that events are written to")
     parsed = parser.parse_args(arguments)
+    show_logs_if_told()
     spec = TrialSpec.model_validate_json(parsed.spec.read_text(encoding="utf-8"))
     pipe = EventPipe(parsed.events_fd)
     pipe.emit(_started(spec))

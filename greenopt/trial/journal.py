@@ -25,7 +25,10 @@ from greenopt.events import (
     TrialPrepared,
     encode,
 )
+from greenopt.logs import get_logger
 from greenopt.trial.failures import Failure
+
+_log = get_logger(__name__)
 
 PARTIAL = "partial"
 
@@ -115,6 +118,7 @@ class Journal:
     ) -> None:
         """Begin the training; the phase that ended last was the last of the set-up."""
         self._training = self._epoch_began = self._last
+        _log.info("training begins, %d steps an epoch", steps_per_epoch)
         self._emit(TrialPrepared(t_s=time.monotonic(), steps_per_epoch=steps_per_epoch, inert=inert, facts=facts))
 
     def tell_steps(self, epoch: int, steps: int, step: int) -> None:
@@ -129,6 +133,7 @@ class Journal:
         began, ended = self._epoch_began, self._meter.mark()
         self._epoch_began = ended
         readings = self._meter.between(began, ended)
+        _log.debug("epoch %d/%d ended after %.3f s: %s", epoch, epochs, ended.t_s - began.t_s, readings.device)
         self._emit(
             EpochEnded(
                 t_s=ended.t_s,
@@ -212,11 +217,13 @@ class Journal:
         with self._lock:
             if not self._has_ended:
                 self._has_ended = True
+                _log.info("the trial ended: %s %s %s", ended.outcome, ended.reason or "", ended.message)
                 self._emit(ended)
 
     def _end_phase_at(self, phase: Phase, mark: Marks) -> None:
         began, self._last = self._last, mark
         energy = self._meter.between(began, mark)
+        _log.info("phase %s ended after %.3f s: %s", phase, mark.t_s - began.t_s, energy.device)
         self._emit(PhaseEnded(t_s=mark.t_s, phase=phase, energy=energy.device, cpu=energy.cpu, dram=energy.dram))
 
 

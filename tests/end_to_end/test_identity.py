@@ -111,3 +111,18 @@ def test_a_deleted_database_is_said_and_nothing_is_made_in_its_place(own: Bench)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert not database.exists()
     assert "no such file" in " ".join(own.run("list").stdout.split())
+
+
+def test_verbose_shows_the_coordinator_here_and_each_trial_in_its_log(own: Bench) -> None:
+    done = own.run("run", "sub/own.toml", "--plain", "--verbose")
+    assert done.returncode == 0, done.stderr
+    assert "INFO greenopt.coordination.coordinator: trial 0 started on " in done.stderr
+    log = own.run_folder("own").log(0).read_text()
+    assert "INFO greenopt.trial.journal: the trial ended: completed" in log
+    assert "DEBUG greenopt.energy.meter_log: " in log
+
+
+def test_without_verbose_nothing_of_it_is_shown(own: Bench) -> None:
+    done = own.run("run", "sub/own.toml", "--plain")
+    assert "greenopt.coordination" not in done.stdout + done.stderr
+    assert "greenopt.trial.journal" not in own.run_folder("own").log(0).read_text()

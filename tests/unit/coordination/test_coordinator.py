@@ -1,5 +1,6 @@
 """The coordinator with scripted trials and real storage."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +459,19 @@ def test_a_trials_specification_is_whole_when_it_is_built(tmp_path: Path, keeps:
     assert (built.trial, built.retry_of, built.values) == (3, 1, values)
     assert (built.gpu_uuid, built.share_gpu) == ("GPU-bbbb", shares)
     assert built.model_folder == (str(tmp_path / "0003") if keeps else None)
+
+
+def test_the_log_says_what_is_asked_started_and_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "greenopt.coordination.coordinator"):
+        desk.run(study(study={"trials": 1}))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(",")[0].split(":")[0] for line in lines] == [
+        "trial 0 asked for",
+        "trial 0 started on cpu",
+        "trial 0",
+        "trial 0 told",
+        "the study ended",
+    ]
+    assert desk.rows[0]["attempt_id"] in lines[1]
+    assert "completed" in lines[3]
+    assert lines[4].endswith("done")

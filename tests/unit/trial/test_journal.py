@@ -1,9 +1,12 @@
+import logging
 import os
 import threading
 
+import pytest
+
 from greenopt.energy import PowerSample
 from greenopt.energy.source import DeviceStats
-from greenopt.events import Event, FailReason, Outcome, PowerSampled, StepsDone, TrialEnded, decode
+from greenopt.events import Event, FailReason, Outcome, Phase, PowerSampled, StepsDone, TrialEnded, decode
 from greenopt.trial.failures import Failure
 from greenopt.trial.journal import EventPipe, Journal
 from greenopt.trial.training.trainer import Score
@@ -88,3 +91,13 @@ def test_an_event_longer_than_the_pipe_takes_at_once_is_written_to_its_end() -> 
     os.close(writing)
     reader.join()
     assert decode(received[0]) == ended
+
+
+def test_the_log_says_which_phase_ended_and_how_the_trial_did(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "greenopt.trial.journal"):
+        told, _, _ = journal()
+        told.end_phase(Phase.IMPORT)
+        told.fail(Failure(FailReason.CRASH, "it broke"))
+    phase, end = (record.getMessage() for record in caplog.records)
+    assert phase.startswith("phase import ended after ")
+    assert end == "the trial ended: failed crash it broke"
