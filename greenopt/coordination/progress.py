@@ -6,8 +6,8 @@ from datetime import datetime
 
 from rich.console import Console
 
-from greenopt.coordination.verdict import Verdict
-from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, Outcome, TrialPrepared
+from greenopt.coordination.verdict import Verdict, build_ending
+from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, TrialPrepared
 from greenopt.execution import Slot
 from greenopt.formatting import (
     format_flags,
@@ -17,6 +17,7 @@ from greenopt.formatting import (
     format_setting,
 )
 from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd
+from greenopt.runs.trial_ending import format_ending
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
 
@@ -100,7 +101,7 @@ class PlainProgress:
         self._forecast.ended(trial)
         remaining_s = self._forecast.remaining_s(settled)
         rest = f", about {format_seconds(remaining_s)} left" if remaining_s else ""
-        self._say(f"trial {trial} {format_ending(summary, verdict)} [{settled}/{self._trials}{rest}]")
+        self._say(f"trial {trial} {format_ending(build_ending(summary, verdict))} [{settled}/{self._trials}{rest}]")
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Print that the study was paused, was resumed, or will stop."""
@@ -111,18 +112,3 @@ class PlainProgress:
 
     def _say(self, text: str) -> None:
         self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def format_ending(summary: TrialSummary, verdict: Verdict) -> str:
-    """Format how a trial ended, in one line."""
-    if verdict.outcome is Outcome.COMPLETED:
-        test = summary.ended.test_accuracy if summary.ended else None
-        return (
-            f"done: accuracy {format_fraction(summary.accuracy)} (test {format_fraction(test)}), "
-            f"{format_reading(summary.energy)}, {format_seconds(summary.energy.seconds)}"
-            f"{format_flags(summary.energy.flags)}"
-        )
-    if not verdict.ran:
-        return f"skipped: {verdict.message}"
-    word = "stopped" if verdict.outcome is Outcome.DIVERGED else "failed"
-    return f"{word}: {verdict.reason}: {verdict.message} ({format_reading(summary.total)} spent)"

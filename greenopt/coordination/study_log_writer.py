@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greenopt.coordination.progress import format_ending
-from greenopt.coordination.verdict import Verdict
+from greenopt.coordination.verdict import Verdict, build_ending
 from greenopt.events import Event, FailReason
 from greenopt.execution import Slot
 from greenopt.runs.study_log import (
@@ -73,8 +72,8 @@ class StudyLogWriter:
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
         """Append how a trial ended."""
-        text = format_ending(summary, verdict)
-        self._append(TrialRecorded(utc_s=self._clock(), trial=trial, text=text, settled=settled))
+        ending = build_ending(summary, verdict)
+        self._append(TrialRecorded(utc_s=self._clock(), trial=trial, settled=settled, ending=ending))
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Append the study's new run state."""

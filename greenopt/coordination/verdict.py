@@ -6,6 +6,7 @@ from typing import Any
 from greenopt.events import FailReason, Outcome
 from greenopt.execution import ProcessEnded
 from greenopt.reading import EnergyReading, EnergySource
+from greenopt.runs.trial_ending import TrialEnding
 from greenopt.spec import Metric, StudySpec, TrialSpec
 from greenopt.summary import TrialSummary, summarise
 
@@ -89,6 +90,25 @@ def objective_values(summary: TrialSummary, study: StudySpec) -> list[float]:
     """Return the objectives' values of a completed trial, in the order of the study file."""
     values = [_value(summary, metric) for metric in study.objectives]
     return [_shortened(value) for value in values if value is not None]
+
+
+def build_ending(summary: TrialSummary, verdict: Verdict) -> TrialEnding:
+    """Build what the study log keeps and the progress tells about how a trial ended."""
+    energy, total = summary.energy, summary.total
+    return TrialEnding(
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        message=verdict.message,
+        ran=verdict.ran,
+        accuracy=summary.accuracy,
+        test_accuracy=summary.ended.test_accuracy if summary.ended else None,
+        energy_wh=energy.energy_wh,
+        energy_source=energy.source,
+        seconds=energy.seconds,
+        flags=energy.flags,
+        total_wh=total.energy_wh,
+        total_source=total.source,
+    )
 
 
 def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:

@@ -6,11 +6,12 @@ events; this file holds the rest: who runs the study, where its trials were plac
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from greenopt.events import FailReason
+from greenopt.runs.trial_ending import TrialEnding
 
 FILE_NAME = "course.jsonl"
 
@@ -79,12 +80,25 @@ class TrialPlaced(_Entry):
 
 
 class TrialRecorded(_Entry):
-    """A trial is in the storage; `text` says how it ended, for people."""
+    """A trial is in the storage.
+
+    Attributes:
+        settled: trials that count towards the study's size, this one included.
+        ending: how it ended; None in entries from before it was kept.
+        text: the sentence that such older entries keep in its place; never written any more.
+    """
 
     kind: Literal["trial_recorded"] = "trial_recorded"
     trial: int
-    text: str
     settled: int
+    ending: TrialEnding | None = None
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _says_how_it_ended(self) -> Self:
+        if self.ending is None and self.text is None:
+            raise ValueError("how the trial ended is missing")
+        return self
 
 
 class RunStateChanged(_Entry):

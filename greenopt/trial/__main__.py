@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greenopt.energy import DriverError, Gpu, list_gpus
+from greenopt.events import FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.logs import show_logs_if_told
 from greenopt.reading import EnergyReading
 from greenopt.spec import TrialSpec

@@ -26,8 +26,11 @@ from greenopt.tui.screens.dialogs import Commands, Help, Question
 from greenopt.tui.screens.trial_page import TrialPage
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, Reader
+from greenopt.tui.tabs.gpus import SlotsPane
 from greenopt.tui.tabs.overview import Overview
-from greenopt.tui.tabs.panes import LogPane, ParametersPane, ParetoPane, SlotsPane
+from greenopt.tui.tabs.parameters import ParametersPane
+from greenopt.tui.tabs.pareto import ParetoPane
+from greenopt.tui.tabs.study_log import LogPane
 from greenopt.tui.tabs.trials import TrialsPane
 from greenopt.tui.text.header import format_end, title_text
 from greenopt.tui.text.setting_toml import setting_toml

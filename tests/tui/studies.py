@@ -11,8 +11,7 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
-from greenopt.coordination.progress import format_ending
-from greenopt.coordination.verdict import Verdict, objective_values, trial_metrics
+from greenopt.coordination.verdict import Verdict, build_ending, objective_values, trial_metrics
 from greenopt.events import (
     SETUP_PHASES,
     EpochEnded,
@@ -193,9 +192,9 @@ class Written:
         number = self._store(states[verdict.outcome], setting, figures, values, began)
         self._write(number, events)
         self.settled += 1
-        text = format_ending(summary, verdict)
+        ending = build_ending(summary, verdict)
         append_entry(
-            self.folder.study_log, TrialRecorded(utc_s=self.utc_s, trial=number, text=text, settled=self.settled)
+            self.folder.study_log, TrialRecorded(utc_s=self.utc_s, trial=number, settled=self.settled, ending=ending)
         )
 
     def _store(

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from greenopt.errors import UsageError
-from greenopt.runs.study_log import RunState
+from greenopt.events import FailReason, Outcome
+from greenopt.runs.study_log import RunState, TrialRecorded
+from greenopt.runs.trial_ending import TrialEnding
 from greenopt.spec import SearchSpace
 from greenopt.tui.state.forecast import Remaining, TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
@@ -18,8 +20,10 @@ from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.parameter_effects import Moments, ParameterEffects
 from greenopt.tui.state.reader import StudyReader
 from greenopt.tui.state.trial_filter import TrialFilter, ordered
+from greenopt.tui.tabs.gpus import slot_texts
 from greenopt.tui.tabs.overview import summary_text
-from greenopt.tui.tabs.panes import effects_text, slot_texts
+from greenopt.tui.tabs.parameters import effects_text
+from greenopt.tui.tabs.study_log import entry_text
 from greenopt.tui.text.header import (
     energy_text,
     format_remaining,
@@ -71,6 +75,20 @@ def test_trials_without_a_figure_stand_last_in_either_order() -> None:
     assert [row["trial"] for row in ordered(ROWS, "accuracy", falling=True)] == [2, 0, 1]
     assert [row["trial"] for row in ordered(ROWS, "accuracy", falling=False)] == [0, 2, 1]
     assert [row["trial"] for row in ordered(ROWS, "optimizer", falling=False)] == [1, 2, 0]
+
+
+def test_the_log_tells_how_a_trial_ended_and_colours_failures_alone() -> None:
+    failed = TrialEnding(outcome=Outcome.FAILED, reason=FailReason.CRASH, message="exit code 1")
+    skipped = TrialEnding(outcome=Outcome.FAILED, reason=FailReason.DUPLICATE, message="as trial 1", ran=False)
+    line, other = (entry_text(TrialRecorded(utc_s=1, trial=3, settled=4, ending=each)) for each in (failed, skipped))
+    assert line.plain.endswith("  trial 3 failed: crash: exit code 1 (– spent)")
+    assert other.plain.endswith("  trial 3 skipped: as trial 1")
+    assert [span.style for span in line.spans] != [span.style for span in other.spans]
+
+
+def test_the_log_shows_the_sentence_of_an_entry_from_before_endings_were_kept() -> None:
+    entry = TrialRecorded(utc_s=1, trial=3, settled=4, text="failed: crash: exit code 1")
+    assert entry_text(entry).plain.endswith("  trial 3 failed: crash: exit code 1")
 
 
 def test_every_state_has_a_mark_and_a_word_of_its_own() -> None:

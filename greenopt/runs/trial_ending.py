@@ -1,0 +1,63 @@
+"""How a trial ended, as the study log keeps it, and the sentence that tells it to people.
+
+Invariant: the log keeps values, never the sentence; progress lines and the live view share the one function below.
+"""
+
+from pydantic import BaseModel, ConfigDict
+
+from greenopt.events import Outcome
+from greenopt.formatting import format_energy, format_flags, format_fraction, format_seconds
+from greenopt.reading import EnergySource
+
+
+class TrialEnding(BaseModel):
+    """How a trial ended, with the figures that are told of it; those that were not measured are None.
+
+    Attributes:
+        reason: a `FailReason`, or the word for an early stop; None for a completed trial.
+        message: one line for the user.
+        ran: False where the trial was never started.
+        accuracy: validation accuracy 0..1.
+        test_accuracy: the same on the test part.
+        energy_wh: energy of the training in Wh.
+        energy_source: how `energy_wh` was obtained.
+        seconds: length of the training in s.
+        flags: words about what may be wrong with `energy_wh`.
+        total_wh: energy of the whole process in Wh, as far as metered.
+        total_source: how `total_wh` was obtained.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    outcome: Outcome
+    reason: str | None = None
+    message: str = ""
+    ran: bool = True
+    accuracy: float | None = None
+    test_accuracy: float | None = None
+    energy_wh: float | None = None
+    energy_source: EnergySource | None = None
+    seconds: float | None = None
+    flags: tuple[str, ...] = ()
+    total_wh: float | None = None
+    total_source: EnergySource | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the trial was started and failed; a skipped one did not."""
+        return self.ran and self.outcome is Outcome.FAILED
+
+
+def format_ending(ending: TrialEnding) -> str:
+    """Format how a trial ended, in one line."""
+    if ending.outcome is Outcome.COMPLETED:
+        return (
+            f"done: accuracy {format_fraction(ending.accuracy)} (test {format_fraction(ending.test_accuracy)}), "
+            f"{format_energy(ending.energy_wh, ending.energy_source)}, {format_seconds(ending.seconds)}"
+            f"{format_flags(ending.flags)}"
+        )
+    if not ending.ran:
+        return f"skipped: {ending.message}"
+    word = "stopped" if ending.outcome is Outcome.DIVERGED else "failed"
+    spent = format_energy(ending.total_wh, ending.total_source)
+    return f"{word}: {ending.reason}: {ending.message} ({spent} spent)"
