@@ -15,9 +15,9 @@ from greenopt.analysis.design import left_out_words
 from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.regression import Regressions
 from greenopt.analysis.results import FOUND, Advice, Coding, Coefficient, Regression, Response, ValueAdvice
-from greenopt.analysis.trials import COMPLETE
 from greenopt.formatting import significant
 from greenopt.spec import Distribution, Range, StudySpec, Value
+from greenopt.storage.trial_state import TrialState
 
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
@@ -286,7 +286,7 @@ def _cautions(energy: Regression, accuracy: Regression | None, why_no_accuracy: 
 
 def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[tuple[Value, ...], int]:
     """Every completed setting -> the first trial that ran it."""
-    complete = trials[trials["state"] == COMPLETE]
+    complete = trials[trials["state"] == TrialState.COMPLETE]
     settings = complete[list(spec.space.distributions)].itertuples(index=False, name=None)
     found: dict[tuple[Value, ...], int] = {}
     for trial, setting in zip(complete["trial"], settings, strict=True):

@@ -8,9 +8,10 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.results import Correlation, Descriptive, Hypervolume, Ranked
-from greenopt.analysis.trials import COMPLETE, plain_setting
+from greenopt.analysis.trials import plain_setting
 from greenopt.pareto import HypervolumeTrace, ParetoFront, Point, hypervolume
 from greenopt.spec import Direction, StudySpec
+from greenopt.storage.trial_state import TrialState
 
 BEST = 5
 DESCRIBED = (
@@ -26,7 +27,7 @@ MIN_FOR_INTERVAL = 4
 
 def completed(trials: "pd.DataFrame") -> "pd.DataFrame":
     """Return the completed trials."""
-    return trials[trials["state"] == COMPLETE]
+    return trials[trials["state"] == TrialState.COMPLETE]
 
 
 def described(trials: "pd.DataFrame") -> dict[str, Descriptive]:

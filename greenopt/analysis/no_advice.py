@@ -5,9 +5,10 @@ import math
 import pandas as pd
 
 from greenopt.analysis.results import Response
-from greenopt.analysis.trials import COMPLETE, FAILED, PRUNED, build_sample
+from greenopt.analysis.trials import build_sample
 from greenopt.formatting import counted
 from greenopt.spec import StudySpec
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
 
 def no_advice(trials: "pd.DataFrame", spec: StudySpec, refused: str, needed: int | None) -> str:
@@ -31,7 +32,7 @@ def no_advice(trials: "pd.DataFrame", spec: StudySpec, refused: str, needed: int
 
 def _nothing_to_explain(trials: "pd.DataFrame", spec: StudySpec) -> str:
     """Why no trial's energy can be used at all."""
-    complete = trials[trials["state"] == COMPLETE]
+    complete = trials[trials["state"] == TrialState.COMPLETE]
     if not len(complete):
         return "no trial has been completed"
     inside = complete[complete["in_space"]]
@@ -49,7 +50,7 @@ def _nothing_to_explain(trials: "pd.DataFrame", spec: StudySpec) -> str:
 
 def _cure(trials: "pd.DataFrame", spec: StudySpec, usable: int, needed: int) -> str:
     """How to come to as many trials as are needed, if as many of them can be used as until now."""
-    ended = int(trials["state"].isin((COMPLETE, PRUNED, FAILED)).sum())
+    ended = int(trials["state"].isin(FINISHED_STATES).sum())
     if "run" in trials and trials["run"].notna().any():
         return f"Import at least {needed} such trials."
     total = max(math.ceil(needed * ended / usable), ended + needed - usable)

@@ -21,8 +21,9 @@ from greenopt.analysis.fit import (
     lack_of_fit,
 )
 from greenopt.analysis.results import Alternative, Coding, Coefficient, Interaction, Regression, Response
-from greenopt.analysis.trials import FAILED, LOG_ENERGY, PRUNED, Sample, build_sample, effective, response_values
+from greenopt.analysis.trials import LOG_ENERGY, Sample, build_sample, effective, response_values
 from greenopt.spec import StudySpec
+from greenopt.storage.trial_state import TrialState
 
 
 @dataclass(frozen=True)
@@ -184,5 +185,5 @@ class _Asked:
         """Return the trials inside the space that ended early and still bound the response."""
         trials = self.trials[self.trials["in_space"]]
         if self.response is LOG_ENERGY:
-            return trials[trials["state"].isin((PRUNED, FAILED)) & (trials["energy_wh"] > 0)]
-        return trials[(trials["state"] == PRUNED) & (self.response is Response.ACCURACY)]
+            return trials[trials["state"].isin((TrialState.PRUNED, TrialState.FAIL)) & (trials["energy_wh"] > 0)]
+        return trials[(trials["state"] == TrialState.PRUNED) & (self.response is Response.ACCURACY)]

@@ -11,8 +11,8 @@ import pandas as pd
 from greenopt.analysis.results import Counts, Exclusion, Response
 from greenopt.events import FailReason
 from greenopt.spec import StudySpec, Value
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
-COMPLETE, PRUNED, FAILED = "complete", "pruned", "fail"
 LOG_ENERGY = Response.LOG_ENERGY_WH
 _TOTALS = (Response.ENERGY_WH, Response.LOG_ENERGY_WH)
 _AMOUNTS_TO = {"precision": "float32", "lr_schedule": "constant", "optimizer_momentum": None}
@@ -34,7 +34,7 @@ def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.D
     for name in (*numbers, "train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage"):
         frame[name] = pd.to_numeric(frame[name]) if name in frame else float("nan")
     frame["in_space"] = frame["in_space"].astype(bool)
-    frame["in_regressions"] = (frame["state"] == COMPLETE) & frame["in_space"]
+    frame["in_regressions"] = (frame["state"] == TrialState.COMPLETE) & frame["in_space"]
     return frame
 
 
@@ -50,14 +50,14 @@ def count_trials(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
     """Return how many trials there are of each kind."""
     states = Counter(trials["state"]) if len(trials) else Counter()
     skipped = int((trials["fail_reason"] == FailReason.DUPLICATE).sum()) if "fail_reason" in trials else 0
-    complete = trials[trials["state"] == COMPLETE] if len(trials) else trials
+    complete = trials[trials["state"] == TrialState.COMPLETE] if len(trials) else trials
     settings = Counter(tuple(row) for row in complete[list(spec.space.distributions)].itertuples(index=False))
     return Counts(
         trials=len(trials),
-        complete=states[COMPLETE],
-        pruned=states[PRUNED],
-        failed=states[FAILED] - skipped,
-        unfinished=len(trials) - states[COMPLETE] - states[PRUNED] - states[FAILED],
+        complete=states[TrialState.COMPLETE],
+        pruned=states[TrialState.PRUNED],
+        failed=states[TrialState.FAIL] - skipped,
+        unfinished=len(trials) - states[TrialState.COMPLETE] - states[TrialState.PRUNED] - states[TrialState.FAIL],
         duplicates_skipped=skipped,
         outside_space=int((~complete["in_space"]).sum()) if len(complete) else 0,
         settings=len(settings),
@@ -105,15 +105,15 @@ def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion,
     """Return which trials are excluded from which calculation, and why."""
     if not len(trials):
         return ()
-    found = [_exclusion(trials[trials["state"] == PRUNED], "stopped early", "everything but counts")]
-    failed = trials[trials["state"] == FAILED]
+    found = [_exclusion(trials[trials["state"] == TrialState.PRUNED], "stopped early", "everything but counts")]
+    failed = trials[trials["state"] == TrialState.FAIL]
     reasons = failed["fail_reason"].fillna("unknown") if "fail_reason" in failed else None
     if reasons is not None and len(failed):
         for reason, group in failed.groupby(reasons):
             found.append(_exclusion(group, f"failed: {reason}", "everything but counts"))
-    unfinished = trials[~trials["state"].isin((COMPLETE, PRUNED, FAILED))]
+    unfinished = trials[~trials["state"].isin(FINISHED_STATES)]
     found.append(_exclusion(unfinished, "not ended yet", "everything but counts"))
-    complete = trials[trials["state"] == COMPLETE]
+    complete = trials[trials["state"] == TrialState.COMPLETE]
     found += _outside(complete[~complete["in_space"]], spec)
     regressed = complete[complete["in_regressions"]]
     found.append(

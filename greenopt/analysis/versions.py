@@ -9,6 +9,7 @@ from string import ascii_uppercase
 import pandas as pd
 
 from greenopt.reading import EnergySource
+from greenopt.storage.trial_state import TrialState
 
 _WHAT = {"code_id": "code", "data_id": "data"}
 _GPU = (EnergySource.NVML_COUNTER, EnergySource.NVML_POWER)
@@ -28,7 +29,7 @@ def versions_of(trials: "pd.DataFrame") -> "pd.Series[str]":
 
 def version_notes(trials: "pd.DataFrame") -> list[str]:
     """Return a sentence for each of code, data and device in which completed trials differ."""
-    complete = trials[trials["state"] == "complete"]
+    complete = trials[trials["state"] == TrialState.COMPLETE]
     marks = _marks(complete)
     notes = []
     for what in marks:

@@ -49,6 +49,7 @@ def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import UsageError
     from greenopt.formatting import MISSING, format_energy, format_fraction
     from greenopt.identity.snapshot import read_folder
+    from greenopt.storage.trial_state import TrialState
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:
@@ -56,14 +57,14 @@ def _row(folder: "RunFolder") -> list[str]:
         snapshot = read_folder(folder)
     except UsageError as error:
         return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
-    complete = [row for row in snapshot.rows if row["state"] == "complete"]
+    complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     measured = [row for row in complete if row["energy_wh"] is not None]
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
-    done = len(complete) + snapshot.count("pruned")
+    done = len(complete) + snapshot.count(TrialState.PRUNED)
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
         f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
-        str(snapshot.count("fail")),
+        str(snapshot.count(TrialState.FAIL)),
         format_fraction(max((row["accuracy"] for row in complete), default=None)),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
         "study.db" if url == folder.default_storage else url,

@@ -10,6 +10,7 @@ from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
 ROWS_SHOWN = 20
 
@@ -21,7 +22,7 @@ def print_summary(
     snapshot = read_study(folder.stored_name, storage)
     print_table(console, trial_table(snapshot))
     skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
-    failed = snapshot.count("fail") - skipped
+    failed = snapshot.count(TrialState.FAIL) - skipped
     text = {
         StudyEnd.DONE: "all trials are done",
         StudyEnd.STOPPED: "stopped; run the same command to resume",
@@ -30,14 +31,15 @@ def print_summary(
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
-    counts = f"{snapshot.count('complete')} completed, {snapshot.count('pruned')} stopped early, {failed} failed"
+    complete, pruned = snapshot.count(TrialState.COMPLETE), snapshot.count(TrialState.PRUNED)
+    counts = f"{complete} completed, {pruned} stopped early, {failed} failed"
     counts += f", {skipped} settings that had already run skipped" if skipped else ""
     print_lines(console, [f"study {folder.name}: {text[end]} ({counts})"])
     spent = _spent(snapshot)
     if spent:
         print_lines(console, [spent])
     # Nothing can be said of a study without a completed trial.
-    telling = ("analyze", "report") if snapshot.count("complete") else ()
+    telling = ("analyze", "report") if complete else ()
     commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))
     print_lines(console, [f"results: {folder.path}", f"next: {commands}"])
 
@@ -61,9 +63,9 @@ def trial_table(snapshot: StudySnapshot) -> Table:
     ended = [
         row
         for row in snapshot.rows
-        if row["state"] not in ("running", "waiting") and row.get("fail_reason") != FailReason.DUPLICATE
+        if row["state"] in FINISHED_STATES and row.get("fail_reason") != FailReason.DUPLICATE
     ]
-    ended.sort(key=lambda row: (row["state"] != "complete", -(row["accuracy"] or 0.0)))
+    ended.sort(key=lambda row: (row["state"] != TrialState.COMPLETE, -(row["accuracy"] or 0.0)))
     heads = ("trial", "state", "accuracy", "energy", "time", "1/Wh", "setting")
     table = Table(*heads, left=heads, wraps=("setting",))
     for row in ended[:ROWS_SHOWN]:

@@ -116,6 +116,7 @@ def _after(
 
 def _format_next_steps(model: "StudyModel", folder: "RunFolder", url: str) -> str:
     """Return how to get back to a running study, or the result and the next commands of an ended one."""
+    from greenopt.storage.trial_state import TrialState
     from greenopt.tui.text.header import state_text
 
     name = folder.name
@@ -124,7 +125,7 @@ def _format_next_steps(model: "StudyModel", folder: "RunFolder", url: str) -> st
         text = f"study {name} is still running ({where}{', paused' if model.run_state == 'paused' else ''})"
         commands = {"watch": "to return"} | ({"stop": "to stop it"} if _is_here(folder) else {})
     else:
-        completed = model.counts["complete"]
+        completed = model.counts[TrialState.COMPLETE]
         counted = f"{completed} of {model.spec.study.trials} trials completed"
         text = f"study {name}: {state_text(model).plain[2:]} ({counted})"
         telling = {"analyze": "says what saves energy", "report": "writes figures and a report"} if completed else {}

@@ -21,6 +21,7 @@ from greenopt.confirmation.rival import Epochs, Rival, figures_after, find_rival
 from greenopt.formatting import counted
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
 _OF_ENERGY = (Metric.WH_PER_EPOCH, Metric.ENERGY_WH, Metric.EFFICIENCY)
 _OF_ACCURACY = (Metric.ACCURACY, Metric.EFFICIENCY)
@@ -109,7 +110,7 @@ class Confirmation:
     study_epochs: int
     epochs: int
     compared_epochs: int
-    ended: Mapping[str, int]
+    ended: Mapping[TrialState, int]
     comparisons: Mapping[Metric, Comparison]
     at_the_end: Mapping[str, Interval]
     held: Held
@@ -131,7 +132,7 @@ def confirmation(
         confirming: the study that trained the setting again.
         new_epochs_of: the epochs of its trials.
     """
-    complete = [row for row in confirming.rows if row["state"] == "complete"]
+    complete = [row for row in confirming.rows if row["state"] == TrialState.COMPLETE]
     lengths = int(picked.row.get("epochs_done") or study.spec.training.epochs), confirming.spec.training.epochs
     epochs, at_the_end = min(lengths), lengths[0] == lengths[1]
     rival = Rival()
@@ -153,7 +154,7 @@ def confirmation(
     if rival.row is not None and picked.by is not None:
         is_apart = _incomparable(picked.by, study, rival.row, complete, lengths)
     picked = replace(picked, runner_up=rival.row)
-    ended = {state: confirming.count(state) for state in ("complete", "pruned", "fail")}
+    ended = {state: confirming.count(state) for state in FINISHED_STATES}
     held, why = _verdict(picked, comparisons, ended, _Against(rival, is_apart, lengths))
     ends = {name: _interval([row.get(name) for row in complete]) for name in (*map(str, COMPARED), "test_accuracy")}
     return Confirmation(
@@ -202,13 +203,13 @@ class _Against:
 
 
 def _verdict(
-    picked: Picked, comparisons: Mapping[Metric, Comparison], ended: Mapping[str, int], against: _Against
+    picked: Picked, comparisons: Mapping[Metric, Comparison], ended: Mapping[TrialState, int], against: _Against
 ) -> tuple[Held, str]:
-    if ended["pruned"]:
-        return Held.NO, f"{ended['pruned']} of {sum(ended.values())} trainings diverged"
-    if not ended["complete"]:
+    if ended[TrialState.PRUNED]:
+        return Held.NO, f"{ended[TrialState.PRUNED]} of {sum(ended.values())} trainings diverged"
+    if not ended[TrialState.COMPLETE]:
         return Held.OPEN, "no training completed"
-    if ended["complete"] < 2:
+    if ended[TrialState.COMPLETE] < 2:
         return Held.OPEN, "a single training gives no interval; more seeds do"
     if picked.by is not None and (picked.runner_up is not None or against.rival.unknown):
         return _against_runner_up(comparisons[picked.by], picked, against)

@@ -3,6 +3,7 @@
 from greenopt.confirmation.compare import Comparison, Confirmation, Held
 from greenopt.formatting import MISSING, format_energy, format_fraction, significant
 from greenopt.spec import Metric
+from greenopt.storage.trial_state import TrialState
 
 _VERDICTS = {Held.YES: "The win held", Held.NO: "The win did not hold", Held.OPEN: "Open: no verdict"}
 _PLACES = {
@@ -30,7 +31,7 @@ def comparison_table(confirmation: Confirmation) -> tuple[list[str], list[list[s
     """Heads and rows of the figures after the same number of epochs: a column a figure, in brackets if incomparable."""
     old, new = confirmation.picked.row.get("energy_source"), confirmation.energy_source
     columns = [_column(one, old, new) for one in confirmation.comparisons.values()]
-    again = "again" if confirmation.ended["complete"] == 1 else "again, mean"
+    again = "again" if confirmation.ended[TrialState.COMPLETE] == 1 else "again, mean"
     names = ("the study", again, "95 %, mean", "95 %, single", "runner-up")
     rows = [[name, *cells] for name, cells in zip(names, zip(*columns, strict=True), strict=True)]
     heads = [f"({one.metric})" if one.incomparable else str(one.metric) for one in confirmation.comparisons.values()]
@@ -90,7 +91,7 @@ def _basis(confirmation: Confirmation) -> str:
 
 
 def _endings(confirmation: Confirmation) -> list[str]:
-    text = {"pruned": "diverged", "fail": "failed"}
+    text = {TrialState.PRUNED: "diverged", TrialState.FAIL: "failed"}
     return [
         f"{count} training{'s' if count > 1 else ''} {text[state]}."
         for state, count in confirmation.ended.items()

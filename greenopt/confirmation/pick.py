@@ -7,6 +7,7 @@ from typing import Any
 from greenopt.errors import UsageError
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
+from greenopt.storage.trial_state import TrialState
 
 BY: Mapping[str, Metric] = {
     "efficiency": Metric.EFFICIENCY,
@@ -49,7 +50,7 @@ def pick_trial(snapshot: StudySnapshot, pick: str) -> Picked:
     Raises:
         UsageError: there is no such trial, or it did not complete.
     """
-    complete = [row for row in snapshot.rows if row["state"] == "complete"]
+    complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     if pick not in BY:
         return Picked(_numbered(snapshot, pick), pick, None)
     metric = BY[pick]
@@ -71,7 +72,7 @@ def _numbered(snapshot: StudySnapshot, pick: str) -> Mapping[str, Any]:
     row = next((row for row in snapshot.rows if row["trial"] == int(pick)), None)
     if row is None:
         raise UsageError(f"--pick {pick}: study {snapshot.spec.name} has no such trial")
-    if row["state"] != "complete":
+    if row["state"] != TrialState.COMPLETE:
         why = row.get("fail_reason") or row.get("stop_reason") or row["state"]
         raise UsageError(f"--pick {pick}: that trial did not complete ({why}); there is no result to confirm")
     return row

@@ -9,6 +9,7 @@ from greenopt.confirmation.pick import LESS_IS_BETTER
 from greenopt.events import EpochEnded
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
+from greenopt.storage.trial_state import TrialState
 
 Epochs = Callable[[int], Sequence[EpochEnded]]
 """Gives the finished epochs of a trial by its number."""
@@ -59,7 +60,7 @@ def find_rival(
         at_the_end: as in `figures_after`.
     """
     names = tuple(study.spec.space.distributions)
-    rows = [row for row in study.rows if row["state"] == "complete" and _differ(row, winner, names)]
+    rows = [row for row in study.rows if row["state"] == TrialState.COMPLETE and _differ(row, winner, names)]
     known = [(row, figures_after(row, epochs_of, epochs, at_the_end=at_the_end)) for row in rows]
     having = [(row, metrics) for row, metrics in known if getattr(metrics, by) is not None]
     # A trial without the figure at its end is not known to be better after fewer epochs either.

@@ -22,6 +22,7 @@ from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs.folder import RunFolder
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric, StudySpec
+from greenopt.storage.trial_state import TrialState
 
 FRONT_CURVES = 8
 LATEST_CURVES = 4
@@ -61,14 +62,14 @@ def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_tria
 
 def _placed(snapshot: StudySnapshot, across: Metric) -> list[dict[str, Any]]:
     """Return the completed trials that have an accuracy and an energy."""
-    complete = [row for row in snapshot.rows if row["state"] == "complete"]
+    complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     return [row for row in complete if row["accuracy"] is not None and row.get(across) is not None]
 
 
 def _recent(snapshot: StudySnapshot) -> list[int]:
     """Return the numbers of the trials that ended last and of running trials."""
     ended = sorted((row for row in snapshot.rows if row["epochs_done"]), key=lambda row: row["ended"] or row["began"])
-    running = [row["trial"] for row in snapshot.rows if row["state"] == "running"]
+    running = [row["trial"] for row in snapshot.rows if row["state"] == TrialState.RUNNING]
     return [*(row["trial"] for row in ended[-LATEST_CURVES:]), *running]
 
 

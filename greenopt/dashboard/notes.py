@@ -7,6 +7,7 @@ from greenopt.energy.footprint import Footprint
 from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
+from greenopt.storage.trial_state import TrialState
 
 LOG_LINES = 15
 LOG_CHARACTERS = 1200
@@ -70,7 +71,7 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
     details = "\n".join(f"- {line}" for line in _details(spec, row))
     note = f"**{format_row_setting(spec, row)}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
     tail = "\n".join(log.splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
-    failed_running = row["state"] == "fail" and row.get("epochs_done") is not None
+    failed_running = row["state"] == TrialState.FAIL and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
     return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
 
@@ -81,7 +82,7 @@ def format_row_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
 
 
 def _ending(row: Mapping[str, Any]) -> str:
-    if row["state"] == "complete":
+    if row["state"] == TrialState.COMPLETE:
         energy = format_energy(row.get("energy_wh"), row.get("energy_source"))
         test = f" (test {format_fraction(row['test_accuracy'])})" if row.get("test_accuracy") is not None else ""
         text = (
@@ -90,7 +91,7 @@ def _ending(row: Mapping[str, Any]) -> str:
         )
         efficiency = row.get("efficiency")
         return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
-    word, reason = ("Stopped early", "stop_reason") if row["state"] == "pruned" else ("Failed", "fail_reason")
+    word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     message = f": {row['message']}" if row.get("message") else ""
     return f"{word}, `{row.get(reason) or 'unknown'}`{message}."
 
@@ -105,7 +106,7 @@ def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
         lines.append("the baseline: the first value of each parameter")
     if row.get("inert"):
         lines.append(f"without effect in this setting: {row['inert'].replace(' ', ', ')}")
-    if row["state"] != "complete" and row.get("energy_wh") is not None:
+    if row["state"] != TrialState.COMPLETE and row.get("energy_wh") is not None:
         spent = format_energy(row["energy_wh"], row.get("energy_source"))
         lines.append(f"{spent} used in {row.get('epochs_done')} finished epochs")
     lines += _energy_details(spec, row)

@@ -14,19 +14,18 @@ from greenopt.dashboard.content import attach_curves, describe_trial, write_figu
 from greenopt.dashboard.notes import format_row_setting, study_note
 from greenopt.dashboard.store import DashboardStore
 from greenopt.dashboard.trial_curves import CurvesByTrial
-from greenopt.events import EpochEnded, Event, FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.events import EpochEnded, Event, FailReason, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study, read_trial
 from greenopt.spec import StudySpec, TrialSpec
+from greenopt.storage.trial_state import FINISHED_STATES, STATE_BY_OUTCOME
 from greenopt.summary import TrialSummary
 
 FIGURES_EVERY_S = 30.0
 MAX_FAILURES = 3
-
-_STATES = {Outcome.COMPLETED: "complete", Outcome.DIVERGED: "pruned", Outcome.FAILED: "fail"}
 
 
 class DashboardPublisher:
@@ -128,7 +127,7 @@ class DashboardPublisher:
 
     def _annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
         kept = read_trial(self._spec.name, self._storage, trial)
-        row = {**kept, **metrics, "state": _STATES[verdict.outcome]}
+        row = {**kept, **metrics, "state": STATE_BY_OUTCOME[verdict.outcome]}
         describe_trial(self._opened(), self._folder, self._spec, row, ended=False)
         if verdict.ran:
             self._attach_curves(trial)
@@ -157,7 +156,7 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
     curves_by_trial = CurvesByTrial(folder)
     write_figures(store, snapshot, curves_by_trial)
     for row in snapshot.rows:
-        if row["state"] in _STATES.values():
+        if row["state"] in FINISHED_STATES:
             if not is_idle():
                 return
             describe_trial(store, folder, snapshot.spec, row, ended=True)

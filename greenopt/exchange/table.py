@@ -19,6 +19,7 @@ from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
+from greenopt.storage.trial_state import OUTCOME_BY_STATE, TrialState
 
 STUDY_ATTRIBUTE = "greenopt_study"
 """Where a Parquet file of `greenopt export` keeps its study."""
@@ -31,7 +32,6 @@ PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "
 _OF_THE_ROW = ("trial", "state", "began", "ended")
 _BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
 _NO_NUMBERS = ("nan", "inf", "infinity")
-_OUTCOMES = {"complete": Outcome.COMPLETED, "pruned": Outcome.DIVERGED, "fail": Outcome.FAILED}
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
 
@@ -196,13 +196,13 @@ def _figure(cell: str | None, name: str) -> Any:
 
 
 def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
-    state = row.get("state") or "complete"
-    if state not in _OUTCOMES:
+    state = row.get("state") or TrialState.COMPLETE
+    if state not in OUTCOME_BY_STATE:
         raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
     values = _values(row, parameters, is_setting=is_setting)
     metrics = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
     _check_numbers(metrics)
-    verdict = _verdict(row, _OUTCOMES[state])
+    verdict = _verdict(row, OUTCOME_BY_STATE[state])
     began, ended = _time(row.get("began")), _time(row.get("ended"))
     return ImportedTrial(
         run=str(row.get("run") or number),

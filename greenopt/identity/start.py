@@ -20,6 +20,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage, open_storage, read_attributes, read_rows, rename_stored
 from greenopt.spec import StudySpec
 from greenopt.storage.rows import SPEC_ATTRIBUTE
+from greenopt.storage.trial_state import TrialState
 from greenopt.storage.url import without_password
 
 INPUTS_ATTRIBUTE = "greenopt:inputs"
@@ -184,7 +185,7 @@ def _is_there(url: str, folder: RunFolder) -> bool:
 
 def _check_trials(folder: RunFolder, url: str, rows: Sequence[dict[str, Any]]) -> None:
     """Raise UsageError where trials lie in the folder that the storage does not know, or knows as other attempts."""
-    attempts = {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in rows if row["state"] != "waiting"}
+    attempts = {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in rows if row["state"] != TrialState.WAITING}
     strange = strangers(folder.trials, attempts)
     if not strange:
         return

@@ -16,6 +16,7 @@ from greenopt.report.study_analysis import analyse_snapshot
 from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search import StudySnapshot
 from greenopt.spec import Confirms
+from greenopt.storage.trial_state import FINISHED_STATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def read_report_inputs(
 
 def _ended(snapshot: StudySnapshot) -> dict[int, str | None]:
     """Return the attempt of each trial that ended."""
-    ended = (row for row in snapshot.rows if row["state"] not in ("waiting", "running"))
+    ended = (row for row in snapshot.rows if row["state"] in FINISHED_STATES)
     return {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in ended}
 
 

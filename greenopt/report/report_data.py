@@ -11,6 +11,7 @@ import pandas as pd
 from greenopt.analysis.results import Analysis
 from greenopt.events import EpochEnded
 from greenopt.reading import EnergySource
+from greenopt.storage.trial_state import TrialState
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,13 +27,20 @@ SOURCE_TEXTS = {
     EnergySource.UNKNOWN: "not known how (imported)",
 }
 
+STATE_TEXTS = {
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """The curves of one training; arrays of equal length, NaN where a value is missing.
 
     Attributes:
-        state: as in the study's table: `complete`, `pruned`, `fail`, `running`.
+        state: as in the study's table, a `TrialState`.
         energy_wh: energy of the training up to the end of each epoch, in Wh.
     """
 
@@ -83,7 +91,7 @@ class ReportData:
     def complete(self) -> pd.DataFrame:
         """The completed trials."""
         trials = self.analysis.trials
-        return trials[trials["state"] == "complete"] if len(trials) else trials
+        return trials[trials["state"] == TrialState.COMPLETE] if len(trials) else trials
 
     def column(self, name: str) -> Floats:
         """Return a metric of the completed trials, NaN where it is missing."""

@@ -5,6 +5,7 @@ from greenopt.analysis.results import Analysis, Importance
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.search import StudySnapshot, importances
+from greenopt.storage.trial_state import TrialState
 
 
 def analyse_study(folder: RunFolder, storage: str | None = None) -> Analysis:
@@ -31,7 +32,8 @@ def compute_importances(snapshot: StudySnapshot) -> list[Importance]:
     rows = [
         row
         for row in snapshot.rows
-        if row["state"] == "complete" and all(distribution.holds(row[name]) for name, distribution in space.items())
+        if row["state"] == TrialState.COMPLETE
+        and all(distribution.holds(row[name]) for name, distribution in space.items())
     ]
     found = importances(snapshot.spec, rows)
     return [Importance(shares.objective, shares.method, shares.shares, shares.text) for shares in found]

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
-from greenopt.search.search import STATES, Search, as_optuna
+from greenopt.search.search import Search, as_optuna, stored_state
 from greenopt.spec import StudySpec, Value
 
 
@@ -74,7 +74,7 @@ def _frozen(trial: FinishedTrial, spec: StudySpec) -> FrozenTrial:
         if name in trial.params and distribution.holds(trial.params[name])
     }
     outside = {name: value for name, value in trial.params.items() if name not in distributions}
-    state = STATES[trial.outcome]
+    state = stored_state(trial.outcome)
     frozen = optuna.trial.create_trial(
         state=state,
         values=list(trial.values or ()) if state is TrialState.COMPLETE else None,

@@ -33,7 +33,7 @@ class StudySnapshot:
         return replace(self, spec=self.spec.model_copy(update={"study": study}))
 
     def count(self, *states: str) -> int:
-        """Return how many trials are in one of these states (`complete`, `pruned`, `fail`, `running`, `waiting`)."""
+        """Return how many trials are in one of these states, each a `TrialState`."""
         return sum(1 for row in self.rows if row["state"] in states)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
@@ -23,19 +24,14 @@ from greenopt.identity.sameness import as_begun
 from greenopt.search.lease import StudyLease
 from greenopt.search.samplers import build_sampler, sampler_arguments
 from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Value
-from greenopt.storage.rows import MAX_RETRIES, SPEC_ATTRIBUTE
+from greenopt.storage.rows import SPEC_ATTRIBUTE
+from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
 
-STATES = {
-    Outcome.COMPLETED: TrialState.COMPLETE,
-    Outcome.DIVERGED: TrialState.PRUNED,
-    Outcome.FAILED: TrialState.FAIL,
-}
-
-_RAN_OR_RUNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+_RAN_OR_RUNS = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class Search:
             retry_of=trial.user_attrs.get("retry_of"),
             same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
-            out_of_memory_in=next((t.number for t in same if _fail_reason(t) is FailReason.OUT_OF_MEMORY), None),
+            out_of_memory_in=next((other.number for other in same if _ran_out_of_memory(other)), None),
         )
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
@@ -181,24 +177,24 @@ class Search:
         for name, value in metrics.items():
             if value is not None:
                 self._storage.set_trial_user_attr(frozen._trial_id, name, value)
-        self._study.tell(trial, values, state=STATES[outcome], skip_if_finished=True)
+        self._study.tell(trial, values, state=stored_state(outcome), skip_if_finished=True)
 
     def enqueue_retries(self) -> None:
         """Enqueue every setting whose last attempt was interrupted and that has attempts left."""
         trials = self._trials()
         retried = {trial.user_attrs.get("retry_of") for trial in trials}
         for trial in trials:
-            if self._is_to_retry(trial) and trial.number not in retried:
+            if is_to_retry(_state(trial), trial.user_attrs) and trial.number not in retried:
                 attempt = int(trial.user_attrs.get("attempt", 0)) + 1
                 self._study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number, "attempt": attempt})
 
     def running(self) -> list[int]:
         """Numbers of the trials that Optuna holds for running."""
-        return [trial.number for trial in self._trials() if trial.state is TrialState.RUNNING]
+        return [trial.number for trial in self._trials() if trial.state is OptunaState.RUNNING]
 
     def settled(self) -> int:
         """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
-        return sum(1 for trial in self._trials() if trial.state.is_finished() and not self._is_void(trial))
+        return sum(1 for trial in self._trials() if is_settled(_state(trial), trial.user_attrs))
 
     def used_wh(self) -> float:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
@@ -210,13 +206,6 @@ class Search:
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
-
-    def _is_to_retry(self, trial: FrozenTrial) -> bool:
-        reason = _fail_reason(trial)
-        return reason is not None and reason.is_worth_a_retry and trial.user_attrs.get("attempt", 0) < MAX_RETRIES
-
-    def _is_void(self, trial: FrozenTrial) -> bool:
-        return self._is_to_retry(trial) or _fail_reason(trial) is FailReason.DUPLICATE
 
     def _record(self, name: str, value: object) -> None:
         if self._study.user_attrs.get(name) != value:
@@ -269,11 +258,17 @@ def _repetition(retry_of: int | None, same: list[FrozenTrial]) -> int:
     return sum(1 for number, of in retried.items() if of is None and (retry_of is None or number < retry_of))
 
 
-def _fail_reason(trial: FrozenTrial) -> FailReason | None:
-    if trial.state is not TrialState.FAIL:
-        return None
-    reason = trial.user_attrs.get("fail_reason")
-    return FailReason(reason) if reason is not None else FailReason.INTERRUPTED
+def stored_state(outcome: Outcome) -> OptunaState:
+    """Return Optuna's state of a trial that ended like this."""
+    return OptunaState[STATE_BY_OUTCOME[outcome].name]
+
+
+def _state(trial: FrozenTrial) -> TrialState:
+    return TrialState[trial.state.name]
+
+
+def _ran_out_of_memory(trial: FrozenTrial) -> bool:
+    return failure_of(_state(trial), trial.user_attrs) is FailReason.OUT_OF_MEMORY
 
 
 def _drawn_wh(figures: dict[str, Any]) -> float:

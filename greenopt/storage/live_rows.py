@@ -15,8 +15,8 @@ from greenopt.errors import GreenoptError, UsageError
 from greenopt.spec import StudySpec
 from greenopt.storage.database import Ask, DatabaseError, find_database
 from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, is_alive
+from greenopt.storage.trial_state import TrialState
 
-_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 _STUDY = "SELECT study_id FROM studies WHERE study_name = :study"
 _STUDY_ATTRIBUTE = """
     SELECT a.value_json FROM study_user_attributes a WHERE a.study_id = :study_id AND a.key = :key
@@ -122,12 +122,12 @@ class LiveRows:
                 "trial": number,
                 "state": state.lower(),
                 "began": _moment(began),
-                "ended": None if state == "RUNNING" else _moment(ended),
+                "ended": None if state == TrialState.RUNNING.name else _moment(ended),
             }
             for trial_id, number, state, began, ended in trials
         }
         # A trial that is created between two of these queries is left for the next call.
-        if any(state == "WAITING" for _, _, state, *_ in trials):
+        if any(state == TrialState.WAITING.name for _, _, state, *_ in trials):
             for trial_id, text in self._of_wanted(ask, _FIXED):
                 if trial_id in rows:
                     rows[trial_id].update(json.loads(text))
@@ -140,7 +140,7 @@ class LiveRows:
         for (trial_id, key, _), value in zip(attributes, values, strict=True):
             if trial_id in rows:
                 rows[trial_id][key] = value
-        self._remember([(trial_id, state in _FINISHED) for trial_id, _, state, *_ in trials])
+        self._remember([(trial_id, TrialState[state].is_finished) for trial_id, _, state, *_ in trials])
         return list(rows.values())
 
     def _of_wanted(self, ask: Ask, query: str) -> list[tuple[Any, ...]]:

@@ -2,12 +2,9 @@
 
 import socket
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import psutil
-
-from greenopt.events import FailReason
 
 SPEC_ATTRIBUTE = "greenopt:spec"
 """The study's attribute that holds the study file, as JSON."""
@@ -16,24 +13,12 @@ LEASE_ATTRIBUTE = "greenopt:coordinator"
 """The study's attribute that says who runs it."""
 
 LEASE_LAPSES_S = 90.0
-MAX_RETRIES = 2
 
 COLUMNS = (
     *("trial", "state", "accuracy", "energy_wh", "energy_source", "uncertainty_wh", "coverage", "test_accuracy"),
     *("wh_per_epoch", "efficiency", "avg_power_w", "seconds", "epochs_done"),
 )
 """Columns that every row has, in this order; then the study's parameters, then others where a trial has them."""
-
-
-def is_settled(row: Mapping[str, Any]) -> bool:
-    """Return whether a row counts towards the study's size: ended, not to be retried, not skipped."""
-    if row["state"] not in ("complete", "pruned", "fail"):
-        return False
-    if row["state"] != "fail":
-        return True
-    reason = FailReason(row.get("fail_reason") or FailReason.INTERRUPTED)
-    will_run_again = reason.is_worth_a_retry and (row.get("attempt") or 0) < MAX_RETRIES
-    return not will_run_again and reason is not FailReason.DUPLICATE
 
 
 def is_alive(holder: dict[str, Any]) -> bool:

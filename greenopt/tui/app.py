@@ -20,6 +20,7 @@ from textual.widgets import Static, TabbedContent, TabPane
 from greenopt.errors import GreenoptError
 from greenopt.runs.requests import REQUEST_COMMANDS, Request
 from greenopt.runs.study_log import RunState
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui import themes
 from greenopt.tui.actions import Actions
 from greenopt.tui.screens.dialogs import Commands, Help, Question
@@ -196,7 +197,7 @@ class WatchApp(App[None]):
         """Stop now, after asking."""
         if not self._can_act():
             return
-        running = self.model.counts["running"]
+        running = self.model.counts[TrialState.RUNNING]
         detail = (
             f"{running} running trial{'s are' if running != 1 else ' is'} ended. Their energy stays on record; the "
             "settings run again when the study is resumed."

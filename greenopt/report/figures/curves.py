@@ -12,7 +12,6 @@ from greenopt.report.figures.style import (
     GREEN,
     GREY,
     ORANGE,
-    RED,
     SCALE,
     is_many,
     legend_above,
@@ -20,11 +19,9 @@ from greenopt.report.figures.style import (
     new_figure,
     whole_numbers,
 )
-from greenopt.report.report_data import Curve, Floats, ReportData
+from greenopt.report.report_data import STATE_TEXTS, Curve, Floats, ReportData
 
 NO_CURVES = "no trial has a finished epoch on file"
-_STATES = {"complete": BLUE, "pruned": ORANGE, "fail": RED}
-_STATE_TEXTS = {"complete": "completed", "pruned": "stopped early", "fail": "failed", "running": "running"}
 
 
 def accuracy_curves(report_data: ReportData) -> Picture:
@@ -99,8 +96,8 @@ def _pair(report_data: ReportData, slug: str, title: str, names: tuple[str, str]
     colours = figure.colorbar(ScalarMappable(scale, SCALE), ax=list(axes), pad=0.01)
     colours.set_label("last validation accuracy")
     colours.outline.set_visible(False)
-    ended = {state: sum(1 for curve in curves if curve.state == state) for state in _STATE_TEXTS}
-    label = ", ".join(f"{count} {_STATE_TEXTS[state]}" for state, count in ended.items() if count)
+    ended = {state: sum(1 for curve in curves if curve.state == state) for state in STATE_TEXTS}
+    label = ", ".join(f"{count} {STATE_TEXTS[state]}" for state, count in ended.items() if count)
     note = "Losses that were not finite are left out." if label.startswith("loss") else ""
     return Drawing(slug, title, sentences(f"Trainings: {label}.", note, report_data.curves_note), figure)
 

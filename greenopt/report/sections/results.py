@@ -10,6 +10,7 @@ from greenopt.formatting import MISSING, format_energy, format_fraction, signifi
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
 from greenopt.report.figures import Drawing, Picture, SkippedFigure
 from greenopt.report.inputs import ReportInputs
+from greenopt.report.report_data import STATE_TEXTS
 from greenopt.report.sections.formatting import (
     brief_setting,
     format_p,
@@ -19,6 +20,7 @@ from greenopt.report.sections.formatting import (
     plural,
     sentence,
 )
+from greenopt.storage.trial_state import TrialState
 
 _RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
 _UNITS = {
@@ -58,7 +60,7 @@ def endings(inputs: ReportInputs) -> Section | None:
     trials = analysis.trials
     blocks: list[Block] = []
     if len(trials):
-        broken = trials[trials["state"].isin(["fail", "pruned"])]
+        broken = trials[trials["state"].isin([TrialState.FAIL, TrialState.PRUNED])]
         reasons = [_ending(row) for row in broken.head(_FAILURES_SHOWN).to_dict("records")]
         if reasons:
             more = len(broken) - len(reasons)
@@ -181,7 +183,7 @@ def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
     reason = row.get("fail_reason") or row.get("stop_reason")
     return (
         str(row["trial"]),
-        {"fail": "failed", "pruned": "stopped early"}[str(row["state"])],
+        STATE_TEXTS[TrialState(row["state"])],
         reason if isinstance(reason, str) else MISSING,
         format_energy(known, source if isinstance(source, str) else None),
         text("message"),

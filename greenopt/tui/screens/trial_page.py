@@ -22,6 +22,7 @@ from greenopt.formatting import (
     format_setting,
     significant,
 )
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Reader, Row
@@ -143,7 +144,7 @@ def figures_table(model: StudyModel, row: Row, live: LiveTrial) -> Table:
 
 
 def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, str | Text]]:
-    if row["state"] == "running":
+    if row["state"] == TrialState.RUNNING:
         return _running_figures(live)
     flags = format_flags((row.get("flags") or " ".join(live.flags)).split())
     missing = f" (not measured: {row['energy_missing']})" if row.get("energy_missing") else ""

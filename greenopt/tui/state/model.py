@@ -24,13 +24,12 @@ from greenopt.runs.study_log import (
     TrialRecorded,
 )
 from greenopt.spec import Metric, StudySpec
-from greenopt.storage.rows import is_settled
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState, is_settled
 from greenopt.tui.state.forecast import TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.parameter_effects import ParameterEffects
 from greenopt.tui.state.reader import Batch, Row
 
-ENDED = ("complete", "pruned", "fail")
 LOG_ENTRIES = 5000
 
 
@@ -98,7 +97,7 @@ class StudyModel:
             self.front = frozenset(point.trial for point in self.trace.front.points)
             self.revision += 1
         for number, lines in batch.lines.items():
-            if self.rows[number]["state"] == "running":
+            if self.rows[number]["state"] == TrialState.RUNNING:
                 self.live.setdefault(number, LiveTrial(number, self.spec.training.epochs)).take_lines(lines)
 
     @property
@@ -121,7 +120,7 @@ class StudyModel:
         """Return a trial's state in one word: the storage's state, `front`, `skipped`, or `lost`."""
         if row["trial"] in self.front:
             return "front"
-        if row["state"] == "running" and not self.is_running:
+        if row["state"] == TrialState.RUNNING and not self.is_running:
             return "lost"
         return _counted_as(row)
 
@@ -149,17 +148,17 @@ class StudyModel:
             self.counts[_counted_as(before)] -= 1
         self.rows[number] = row
         self.counts[_counted_as(row)] += 1
-        if row["state"] in ENDED:
+        if row["state"] in FINISHED_STATES:
             self._take_ended(row)
 
     def _take_ended(self, row: Row) -> None:
         self.live.pop(row["trial"], None)
         self.finished.append(row["trial"])
-        self.settled += is_settled(row)
+        self.settled += is_settled(row["state"], row)
         self._spent.add(row.get("total_wh"), row.get("total_source"))
         if row.get("fail_reason") != FailReason.DUPLICATE:
             self.forecast.add(row)
-        if row["state"] != "complete":
+        if row["state"] != TrialState.COMPLETE:
             return
         self.effects.add(row, self.energy_column)
         energy_wh = row.get(self.energy_column)

@@ -16,6 +16,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import CoordinatorStarted, LogEntry, decode_entry
 from greenopt.spec import StudySpec
 from greenopt.storage.live_rows import LiveRows
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 
 Row = dict[str, Any]
@@ -96,7 +97,7 @@ class StudyReader:
             rows, holder, problem = [], None, str(error)
         self._attempts.update({row["trial"]: row.get(ATTEMPT_ATTRIBUTE) for row in rows})
         study_log = self._new_entries()
-        running = [row["trial"] for row in rows if row["state"] == "running"]
+        running = [row["trial"] for row in rows if row["state"] == TrialState.RUNNING]
         for number in set(self._events) - set(running) if problem is None else ():
             del self._events[number]
         return Batch(

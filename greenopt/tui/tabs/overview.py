@@ -8,6 +8,7 @@ from textual.containers import Grid, Horizontal, Vertical
 
 from greenopt.formatting import format_setting
 from greenopt.runs.study_log import RunState, StudyEnd
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Row
@@ -128,7 +129,7 @@ def format_idle_slot(model: StudyModel) -> str:
         return "idle: the study is paused; press p to resume"
     if model.run_state in (RunState.STOPPING, RunState.STOPPING_NOW):
         return "idle: the study is stopping"
-    if model.settled + model.counts["running"] >= model.spec.study.trials:
+    if model.settled + model.counts[TrialState.RUNNING] >= model.spec.study.trials:
         return "idle: no trials are left to run"
     return "idle: the next trial is about to start"
 
@@ -158,7 +159,7 @@ def _format_ending(model: StudyModel) -> str:
         return "raise study.energy_budget_wh, then resume with `greenopt run`"
     if model.settled < model.spec.study.trials:
         return "resume with `greenopt run` and its study file"
-    return f"{model.counts['complete']} of {model.spec.study.trials} trials completed"
+    return f"{model.counts[TrialState.COMPLETE]} of {model.spec.study.trials} trials completed"
 
 
 def _ended(model: StudyModel, row: Row, width: int) -> Text:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
 from greenopt.runs.study_log import RunState, StudyEnd
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.forecast import Remaining
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.text.status_symbols import (
@@ -121,17 +122,17 @@ def counts_text(model: StudyModel) -> Text:
     counts, total = model.counts, model.spec.study.trials
     text = Text.assemble(("trials ", GREY), (f"{model.settled}/{total}", "bold"), "  ")
     text.append(bar(model.settled / total, 10), BLUE)
-    lost = 0 if model.is_running else counts["running"]
+    lost = 0 if model.is_running else counts[TrialState.RUNNING]
     shown = {
-        "complete": counts["complete"],
-        "running": counts["running"] - lost,
+        TrialState.COMPLETE: counts[TrialState.COMPLETE],
+        TrialState.RUNNING: counts[TrialState.RUNNING] - lost,
         "lost": lost,
-        "pruned": counts["pruned"],
-        "fail": counts["fail"],
+        TrialState.PRUNED: counts[TrialState.PRUNED],
+        TrialState.FAIL: counts[TrialState.FAIL],
         "skipped": counts["skipped"],
     }
     for state, count in shown.items():
-        if count or state in ("complete", "fail"):
+        if count or state in (TrialState.COMPLETE, TrialState.FAIL):
             sign = STATUS_SYMBOLS[state]
             style = sign.style if count else GREY
             text.append(f"  {sign.mark} {count} {sign.word}", style)
@@ -174,7 +175,7 @@ def best_text(model: StudyModel, width: int) -> Text:
     text.append(f"{values[-1][1]:.3f}" if values else MISSING, "bold")
     room = width - text.cell_len - 2
     if len(values) > 1 and room >= 4:
-        counted = model.counts["complete"]
+        counted = model.counts[TrialState.COMPLETE]
         text.append(" " + sparkline(_steps(values, counted, min(room, 24)), min(room, 24)), GREEN)
     return text
 

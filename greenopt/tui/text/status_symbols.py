@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from greenopt.storage.trial_state import TrialState
+
 BLUE = "#4aa3df"
 ORANGE = "#dc9200"
 GREEN = "#22ab80"
@@ -30,13 +32,13 @@ class StatusSymbol(NamedTuple):
 
 STATUS_SYMBOLS = {
     "front": StatusSymbol("●", "front", f"bold {GREEN}"),
-    "complete": StatusSymbol("○", "done", BLUE),
-    "running": StatusSymbol("◐", "running", f"bold {YELLOW}"),
-    "pruned": StatusSymbol("▽", "stopped", ORANGE),
-    "fail": StatusSymbol("×", "failed", f"bold {VERMILION}"),
+    TrialState.COMPLETE: StatusSymbol("○", "done", BLUE),
+    TrialState.RUNNING: StatusSymbol("◐", "running", f"bold {YELLOW}"),
+    TrialState.PRUNED: StatusSymbol("▽", "stopped", ORANGE),
+    TrialState.FAIL: StatusSymbol("×", "failed", f"bold {VERMILION}"),
     "lost": StatusSymbol("?", "cut off", VERMILION),
     "skipped": StatusSymbol("=", "skipped", GREY),
-    "waiting": StatusSymbol("◌", "waiting", GREY),
+    TrialState.WAITING: StatusSymbol("◌", "waiting", GREY),
 }
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from greenopt.events import PowerSampled
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.reading import EnergySource
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.reader import Row
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, YELLOW, bar, sparkline, status_text
@@ -74,7 +75,7 @@ def energy_text(live: LiveTrial, width: int) -> Text:
 
 def folded_text(live: LiveTrial, slot: str, width: int) -> Text:
     """Return a running trial in one line, for small terminals."""
-    text = status_text("running", word=False).append(f" #{live.trial} {slot} ", "bold")
+    text = status_text(TrialState.RUNNING, word=False).append(f" #{live.trial} {slot} ", "bold")
     text.append(live.activity_text())
     text.append(f"  accuracy {format_fraction(live.accuracy)}  {format_energy(live.total_wh, live.source)}")
     if live.samples:
@@ -87,7 +88,7 @@ def folded_text(live: LiveTrial, slot: str, width: int) -> Text:
 def ended_text(row: Row, state: str, parameters: Sequence[str], width: int) -> Text:
     """Return an ended trial in one line: symbol, number, metrics or reason, setting."""
     text = status_text(state, word=False).append(f" {row['trial']:>4}  ", "bold")
-    if row["state"] == "complete":
+    if row["state"] == TrialState.COMPLETE:
         energy = format_energy(row["energy_wh"], row["energy_source"])
         room = 15 if row["energy_source"] == EnergySource.ESTIMATE else 9
         text.append(f"{format_fraction(row['accuracy'])}  {energy:>{room}}  ")
@@ -106,7 +107,7 @@ def format_reason(row: Mapping[str, Any]) -> str:
     """Format why a trial is not complete: `out_of_memory: the GPU has ...`; empty if it is, or still runs."""
     reason = row.get("stop_reason") or row.get("fail_reason")
     message = row.get("message")
-    if row["state"] == "fail" and reason is None:
+    if row["state"] == TrialState.FAIL and reason is None:
         reason = "interrupted"
     return ": ".join(str(part) for part in (reason, message) if part)
 

@@ -17,6 +17,7 @@ from textual_plot import AxisFormatter, HiResMode, PlotWidget
 
 from greenopt.formatting import significant
 from greenopt.reading import EnergySource
+from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, STATUS_SYMBOLS, YELLOW
 
@@ -204,7 +205,7 @@ class FrontPlot(Plot):
         for state, points in clouds.items():
             self.marks(_thinned(placed(points)), STATUS_SYMBOLS[state].mark, STATUS_SYMBOLS[state].style.split()[-1])
         self.marks(placed(front), STATUS_SYMBOLS["front"].mark, GREEN)
-        self.marks(placed(running), STATUS_SYMBOLS["running"].mark, YELLOW)
+        self.marks(placed(running), STATUS_SYMBOLS[TrialState.RUNNING].mark, YELLOW)
 
 
 class HypervolumePlot(Plot):
@@ -223,7 +224,7 @@ class HypervolumePlot(Plot):
         values = [(float(count), value) for count, value in model.trace.values()]
         self.clear()
         self.axes(counts=True)
-        ending = [*values, (float(model.counts["complete"]), values[-1][1])] if values else []
+        ending = [*values, (float(model.counts[TrialState.COMPLETE]), values[-1][1])] if values else []
         self.limits(ending)
         self.line(_stepped(ending), GREEN)
         self.border_subtitle = f"{values[-1][1]:.3f} of 1" if values else "no completed trial yet"
@@ -274,7 +275,7 @@ class CurvePlot(Plot):
         self.border_subtitle = "  ".join(f"[{style}]•[/] {name}" for name, values, style in curves if values)
 
 
-_DRAWN = ("front", "complete", "running", "pruned")
+_DRAWN = ("front", TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED)
 _UNITS = {"energy_wh": "Wh", "total_wh": "Wh in total", "wh_per_epoch": "Wh per epoch"}
 CURVE_STYLES = {"training": ORANGE, "validation": GREEN, "energy": BLUE, "other": GREY}
 
@@ -290,7 +291,7 @@ def _running(model: StudyModel) -> Iterable[Pair]:
 
 
 def _clouds(model: StudyModel) -> dict[str, list[Pair]]:
-    clouds: dict[str, list[Pair]] = {"pruned": [], "complete": []}
+    clouds: dict[str, list[Pair]] = {TrialState.PRUNED: [], TrialState.COMPLETE: []}
     for row in model.rows.values():
         points = clouds.get(row["state"])
         energy: Any = row.get(model.energy_column)

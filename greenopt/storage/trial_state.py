@@ -1,0 +1,64 @@
+"""The states of a trial, and the one rule for which trials count towards a study's size.
+
+Members equal the words that rows, exports and reports hold; their names are Optuna's.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from greenopt.events import FailReason, Outcome
+
+MAX_RETRIES = 2
+"""How often a setting that was interrupted is run again."""
+
+
+class TrialState(StrEnum):
+    """The state of a trial in a study's storage."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "fail"
+    RUNNING = "running"
+    WAITING = "waiting"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial has ended, in whatever way."""
+        return self in FINISHED_STATES
+
+
+STATE_BY_OUTCOME = {
+    Outcome.COMPLETED: TrialState.COMPLETE,
+    Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.FAILED: TrialState.FAIL,
+}
+"""The state in which a trial of each outcome is stored."""
+
+OUTCOME_BY_STATE = {state: outcome for outcome, state in STATE_BY_OUTCOME.items()}
+
+FINISHED_STATES = tuple(OUTCOME_BY_STATE)
+
+
+def failure_of(state: str, attributes: Mapping[str, Any]) -> FailReason | None:
+    """Return why a trial failed; None where it did not. A failure without a reason was an interruption.
+
+    Args:
+        state: the trial's `TrialState`.
+        attributes: its attributes in the storage, or its row.
+    """
+    if state != TrialState.FAIL:
+        return None
+    return FailReason(attributes.get("fail_reason") or FailReason.INTERRUPTED)
+
+
+def is_to_retry(state: str, attributes: Mapping[str, Any]) -> bool:
+    """Return whether a trial's setting is to run again: it was interrupted and has attempts left."""
+    reason = failure_of(state, attributes)
+    return reason is not None and reason.is_worth_a_retry and (attributes.get("attempt") or 0) < MAX_RETRIES
+
+
+def is_settled(state: str, attributes: Mapping[str, Any]) -> bool:
+    """Return whether a trial counts towards the study's size: ended, not to be retried, not skipped."""
+    is_skipped = failure_of(state, attributes) is FailReason.DUPLICATE
+    return state in FINISHED_STATES and not is_skipped and not is_to_retry(state, attributes)
