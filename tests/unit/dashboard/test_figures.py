@@ -115,9 +115,9 @@ def curves(
 ) -> TrialCurves:
     made = TrialCurves()
     for number in range(1, epochs + 1):
-        made.add(epoch(number, 0.01 * number, energy))
+        made.take(epoch(number, 0.01 * number, energy))
     for second in range(100 * epochs):
-        made.add(PowerSampled(t_s=float(second), power_w=100.0 + second % 7, source=source))
+        made.take(PowerSampled(t_s=float(second), power_w=100.0 + second % 7, source=source))
     return made
 
 
