@@ -104,7 +104,7 @@ def _check_meter(selection: str | None, *, as_json: bool) -> None:
 def _checks(selection: str | None) -> "Iterator[MeterCheck]":
     """Give the figures of the chosen GPU's meter, more of them each time."""
     from greenopt.doctor.meter import check_meter
-    from greenopt.energy import open_source
+    from greenopt.energy.source_choice import open_source
     from greenopt.errors import GreenoptError, UsageError
     from greenopt.execution import GpuLeases, child_environment
     from greenopt.execution.gpus import CPU, choose_slots

@@ -20,17 +20,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from greenopt import __version__
-from greenopt.energy import (
-    DriverError,
-    Gpu,
-    PowerSource,
-    RaplDomains,
-    ReadError,
-    find_gpus,
-    open_source,
-    read_processes,
-)
-from greenopt.energy.rapl import POWERCAP, UNREADABLE_SOCKET
+from greenopt.energy.gpus import Gpu, find_gpus, read_processes
+from greenopt.energy.rapl import POWERCAP, UNREADABLE_SOCKET, RaplDomains
+from greenopt.energy.source import DriverError, PowerSource, ReadError
+from greenopt.energy.source_choice import open_source
 from greenopt.errors import GreenoptError
 from greenopt.spec import DataSet, DataSpec, EnergySpec
 from greenopt.trial.data.files import check_data

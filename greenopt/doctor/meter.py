@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import IO
 
-from greenopt.energy import PowerSource
 from greenopt.energy.check import Comparison, Overhead, ReadingStats, Repeats, compare, measure_readings
+from greenopt.energy.source import PowerSource
 
 READING_STATS_S = 3.0
 WINDOW_S = 15.0

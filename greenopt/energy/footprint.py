@@ -6,7 +6,8 @@ Invariant: derived where it is shown, never stored, so that a price can be added
 from dataclasses import dataclass
 from typing import Self
 
-from greenopt.energy import carbon, carbon_g, cost, g_per_kwh
+from greenopt.energy import carbon
+from greenopt.energy.carbon import carbon_g, cost, g_per_kwh
 from greenopt.formatting import significant
 from greenopt.spec import EnergySpec
 

@@ -4,18 +4,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from greenopt.energy import (
-    DriverError,
-    Gpu,
-    GpuInventory,
-    GpuProcess,
-    find_gpus,
-    gpu_processes,
-    hides_all_gpus,
-    matching_gpus,
-    refuse_lost,
-    shown_gpus,
-)
+from greenopt.energy.gpu_choice import hides_all_gpus, matching_gpus, refuse_lost, shown_gpus
+from greenopt.energy.gpus import Gpu, GpuInventory, GpuProcess, find_gpus, gpu_processes
+from greenopt.energy.source import DriverError
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
 

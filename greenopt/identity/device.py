@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from greenopt.energy import list_gpus
+from greenopt.energy.gpus import list_gpus
 from greenopt.energy.host import RaplDomains
 from greenopt.errors import UsageError
 from greenopt.execution import Slot

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from greenopt.energy import DriverError, Gpu, list_gpus
+from greenopt.energy.gpus import Gpu, list_gpus
+from greenopt.energy.source import DriverError
 from greenopt.events import FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.logs import show_logs_if_told
 from greenopt.reading import EnergyReading

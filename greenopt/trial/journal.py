@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from greenopt.energy import Marks, PowerSample, Readings
+from greenopt.energy.meter import PowerSample
+from greenopt.energy.trial_meter import Marks, Readings
 from greenopt.events import (
     EpochEnded,
     Event,
@@ -34,7 +35,7 @@ PARTIAL = "partial"
 
 
 class Meter(Protocol):
-    """The meters that a journal needs; see `greenopt.energy.TrialMeter`."""
+    """The meters that a journal needs; see `greenopt.energy.trial_meter.TrialMeter`."""
 
     def mark(self) -> Marks:
         """Return a mark at this instant, after the device has finished all queued work."""

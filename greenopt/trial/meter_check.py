@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 from pydantic import BaseModel
 
-from greenopt.energy import PowerSource, open_source
 from greenopt.energy.check import compare, overhead, repeat
+from greenopt.energy.source import PowerSource
+from greenopt.energy.source_choice import open_source
 from greenopt.spec import DataSpec, EnergySpec, Internal, Setting, TrainingSpec, TrialSpec
 from greenopt.trial.compilation.compiler_cache import prepare_compiler
 from greenopt.trial.failures import WrongSettingError

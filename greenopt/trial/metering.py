@@ -5,16 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from greenopt.energy import (
-    GpuProcess,
-    PowerSample,
-    RaplDomains,
-    TrialMeter,
-    find_idle,
-    gpu_processes,
-    measure_idle_w,
-    open_source,
-)
+from greenopt.energy.gpus import GpuProcess, gpu_processes
+from greenopt.energy.idle import find_idle, measure_idle_w
+from greenopt.energy.meter import PowerSample
+from greenopt.energy.rapl import RaplDomains
+from greenopt.energy.source_choice import open_source
+from greenopt.energy.trial_meter import TrialMeter
 from greenopt.events import Event, MeterOpened
 from greenopt.spec import TrialSpec
 from greenopt.trial.failures import GpuBusyError

@@ -256,6 +256,16 @@ def test_what_the_api_page_names_is_there() -> None:
             assert name in EnergyReading.model_fields or hasattr(EnergyReading, name), name
 
 
+def test_what_is_public_is_what_the_api_page_names() -> None:
+    import greenopt
+    from greenopt import energy
+
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    section = text[text.index("## greenopt.energy") : text.index("A reading, the energy of a window")]
+    assert {name for name in re.findall(r"`(\w+)[(`]", section) if hasattr(energy, name)} == set(energy.__all__)
+    assert greenopt.__all__ == ["__version__"]
+
+
 def test_what_the_api_page_says_of_a_trial_is_there() -> None:
     from greenopt.trial.objective import Trial
 

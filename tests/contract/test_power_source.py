@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.energy import (
-    CpuTimeEstimate,
-    DeviceStats,
-    EnergyMeter,
-    PowerSource,
-    RaplDomains,
-    ReadError,
-    UnreadableSource,
-    list_gpus,
-    open_source,
-)
+from greenopt.energy import EnergyMeter
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.gpus import list_gpus
+from greenopt.energy.host import CpuTimeEstimate
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.rapl import RaplDomains
+from greenopt.energy.source import DeviceStats, PowerSource, ReadError, UnreadableSource
+from greenopt.energy.source_choice import open_source
 from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module

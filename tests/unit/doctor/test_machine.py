@@ -16,10 +16,10 @@ import greenopt.doctor.meter
 from greenopt.cli import app
 from greenopt.doctor.machine import Finding, Health, examine
 from greenopt.doctor.meter import MeterCheck, Trust, assess_meter, check_meter
-from greenopt.energy import RaplDomains
 from greenopt.energy.check import Comparison
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.rapl import RaplDomains
 from greenopt.errors import ExitCode, GreenoptError, UsageError
 from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.fake_nvml import Board, as_module
@@ -264,10 +264,10 @@ def agreement(load: str, counter_wh: float | None = 1.0) -> Comparison:
     ("name", "raises"),
     [
         ("greenopt.doctor.meter.check_meter", RuntimeError),
-        ("greenopt.energy.open_source", RuntimeError),
+        ("greenopt.energy.source_choice.open_source", RuntimeError),
         ("greenopt.execution.GpuLeases.__enter__", RuntimeError),
         ("greenopt.execution.gpus.choose_slots", RuntimeError),
-        ("greenopt.doctor.meter.verdict", RuntimeError),
+        ("greenopt.doctor.meter.assess_meter", RuntimeError),
     ],
 )
 def test_json_of_the_meter_has_one_form_whatever_raises(machine: Machine, name: str, raises: type[Exception]) -> None:
@@ -317,7 +317,7 @@ def last(command: list[str], idle: Callable[[], object] = lambda: time.sleep(0.3
     return check
 
 
-@pytest.mark.parametrize("part", ["measure_readings", "agree"])
+@pytest.mark.parametrize("part", ["measure_readings", "compare"])
 def test_a_part_of_the_meters_test_that_raises_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str
 ) -> None:

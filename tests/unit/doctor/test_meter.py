@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from greenopt.doctor.meter import MeterCheck, Trust, assess_meter, check_meter, format_comparison, format_reading_stats
-from greenopt.energy import CpuTimeEstimate, PowerSource
 from greenopt.energy.check import Comparison, Overhead, ReadingStats, Repeats
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.host import CpuTimeEstimate
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import PowerSource
 from greenopt.reading import EnergyReading, EnergySource
 from tests.unit.energy.fake_nvml import Board, FakePynvml, as_module
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from greenopt.energy import DeviceStats, EnergyMeter, Gpu, sum_of_devices, visible_gpus
+from greenopt.energy import EnergyMeter
+from greenopt.energy.gpu_choice import visible_gpus
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.gpus import Gpu
 from greenopt.energy.idle import measure_idle_w
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import DeviceStats
 from greenopt.errors import UsageError
-from greenopt.reading import EnergyReading, EnergySource
+from greenopt.reading import EnergyReading, EnergySource, sum_of_devices
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
 from tests.unit.energy.waveforms import Constant, Ramp, Square, Steps, Waveform

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenopt.energy import EnergyMeter, Mark
+from greenopt.energy import EnergyMeter
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.ledger import Mark
 from greenopt.energy.nvml import Nvml
 from greenopt.reading import EnergyReading
 from tests.unit.energy.fake_nvml import Board, FakePynvml, Spans, VirtualClock, as_module, is_inside

@@ -2,8 +2,7 @@
 
 import pytest
 
-from greenopt.energy import carbon_g, cost, g_per_kwh
-from greenopt.energy.carbon import G_PER_KWH
+from greenopt.energy.carbon import G_PER_KWH, carbon_g, cost, g_per_kwh
 from greenopt.errors import UsageError
 
 

@@ -4,9 +4,12 @@ import sys
 
 import pytest
 
-from greenopt.energy import DriverError, EnergyMeter, find_gpus, list_gpus, open_device, open_source
+from greenopt.energy import EnergyMeter, open_device
 from greenopt.energy.gpu_source import AVERAGE_LAG_S, INSTANT_LAG_S, NvmlSource
+from greenopt.energy.gpus import find_gpus, list_gpus
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import DriverError
+from greenopt.energy.source_choice import open_source
 from greenopt.errors import UsageError
 from greenopt.execution import Slot
 from greenopt.execution.gpus import CPU, choose_slots

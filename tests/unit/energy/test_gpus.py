@@ -2,8 +2,8 @@
 
 import pytest
 
-from greenopt.energy import Gpu, gpu_processes, list_gpus, visible_gpus
-from greenopt.energy.gpus import foreign_pids
+from greenopt.energy.gpu_choice import visible_gpus
+from greenopt.energy.gpus import Gpu, foreign_pids, gpu_processes, list_gpus
 from greenopt.energy.nvml import Nvml
 from greenopt.errors import UsageError
 from tests.unit.energy.fake_nvml import Board, FakePynvml, NVMLError, VirtualClock, as_module

@@ -7,7 +7,11 @@ from typing import Any
 import psutil
 import pytest
 
-from greenopt.energy import CpuTimeEstimate, EnergyMeter, RaplDomains, ReadError, open_source
+from greenopt.energy import EnergyMeter
+from greenopt.energy.host import CpuTimeEstimate
+from greenopt.energy.rapl import RaplDomains
+from greenopt.energy.source import ReadError
+from greenopt.energy.source_choice import open_source
 from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import VirtualClock

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from greenopt.energy import Idle, IdleBaseline, IdleStore, PowerSource, UnreadableSource, find_idle, measure_idle_w
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.idle import Idle, IdleBaseline, IdleStore, find_idle, measure_idle_w
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import PowerSource, UnreadableSource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, VirtualClock, as_module
 from tests.unit.energy.waveforms import Constant

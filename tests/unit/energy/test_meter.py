@@ -8,7 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from greenopt.energy import DeviceStats, EnergyMeter, PowerSample, ReadError
+from greenopt.energy import EnergyMeter
+from greenopt.energy.meter import PowerSample
+from greenopt.energy.source import DeviceStats, ReadError
 from greenopt.reading import EnergySource
 from tests.unit.energy.bench import Bench
 from tests.unit.energy.fake_nvml import Board

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from greenopt.energy import EnergyMeter, Mark
+from greenopt.energy import EnergyMeter
 from greenopt.energy import meter as meter_room
 from greenopt.energy import nvml as nvml_room
 from greenopt.energy import trace as trace_room
-from greenopt.energy.ledger import Ledger
+from greenopt.energy.ledger import Ledger, Mark
 from greenopt.energy.tick import TickWatch
 from greenopt.energy.trace import PowerIntegral
 from tests.unit.energy.acceptance import CASES

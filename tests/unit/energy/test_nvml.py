@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from greenopt.energy import EnergyMeter, NotSupportedError, ReadError, open_source
+from greenopt.energy import EnergyMeter
 from greenopt.energy.gpu_source import NvmlSource
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.source import NotSupportedError, ReadError
+from greenopt.energy.source_choice import open_source
 from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, NVMLError, VirtualClock, as_module

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.energy import EnergyMeter, RaplDomains, RaplSource, ReadError, open_source
-from greenopt.energy.rapl import UNREADABLE_SOCKET
+from greenopt.energy import EnergyMeter
+from greenopt.energy.rapl import UNREADABLE_SOCKET, RaplDomains, RaplSource
+from greenopt.energy.source import ReadError
+from greenopt.energy.source_choice import open_source
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import VirtualClock

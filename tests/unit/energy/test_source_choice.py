@@ -2,7 +2,9 @@
 
 import pytest
 
-from greenopt.energy import Gpu, GpuInventory, UnreadableSource, open_device
+from greenopt.energy import open_device
+from greenopt.energy.gpus import Gpu, GpuInventory
+from greenopt.energy.source import UnreadableSource
 from greenopt.errors import UsageError
 from greenopt.reading import EnergySource
 

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.energy import CpuTimeEstimate, RaplDomains, TrialMeter, UnreadableSource, open_source
 from greenopt.energy.gpu_source import NvmlSource
+from greenopt.energy.host import CpuTimeEstimate
 from greenopt.energy.nvml import Nvml
+from greenopt.energy.rapl import RaplDomains
+from greenopt.energy.source import UnreadableSource
+from greenopt.energy.source_choice import open_source
+from greenopt.energy.trial_meter import TrialMeter
 from greenopt.reading import EnergySource
 from greenopt.spec import EnergySpec
 from tests.unit.energy.fake_nvml import Board, FakePynvml, as_module

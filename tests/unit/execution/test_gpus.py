@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenopt.energy import Gpu, GpuInventory, GpuProcess
+from greenopt.energy.gpus import Gpu, GpuInventory, GpuProcess
 from greenopt.errors import UsageError
 from greenopt.execution.gpus import choose_slots
 

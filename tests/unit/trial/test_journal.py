@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from greenopt.energy import PowerSample
+from greenopt.energy.meter import PowerSample
 from greenopt.energy.source import DeviceStats
 from greenopt.events import Event, FailReason, Outcome, Phase, PowerSampled, StepsDone, TrialEnded, decode
 from greenopt.trial.failures import Failure

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from greenopt.energy import GpuProcess
+from greenopt.energy.gpus import GpuProcess
 from greenopt.events import Event, FailReason, MeterOpened
 from greenopt.trial.failures import GpuBusyError, classify_failure
 from greenopt.trial.metering import await_free, open_meters, sync_devices

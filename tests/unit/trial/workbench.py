@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from greenopt.energy import Readings
+from greenopt.energy.trial_meter import Readings
 from greenopt.events import EpochEnded, Event, Phase, PhaseEnded, TrialEnded, TrialPrepared
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import TrialSpec
