@@ -250,7 +250,7 @@ def test_json_stays_json_where_doctor_itself_fails(machine: Machine, tmp_path: P
     _, (finding,), raised = doctor()
     assert (set(finding), finding["health"], type(raised)) == (FINDING_KEYS, "bad", RuntimeError)
     _, (finding,), raised = doctor("--gpus", "0")
-    assert ("goes with --meter" in finding["text"], type(raised)) == (True, UsageError)
+    assert ("needs --meter" in finding["text"], type(raised)) == (True, UsageError)
 
 
 def agreement(load: str, counter_wh: float | None = 1.0) -> Comparison:
