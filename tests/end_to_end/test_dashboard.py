@@ -312,7 +312,7 @@ def read_detail(url: str) -> dict[str, Any]:
     ("arguments", "message"),
     [
         (["nowhere"], "nowhere: no study here"),
-        (["nowhere", "--storage", "sqlite:///{folder}/other.db"], "study nowhere: not in this storage"),
+        (["nowhere", "--storage", "sqlite:///{folder}/other.db"], "other.db: no such file"),
         (["nowhere", "--storage", "nonsense"], "not a database URL"),
         (["nowhere", "--port", "70000"], "--port"),
     ],

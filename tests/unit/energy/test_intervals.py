@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -155,7 +156,8 @@ def test_a_slow_counter_is_neither_stuck_nor_reset() -> None:
 def test_a_slower_sensor_that_takes_over_is_doubted_as_such() -> None:
     bench = Bench(Board(waveform=Constant(300), has_counter=False))
     bench.mark(5.0)
-    bench.source.power_lag_s = 1.0
+    # As after the fields of instant and average power have failed.
+    bench.source._powers = tuple(replace(power, lag_s=1.0) for power in bench.source._powers)
     reading = bench.reading(6.0, 6.1)
     assert "short" in reading.flags
     assert (reading.uncertainty_wh or 0) * 3600 > 0.9 * 0.1 * 300
