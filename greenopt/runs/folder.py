@@ -21,8 +21,6 @@ from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
 from greenopt.runs.study_log import FILE_NAME as STUDY_LOG_FILE
 from greenopt.spec import Confirms
 
-RUNS = "runs"
-
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -84,11 +84,6 @@ class StudyReader:
         self._study_log = LogTail(folder.study_log)
         self._events: dict[int, LogTail] = {}
 
-    @property
-    def has_folder(self) -> bool:
-        """Whether events and logs can be seen from here."""
-        return self._folder.path.is_dir()
-
     def read(self) -> Batch:
         """Return what changed since the last call."""
         try:

@@ -16,7 +16,6 @@ ORANGE = "#dc9200"
 GREEN = "#22ab80"
 VERMILION = "#e8692f"
 YELLOW = "#cbb023"
-PURPLE = "#cc79a7"
 GREY = "#87919d"
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
