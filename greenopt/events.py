@@ -210,7 +210,7 @@ class TrialEnded(_Record):
         accuracy: validation accuracy after the last epoch, of the model as it would be used.
         test_accuracy: the same on the test part.
         unquantized_accuracy: validation accuracy before post-training quantization, where that was done.
-        energy: training and post-training quantization, README's `energy_wh`.
+        energy: training and post-training quantization, the `energy_wh` of the page `numbers`.
         cpu: energy of all CPU packages of the host over the window of `energy`; None where not readable.
         dram: the same of the host's memory.
         total: from the start of metering to here.

@@ -390,7 +390,7 @@ class Analysis:
 
     Attributes:
         trials: a row a trial, every state; index 0..n-1. Columns: `greenopt.search.COLUMNS` and the study's
-            parameters, then every further figure that a trial has (README, 'What the numbers mean'); besides them
+            parameters, then every further figure that a trial has (the page `numbers`); besides them
             `effective_PARAMETER` (the value after inert ones are set to what they amount to), `in_space` (bool),
             `in_regressions` (bool), `on_front` (bool) and `version_letter` (where code, data or device changed).
         descriptive: column -> its figures over the completed trials.

@@ -112,7 +112,7 @@ def build_ending(summary: TrialSummary, verdict: Verdict) -> TrialEnding:
 
 
 def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
-    """Flat figures of a trial for the storage; None where there is none. Units are in the names or in README."""
+    """Return the flat metrics of a trial for the storage; None where one is missing. The page `numbers` gives units."""
     started, prepared = summary.started, summary.prepared
     metrics = {
         **_energies(summary),
