@@ -162,6 +162,8 @@ def run_trial_module(
 ) -> None:
     """Run a trial in a forked process as a fresh interpreter would."""
     os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(parent_pipe.fileno(), 0)
     os.dup2(output, 1)

@@ -1,6 +1,7 @@
 """Trials as copies of a warm process, by the real program on the tiny model; fresh interpreters are in test_local."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from greenopt.events import Outcome, Phase, PhaseEnded, TrialEnded, TrialStarted
+from greenopt.events import FailReason, Outcome, Phase, PhaseEnded, TrialEnded, TrialStarted
 from greenopt.execution import EventArrived, LocalEngine, ProcessEnded, Slot
 from greenopt.execution.processes import FreshInterpreter, Starter, WarmCopy
 from greenopt.spec import TrialSpec
@@ -88,6 +89,26 @@ def test_a_copy_prints_to_its_log_and_sees_its_slot_alone(starter: WarmCopy, tmp
     assert said[-1].outcome is Outcome.FAILED
     assert "Traceback" in (tmp_path / "log.txt").read_text()
     assert "Traceback" in ended.log_tail
+
+
+def test_a_signal_to_the_whole_group_ends_no_trial_by_itself(starter: WarmCopy, tmp_path: Path) -> None:
+    """`timeout`, a batch system or a closed terminal signal every process; what ends a trial is for the coordinator."""
+    engine = LocalEngine([CPU], starter)
+    started = begun(engine, trial_spec(training=LONG), tmp_path)
+    assert started.pid is not None
+    source = psutil.Process(started.pid).parent()
+    assert source is not None
+    assert source.pid != os.getpid()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        source.send_signal(number)
+    assert not any(isinstance(message, ProcessEnded) for message in engine.receive(2))
+    engine.end(0)
+    *said, ended = receive_until_end(engine)
+    assert isinstance(ended, ProcessEnded)
+    assert (ended.exit_code, ended.signal) == (0, None)
+    last = [message.event for message in said if isinstance(message, EventArrived)][-1]
+    assert isinstance(last, TrialEnded)
+    assert last.reason == FailReason.INTERRUPTED
 
 
 def test_a_copy_has_a_session_of_its_own_and_ends_when_told(starter: WarmCopy, tmp_path: Path) -> None:
