@@ -118,7 +118,7 @@ def _ran(row: Mapping[str, Any], names: Sequence[str], events: Sequence[Event]) 
         outcome=row.get("fail_reason") or row.get("stop_reason") or row["state"],
         gpu=summary.started.gpu_uuid or CPU,
         began_s=summary.started.t_s,
-        ended_s=max(event.t_s for event in events if not isinstance(event, AttemptBegan)),
+        ended_s=[event.t_s for event in events if not isinstance(event, AttemptBegan)][-1],
         total_wh=summary.total.energy_wh,
         training_wh=summary.energy.energy_wh,
         metered_s=summary.total.seconds,

@@ -130,7 +130,7 @@ def _advised(
         parameter=parameter,
         value=value,
         baseline=reference,
-        energy_ratio=math.exp(cost.estimate),
+        energy_ratio=math.exp(min(cost.estimate, 700.0)),
         energy_low=_exp(cost.low),
         energy_high=_exp(cost.high),
         accuracy_change=gain.estimate if gain else None,

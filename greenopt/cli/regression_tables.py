@@ -14,6 +14,10 @@ FOUND = 0.05
 PAIRS = 3
 
 
+_MAX_LOG = 30.0
+"""Logarithm of the most Wh that are printed as a number, ten thousand TWh: what few trials allow is no finding."""
+
+
 def print_regression(console: Console, analysis: Analysis, response: Response, coding: Coding) -> None:
     """Print one response in one coding, or why there is no such regression."""
     console.print(f"\n[bold]What explains {response}[/bold] ({coding} coding)")
@@ -90,10 +94,15 @@ def _effect(row: Coefficient, number: Callable[[float], str], *, is_log: bool, i
     if not is_log:
         return number(row.coef), f"{number(row.low)} to {number(row.high)}"
     if row.parameter is None:
-        low, high = significant(math.exp(row.low)), significant(math.exp(row.high))
         source = EnergySource.ESTIMATE if is_estimated else None
-        return format_energy(math.exp(row.coef), source), f"{low} to {high}"
+        energy = format_energy(math.exp(min(row.coef, _MAX_LOG)), source)
+        return energy, f"{_bound(row.low)} to {_bound(row.high)}"
     return percent(row.coef), f"{percent(row.low)} to {percent(row.high)}"
+
+
+def _bound(log_wh: float) -> str:
+    """Format an end of an interval in Wh, given as a logarithm; one beyond all reason says so."""
+    return significant(math.exp(log_wh)) if log_wh < _MAX_LOG else "unbounded"
 
 
 def percent(log_ratio: float) -> str:

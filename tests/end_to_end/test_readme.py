@@ -46,7 +46,7 @@ def test_a_function_of_ones_own_is_studied(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mine:train", "nowhere:train", "study.objective: nowhere:train: module nowhere is neither in "),
+        ("mine:train", "nowhere:train", "study.objective: nowhere:train: there is no module nowhere in "),
         ("width = [32, 128]", "seconds = [32, 128]", "space.seconds: is also the name of a trial metric"),
     ],
 )

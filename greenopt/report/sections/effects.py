@@ -119,7 +119,7 @@ def _coefficients(fit: Regression) -> Block:
 
 def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
     def shown(value: float) -> str:
-        return number(float(np.exp(value))) if is_log else signed(value)
+        return number(float(np.exp(np.clip(value, -50, 50)))) if is_log else signed(value)
 
     return (
         one.name if one.parameter is None else f"{one.parameter} {'slope' if one.value is None else one.value}",

@@ -1,6 +1,7 @@
 """PDF and HTML from a document: words arrive letter by letter, whatever they are."""
 
 import io
+import os
 import re
 import socket
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_pa
         write(b"new", tmp_path / "nowhere" / "report.pdf")
     target = tmp_path / "report.pdf"
     target.write_bytes(b"old")
-    (tmp_path / "report.pdf.part").mkdir()
+    (tmp_path / f"report.part-{os.getpid()}.pdf").mkdir()
     with pytest.raises((UsageError, OSError)):
         write(b"new", target)
     assert target.read_bytes() == b"old"
