@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from greenopt.search import Storage as OpenStorage
 
 IDLE_CHECK_S = 1.0
+END_CHECK_S = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def dashboard(
     The Pareto front, the trial table, notes, logs and curves of trials, hypervolume, power and more. It listens on this
     machine only; from elsewhere use ssh -L PORT:127.0.0.1:PORT.
     """
-    from contextlib import suppress
+    import signal
     from threading import Thread
 
     from greenopt.identity.place import locate
@@ -48,16 +49,30 @@ def dashboard(
 
     server = open_server(opened, folder.artifacts, port)
     url = study_url(server, found.name, opened)
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    # Handlers that only note it: a KeyboardInterrupt may arise inside a destructor, where Python drops it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     with server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        with suppress(KeyboardInterrupt):
-            print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
-            if browser:
-                _open_browser(url)
-            _add_what_is_missing(found.name, opened, folder)
-            thread.join()
+        serving = Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
+        if browser:
+            _open_browser(url)
+        is_idle = _idle_check(found.name, opened, folder)
+        adding = Thread(
+            target=_add_what_is_missing, args=(found.name, opened, folder, lambda: not ending and is_idle())
+        )
+        adding.start()
+        while not ending:
+            time.sleep(END_CHECK_S)
         server.shutdown()
+        adding.join()
 
 
 def _open_browser(url: str) -> None:
@@ -68,13 +83,12 @@ def _open_browser(url: str) -> None:
         webbrowser.open(url)
 
 
-def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder") -> None:
+def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder", is_idle: Callable[[], bool]) -> None:
     """Add what is missing from an idle study; a failure is reported in one line, and the pages are still served."""
     import sys
 
     from greenopt.dashboard import catch_up
 
-    is_idle = _idle_check(study, storage, folder)
     try:
         if is_idle():
             catch_up(study, storage, folder, is_idle)

@@ -108,7 +108,7 @@ def test_checking_images_brings_no_tensorflow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda file: file.stem
+    "file", sorted((Path(__file__).parents[3] / "studies").glob("*.toml")), ids=lambda file: file.stem
 )
 def test_the_studies_that_come_with_greenopt_have_images_enough(file: Path) -> None:
     spec = load_study(file)
