@@ -264,6 +264,9 @@ def decode(line: bytes | str) -> Event:
 
 def first_event(path: Path) -> Event | None:
     """Return the event in a file's first line; None where there is no such file or the line is not an event."""
+    if not path.is_file():
+        # A pipe in its place would be waited for.
+        return None
     try:
         with path.open("rb") as file:
             return decode(file.readline())
@@ -279,7 +282,7 @@ def read_events(path: Path | None) -> Iterator[Event]:
     Args:
         path: the file, as `RunFolder.own_events` gives it; None where there is none, and then there are no events.
     """
-    if path is None or not path.exists():
+    if path is None or not path.is_file():
         return
     with path.open("rb") as file:
         for line in file:
@@ -293,7 +296,7 @@ def read_events(path: Path | None) -> Iterator[Event]:
 
 def read_epochs(path: Path | None) -> list[EpochEnded]:
     """Read the finished epochs of a file in order, without parsing the lines of other events."""
-    if path is None or not path.exists():
+    if path is None or not path.is_file():
         return []
     with path.open("rb") as file:
         lines = [line for line in file if line.startswith(_EPOCH_LINE) and line.endswith(b"\n")]

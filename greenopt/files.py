@@ -3,12 +3,18 @@
 Invariant: under its final name a file is always complete; what a failed write leaves is removed.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from greenopt.errors import UsageError
+
+PRIVATE = 0o600
+"""Permissions of a file that may hold a secret, whatever the umask: its owner reads and writes it."""
 
 
 @contextmanager
@@ -22,6 +28,9 @@ def whole_file(target: Path) -> Iterator[Path]:
         OSError: the file cannot be written.
     """
     scratch = target.with_name(f"{target.stem}.part-{os.getpid()}{target.suffix}")
+    with suppress(FileNotFoundError):
+        # What lies there is nobody's; written through, a link would lead elsewhere.
+        scratch.unlink()
     try:
         yield scratch
         scratch.replace(target)
@@ -44,14 +53,55 @@ def requested_file(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def write_whole(target: Path, content: bytes) -> None:
+def write_whole(target: Path, content: bytes, mode: int = 0o666) -> None:
     """Write a file whole or not at all.
+
+    Args:
+        target: the file; an existing one is replaced.
+        content: what it will hold.
+        mode: its permissions from its creation on, less the umask; `PRIVATE` where it may hold a secret.
 
     Raises:
         OSError: the file cannot be written.
     """
     with whole_file(target) as scratch:
+        # Made anew, with its permissions from the first byte on.
+        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         scratch.write_bytes(content)
+
+
+def append_privately(path: Path) -> BinaryIO:
+    """Open a file to append to, made so that only its owner can read it; a link in its place is not followed.
+
+    Raises:
+        OSError: the file cannot be written, or is a link.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, PRIVATE), "ab")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read; a pipe or a device in its place, which might never end, is refused.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or it is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Return whether a path, its links followed, leaves the folder that it lies in.
+
+    In a folder that somebody handed over a link may lead to any file of the machine.
+    """
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return True
 
 
 class LogTail:
@@ -70,7 +120,7 @@ class LogTail:
     def new_lines(self) -> list[bytes]:
         """Return the lines since the last call, without newlines; none where the file is missing or unreadable."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 if self._path.stat().st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
@@ -85,7 +135,7 @@ class LogTail:
 def tail_text(path: Path, max_bytes: int = 65536) -> str:
     """Return the end of a text file; empty where the file is missing or unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, path.stat().st_size - max_bytes))
             return file.read().decode("utf-8", "replace")
     except OSError:

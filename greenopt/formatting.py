@@ -1,8 +1,11 @@
 """Formatting of quantities, shared by all outputs: estimates are marked, missing values are a dash."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from greenopt.plain_text import is_seen
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS
 
@@ -73,6 +76,17 @@ def format_setting(setting: Mapping[str, object]) -> str:
     plain = ("none", "float32")
     rest = [str(setting[name]) for name in ("preprocessing", "augmentation", "precision", "internal")]
     return " · ".join([head, str(setting["partitioning"]), *(word for word in rest if word not in plain)])
+
+
+def format_toml(name: str, value: object) -> str:
+    """Format a value as a line of a study file; neither its name nor its text can add a line or a table there."""
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_text(name)
+    return f"{key} = {_toml_text(value) if isinstance(value, str) else json.dumps(value)}"
+
+
+def _toml_text(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if is_seen(letter) else f"\\U{ord(letter):08x}" for letter in quoted)
 
 
 def _short(value: object) -> object:

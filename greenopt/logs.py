@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import MutableMapping
 
+from greenopt.plain_text import printable
+
 VERBOSE_VARIABLE = "GREENOPT_VERBOSE"
 """Environment variable; `1` shows the lines, in a trial's process too, which inherits it."""
 
@@ -16,6 +18,13 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _package = logging.getLogger("greenopt")
 # Otherwise warnings would appear on standard error of a program that only uses the meter.
 _package.addHandler(logging.NullHandler())
+
+
+class _Plain(logging.Formatter):
+    """Writes what is not seen as escapes: a message may be anybody's, and the lines go to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
 
 
 def get_logger(module: str) -> logging.Logger:
@@ -29,7 +38,7 @@ def show_logs(environment: MutableMapping[str, str] = os.environ) -> None:
     if any(type(handler) is logging.StreamHandler for handler in _package.handlers):
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Plain(_FORMAT))
     _package.addHandler(handler)
     _package.setLevel(logging.DEBUG)
     # TensorFlow gives the root logger a handler of its own, which would write each line again.

@@ -15,7 +15,7 @@ from greenopt.analysis.design import left_out_words
 from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.regression import Regressions
 from greenopt.analysis.results import FOUND, Advice, Coding, Coefficient, Regression, Response, ValueAdvice
-from greenopt.formatting import significant
+from greenopt.formatting import format_toml, significant
 from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 
@@ -313,14 +313,5 @@ def _next(
 
 def as_toml(settings: Sequence[Mapping[str, Value]]) -> str:
     """Format settings as `[[study.enqueue]]` tables of a study file."""
-    tables = ("\n".join(f"{name} = {_toml(value)}" for name, value in setting.items()) for setting in settings)
+    tables = ("\n".join(format_toml(name, value) for name, value in setting.items()) for setting in settings)
     return "\n".join(f"[[study.enqueue]]\n{table}\n" for table in tables)
-
-
-def _toml(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)

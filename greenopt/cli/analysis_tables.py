@@ -7,7 +7,7 @@ from rich.console import Console
 
 from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
-from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.cli.tables import Table, print_head, print_lines, print_table
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_setting, significant
 from greenopt.reading import EnergySource
 
@@ -31,7 +31,7 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
     """
     print_lines(console, _head(analysis))
     if not analysis.counts.complete:
-        console.print("\nNo trial has been completed: there is nothing to analyse yet.")
+        print_lines(console, ["", "No trial has been completed: there is nothing to analyse yet."])
         return
     print_table(console, _described(analysis))
     shown = {title: rows for title, rows in _rankings(analysis).items() if rows}
@@ -171,11 +171,11 @@ def _importance(analysis: Analysis) -> Table:
 
 def _print_advice(console: Console, analysis: Analysis) -> None:
     advice = analysis.advice
-    console.print("\n[bold]Advice[/bold]")
+    print_head(console, "\nAdvice")
     print_lines(console, (f"- {sentence}" for sentence in advice.sentences))
     if not advice.next_settings:
         return
-    console.print("\n[bold]Trials that would settle it next[/bold]")
+    print_head(console, "\nTrials that would settle it next")
     print_lines(console, (f"- {format_setting(setting)}" for setting in advice.next_settings))
     print_lines(
         console,

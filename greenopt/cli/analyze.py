@@ -68,6 +68,7 @@ def analyze(
     from greenopt.analysis import results
     from greenopt.analysis.document import build_document
     from greenopt.cli.analysis_tables import print_analysis
+    from greenopt.cli.output import say, say_json
     from greenopt.errors import UsageError
     from greenopt.report.study_analysis import analyse_study
     from greenopt.runs.folder import RunFolder
@@ -81,9 +82,9 @@ def analyze(
         except OSError as error:
             raise UsageError(f"{following}: cannot be written: {error.strerror}") from None
     if as_json:
-        print(json.dumps(build_document(analysis), allow_nan=False, ensure_ascii=False))
+        say_json(json.dumps(build_document(analysis), allow_nan=False, ensure_ascii=False))
         return
     shown = [results.Response(name) for name in response or (Response.LOG_ENERGY_WH, Response.ACCURACY)]
     print_analysis(Console(), analysis, shown, results.Coding(coding))
     if following is not None:
-        print(f"{len(analysis.advice.next_settings)} settings -> {following}")
+        say(f"{len(analysis.advice.next_settings)} settings -> {following}")

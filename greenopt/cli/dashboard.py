@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.output import say
 
 if TYPE_CHECKING:
     from greenopt.runs.folder import RunFolder
@@ -61,7 +62,7 @@ def dashboard(
     with server:
         serving = Thread(target=server.serve_forever, daemon=True)
         serving.start()
-        print(f"study {study}: {url}\nCtrl-C ends it", flush=True)
+        say(f"study {study}: {url}\nCtrl-C ends it")
         if browser:
             _open_browser(url)
         is_idle = _idle_check(found.name, opened, folder)
@@ -85,16 +86,16 @@ def _open_browser(url: str) -> None:
 
 def _add_what_is_missing(study: str, storage: "OpenStorage", folder: "RunFolder", is_idle: Callable[[], bool]) -> None:
     """Add what is missing from an idle study; a failure is reported in one line, and the pages are still served."""
-    import sys
-
     from greenopt.dashboard import catch_up
+    from greenopt.plain_text import in_one_line
+    from greenopt.storage.url import without_secrets
 
     try:
         if is_idle():
             catch_up(study, storage, folder, is_idle)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        print(f"greenopt: notes and figures not added: {type(error).__name__}: {reason}", file=sys.stderr)
+        reason = in_one_line(without_secrets(str(error).strip().partition("\n")[0]))
+        say(f"greenopt: notes and figures not added: {type(error).__name__}: {reason}", is_error=True)
 
 
 def _idle_check(study: str, storage: "OpenStorage", folder: "RunFolder") -> Callable[[], bool]:

@@ -22,18 +22,19 @@ def docs(
 
     In a terminal it opens a viewer; without PAGE, at the list of all pages. In a pipe it prints the page's Markdown.
     """
+    from greenopt.cli.output import say
     from greenopt.docs import INDEX, find_page, list_pages
 
     if as_list:
         pages = list_pages()
         width = max(len(each.name) for each in pages)
         for each in pages:
-            print(f"{each.name:<{width}}  {each.summary}")
+            say(f"{each.name:<{width}}  {each.summary}")
         return
     name, _, anchor = (page or INDEX).partition("#")
     found = find_page(name or INDEX)
     if not is_interactive():
-        print(found.path.read_text(encoding="utf-8"), end="")
+        say(found.path.read_text(encoding="utf-8"), end="")
         return
     from greenopt.tui.docs_viewer import DocsViewer
 

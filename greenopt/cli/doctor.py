@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs
+from greenopt.cli.output import say, say_json
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
 
 
 def _print_finding(finding: "Finding") -> None:
-    print(f"{MARKS[finding.health]} {finding.topic:<18} {finding.text}", flush=True)
+    say(f"{MARKS[finding.health]} {finding.topic:<18} {finding.text}")
     if finding.advice:
-        print(f"{'':<20} → {finding.advice}", flush=True)
+        say(f"{'':<20} → {finding.advice}")
 
 
 def _check_meter(selection: str | None, *, as_json: bool) -> None:
@@ -96,7 +97,7 @@ def _check_meter(selection: str | None, *, as_json: bool) -> None:
         if as_json:
             _print_json({**vars(check), "trust": trust, "verdict": sentences})
     if not as_json:
-        print("\n" + "\n".join(sentences))
+        say("\n" + "\n".join(sentences))
     if trust is Trust.NO:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -136,7 +137,7 @@ def _print_json(value: object) -> None:
 
     from pydantic_core import to_jsonable_python
 
-    print(json.dumps(_finite(to_jsonable_python(value, fallback=str)), indent=1), flush=True)
+    say_json(json.dumps(_finite(to_jsonable_python(value, fallback=str)), indent=1))
 
 
 def _finite(value: object) -> object:
@@ -165,5 +166,5 @@ class _Shown:
         lines += [format_repeats(check.repeats)] if check.repeats is not None else []
         if not self._quiet:
             for line in lines[self._lines :]:
-                print(line, flush=True)
+                say(line)
         self._lines = len(lines)

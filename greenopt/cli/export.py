@@ -35,6 +35,7 @@ def export(
     One row a trial, one column a figure; what was not measured is empty. Where the study names its electricity,
     carbon_g and cost stand beside energy_wh.
     """
+    from greenopt.cli.output import say
     from greenopt.errors import UsageError
     from greenopt.exchange.export import export_trials
     from greenopt.runs.folder import RunFolder
@@ -47,4 +48,4 @@ def export(
         chosen = endings[output.suffix]
     target = output or Path(f"{study}.{chosen}")
     count = export_trials(RunFolder(runs.resolve() / study), storage, target, chosen)
-    print(f"{count} trials -> {target}")
+    say(f"{count} trials -> {target}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+from greenopt.cli.output import say
 
 if TYPE_CHECKING:
     from greenopt.exchange import Import
@@ -38,6 +39,7 @@ def import_runs(
 
     from greenopt.errors import UsageError
     from greenopt.exchange import read_import, write_import
+    from greenopt.plain_text import in_one_line
     from greenopt.spec import NAME_PATTERN, load_study
 
     chosen = name or source.resolve().stem
@@ -50,8 +52,8 @@ def import_runs(
             imported, runs.resolve(), storage, lambda done: status.update(f"{done}/{len(imported.trials)} trials")
         )
     for line in _import_lines(imported):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"results: {path}  ·  greenopt analyze {chosen}", highlight=False, soft_wrap=True)
+        say(in_one_line(line))
+    say(f"results: {path}  ·  greenopt analyze {chosen}")
 
 
 def _import_lines(imported: "Import") -> list[str]:

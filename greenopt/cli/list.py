@@ -24,12 +24,13 @@ def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     """
     from rich.console import Console
 
+    from greenopt.cli.output import say
     from greenopt.cli.tables import Table, print_table
     from greenopt.runs.folder import run_folders
 
     folders = run_folders(runs.resolve())
     if not folders:
-        print(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
+        say(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
         return
     heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
     table = Table(*heads, left=("study",), wraps=("state", "storage"))
@@ -50,6 +51,7 @@ def _row(folder: "RunFolder") -> list[str]:
     from greenopt.formatting import MISSING, format_energy, format_fraction
     from greenopt.identity.snapshot import read_folder
     from greenopt.storage.trial_state import TrialState
+    from greenopt.storage.url import without_password
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:
@@ -67,5 +69,5 @@ def _row(folder: "RunFolder") -> list[str]:
         str(snapshot.count(TrialState.FAIL)),
         format_fraction(max((row["accuracy"] for row in complete), default=None)),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
-        "study.db" if url == folder.default_storage else url,
+        "study.db" if url == folder.default_storage else without_password(url),
     ]

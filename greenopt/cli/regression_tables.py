@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
-from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.cli.tables import Table, print_head, print_lines, print_table
 from greenopt.formatting import MISSING, format_energy, significant
 from greenopt.reading import EnergySource
 
@@ -20,7 +20,7 @@ _MAX_LOG = 30.0
 
 def print_regression(console: Console, analysis: Analysis, response: Response, coding: Coding) -> None:
     """Print one response in one coding, or why there is no such regression."""
-    console.print(f"\n[bold]What explains {response}[/bold] ({coding} coding)")
+    print_head(console, f"\nWhat explains {response}", f" ({coding} coding)")
     fitted = analysis.regressions.get(response, {}).get(coding)
     if fitted is None:
         print_lines(console, [f"not estimated: {analysis.refused.get((response, coding), 'not asked for')}"])

@@ -21,8 +21,9 @@ def rename(
 
     A study whose folder was renamed by other means is found under its folder's name, too.
     """
+    from greenopt.cli.output import say
     from greenopt.identity.rename import rename_study
     from greenopt.runs.folder import RunFolder
 
     renamed = rename_study(RunFolder(runs.resolve() / study), new)
-    print(f"study {study} is now {new}: {renamed.path}")
+    say(f"study {study} is now {new}: {renamed.path}")

@@ -40,6 +40,7 @@ def report(
     """
     from rich.console import Console
 
+    from greenopt.cli.output import say
     from greenopt.report.build import Format, build_report
     from greenopt.runs.folder import RunFolder
 
@@ -49,10 +50,10 @@ def report(
     target = (output or folder.path / f"report.{chosen}").resolve()
     with Console(stderr=True).status("reading") as status:
         result = build_report(folder, target, chosen, storage, lambda text: status.update(text))
-    print(f"report: {result.report}")
-    print(f"figures: {result.figures} ({result.drawn}, as PNG and SVG)")
+    say(f"report: {result.report}")
+    say(f"figures: {result.figures} ({result.drawn}, as PNG and SVG)")
     if result.skipped:
-        print(f"not drawn for lack of data: {', '.join(picture.slug for picture in result.skipped)}")
+        say(f"not drawn for lack of data: {', '.join(picture.slug for picture in result.skipped)}")
 
 
 def _chosen(output: Path | None, file_format: ReportFormat | None) -> str:

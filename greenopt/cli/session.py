@@ -40,6 +40,7 @@ def run_session(
         Why the study ended.
     """
     from greenopt.cli.summary_output import print_summary
+    from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
     from greenopt.coordination.progress import Forecast, PlainProgress
     from greenopt.coordination.study_log_writer import StudyLogWriter
@@ -54,7 +55,7 @@ def run_session(
 
     def announce(request: Request) -> None:
         if request is Request.STOP:
-            console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)
+            print_lines(console, ["no new trials; Ctrl-C again ends the running ones too"])
 
     folder = RunFolder(runs.resolve() / spec.name)
     ignore_early()
@@ -77,9 +78,7 @@ def run_session(
         stack.callback(engine.close)
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
         study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
-        publisher = DashboardPublisher(
-            spec, opened, folder, lambda text: console.print(text, highlight=False, markup=False)
-        )
+        publisher = DashboardPublisher(spec, opened, folder, lambda text: print_lines(console, [text]))
         stack.callback(publisher.close)
         observers: tuple[Observer, ...] = (study_log, lines, publisher)
         coordinator = Coordinator(

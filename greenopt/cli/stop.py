@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs, StudyName
+from greenopt.cli.output import say
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +25,7 @@ def stop(
     from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.STOP_NOW if now else Request.STOP)
-    print(f"study {study} (pid {pid}) will stop {'now' if now else 'after its running trials'}")
+    say(f"study {study} (pid {pid}) will stop {'now' if now else 'after its running trials'}")
 
 
 def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
@@ -33,7 +34,7 @@ def pause(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.PAUSE)
-    print(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` resumes it")
+    say(f"study {study} (pid {pid}) starts no new trials; `greenopt resume {study}` resumes it")
 
 
 def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
@@ -42,4 +43,4 @@ def resume(study: StudyName, runs: Runs = DEFAULT_RUNS) -> None:
     from greenopt.runs.requests import Request, send
 
     pid = send(RunFolder(runs.resolve() / study), Request.RESUME)
-    print(f"study {study} (pid {pid}) is resumed")
+    say(f"study {study} (pid {pid}) is resumed")

@@ -1,7 +1,8 @@
 """Tables and sentences in a terminal or a pipe.
 
-Invariant: no cell is ever cut, at any width. In a pipe a row is one line, however long. In a terminal text columns are
-wrapped at spaces; where even that does not fit, every row is laid out as lines of its own.
+Invariants: no cell is ever cut, at any width. In a pipe a row is one line, however long. In a terminal text columns are
+wrapped at spaces; where even that does not fit, every row is laid out as lines of its own. All that commands print goes
+through here or `output`, where it loses what would command the terminal: names, values and messages may be anybody's.
 """
 
 import textwrap
@@ -10,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from greenopt.plain_text import printable
 
 GAP = "  "
 
@@ -35,14 +38,14 @@ class Table:
             wraps: heads of columns of text that may be wrapped at spaces; all others stay on one line.
         """
         self.title, self.caption = title, caption
-        self._heads = heads
+        self._heads = tuple(printable(head) for head in heads)
         self._is_left = [head in left or head in wraps for head in heads]
         self._may_wrap = [head in wraps for head in heads]
         self._rows: list[tuple[str, ...]] = []
 
     def add_row(self, *cells: str) -> None:
         """Add a row; cells that are left out are empty."""
-        shown = tuple(_printable(cell) for cell in cells)
+        shown = tuple(printable(cell) for cell in cells)
         self._rows.append(shown + ("",) * (len(self._heads) - len(shown)))
 
     def lines(self, width: int | None) -> list[tuple[str, bool]]:
@@ -103,18 +106,25 @@ class Table:
 def print_table(console: Console, table: Table) -> None:
     """Print a table whole: as wide as it is in a pipe, within the terminal's width else."""
     if table.title:
-        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        print_head(console, table.title)
     for line, is_head in table.lines(console.width if console.is_terminal else None):
         console.print(Text(line, style="bold" if is_head else ""), soft_wrap=True)
     if table.caption:
-        print_lines(console, [table.caption])
+        print_lines(console, [printable(table.caption)])
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
     """Print sentences: wrapped at spaces in a terminal, each on one line in a pipe."""
-    for line in lines:
+    for text in lines:
+        line = printable(text, keep="\n")
         fits = console.is_terminal and _longest_word(line) <= console.width
         console.print(Text(line), soft_wrap=not fits)
+
+
+def print_head(console: Console, head: str, rest: str = "") -> None:
+    """Print a heading in bold, and what follows it on its line."""
+    text = Text(printable(head, keep="\n"), style="bold")
+    console.print(Text.assemble(text, printable(rest)), soft_wrap=True)
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
@@ -128,8 +138,3 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
-
-
-def _printable(text: str) -> str:
-    """Text on one line: what would move the cursor is written as an escape."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.output import say
 from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def watch(study: StudyName, storage: Storage = None, runs: Runs = DEFAULT_RUNS) 
     folder = RunFolder(runs.resolve() / study)
     url = locate(folder, storage).url
     model = _show(folder, url)
-    print(_format_next_steps(model, folder, url))
+    say(_format_next_steps(model, folder, url))
 
 
 def run_attached(console: "Console", spec: "StudySpec", storage: str | None, runs: Path) -> ExitCode | int:
@@ -51,7 +52,7 @@ def run_attached(console: "Console", spec: "StudySpec", storage: str | None, run
     from greenopt.runs.folder import RunFolder
 
     folder = RunFolder(runs.resolve() / spec.name)
-    console.print(f"study {spec.name}: starting its coordinator", highlight=False)
+    say(f"study {spec.name}: starting its coordinator")
     launched = launch([*sys.argv[1:], "--plain"], folder)
     launched.wait_until_begun()
     url = storage or folder.storage()
@@ -110,7 +111,7 @@ def _after(
             f"the coordinator of study {folder.name} exited unexpectedly (code {launched.exit_code}): "
             f"{launched.last_line()}; see {folder.coordinator_log}. Run the same command to resume"
         )
-    print(_format_next_steps(model, folder, url))
+    say(_format_next_steps(model, folder, url))
     return ExitCode.DONE
 
 

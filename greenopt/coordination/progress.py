@@ -16,6 +16,7 @@ from greenopt.formatting import (
     format_seconds,
     format_setting,
 )
+from greenopt.plain_text import printable
 from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd
 from greenopt.runs.trial_ending import format_ending
 from greenopt.spec import StudySpec, TrialSpec
@@ -111,4 +112,5 @@ class PlainProgress:
         """Do nothing: the summary is printed after the study's files are closed."""
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
+        line = printable(f"{datetime.now():%H:%M:%S} {text}", keep="\n")
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)

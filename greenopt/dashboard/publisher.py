@@ -17,11 +17,13 @@ from greenopt.dashboard.trial_curves import CurvesByTrial
 from greenopt.events import EpochEnded, Event, FailReason, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study, read_trial
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.storage.trial_state import FINISHED_STATES, STATE_BY_OUTCOME
+from greenopt.storage.url import without_secrets
 from greenopt.summary import TrialSummary
 
 FIGURES_EVERY_S = 30.0
@@ -109,7 +111,7 @@ class DashboardPublisher:
             self._failures += 1
             if self._failures in (1, MAX_FAILURES):
                 later = f"; `greenopt dashboard {self._spec.name}` adds what is missing" if self._failures > 1 else ""
-                reason = str(error).strip().partition("\n")[0]
+                reason = in_one_line(without_secrets(str(error).strip().partition("\n")[0]))
                 self._warn(f"dashboard not updated: {type(error).__name__}: {reason}{later}")
 
     def _opened(self) -> DashboardStore:

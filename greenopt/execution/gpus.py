@@ -9,6 +9,7 @@ from greenopt.energy.gpus import Gpu, GpuInventory, GpuProcess, find_gpus, gpu_p
 from greenopt.energy.source import DriverError
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
+from greenopt.plain_text import printable
 
 CPU = Slot("cpu")
 _NONE = "none"
@@ -16,7 +17,7 @@ _ON_PURPOSE = "--gpus none trains on the CPU"
 
 
 def _say(line: str) -> None:
-    print(f"greenopt: {line}", file=sys.stderr)
+    print(printable(f"greenopt: {line}"), file=sys.stderr)
 
 
 def choose_slots(

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from greenopt.events import decode
 from greenopt.execution.contract import EventArrived, Message, ProcessEnded, Slot
 from greenopt.execution.processes import FreshInterpreter, Starter, TrialProcess, WarmCopy
-from greenopt.files import last_lines
+from greenopt.files import append_privately, last_lines
 from greenopt.spec import TrialSpec
+from greenopt.storage.url import STORAGE_VARIABLE
 
 GRACE_S = 10.0
 LINGER_POLL_S = 0.05
@@ -65,6 +66,8 @@ class LocalEngine:
     def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:
         """Start a trial; its specification is written beside its log."""
         spec_file = log.with_name("spec.json")
+        # Made here with its permissions: what a trial prints may be anything.
+        append_privately(log).close()
         spec_file.write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
         process, read_end = self._process(spec, spec_file, log, child_environment(os.environ, slot))
         os.set_blocking(read_end, False)
@@ -167,4 +170,6 @@ def child_environment(environment: Mapping[str, str], slot: Slot) -> dict[str, s
         "CUDA_VISIBLE_DEVICES": slot.cuda_name or slot.gpu_uuid or "-1",
         "PYTHONUNBUFFERED": "1",
     }
-    return {"TF_CPP_MIN_LOG_LEVEL": "1", **environment, **pinned}
+    # Trials never touch the storage, and what runs in them is anybody's code.
+    public = {name: value for name, value in environment.items() if name != STORAGE_VARIABLE}
+    return {"TF_CPP_MIN_LOG_LEVEL": "1", **public, **pinned}

@@ -36,7 +36,7 @@ def take_trial_folder(folder: Path, head: AttemptBegan) -> None:
         FileExistsError: the folder holds something already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not _is_nobodys(folder):
+    if folder.is_symlink() or not _is_nobodys(folder):
         raise FileExistsError(str(folder))
     with (folder / EVENTS).open("wb") as file:
         file.write(encode(head))

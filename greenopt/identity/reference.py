@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from greenopt.storage.url import without_password
+
 DEFAULT_FILE = "study.db"
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
 
@@ -24,7 +26,8 @@ def is_same_storage(a: str, b: str) -> bool:
     """Return whether two URLs lead to the same database, as far as can be seen without asking it."""
     file_a, file_b = sqlite_file(a), sqlite_file(b)
     if file_a is None or file_b is None:
-        return a == b
+        # One of them may have been kept without its password.
+        return without_password(a) == without_password(b)
     return file_a.resolve() == file_b.resolve()
 
 

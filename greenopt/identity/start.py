@@ -21,7 +21,7 @@ from greenopt.search import Search, Storage, open_storage, read_attributes, read
 from greenopt.spec import StudySpec
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import TrialState
-from greenopt.storage.url import without_password
+from greenopt.storage.url import complete, without_password
 
 INPUTS_ATTRIBUTE = "greenopt:inputs"
 """The study's attribute that holds the fingerprints of the code and the data that it was last run with."""
@@ -50,14 +50,12 @@ def storage_of(folder: RunFolder, storage: str | None) -> str:
     """Return the URL of the storage that a study runs with: the one named, else its folder's, else the default one.
 
     Raises:
-        UsageError: the folder's needs a password, which is not kept.
+        UsageError: the folder's needs a password, which is not kept and which the environment does not tell.
     """
     if storage is not None:
         return storage
     url = folder.storage() if folder.study_file.exists() else folder.default_storage
-    if "***" in url:
-        raise UsageError(f"study {folder.name} is in {url}; name it with --storage and its password")
-    return url
+    return complete(url)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def build_report(
         UsageError: there is no such study, or something cannot be written.
     """
     inputs = read_report_inputs(folder, storage, tell)
+    folder.check_links()
     figures = folder.path / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from greenopt.errors import GreenoptError
-from greenopt.files import LogTail
+from greenopt.files import LogTail, append_privately
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, LogEntry, decode_entry
+from greenopt.storage.url import STORAGE_VARIABLE, take_storage
 
 POLL_S = 0.05
 PREFIX = "greenopt: "
@@ -92,7 +93,8 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
     """Start `greenopt` with these arguments as the coordinator of a study.
 
     Args:
-        arguments: of the command line, such as `run studies/paper.toml --plain`.
+        arguments: of the command line, such as `run studies/paper.toml --plain`. A storage's URL in them, which may
+            hold a password, reaches the process by its environment: every user sees the arguments of all processes.
         folder: the study's; made where it is not there.
 
     Raises:
@@ -100,16 +102,19 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        log = folder.coordinator_log.open("ab")
+        folder.check_links()
+        log = append_privately(folder.coordinator_log)
     except OSError as error:
         raise LaunchError(f"{folder.path}: cannot be created: {error.strerror}", 2) from None
+    public, storage = take_storage(arguments)
     with log:
         process = subprocess.Popen(
-            [sys.executable, *_isolation(), "-m", "greenopt", *arguments],
+            [sys.executable, *_isolation(), "-m", "greenopt", *public],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **({} if storage is None else {STORAGE_VARIABLE: storage})},
         )
         return Launched(process, folder, _size(folder.study_log), log.tell())
 

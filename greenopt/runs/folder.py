@@ -15,11 +15,13 @@ import filelock
 from pydantic import ValidationError
 
 from greenopt.errors import UsageError
-from greenopt.files import write_whole
+from greenopt.files import PRIVATE, leads_out, write_whole
 from greenopt.identity.belongings import EVENTS, is_own
 from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
 from greenopt.runs.study_log import FILE_NAME as STUDY_LOG_FILE
 from greenopt.spec import Confirms
+
+LOCK_FILE = "coordinator.lock"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,20 @@ class RunFolder:
         """The identity of the study that this folder belongs to; None of one from before there were any."""
         kept = self._document().get("id")
         return None if kept is None else str(kept)
+
+    def check_links(self) -> None:
+        """Check that nothing of the folder's own files leads out of it, before any of them is written to.
+
+        Raises:
+            UsageError: one of them is a link to somewhere else.
+        """
+        written = (self.trials, self.artifacts, self.study_file, self.study_log, self.coordinator_log)
+        others = (self.path / "figures", self.path / DEFAULT_FILE, self._holder_file, self.path / LOCK_FILE)
+        for path in (*written, *others):
+            if leads_out(path, self.path):
+                raise UsageError(
+                    f"{path}: is a link that leads out of the study's folder; put what it names in its place"
+                )
 
     @property
     def default_storage(self) -> str:
@@ -77,7 +93,7 @@ class RunFolder:
             number: the trial's.
             attempt_id: the attempt that the storage has of it; None of a trial from before there were any.
         """
-        return self.events(number) if is_own(self.trial(number), number, attempt_id) else None
+        return self._own(self.events(number), number, attempt_id)
 
     def log(self, number: int) -> Path:
         """Return what a trial's process printed; whose it is is for `own_log` to say."""
@@ -85,7 +101,12 @@ class RunFolder:
 
     def own_log(self, number: int, attempt_id: str | None) -> Path | None:
         """Return what an attempt's process printed; None where what lies there is of another; see `own_events`."""
-        return self.log(number) if is_own(self.trial(number), number, attempt_id) else None
+        return self._own(self.log(number), number, attempt_id)
+
+    def _own(self, file: Path, number: int, attempt_id: str | None) -> Path | None:
+        # A link in a folder that was handed over may lead to any file, and what is read here is shown and passed on.
+        is_inside = not any(leads_out(path, self.path) for path in (file, self.events(number)))
+        return file if is_inside and is_own(self.trial(number), number, attempt_id) else None
 
     @property
     def artifacts(self) -> Path:
@@ -137,7 +158,7 @@ class RunFolder:
         self._write_document(document)
 
     def _write_document(self, document: dict[str, Any]) -> None:
-        write_whole(self.study_file, (json.dumps(document, indent=1) + "\n").encode())
+        write_whole(self.study_file, (json.dumps(document, indent=1) + "\n").encode(), PRIVATE)
 
     def storage(self) -> str:
         """URL of the storage that the study was last run with; its own, wherever the folder was moved or copied to.
@@ -196,6 +217,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be created: {error.strerror}") from None
+        self.check_links()
         lock = self._lock()
         try:
             lock.acquire(blocking=False)
@@ -223,7 +245,7 @@ class RunFolder:
         return self.path / "coordinator.json"
 
     def _lock(self) -> filelock.BaseFileLock:
-        return filelock.FileLock(self.path / "coordinator.lock")
+        return filelock.FileLock(self.path / LOCK_FILE)
 
     def _described_holder(self) -> str:
         try:
@@ -235,4 +257,4 @@ class RunFolder:
 
 def run_folders(runs: Path) -> list[RunFolder]:
     """Return all studies under a folder, by name."""
-    return [RunFolder(path.parent) for path in sorted(runs.glob("*/study.json"))]
+    return [RunFolder(path.parent) for path in sorted(runs.glob("*/study.json")) if path.is_file()]

@@ -4,18 +4,20 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import optuna
 import optuna.artifacts
+import optuna.artifacts.exceptions
 import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
+from greenopt.files import leads_out
 from greenopt.identity.reference import sqlite_file
 from greenopt.storage.rows import SPEC_ATTRIBUTE
-from greenopt.storage.url import database_message, driver_missing, without_password
+from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
 SQLITE_BUSY_TIMEOUT_S = 60
 
@@ -42,14 +44,15 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     )
     try:
-        make_url(url)
-        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=engine))
+        make_url(completed := complete(url))
+        return optuna.storages.get_storage(optuna.storages.RDBStorage(completed, engine_kwargs=engine))
     except ImportError as error:
         raise driver_missing(url, error) from None
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # A port that is no number is a ValueError, whose text may be a part of a password.
         raise UsageError(f"storage {without_password(url)}: not a database URL such as sqlite:///study.db") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error)}") from None
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error, url)}") from None
 
 
 def check_url(url: str) -> None:
@@ -62,7 +65,7 @@ def check_url(url: str) -> None:
     if file is None:
         open_storage(url)
     elif not file.parent.is_dir():
-        raise UsageError(f"storage {url}: cannot be opened: there is no folder {file.parent}")
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: there is no folder {file.parent}")
 
 
 def rename_stored(url: str, name: str, new: str) -> None:
@@ -99,12 +102,12 @@ def change_spec(url: str, name: str, key: Sequence[str], value: str) -> None:
 @contextmanager
 def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
     """One transaction."""
-    engine = sqlalchemy.create_engine(url)
+    engine = sqlalchemy.create_engine(complete(url))
     try:
         with engine.begin() as connection:
             yield connection
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UsageError(f"storage {without_password(url)}: {database_message(error)}") from None
+        raise UsageError(f"storage {without_password(url)}: {database_message(error, url)}") from None
     finally:
         engine.dispose()
 
@@ -122,4 +125,19 @@ def _change_spec(connection: sqlalchemy.Connection, study_id: int, key: Sequence
 
 def artifact_store(folder: Path) -> optuna.artifacts.FileSystemArtifactStore:
     """Return the artifact store of a folder, which need not exist; reading creates nothing."""
-    return optuna.artifacts.FileSystemArtifactStore(folder)
+    return _ArtifactsInside(folder)
+
+
+class _ArtifactsInside(optuna.artifacts.FileSystemArtifactStore):
+    """Artifacts of a folder, of which none is a link out of it: in a copied folder it could lead to any file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder = folder
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Open an artifact's file."""
+        path = self._folder / artifact_id
+        if leads_out(path, self._folder.parent) or (path.exists() and not path.is_file()):
+            raise optuna.artifacts.exceptions.ArtifactNotFound(f"{artifact_id}: leads out of {self._folder}")
+        return super().open_reader(artifact_id)

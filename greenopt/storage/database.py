@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from greenopt.errors import GreenoptError, UsageError
-from greenopt.storage.url import database_message, driver_missing, without_password
+from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
 BUSY_TIMEOUT_S = 10
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>[^?]*))?(?:\?.*)?")
@@ -37,7 +37,7 @@ class Database:
     Attributes:
         connect: opens a connection.
         close: gives all connections back.
-        shown_url: its URL without the password.
+        shown_url: its URL without its secrets.
     """
 
     connect: Connect
@@ -56,8 +56,8 @@ def find_database(url: str) -> Database:
         return _server(url)
     path = Path(unquote(file["path"] or ""))
     if not path.is_file():
-        raise UsageError(f"storage {url}: no such file")
-    return Database(lambda: _file_connection(path), lambda: None, url)
+        raise UsageError(f"storage {without_password(url)}: no such file")
+    return Database(lambda: _file_connection(path), lambda: None, without_password(url))
 
 
 @contextmanager
@@ -73,9 +73,10 @@ def _server(url: str) -> Database:
     import sqlalchemy as sa
 
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
-    except sa.exc.ArgumentError:
-        raise UsageError("storage: not a database URL such as sqlite:///study.db") from None
+        engine = sa.create_engine(complete(url), pool_pre_ping=True)
+    except (sa.exc.ArgumentError, ValueError):
+        # A port that is no number is a ValueError, whose text may be a part of a password.
+        raise UsageError(f"storage {without_password(url)}: not a database URL such as sqlite:///study.db") from None
     except ImportError as error:
         raise driver_missing(url, error) from None
 
@@ -92,6 +93,6 @@ def _server(url: str) -> Database:
 
                 yield ask
         except sa.exc.SQLAlchemyError as error:
-            raise DatabaseError(database_message(error)) from None
+            raise DatabaseError(database_message(error, url)) from None
 
     return Database(connection, engine.dispose, without_password(url))

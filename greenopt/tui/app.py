@@ -36,6 +36,7 @@ from greenopt.tui.tabs.trials import TrialsPane
 from greenopt.tui.text.header import format_end, title_text
 from greenopt.tui.text.setting_toml import setting_toml
 from greenopt.tui.widgets.footer import DeferredFooter
+from greenopt.tui.widgets.seen import SeenOnly
 from greenopt.tui.widgets.trial_table import TrialTable
 
 POLL_S = 1.0
@@ -107,6 +108,7 @@ class WatchApp(App[None]):
             when_shown: called once, after the first reading has been drawn.
         """
         super().__init__()
+        self._filters.append(SeenOnly())
         self._reader, self._actions = reader, actions
         self._commands = tuple(commands)
         self._clock, self._poll_s, self._when_shown = clock, poll_s, when_shown

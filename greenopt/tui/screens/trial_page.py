@@ -135,11 +135,11 @@ def figures_table(model: StudyModel, row: Row, live: LiveTrial) -> Table:
     table.add_column(overflow="fold")
     for name, text in _figures(model, row, live):
         if text:
-            table.add_row(name, text)
+            _add_row(table, name, text)
     for name in model.spec.space.distributions:
         inert = live.prepared.inert.get(name) if live.prepared else None
         value = Text(str(row[name]) if row[name] is not None else MISSING, "bold")
-        table.add_row(name, value.append(f"  without effect: {inert}", ORANGE) if inert else value)
+        _add_row(table, name, value.append(f"  without effect: {inert}", ORANGE) if inert else value)
     return table
 
 
@@ -196,7 +196,8 @@ def epochs_table(live: LiveTrial) -> Table | Text:
     for column in table.columns[:-1]:
         column.justify = "right"
     for epoch in live.epochs:
-        table.add_row(
+        _add_row(
+            table,
             str(epoch.epoch),
             _plain(epoch.loss),
             format_fraction(epoch.accuracy),
@@ -219,7 +220,8 @@ def phases_table(live: LiveTrial) -> Table | Text:
         column.justify = "right"
     for ended in live.phases:
         power_w = ended.energy.average_power_w
-        table.add_row(
+        _add_row(
+            table,
             str(ended.phase),
             format_reading(ended.energy)
             if ended.energy.energy_wh is not None
@@ -229,6 +231,11 @@ def phases_table(live: LiveTrial) -> Table | Text:
             " ".join(ended.energy.flags),
         )
     return table
+
+
+def _add_row(table: Table, *cells: str | Text) -> None:
+    """Add a row whose texts are shown letter by letter; a plain string would be read for markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _plain(value: float | None) -> str:

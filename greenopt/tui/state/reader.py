@@ -12,6 +12,7 @@ from greenopt.errors import GreenoptError
 from greenopt.files import LogTail, last_lines
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.place import locate
+from greenopt.plain_text import uncoloured
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import CoordinatorStarted, LogEntry, decode_entry
 from greenopt.spec import StudySpec
@@ -113,7 +114,7 @@ class StudyReader:
     def log(self, number: int) -> list[str]:
         """Return the last lines printed by a trial's process."""
         log = self._folder.own_log(number, self._attempts.get(number))
-        return last_lines(log, LOG_LINES) if log is not None else []
+        return [uncoloured(line) for line in last_lines(log, LOG_LINES)] if log is not None else []
 
     def close(self) -> None:
         """Close the storage."""

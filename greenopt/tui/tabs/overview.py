@@ -85,12 +85,12 @@ class SlotBox(ResponsiveText):
         """Draw the trial that runs in this slot, or the reason why none does."""
         live = live_in(model, self.slot)
         if live is None:
-            self.border_title, self.border_subtitle = self.slot, ""
+            self.border_title, self.border_subtitle = Text(self.slot), ""
             self.fit(lambda _width, _height: Text(format_idle_slot(model), GREY))
             return
         started = live.started
         device = (started.gpu_name if started else None) or (live.meter.device if live.meter else "")
-        self.border_title = f"{self.slot} · #{live.trial}" + (f" · {device}" if device else "")
+        self.border_title = Text(f"{self.slot} · #{live.trial}" + (f" · {device}" if device else ""))
         shared = any(flag in trial_lines.DOUBTFUL for flag in live.flags)
         self.border_subtitle = f"[bold {VERMILION}]! shared with other processes[/]" if shared else ""
         self.fit(lambda width, _: _slot_lines(model, live, width))

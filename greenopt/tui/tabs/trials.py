@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -98,7 +99,7 @@ class TrialsPane(Vertical):
         try:
             self._filter = TrialFilter(message.value, names)
         except UsageError as error:
-            self.query_one("#trials-line", Static).update(f"× {error}")
+            self.query_one("#trials-line", Static).update(Text(f"× {error}"))
             return
         self._refresh_rows()
 
@@ -121,14 +122,14 @@ class TrialsPane(Vertical):
         ]
         rows = ordered(passing, self._sorted_by, falling=self._falling)
         self.query_one(TrialTable).show_rows(rows, self._sorted_by, falling=self._falling)
-        self.query_one("#trials-line", Static).update(self._format_summary_line(len(rows), len(model.rows)))
+        self.query_one("#trials-line", Static).update(Text(self._format_summary_line(len(rows), len(model.rows))))
 
     def _format_summary_line(self, shown: int, known: int) -> str:
         label = next(column.label for column in self._columns if column.key == self._sorted_by)
         order = "falling" if self._falling else "rising"
-        count = f"{known} trials" if shown == known else f"{shown} of {known} trials match \\[{self._filter.text}]"
+        count = f"{known} trials" if shown == known else f"{shown} of {known} trials match [{self._filter.text}]"
         return (
-            f"{count} by {label}, {order}  ·  enter opens, / filters, \\[ and ] or a click on a header sort, r reverses"
+            f"{count} by {label}, {order}  ·  enter opens, / filters, [ and ] or a click on a header sort, r reverses"
         )
 
 
