@@ -2,7 +2,8 @@
 
 Invariant: `read_cell(cell_of(value))` is the value, of its own type. A cell is `True`, `False`, a whole number, a
 number with a point or an exponent, or a text; a text that would be read as anything else is written as a JSON text, in
-quotes.
+quotes. So is a text that a spreadsheet would run as a formula, or that holds what is not seen: a table may be opened by
+anybody, and its names, values and messages may be anybody's.
 """
 
 import json
@@ -10,10 +11,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from greenopt.plain_text import is_seen
 from greenopt.spec import Choice, Distribution, Range, Value
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# After a semicolon, too: in many countries spreadsheets take it for the end of a cell, whatever stands in quotes.
+_FORMULA = re.compile(r"(?:\A|[;\t\r\n])\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _TRUTHS = {"True": True, "False": False}
 
 
@@ -22,9 +26,28 @@ def cell_of(value: Value) -> str:
     if not isinstance(value, str):
         return repr(value)
     is_plain = value.isprintable() and value == value.strip() and value != "" and not value.startswith('"')
-    if is_plain and isinstance(read_cell(value), str):
+    if is_plain and not _FORMULA.search(value) and isinstance(read_cell(value), str):
         return value
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    return _quoted(value)
+
+
+def plain_cell(text: str) -> str:
+    """Return a text as a cell of a column that holds nothing but texts, where numbers need no quotes."""
+    is_plain = all(letter == "\n" or is_seen(letter) for letter in text)
+    if is_plain and not text.startswith('"') and not _FORMULA.search(text):
+        return text
+    return _quoted(text)
+
+
+def read_plain_cell(cell: str) -> str:
+    """Return the text of a cell that `plain_cell` wrote, or of anybody's as it stands."""
+    text = read_cell(cell) if cell.startswith('"') else cell
+    return text if isinstance(text, str) else cell
+
+
+def _quoted(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=not text.isprintable())
+    return quoted.replace(";", "\\u003b") if _FORMULA.search(text) else quoted
 
 
 def read_cell(cell: str) -> Value:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from greenopt.cells import cell_of
+from greenopt.cells import cell_of, plain_cell
 from greenopt.files import requested_file
+from greenopt.plain_text import json_printable
 
 
 def trials_frame(rows: Iterable[Mapping[str, Any]], cells: Collection[str] = ()) -> "pd.DataFrame":
@@ -30,11 +31,11 @@ def text_frame(rows: Iterable[Mapping[str, Any]], plain: Collection[str] = ()) -
 
     Args:
         rows: as in `trials_frame`.
-        plain: columns of texts that are written as they are.
+        plain: columns of nothing but texts, whose numbers stand without quotes.
     """
     listed = [dict(row) for row in rows]
     names = dict.fromkeys(name for row in listed for name in row)
-    columns = {name: [_text(row.get(name), name in plain) for row in listed] for name in names}
+    columns = {plain_cell(name): [_text(row.get(name), name in plain) for row in listed] for name in names}
     return pd.DataFrame(columns, dtype=str)
 
 
@@ -44,8 +45,8 @@ def _text(value: Any, is_plain: bool) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, str | bool | int | float):
-        return str(value) if is_plain else cell_of(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+        return plain_cell(str(value)) if is_plain else cell_of(value)
+    return json_printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _is_missing(value: Any) -> bool:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from greenopt.dashboard.notes import format_row_setting
 from greenopt.dashboard.trial_curves import TrialCurves
+from greenopt.plain_text import in_one_line
 from greenopt.reading import EnergySource
 from greenopt.spec import Metric, StudySpec
 
@@ -187,5 +188,5 @@ def _estimated(rows: Sequence[Row]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape text for plotly: no tags, no templates."""
-    return re.sub(r"[<>{}]", "", text)
+    """Escape anybody's text for plotly, which reads tags, links and templates: it is shown letter by letter."""
+    return re.sub(r"[&<>{}%]", lambda found: f"&#{ord(found.group())};", in_one_line(text))

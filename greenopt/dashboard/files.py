@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenopt.dashboard.trial_curves import TrialCurves
+from greenopt.plain_text import in_one_line
 from greenopt.reading import EnergySource
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def draw_curves(curves: TrialCurves, title: str, target: Path) -> bool:
         figure = Figure(figsize=(7.5, 6.5))
         # Fixed margins take half the time of a constrained layout.
         figure.subplots_adjust(left=0.11, right=0.97, top=0.9, bottom=0.09, hspace=0.32)
-        figure.suptitle(title, fontsize=11, wrap=True)
+        figure.suptitle(in_one_line(title).replace("$", r"\$"), fontsize=11, wrap=True)
         learning, power = figure.subplots(2, 1)
         _draw_learning(learning, curves)
         _draw_power(power, curves)

@@ -1,15 +1,22 @@
 """Notes in Markdown on a study and on its trials."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
 from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.plain_text import in_one_line, printable, uncoloured
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.storage.trial_state import TrialState
 
 LOG_LINES = 15
+_SIGNS = re.compile(
+    r"[\\`*{}\[\]<>#!$&]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|^(?P<indent> *)[-+=:](?=[ \-=:]|$)|(?<=\d)[.)](?= )",
+    re.MULTILINE,
+)
+"""What Markdown, its tables, formulas or HTML would take for a sign of theirs."""
 LOG_CHARACTERS = 1200
 
 HOW_TO_READ = """\
@@ -37,27 +44,27 @@ def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
         machines: devices in words, as far as known.
     """
     rows = {
-        "objectives": ", ".join(f"{direction} `{metric}`" for metric, direction in spec.objectives.items()),
+        "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
         "trains": _trained(spec),
         "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
-        "parameters that vary": ", ".join(f"`{name}`" for name in spec.space.free) or "none",
+        "parameters that vary": ", ".join(map(_code, spec.space.free)) or "none",
         "repeated settings": {"run": "run again", "replicate": "run with another training seed"}.get(
             spec.study.on_duplicate, "are skipped"
         ),
-        "machine": "; ".join(machines) or "not known yet",
-        "electricity": Footprint.from_spec(spec.energy).origin,
+        "machine": "; ".join(map(_markdown, machines)) or "not known yet",
+        "electricity": _markdown(Footprint.from_spec(spec.energy).origin),
     }
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
-    head = f"{spec.study.description}\n\n" if spec.study.description else ""
+    head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""
     return f"{head}| | |\n|---|---|\n{table}\n\n{HOW_TO_READ}"
 
 
 def _trained(spec: StudySpec) -> str:
     epochs = "1 epoch" if spec.training.epochs == 1 else f"{spec.training.epochs} epochs"
     if spec.study.objective is not None or spec.data is None:
-        return f"`{spec.study.objective}`, {epochs}"
+        return f"{_code(str(spec.study.objective))}, {epochs}"
     seeds = f"split and training seeds {spec.seeds.split} and {spec.seeds.training}"
-    return f"{spec.training.model} on {spec.data.name}, {epochs}, {seeds}"
+    return f"{_markdown(spec.training.model)} on {spec.data.name}, {epochs}, {seeds}"
 
 
 def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
@@ -68,9 +75,9 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
         row: its setting and figures by name, and its `state`.
         log: what its process printed; its end is quoted where the trial failed.
     """
-    details = "\n".join(f"- {line}" for line in _details(spec, row))
-    note = f"**{format_row_setting(spec, row)}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
-    tail = "\n".join(log.splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
+    details = "\n".join(f"- {_markdown(line)}" for line in _details(spec, row))
+    note = f"**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
+    tail = "\n".join(uncoloured(log).splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
     failed_running = row["state"] == TrialState.FAIL and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
     return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
@@ -92,8 +99,8 @@ def _ending(row: Mapping[str, Any]) -> str:
         efficiency = row.get("efficiency")
         return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
-    message = f": {row['message']}" if row.get("message") else ""
-    return f"{word}, `{row.get(reason) or 'unknown'}`{message}."
+    message = f": {_markdown(str(row['message']))}" if row.get("message") else ""
+    return f"{word}, {_code(str(row.get(reason) or 'unknown'))}{message}."
 
 
 def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
@@ -137,5 +144,22 @@ def _power(row: Mapping[str, Any]) -> str:
     return f"~{power} est." if row.get("energy_source") == EnergySource.ESTIMATE else power
 
 
+def _markdown(text: str, keep: str = "") -> str:
+    """Return anybody's text as Markdown that shows it letter by letter: no link, no picture, no HTML, no formula."""
+    shown = printable(text if keep else " ".join(text.split("\n")), keep)
+    return _SIGNS.sub(_escaped, shown)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    indent, sign = found["indent"] or "", found.group().lstrip(" ")
+    return indent + {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}.get(sign, f"\\{sign}")
+
+
+def _code(text: str) -> str:
+    """Return anybody's text as a code span; one with a backtick, which could end it, as text."""
+    shown = in_one_line(text)
+    return _markdown(shown) if "`" in shown or not shown.strip() else f"`{shown}`"
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"(?<!\\)\|", r"\\|", text).replace("\n", " ")

@@ -1,12 +1,14 @@
 """optuna-dashboard's own application on a study's storage, served to this machine only.
 
 It has no login and its pages can delete studies: so it listens on loopback, and answers only requests that name
-loopback as their host, so that no web page can reach it under a name of its own (DNS rebinding).
+loopback as their host, so that no web page can reach it under a name of its own (DNS rebinding). What changes anything
+is taken from its own pages alone: any page that the browser shows may send requests to this machine (CSRF). It is shown
+in no frame of another page, and an artifact that is a page itself may run nothing.
 """
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -19,6 +21,19 @@ from greenopt.search import Storage, artifact_store
 
 HOST = "127.0.0.1"
 _LOOPBACK = (HOST, "localhost", "[::1]")
+
+MAX_BODY_BYTES = 1 << 30
+"""The largest request: an artifact that is uploaded."""
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+]
+_NO_FRAME = ("Content-Security-Policy", "frame-ancestors 'none'")
+_NO_SCRIPT = ("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -59,12 +74,38 @@ def study_url(server: WSGIServer, study: str, storage: Storage) -> str:
 
 def _loopback_only(application: Application) -> Application:
     def guarded(environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        length = environment.get("CONTENT_LENGTH") or "0"
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return _refused(start_response, "413 Content Too Large", "A request may have 1 GiB at most.")
         # Read whether or not the application asks for it: closing on unread bytes resets the connection.
-        body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+        body = environment["wsgi.input"].read(int(length))
         environment["wsgi.input"] = io.BytesIO(body)
-        if re.sub(r":\d+$", "", environment.get("HTTP_HOST", "")) in _LOOPBACK:
-            return application(environment, start_response)
-        start_response("403 Forbidden", [("Content-Type", "text/plain")])
-        return [b"This server answers to 127.0.0.1 and localhost only.\n"]
+        host = environment.get("HTTP_HOST", "")
+        if re.sub(r":\d+$", "", host) not in _LOOPBACK:
+            return _refused(start_response, "403 Forbidden", "This server answers to 127.0.0.1 and localhost only.")
+        if environment["REQUEST_METHOD"] not in _READING and not _is_own_page(environment, host):
+            return _refused(start_response, "403 Forbidden", "Only this server's own pages may change anything.")
+        is_artifact = environment.get("PATH_INFO", "").startswith("/artifacts")
+        more = [*_HEADERS, _NO_SCRIPT if is_artifact else _NO_FRAME]
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *more], *rest)
+
+        return application(environment, start)
 
     return guarded
+
+
+def _is_own_page(environment: Mapping[str, Any], host: str) -> bool:
+    """Return whether a request comes from a page of this server, or from no page at all.
+
+    Browsers send `Origin` with what changes anything, and since 2023 all of them `Sec-Fetch-Site`; other programs,
+    which no web page can start, send neither.
+    """
+    origin, site = environment.get("HTTP_ORIGIN"), environment.get("HTTP_SEC_FETCH_SITE")
+    return origin in (None, f"http://{host}") and site in (None, "same-origin", "none")
+
+
+def _refused(start_response: Callable[..., Any], status: str, text: str) -> list[bytes]:
+    start_response(status, [("Content-Type", "text/plain")])
+    return [f"{text}\n".encode()]

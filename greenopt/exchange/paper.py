@@ -6,6 +6,7 @@ is the mean of that over all rows but the first, the `post` row included. Both a
 """
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,11 +33,15 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
+from greenopt.files import leads_out, open_regular
+from greenopt.plain_text import in_one_line
 from greenopt.reading import EnergyReading, EnergySource, sum_of_windows
 from greenopt.spec import PARAMETERS, Setting, describe
 
 PARAMETERS_FILE = "parameters.yaml"
 LOG_FILE = "logs.csv"
+MAX_FILE_BYTES = 64 << 20
+"""Of a run's file; a log of 100,000 epochs has 15 MB."""
 _NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy", "gpu_power_W", "gpu_temp_C", "gpu_util_%")
 _BEFORE, _AFTER = "pre", "post"
 
@@ -85,6 +90,8 @@ def read_runs(folder: Path) -> tuple[list[ImportedTrial], dict[str, str], int]:
     skipped: dict[str, str] = {}
     for path in folders:
         try:
+            if outside := [name for name in (PARAMETERS_FILE, LOG_FILE) if leads_out(path / name, folder)]:
+                raise BrokenRunError(f"{outside[0]} is a link that leads out of {folder}")
             read[str(path.relative_to(folder))] = read_parameters(path / PARAMETERS_FILE), read_log(path / LOG_FILE)
         except BrokenRunError as error:
             skipped[str(path)] = str(error)
@@ -105,21 +112,43 @@ def read_parameters(path: Path) -> dict[str, Any]:
         BrokenRunError: it is missing or damaged, a parameter is not there, or its value does not exist.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(_text_of(path))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BrokenRunError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise BrokenRunError(f"{path.name} cannot be read: {in_one_line(str(error))}") from None
     if not isinstance(raw, dict):
         raise BrokenRunError(f"{path.name} is not a list of `parameter: value`")
     missing = [name for name in PARAMETERS if name not in raw]
     if missing:
         raise BrokenRunError(f"{path.name} has no {', '.join(missing)}")
+    # Values that refer to one another may be short to write and without end to print.
+    if nested := [name for name in PARAMETERS if not _is_single(raw[name])]:
+        raise BrokenRunError(f"{path.name}: {', '.join(nested)} is not a single value")
+    raw = {str(name): value for name, value in raw.items() if _is_single(value)}
     given = {name: "none" if raw[name] in (None, "None") else raw[name] for name in PARAMETERS}
     try:
         return {**raw, **Setting(**given).model_dump(mode="json")}
     except ValidationError as error:
         raise BrokenRunError(f"{path.name}: {describe(error)}") from None
+
+
+def _is_single(value: object) -> bool:
+    return value is None or isinstance(value, str | bool | int | float)
+
+
+def _text_of(path: Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        OSError, UnicodeDecodeError: it is not there, no text, or no regular file.
+        BrokenRunError: it is too large.
+    """
+    with open_regular(path) as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise BrokenRunError(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return content.decode("utf-8")
 
 
 def read_log(path: Path) -> list[LogRow]:
@@ -129,8 +158,7 @@ def read_log(path: Path) -> list[LogRow]:
         BrokenRunError: it is missing, cut off, or says what cannot be.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = list(csv.DictReader(io.StringIO(_text_of(path), newline="")))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,12 +12,13 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from greenopt.cells import looked_up, loose_number, read_cell, read_column
+from greenopt.cells import looked_up, loose_number, read_cell, read_column, read_plain_cell
 from greenopt.coordination.verdict import Verdict, metric_names
 from greenopt.errors import UsageError
 from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
+from greenopt.files import open_regular
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
 from greenopt.storage.trial_state import OUTCOME_BY_STATE, TrialState
@@ -27,7 +29,9 @@ CELLS_ATTRIBUTE = "greenopt_cells"
 """Where it says which columns are written as cells of a CSV file are, because they mix types."""
 _IDENTITIES = ("attempt_id", "code_id", "data_id")
 PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
-"""Columns of texts, which stand in a CSV file as they are."""
+"""Columns of nothing but texts, whose numbers stand in a CSV file without quotes."""
+MAX_ROWS, MAX_COLUMNS, MAX_BYTES = 1_000_000, 5_000, 1 << 30
+"""Of a table that is imported: a small file may claim, or unpack to, more than fits into memory."""
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
 _BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
@@ -118,20 +122,44 @@ def infer_study(name: str, trials: list[ImportedTrial]) -> StudySpec:
 
 def _frame(path: Path) -> "pd.DataFrame":
     try:
+        _check_size(path)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         # Cell by cell: a column with an empty cell would make every whole number in it a fraction.
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=MAX_ROWS + 1)
+        _check_extent(path, len(frame), len(frame.columns), 0)
+        return frame.rename(columns=lambda name: read_plain_cell(str(name)))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file or folder") from None
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from None
 
 
+def _check_size(path: Path) -> None:
+    """Raise UsageError where a table is too large to be read; a Parquet file says so before it is unpacked."""
+    with open_regular(path) as file:
+        _check_extent(path, 0, 0, os.fstat(file.fileno()).st_size)
+        if path.suffix == ".parquet":
+            from pyarrow import parquet
+
+            about = parquet.ParquetFile(file).metadata
+            unpacked = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+            _check_extent(path, about.num_rows, about.num_columns, unpacked)
+
+
+def _check_extent(path: Path, rows: int, columns: int, size_bytes: int) -> None:
+    for name, found, most in (("rows", rows, MAX_ROWS), ("columns", columns, MAX_COLUMNS)):
+        if found > most:
+            raise UsageError(f"{path}: has more than {most:,} {name}; import it in parts")
+    if size_bytes > MAX_BYTES:
+        raise UsageError(f"{path}: has {size_bytes / 2**30:.1f} GiB of data, more than 1 GiB; import it in parts")
+
+
 def _kept_study(frame: "pd.DataFrame", path: Path) -> StudySpec | None:
     kept = frame.attrs.get(STUDY_ATTRIBUTE)
     try:
-        return StudySpec.model_validate(json.loads(kept)) if kept else None
+        # A file of others must not say from which folder code is taken.
+        return StudySpec.model_validate({**json.loads(kept), "modules_folder": None}) if kept else None
     except (ValueError, TypeError) as error:
         why = describe(error) if isinstance(error, ValidationError) else str(error)
         raise UsageError(f"{path}: the study that it keeps cannot be used: {why}; give one with --study") from None
@@ -185,7 +213,7 @@ def _plain(value: Any) -> Any:
 def _figure(cell: str | None, name: str) -> Any:
     """Return a cell of a figure: nothing, true or false, a number, or a text."""
     if cell is None or name in PLAIN_TEXTS:
-        return cell
+        return None if cell is None else read_plain_cell(cell)
     value = read_cell(cell)
     if not isinstance(value, str) or value != cell:
         return value

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from greenopt.plain_text import printable
+
 _NUMERIC, _DIGIT = re.compile(r"^(–|[~<x(±+-]*\s?[\d.,]+.*)$"), re.compile(r"\d")
 
 Kind = Literal["text", "note", "list", "table", "figure", "code"]
@@ -59,8 +61,17 @@ class Document:
         return tuple(block.file for section in self.sections for block in section.blocks if block.kind == "figure")
 
     def plain(self) -> Mapping[str, Any]:
-        """Return the document as JSON values."""
-        return asdict(self)
+        """Return the document as JSON values; of anybody's text what is not seen is an escape."""
+        shown: Mapping[str, Any] = _shown(asdict(self))
+        return shown
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, dict):
+        return {key: _shown(part) for key, part in value.items()}
+    return type(value)(map(_shown, value)) if isinstance(value, list | tuple) else value
 
 
 def text(*parts: str) -> Block:

@@ -136,6 +136,13 @@ class TrainingSpec(Table):
             return name
         import difflib
 
+        if re.search(r"\.(keras|h5|hdf5|pb|pkl|pickle|pt|pth|joblib|tflite|onnx|zip)$", name, re.IGNORECASE):
+            # Loading one may run whatever its author wrote into it.
+            raise PydanticCustomError(
+                "model",
+                "is a saved model, which may hold code and is not loaded; name a function that loads it, "
+                "package.module:function",
+            )
         close = difflib.get_close_matches(name, MODEL_NAMES, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise PydanticCustomError(

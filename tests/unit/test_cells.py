@@ -1,10 +1,14 @@
 """Values keep their types as cells of a table."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from greenopt.cells import cell_of, looked_up, loose_number, read_cell, read_column
+from greenopt.cells import cell_of, looked_up, loose_number, plain_cell, read_cell, read_column, read_plain_cell
+from greenopt.plain_text import is_seen
 from greenopt.spec import Choice, Range, Value
 
 ODD = (
@@ -113,3 +117,44 @@ def test_numbers_as_people_write_them() -> None:
         None,
         None,
     )
+
+
+RUN = [
+    *("=1+1", "+1+1", "-1+1", "@SUM(A1)", "=cmd|' /C calc'!A0", "\t=1", "\r=1", " =1", "a;=1+1", "a\n=1", "a\t=1"),
+    *("＝1", "＋1", "－1", "＠x", "-", "=", "a; -1", '=HYPERLINK("http://x","y")', "+49 30 1", "\x1b[31m=1", "\n@x"),
+]
+
+
+def parts(cell: str) -> list[str]:
+    """What a spreadsheet may take for the beginning of a cell; a semicolon ends one in many countries."""
+    return [part.lstrip(" ") for part in re.split("[;\t\r\n]", cell)]
+
+
+@pytest.mark.parametrize("write", [cell_of, plain_cell])
+@pytest.mark.parametrize("text", RUN, ids=repr)
+def test_no_spreadsheet_runs_a_text(text: str, write: Callable[[str], str]) -> None:
+    assert not any(part.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) for part in parts(write(text)))
+
+
+@given(st.text(st.sampled_from('=+-@;\t\r\n a1"\\\u202e,＝')))
+def test_no_spreadsheet_runs_any_text_and_it_comes_back(text: str) -> None:
+    for cell in (cell_of(text), plain_cell(text)):
+        numbers = not isinstance(read_cell(cell), str)
+        assert numbers or not any(part.startswith(("=", "+", "-", "@", "＝")) for part in parts(cell))
+    assert read_plain_cell(plain_cell(text)) == text
+
+
+@given(st.text())
+def test_any_text_of_a_column_of_texts_comes_back(text: str) -> None:
+    cell = plain_cell(text)
+    assert read_plain_cell(cell) == text
+    assert all(letter == "\n" or is_seen(letter) for letter in cell)
+
+
+def test_numbers_are_untouched() -> None:
+    assert [cell_of(number) for number in (-1, -0.5, 1e-300, -0.0)] == ["-1", "-0.5", "1e-300", "-0.0"]
+
+
+@pytest.mark.parametrize("text", ["", "OOM when allocating 3 GiB", "a - b", "x=1", "GPU-1a2b", "a\nb", "007", "3"])
+def test_an_ordinary_text_stands_as_it_is(text: str) -> None:
+    assert plain_cell(text) == text

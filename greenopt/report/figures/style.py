@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from greenopt.files import requested_file
+from greenopt.plain_text import printable
 
 # Okabe and Ito's palette, distinguishable with any colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -77,8 +78,8 @@ def mark_size(count: int) -> float:
 
 
 def plain(text: object) -> str:
-    """Escape a user's text for matplotlib, so that a dollar sign begins no formula."""
-    return str(text).replace("$", r"\$")
+    """Escape anybody's text for matplotlib: a dollar sign begins no formula, and what is not seen is an escape."""
+    return printable(str(text), keep="\n").replace("$", r"\$")
 
 
 def whole_numbers(axis: Axis) -> None:

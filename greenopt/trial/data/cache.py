@@ -83,8 +83,8 @@ def _key(spec: DataSpec, source: list[Any]) -> str:
 def _write(images: Images, place: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
     try:
-        np.save(scratch / "x.npy", images.x)
-        np.save(scratch / "y.npy", images.y)
+        np.save(scratch / "x.npy", images.x, allow_pickle=False)
+        np.save(scratch / "y.npy", images.y, allow_pickle=False)
         facts = {"classes": images.classes, "title": images.title}
         (scratch / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         scratch.rename(place)
@@ -95,4 +95,5 @@ def _write(images: Images, place: Path) -> None:
 
 def _mapped(place: Path) -> Images:
     facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
-    return Images(np.load(place / "x.npy", mmap_mode="r"), np.load(place / "y.npy"), facts["classes"], facts["title"])
+    x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
+    return Images(x, np.load(place / "y.npy", allow_pickle=False), facts["classes"], facts["title"])

@@ -1,7 +1,8 @@
 """Reads .npz files of images and labels, and checks them without loading the images.
 
-Invariants: no pickle in a file is ever read; the reader reads what the check lets through, unless something is wrong
-with values beyond the part of the images that the check looks at.
+Invariants: no pickle in a file is ever read, no array that is larger than its entry in the file, and none to which a
+small file unpacks beyond all reason; the reader reads what the check lets through, unless something is wrong with
+values beyond the part of the images that the check looks at.
 """
 
 import math
@@ -28,6 +29,10 @@ from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 CHECKED_BYTES = 256 << 20
 """Of the images, their values are looked at up to this size before a study starts; a fraction of a second."""
+
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 200
+"""An array that unpacks to more than so many bytes, and to so many times what it takes in the file, is refused: photos
+shrink to a third or a tenth, noise to nothing, a file that is made to fill the memory to a thousandth."""
 
 _CHUNK_BYTES = 4 << 20
 _WRITE_IT = "write it with numpy.savez(path, x=images, y=labels)"
@@ -96,7 +101,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         damaged = zipfile.is_zipfile(path)
         problem = f"is damaged ({error}): bring a whole one" if damaged else f"is not an .npz file; {_WRITE_IT}"
         raise DataMissingError(f"{path}: {problem}") from None
-    except (OSError, EOFError, ValueError, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, RuntimeError, NotImplementedError, MemoryError) as error:
         raise DataMissingError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
 
 
@@ -105,8 +110,18 @@ def _kind(file: zipfile.ZipFile, path: Path, name: str) -> Kind:
     if missing := {"x", "y"} - arrays:
         there = f" but {', '.join(sorted(arrays)[:6])}" if arrays else ""
         raise DataMissingError(f"{path}: has no array {' and '.join(sorted(missing))}{there}; {_WRITE_IT}")
-    with file.open(f"{name}.npy") as stream:
-        return _kind_of(stream)
+    entry = file.getinfo(f"{name}.npy")
+    if entry.file_size > BOMB_BYTES and entry.file_size > BOMB_RATIO * entry.compress_size:
+        raise DataMissingError(
+            f"{path}: array {name} unpacks to {entry.file_size / 2**30:.1f} GiB, {BOMB_RATIO} times its size in the "
+            "file and more: no images do; write it with numpy.savez if they are"
+        )
+    with file.open(entry) as stream:
+        kind = _kind_of(stream)
+    # NumPy makes room for what the header says before it reads what there is.
+    if not kind.dtype.hasobject and kind.dtype.itemsize * math.prod(kind.shape) > entry.file_size:
+        raise DataMissingError(f"{path}: is damaged: array {name} is shorter than it says; bring a whole one")
+    return kind
 
 
 def _kind_of(stream: IO[bytes]) -> Kind:

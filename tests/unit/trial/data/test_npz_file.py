@@ -1,6 +1,8 @@
 """What users store as images and labels: used with its meaning, or refused before anything is trained."""
 
+import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,33 @@ def test_only_the_first_images_of_a_large_file_are_looked_at_before_a_study(
     early = BYTES.astype(np.float32)
     early[0] = -1
     assert "x has values from -1" in (check_data(saved(tmp_path, early)) or "")
+
+
+def refusal(spec: DataSpec) -> str:
+    """What is said before the study and in the trial alike."""
+    with pytest.raises((DataMissingError, WrongSettingError)) as caught:
+        load_images(spec)
+    text = str(caught.value)
+    assert check_data(spec) == text
+    assert "\n" not in text
+    return text
+
+
+def test_a_file_that_unpacks_beyond_all_reason_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file of zeros must not fill the memory; an ordinary one that shrinks well stays welcome."""
+    spec = saved(tmp_path, np.zeros((4000, 16, 16, 3), np.uint8), np.arange(4000) % 3, np.savez_compressed)
+    load_images(spec)
+    monkeypatch.setattr(npz_file, "BOMB_BYTES", 1 << 20)
+    assert "array x unpacks to 0.0 GiB, 200 times its size" in refusal(spec)
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000, 8, 8, 3)", "(12, 8, 8, 4)", "(-1, 8, 8, 3)", "(12, 8, 8, 10**9)"])
+def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path, shape: str) -> None:
+    """NumPy makes room for what the header says before it reads anything."""
+    head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(12 * 8 * 8 * 3))
+        labels = io.BytesIO()
+        np.save(labels, np.arange(12) % 3)
+        file.writestr("y.npy", labels.getvalue())
+    assert "a.npz: " in refusal(spec_of(tmp_path / "a.npz"))
