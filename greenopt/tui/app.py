@@ -320,7 +320,7 @@ class WatchApp(App[None]):
         """Notify once that the study has ended while it was shown."""
         end = self.model.end
         if end is not None and self._has_ended is False:
-            self.notify(f"the study has ended: {format_end(end.end)}; press q to leave", timeout=30)
+            self.notify(f"the study has ended: {format_end(end.end)}; press q to leave", timeout=30, markup=False)
             self.bell()
         self._has_ended = end is not None
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.app import ComposeResult, RenderResult
 from textual.containers import Grid
 from textual.strip import Strip
@@ -251,7 +252,8 @@ class UsedEnergyPlot(Plot):
         self.axes(counts=True)
         self.limits(points)
         self.line(points, BLUE)
-        self.border_subtitle = f"Wh{' est.' if model.used().has_estimate else ''}, set-up and failures included"
+        unit = "Wh est." if model.used().has_estimate else "Wh"
+        self.border_subtitle = Text(f"{unit}, set-up and failures included")
 
 
 class CurvePlot(Plot):

@@ -127,7 +127,7 @@ def test_curves_cost_what_their_epochs_cost() -> None:
     assert line.name == "trial 4"
     assert line.x.tolist() == [1.0, 2.0, 3.0]
     assert line.y.tolist() == pytest.approx([0.01, 0.02, 0.03])
-    assert line.hovertemplate.endswith("%{x:.3r} Wh<br>b8 lr 0.1")
+    assert line.hovertemplate.endswith("%{x:.3r} Wh<br>b8 &#60;lr&#62; &#123;0.1&#125;")
 
 
 def test_an_epoch_without_energy_ends_its_curve() -> None:

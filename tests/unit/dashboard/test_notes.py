@@ -1,10 +1,13 @@
 """Notes say in words what the figures say in numbers, and invent nothing."""
 
+import html
+import re
 from typing import Any
 
 import pytest
 
 from greenopt.dashboard.notes import study_note, trial_note
+from greenopt.plain_text import printable
 from greenopt.spec import StudySpec
 from tests.builders import study
 
@@ -108,3 +111,37 @@ def test_a_function_of_ones_own_in_words() -> None:
     assert "| trains | `mine:train`, 1 epoch |" in study_note(spec, [])
     row = {"trial": 0, "state": "complete", "accuracy": 0.5, "width": 2}
     assert trial_note(spec, row).startswith("**width 2**\n")
+
+
+HOSTILE = [
+    *("<img src=x onerror=alert(1)>", "[click](javascript:alert(1))", "![x](http://attacker/pixel)", "`code` **bold**"),
+    *(
+        "a | b | c",
+        "# head",
+        "$$x$$",
+        "<script>alert(1)</script>",
+        "&lt;b&gt;",
+        "\x1b[31mred",
+        "\u202eabc",
+        "_a_ ~~b~~",
+    ),
+]
+
+
+def rendered(markdown: str) -> str:
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(markdown))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_anybodys_text_is_shown_letter_by_letter(text: str) -> None:
+    row = {**ROW, "state": "fail", "fail_reason": text, "message": text, "host": text, "gpu_name": text, "lr": text}
+    pages = [trial_note(study(), row, f"last {text}"), study_note(study(study={"description": text}), [text])]
+    pages += [trial_note(study(), {**ROW, "state": "pruned", "stop_reason": text, "message": text, "flags": text})]
+    for page in map(rendered, pages):
+        for tag in ("<img", "<a ", "<script", "<del>", "<em>_", "<h1"):
+            assert tag not in page.replace("<h3>", ""), page
+        shown = html.unescape(re.sub(r"<[^>]+>", "", page))
+        assert printable(" ".join(text.split())) in " ".join(shown.split())
+        assert all(letter == "\n" or letter.isprintable() for letter in shown)
