@@ -45,7 +45,7 @@ def test_a_parquet_file_is_measured_before_it_is_unpacked(tmp_path: Path, monkey
     pd.DataFrame({"width": ["x" * 1000] * 200_000, "accuracy": 0.5, "energy_wh": 1.0}).to_parquet(path, index=False)
     monkeypatch.setattr(table, "MAX_BYTES", path.stat().st_size + 1)
     monkeypatch.setattr(table, "MAX_ROWS", 100_000)
-    monkeypatch.setattr(table.pd, "read_parquet", lambda *_: pytest.fail("it was unpacked"))
+    monkeypatch.setattr("greenopt.exchange.table.pd.read_parquet", lambda *_: pytest.fail("it was unpacked"))
     with pytest.raises(UsageError, match="has more than 100,000 rows"):
         read_import(path, "t")
 

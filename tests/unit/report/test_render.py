@@ -13,7 +13,7 @@ from greenopt.errors import UsageError
 from greenopt.report import document as blocks
 from greenopt.report.document import Document, Section
 from greenopt.report.figures import save, style
-from greenopt.report.figures.style import new_figure
+from greenopt.report.figures.style import new_figure, plain
 from greenopt.report.render import html, pdf, write
 
 NASTY = (
@@ -117,3 +117,19 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_the_old_one(tmp_pa
     with pytest.raises((UsageError, OSError)):
         write(b"new", target)
     assert target.read_bytes() == b"old"
+
+
+def test_what_is_not_seen_is_an_escape(figures: Path) -> None:
+    made = document("\x1b[31mred", "\u202ereversed", "a\nb", "\x00\x9b")
+    page = html(made, figures).decode()
+    assert [one for one in page if one != "\n" and not one.isprintable()] == []
+    assert "\\x1b[31mred" in page
+    assert pdf(made, figures)
+
+
+@pytest.mark.parametrize("text", ["$x^2$", "\\$x$", "a$b", "$$", "\x1b[31m$\\frac{$"])
+def test_a_label_of_a_figure_is_no_formula(tmp_path: Path, text: str) -> None:
+    figure, (axis,) = new_figure()
+    axis.set(title=plain(text))
+    save(figure, tmp_path, "f")
+    assert "\x1b" not in (tmp_path / "f.svg").read_text()

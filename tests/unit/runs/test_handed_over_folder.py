@@ -13,7 +13,6 @@ from greenopt.events import AttemptBegan
 from greenopt.execution import Slot, child_environment
 from greenopt.files import PRIVATE, LogTail, append_privately, last_lines, leads_out, tail_text, write_whole
 from greenopt.identity.belongings import take_trial_folder
-from greenopt.runs import background
 from greenopt.runs.background import launch
 from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.search.storage import artifact_store
@@ -158,7 +157,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
         def __init__(self, command: list[str], env: dict[str, str], **_: object) -> None:
             calls.append((command, env))
 
-    monkeypatch.setattr(background.subprocess, "Popen", Process)
+    monkeypatch.setattr("greenopt.runs.background.subprocess.Popen", Process)
     return calls
 
 
