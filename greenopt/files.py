@@ -18,11 +18,12 @@ PRIVATE = 0o600
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a scratch path beside a file, which takes the file's name when the block ends without an error.
 
     Args:
         target: the file; an existing one stays until it is replaced. The scratch path has its suffix.
+        mode: permissions from the creation on, less the umask.
 
     Raises:
         OSError: the file cannot be written.
@@ -31,6 +32,8 @@ def whole_file(target: Path) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         # What lies there is nobody's; written through, a link would lead elsewhere.
         scratch.unlink()
+    # Made here and anew, so that in a folder of many users nobody else's file or link is written to.
+    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
     try:
         yield scratch
         scratch.replace(target)
@@ -64,9 +67,7 @@ def write_whole(target: Path, content: bytes, mode: int = 0o666) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with whole_file(target) as scratch:
-        # Made anew, with its permissions from the first byte on.
-        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
+    with whole_file(target, mode) as scratch:
         scratch.write_bytes(content)
 
 

@@ -11,7 +11,16 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from greenopt.errors import GreenoptError, UsageError
 from greenopt.events import AttemptBegan
 from greenopt.execution import Slot, child_environment
-from greenopt.files import PRIVATE, LogTail, append_privately, last_lines, leads_out, tail_text, write_whole
+from greenopt.files import (
+    PRIVATE,
+    LogTail,
+    append_privately,
+    last_lines,
+    leads_out,
+    requested_file,
+    tail_text,
+    write_whole,
+)
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.runs.background import launch
 from greenopt.runs.folder import RunFolder, run_folders
@@ -185,3 +194,14 @@ def test_a_study_keeps_no_secret(folder: RunFolder) -> None:
         folder.write_study({}, without_password(url))
         assert "hunter2" not in folder.study_file.read_text()
         assert "***" in folder.storage()
+
+
+def test_a_file_that_is_asked_for_is_not_written_through_anybodys_link(tmp_path: Path, secret: Path) -> None:
+    """In a folder of many users, such as /tmp, the path of what is being written could be guessed."""
+    target = tmp_path / "table.csv"
+    target.with_name(f"table.part-{os.getpid()}.csv").symlink_to(secret)
+    with requested_file(target) as scratch:
+        assert not scratch.is_symlink()
+        scratch.write_text("mine")
+    assert target.read_text() == "mine"
+    assert secret.read_text() == "PRIVATE KEY\n"
