@@ -8,9 +8,12 @@ import pytest
 
 from greenopt.coordination.coordinator import Coordinator
 from greenopt.errors import UsageError
+from greenopt.identity.place import locate
+from greenopt.identity.start import storage_of
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Search, open_storage, read_study
+from greenopt.storage.url import without_password
 from tests.builders import study
 from tests.fakes import FakeEngine, dies
 
@@ -44,3 +47,23 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
         open_storage("postgresql+psycopg://me:secret@127.0.0.1:1/postgres")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_password_is_not_kept_and_taken_from_the_environment(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    url, folder = postgres_url.replace("greenopt@", "greenopt:hunter2@"), RunFolder(tmp_path / "kept")
+    spec = study(study={"name": "kept"})
+    search = Search(spec, open_storage(url))
+    search.lease.release()
+    folder.path.mkdir()
+    folder.write_study(spec.model_dump(mode="json"), without_password(url), study_id=search.study_id)
+    assert "hunter2" not in folder.study_file.read_text()
+    for read in (locate, lambda one: storage_of(one, None)):
+        with pytest.raises(UsageError, match=r"its secrets \(\*\*\*\) are not kept; give them by PGPASSWORD"):
+            read(folder)
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    assert locate(folder).name == "kept"
+    assert len(read_study("kept", open_storage(storage_of(folder, None))).rows) == 0
