@@ -63,6 +63,8 @@ def judge(
         return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
     if cause is not None:
         return Verdict(Outcome.FAILED, cause, _CAUSES[cause])
+    if process is not None and process.exceeded_bytes is not None:
+        return _over_memory_limit(process.exceeded_bytes, study)
     if ended is not None:
         return Verdict(Outcome.FAILED, FailReason(ended.reason or FailReason.CRASH), ended.message)
     return _judge_process(process)
@@ -72,6 +74,13 @@ _CAUSES = {
     FailReason.INTERRUPTED: "the study was stopped while this trial ran",
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
 }
+
+
+def _over_memory_limit(held_bytes: int, study: StudySpec) -> Verdict:
+    limit_bytes = study.training.memory_limit
+    limit = f" ({limit_bytes / 1e9:.3g} GB)" if limit_bytes is not None else ""
+    message = f"it held {held_bytes / 1e9:.3g} GB of memory, more than training.memory_limit{limit}"
+    return Verdict(Outcome.FAILED, FailReason.OUT_OF_MEMORY, message)
 
 
 def _judge_process(process: ProcessEnded | None) -> Verdict:
