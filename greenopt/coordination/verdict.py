@@ -50,8 +50,9 @@ def judge(
             among measured energies.
     """
     ended = summary.ended
-    if ended is not None and ended.outcome is Outcome.COMPLETED:
-        missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+    gpu_failed = cause is FailReason.GPU_FAILED
+    missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+    if ended is not None and ended.outcome is Outcome.COMPLETED and not (gpu_failed and missing):
         if metered_by is not None and metered_by.is_measured and summary.energy.source is EnergySource.ESTIMATE:
             message = f"its energy is an estimate, and the study's are measured by {metered_by}: was the meter lost?"
             return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, message)
@@ -59,7 +60,7 @@ def judge(
             return Verdict(Outcome.COMPLETED)
         why = summary.energy.reason or summary.total.reason or "no reading"
         return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
-    if ended is not None and ended.outcome is Outcome.DIVERGED:
+    if ended is not None and ended.outcome is Outcome.DIVERGED and not gpu_failed:
         return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
     if cause is not None:
         return Verdict(Outcome.FAILED, cause, _CAUSES[cause])
@@ -72,6 +73,7 @@ def judge(
 
 _CAUSES = {
     FailReason.INTERRUPTED: "the study was stopped while this trial ran",
+    FailReason.GPU_FAILED: "its GPU failed; the study's log says how",
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
 }
 

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +20,14 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a pr
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """A folder that all users share, as /run/lock is."""
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    for parent in list(folder.parents)[:4]:
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("pytest", tmp_path.name)):
-            parent.chmod(0o755)
-    return folder
+def shared() -> Iterator[Path]:
+    """A folder that all users share, as /run/lock is; pytest's own are closed to other users."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as parent:
+        Path(parent).chmod(0o755)
+        folder = Path(parent) / "shared"
+        folder.mkdir()
+        folder.chmod(0o1777)
+        yield folder
 
 
 def by_nobody(program: str) -> "subprocess.Popen[str]":
@@ -34,7 +35,7 @@ def by_nobody(program: str) -> "subprocess.Popen[str]":
     source = f"import sys; sys.path[:] = {[path for path in sys.path if path]!r}; import os\n"
     source += "from greenopt.execution.leases import GpuLeases\nfrom pathlib import Path\n"
     source += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n{program}"
-    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_studies_cannot_hold_one_gpu(tmp_path: Path) -> None:
@@ -100,7 +101,8 @@ try:
 except Exception as error:
     print(error)
 """)
-        assert f"in use by another study (pid {os.getpid()} of user root)" in refused.communicate(timeout=30)[0]
+        told, trouble = refused.communicate(timeout=60)
+        assert f"in use by another study (pid {os.getpid()} of user root)" in told, trouble
 
 
 @as_root
