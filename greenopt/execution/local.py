@@ -180,8 +180,10 @@ class LocalEngine:
         """Read the remaining output of an exited process, and forget the process."""
         messages = self._read(child)
         self._hang_up(child)
-        code = child.process.wait()
-        assert code is not None
+        code = child.process.wait(CLOSE_S)
+        if code is None:
+            # Killed, but what tells so, the process that trials are forked from, does not run: it may be stopped.
+            code = -signal.SIGKILL
         child.events.close()
         child.process.kill()
         del self._children[child.trial]
