@@ -195,12 +195,13 @@ class FailReason(StrEnum):
     WRONG_SETTING = "wrong_setting"
     NOT_MEASURED = "not_measured"
     GPU_BUSY = "gpu_busy"
+    GPU_FAILED = "gpu_failed"
     DUPLICATE = "duplicate"
 
     @property
     def is_worth_a_retry(self) -> bool:
         """Whether the same setting may succeed in another attempt."""
-        return self in (FailReason.KILLED, FailReason.INTERRUPTED, FailReason.GPU_BUSY)
+        return self in (FailReason.KILLED, FailReason.INTERRUPTED, FailReason.GPU_BUSY, FailReason.GPU_FAILED)
 
 
 class TrialEnded(_Record):

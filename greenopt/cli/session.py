@@ -45,6 +45,7 @@ def run_session(
     from greenopt.coordination.progress import Forecast, PlainProgress
     from greenopt.coordination.study_log_writer import StudyLogWriter
     from greenopt.dashboard import DashboardPublisher
+    from greenopt.energy.gpu_health import GpuWatch
     from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.identity.start import open_study
     from greenopt.runs.folder import RunFolder
@@ -81,6 +82,8 @@ def run_session(
         publisher = DashboardPublisher(spec, opened, folder, lambda text: print_lines(console, [text]))
         stack.callback(publisher.close)
         observers: tuple[Observer, ...] = (study_log, lines, publisher)
+        gpus = GpuWatch()
+        stack.callback(gpus.close)
         coordinator = Coordinator(
             spec,
             search,
@@ -90,6 +93,7 @@ def run_session(
             annotator=publisher,
             inputs=study.guard,
             metered_by=study.device.energy,
+            gpus=gpus,
         )
         listen(coordinator, announce)
         end = coordinator.run()

@@ -29,6 +29,7 @@ def print_summary(
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
         StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is used up; raise it to resume",
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
+        StudyEnd.GPUS_FAILED: "stopped: no GPU is left that works; mend them, then the same command resumes",
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     complete, pruned = snapshot.count(TrialState.COMPLETE), snapshot.count(TrialState.PRUNED)

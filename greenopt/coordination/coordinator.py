@@ -28,6 +28,9 @@ from greenopt.summary import TrialSummary, summarise
 _log = get_logger(__name__)
 
 RECEIVE_TIMEOUT_S = 0.5
+LOOK_EVERY_S = 10.0
+"""How often the GPUs of running trials are looked at."""
+
 MAX_SKIPS_IN_A_ROW = 1000
 
 
@@ -54,6 +57,10 @@ class Observer(Protocol):
         """Handle that the study was paused, resumed or told to stop."""
         ...
 
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        """Handle that a slot's GPU failed, in words; trials go on in the others."""
+        ...
+
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Handle the end of the study; `failure` is the reason if equal failures stopped it."""
         ...
@@ -69,6 +76,28 @@ class Inputs(Protocol):
     @property
     def marks(self) -> Mapping[str, str | None]:
         """What a trial that starts now keeps of them."""
+        ...
+
+
+class GpuState(Protocol):
+    """What a look at a GPU found."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why no trial should run there any more, in words; None while it has not failed."""
+        ...
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether no trial should start there at the moment."""
+        ...
+
+
+class GpuStates(Protocol):
+    """The health of the study's GPUs."""
+
+    def look(self, uuid: str) -> GpuState:
+        """Look at a GPU. Must not raise and must be fast."""
         ...
 
 
@@ -104,6 +133,7 @@ class Coordinator:
         wait: Callable[[float], None] = time.sleep,
         inputs: Inputs | None = None,
         metered_by: EnergySource | None = None,
+        gpus: GpuStates | None = None,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -116,6 +146,10 @@ class Coordinator:
         self._wait = wait
         self._inputs = inputs
         self._metered_by = metered_by
+        self._gpus = gpus
+        self._look_at_s = -float("inf")
+        self._set_aside: set[Slot] = set()
+        self._doubtful: set[Slot] = set()
         self._running: dict[int, _Running] = {}
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
@@ -154,10 +188,12 @@ class Coordinator:
             observer.study_began(self._spec, self._search.settled())
         while True:
             self._heed_budget()
+            self._look_at_gpus()
             self._announce_run_state()
             self._fill_slots()
+            self._heed_failed_gpus()
             if not self._running:
-                if not self._waits_for_resume():
+                if not self._waits():
                     return self._conclude()
                 self._wait(RECEIVE_TIMEOUT_S)
             for message in self._engine.receive(RECEIVE_TIMEOUT_S):
@@ -169,8 +205,9 @@ class Coordinator:
             self._end_overdue()
             self._search.lease.renew()
 
-    def _waits_for_resume(self) -> bool:
-        return self._is_paused and self._end is None and self._wants_more()
+    def _waits(self) -> bool:
+        """Whether trials are to start later, though none runs: when it is resumed, or a silent GPU has answered."""
+        return (self._is_paused or bool(self._doubtful)) and self._end is None and self._wants_more()
 
     def _conclude(self) -> StudyEnd:
         self._end = self._end or StudyEnd.DONE
@@ -203,6 +240,39 @@ class Coordinator:
         if budget_wh is not None and self._end is None and self._wants_more() and self._search.used_wh() >= budget_wh:
             self._end = StudyEnd.BUDGET_SPENT
 
+    def _look_at_gpus(self) -> None:
+        """Look at all GPUs now and then: a trial can hang on one that was lost."""
+        if self._clock() >= self._look_at_s:
+            self._look_at_s = self._clock() + LOOK_EVERY_S
+            for slot in self._engine.slots:
+                self._is_sound(slot)
+
+    def _heed_failed_gpus(self) -> None:
+        """Start no more trials where all GPUs have failed."""
+        if self._end is None and self._wants_more() and self._set_aside.issuperset(self._engine.slots):
+            self._end = StudyEnd.GPUS_FAILED
+
+    def _is_sound(self, slot: Slot) -> bool:
+        """Look at a slot's GPU; set the slot aside and end its trial if the GPU has failed."""
+        if self._gpus is None or slot.gpu_uuid is None or slot in self._set_aside:
+            return slot not in self._set_aside
+        found = self._gpus.look(slot.gpu_uuid)
+        (self._doubtful.add if found.is_in_doubt else self._doubtful.discard)(slot)
+        if found.failure is not None:
+            self._set_slot_aside(slot, found.failure)
+        return found.failure is None and not found.is_in_doubt
+
+    def _set_slot_aside(self, slot: Slot, failure: str) -> None:
+        self._set_aside.add(slot)
+        _log.warning("%s is set aside: %s", slot.name, failure)
+        others = [other for other in self._engine.slots if other not in self._set_aside]
+        for observer in self._observers:
+            observer.slot_set_aside(slot, failure, others)
+        for trial, running in self._running.items():
+            if running.slot == slot and running.cause is None:
+                running.cause = FailReason.GPU_FAILED
+                self._engine.end(trial)
+
     def _fill_slots(self) -> None:
         busy = {running.slot for running in self._running.values()}
         for slot in self._engine.slots:
@@ -211,6 +281,8 @@ class Coordinator:
             if self._inputs is not None and self._inputs.change() is not None:
                 self._end = StudyEnd.INPUTS_CHANGED
                 return
+            if not self._is_sound(slot):
+                continue
             proposal = self._next_proposal()
             if proposal is not None:
                 self._start(proposal, slot)
@@ -282,6 +354,8 @@ class Coordinator:
         running = self._running.pop(ended.trial)
         _log.debug("trial %d: its process ended, code %s, signal %s", ended.trial, ended.exit_code, ended.signal)
         summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
+        if running.cause is None and not self._is_sound(running.slot):
+            running.cause = FailReason.GPU_FAILED
         verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
         self._settle(ended.trial, summary, verdict, running.spec)
         self._search.enqueue_retries()
@@ -301,7 +375,7 @@ class Coordinator:
     def _watch_failures(self, verdict: Verdict) -> None:
         if verdict.outcome is not Outcome.FAILED or not isinstance(verdict.reason, FailReason):
             self._failures.clear()
-        elif verdict.reason is not FailReason.INTERRUPTED:
+        elif verdict.reason not in (FailReason.INTERRUPTED, FailReason.GPU_FAILED):
             self._failures.append(verdict.reason)
         full = len(self._failures) == self._failures.maxlen
         if full and len(set(self._failures)) == 1 and self._end is None:

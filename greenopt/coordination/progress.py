@@ -1,7 +1,7 @@
 """Progress of a running study as lines of text, for pipes and logs, as an observer of the coordinator."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from rich.console import Console
@@ -107,6 +107,11 @@ class PlainProgress:
     def run_state_changed(self, run_state: RunState) -> None:
         """Print that the study was paused, was resumed, or will stop."""
         self._say(RUN_STATE_TEXTS[run_state])
+
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        """Print that a slot's GPU failed, and where the study goes on."""
+        rest = f"the study goes on on {', '.join(other.name for other in others)}" if others else "none is left"
+        self._say(f"{slot.name} is set aside: {failure}; {rest}")
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing: the summary is printed after the study's files are closed."""

@@ -15,6 +15,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    SlotSetAside,
     StudyEnd,
     TrialPlaced,
     TrialRecorded,
@@ -78,6 +79,10 @@ class StudyLogWriter:
     def run_state_changed(self, run_state: RunState) -> None:
         """Append the study's new run state."""
         self._append(RunStateChanged(utc_s=self._clock(), conduct=run_state))
+
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        """Append that a slot's GPU failed."""
+        self._append(SlotSetAside(utc_s=self._clock(), slot=slot.name, reason=failure))
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Append why the coordinator ends."""

@@ -50,8 +50,9 @@ def judge(
             among measured energies.
     """
     ended = summary.ended
-    if ended is not None and ended.outcome is Outcome.COMPLETED:
-        missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+    gpu_failed = cause is FailReason.GPU_FAILED
+    missing = [metric for metric in study.objectives if _value(summary, metric) is None]
+    if ended is not None and ended.outcome is Outcome.COMPLETED and not (gpu_failed and missing):
         if metered_by is not None and metered_by.is_measured and summary.energy.source is EnergySource.ESTIMATE:
             message = f"its energy is an estimate, and the study's are measured by {metered_by}: was the meter lost?"
             return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, message)
@@ -59,10 +60,12 @@ def judge(
             return Verdict(Outcome.COMPLETED)
         why = summary.energy.reason or summary.total.reason or "no reading"
         return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
-    if ended is not None and ended.outcome is Outcome.DIVERGED:
+    if ended is not None and ended.outcome is Outcome.DIVERGED and not gpu_failed:
         return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
     if cause is not None:
         return Verdict(Outcome.FAILED, cause, _CAUSES[cause])
+    if process is not None and process.exceeded_bytes is not None:
+        return _over_memory_limit(process.exceeded_bytes, study)
     if ended is not None:
         return Verdict(Outcome.FAILED, FailReason(ended.reason or FailReason.CRASH), ended.message)
     return _judge_process(process)
@@ -70,8 +73,16 @@ def judge(
 
 _CAUSES = {
     FailReason.INTERRUPTED: "the study was stopped while this trial ran",
+    FailReason.GPU_FAILED: "its GPU failed; the study's log says how",
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
 }
+
+
+def _over_memory_limit(held_bytes: int, study: StudySpec) -> Verdict:
+    limit_bytes = study.training.memory_limit
+    limit = f" ({limit_bytes / 1e9:.3g} GB)" if limit_bytes is not None else ""
+    message = f"it held {held_bytes / 1e9:.3g} GB of memory, more than training.memory_limit{limit}"
+    return Verdict(Outcome.FAILED, FailReason.OUT_OF_MEMORY, message)
 
 
 def _judge_process(process: ProcessEnded | None) -> Verdict:

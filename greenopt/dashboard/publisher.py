@@ -6,7 +6,7 @@ it for finished, because an open page never asks again for a finished trial. No 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from greenopt.coordination.verdict import Verdict
@@ -91,6 +91,9 @@ class DashboardPublisher:
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Do nothing: the dashboard does not show the study's run state."""
+
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        """Do nothing: the dashboard does not show slots."""
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing: `close` draws the last figures."""

@@ -21,6 +21,13 @@ PCI_PREFIX = "PCI-"
 INDEX_PREFIX = "INDEX-"
 """What a board is known by where its UUID cannot be read: its place on the PCI bus, else its index."""
 
+_SHUTDOWN, _THERMAL_SLOWDOWN = 0, 0x40
+_UNCORRECTED, _VOLATILE = 1, 0
+_XID_EVENTS = 8
+"""Numbers of NVML's header: a temperature threshold, a reason of slow clocks, errors of memory, a type of events."""
+
+_MAX_XIDS = 100
+
 _T = TypeVar("_T")
 
 
@@ -184,6 +191,48 @@ class Nvml:
             utilisation=self._known(lambda rates: rates.gpu / 100, "nvmlDeviceGetUtilizationRates", handle),
             memory_bytes=self._known(lambda memory: int(memory.used), "nvmlDeviceGetMemoryInfo", handle),
         )
+
+    def temperature_c(self, handle: Any) -> float:
+        """Return the temperature in degrees Celsius."""
+        return self._ask(float, "nvmlDeviceGetTemperature", handle, getattr(self._module, "NVML_TEMPERATURE_GPU", 0))
+
+    def shutdown_temperature_c(self, handle: Any) -> float | None:
+        """Return the temperature in degrees Celsius at which the board shuts down; None where it does not tell."""
+        found_c = self._known(float, "nvmlDeviceGetTemperatureThreshold", handle, _SHUTDOWN)
+        return found_c if found_c else None
+
+    def is_slowed_by_heat(self, handle: Any) -> bool:
+        """Return whether the board has at least halved its clocks because it is too hot; False where unknown."""
+        for function in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
+            reasons = self._known(int, function, handle)
+            if reasons is not None:
+                return bool(reasons & _THERMAL_SLOWDOWN)
+        return False
+
+    def uncorrected_errors(self, handle: Any) -> int | None:
+        """Return the uncorrectable memory errors since the driver was loaded; None where they are not counted."""
+        return self._known(int, "nvmlDeviceGetTotalEccErrors", handle, _UNCORRECTED, _VOLATILE)
+
+    def watch_xids(self, handle: Any) -> Any:
+        """Return a set that collects the board's XIDs, the driver's numbers of errors; None where it gives none."""
+        events = self._known(_as_is, "nvmlEventSetCreate")
+        if events is None:
+            return None
+        try:
+            self._ask(_as_is, "nvmlDeviceRegisterEvents", handle, _XID_EVENTS, events)
+        except ReadError:
+            return None
+        return events
+
+    def xids(self, events: Any) -> list[int]:
+        """Return the XIDs that a set has collected since the last call."""
+        found: list[int] = []
+        while len(found) < _MAX_XIDS:
+            xid = self._known(lambda event: int(event.eventData), "nvmlEventSetWait_v2", events, 0)
+            if xid is None:
+                break
+            found.append(xid)
+        return found
 
     def processes(self, handle: Any) -> list[tuple[int, int | None]]:
         """Return process id and memory in bytes of each process that holds a compute context on the board."""

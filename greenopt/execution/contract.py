@@ -45,12 +45,14 @@ class ProcessEnded:
         exit_code: None where a signal ended it.
         signal: name such as `SIGKILL`; None where it ended by itself.
         log_tail: the last lines that it printed.
+        exceeded_bytes: memory that it used when it was ended for it; None where it stayed below its limit.
     """
 
     trial: int
     exit_code: int | None
     signal: str | None
     log_tail: str
+    exceeded_bytes: int | None = None
 
 
 Message: TypeAlias = EventArrived | ProcessEnded

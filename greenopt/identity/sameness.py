@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenopt.errors import UsageError
-from greenopt.spec import Choice, DataSet, DataSpec, Distribution, StudySpec
+from greenopt.spec import TRIAL_LIMITS, Choice, DataSet, DataSpec, Distribution, StudySpec
 
 MAX_MESSAGE = 200
 MAX_VALUE = 24
@@ -22,7 +22,7 @@ _MAY_CHANGE = {
         *("name", "description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures"),
         *("energy_budget_wh", "confirms", "seed", "split_seed", "training_seed"),
     ),
-    "training": ("time_limit_s", "keep_model"),
+    "training": (*TRIAL_LIMITS, "keep_model"),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
 }
 _SEEDS = {"sampler": "study.seed", "split": "study.split_seed", "training": "study.training_seed"}

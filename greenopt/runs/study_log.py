@@ -42,6 +42,7 @@ class StudyEnd(StrEnum):
     SPACE_EXHAUSTED = "space_exhausted"
     BUDGET_SPENT = "budget_spent"
     INPUTS_CHANGED = "inputs_changed"
+    GPUS_FAILED = "gpus_failed"
 
 
 class _Entry(BaseModel):
@@ -108,6 +109,18 @@ class RunStateChanged(_Entry):
     conduct: RunState
 
 
+class SlotSetAside(_Entry):
+    """A slot's GPU failed; no trial is placed there any more by this coordinator.
+
+    Attributes:
+        reason: what failed, in words.
+    """
+
+    kind: Literal["slot_set_aside"] = "slot_set_aside"
+    slot: str
+    reason: str
+
+
 class CoordinatorEnded(_Entry):
     """The coordinator is done; `failure` is the reason where equal failures stopped it."""
 
@@ -116,7 +129,9 @@ class CoordinatorEnded(_Entry):
     failure: FailReason | None = None
 
 
-LogEntry: TypeAlias = CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | CoordinatorEnded
+LogEntry: TypeAlias = (
+    CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | SlotSetAside | CoordinatorEnded
+)
 
 _ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="kind")])
 

@@ -18,6 +18,7 @@ from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchS
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
+    TRIAL_LIMITS,
     Confirms,
     DataSet,
     DataSpec,
@@ -40,6 +41,7 @@ __all__ = [
     "NAME_PATTERN",
     "PARAMETERS",
     "REFERENCE_PATTERN",
+    "TRIAL_LIMITS",
     "Augmentation",
     "Choice",
     "Confirms",

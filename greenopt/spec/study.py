@@ -6,17 +6,33 @@ Invariant: every literal that changes accuracy or energy is a field here, so a s
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import PositiveFloat, PositiveInt
+from greenopt.spec.sizes import MAX_BYTES, parse_size
 from greenopt.spec.space import SearchSpace, Value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
+TRIAL_LIMITS = ("time_limit_s", "memory_limit", "log_limit")
+"""Keys of `[training]` that bound a trial and change nothing of what it computes."""
+
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+_AS_SIZE = (BeforeValidator(parse_size), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}))
+MemorySize = Annotated[int, Field(ge=10_000_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
+LogSize = Annotated[int, Field(ge=500_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -126,6 +142,12 @@ class TrainingSpec(Table):
     """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None
     """A trial that runs longer is ended and counts as failed (`timeout`). No limit unless given. Unit: s."""
+    memory_limit: MemorySize | None = None
+    """The most main memory that a trial and all processes that it starts may hold, as `"8 GB"`, `"500 MiB"` or a number
+    of bytes. A trial that holds more is ended and counts as failed (`out_of_memory`). No limit unless given."""
+    log_limit: LogSize = 20_000_000
+    """The most that a trial's `log.txt` may take, as `"20 MB"` or a number of bytes. Of longer output the first and the
+    last part are kept, with a line between them that says how much was left out."""
 
     @field_validator("model")
     @classmethod
@@ -339,9 +361,9 @@ class StudySpec(Table):
             return self
         if self.data is not None:
             raise PydanticCustomError("data", "data: has no effect with study.objective; the function loads its own")
-        plain = TrainingSpec(epochs=self.training.epochs, time_limit_s=self.training.time_limit_s)
+        plain = TrainingSpec(epochs=self.training.epochs)
         for key, value in self.training:
-            if value != getattr(plain, key):
+            if key not in TRIAL_LIMITS and value != getattr(plain, key):
                 raise PydanticCustomError(
                     "training", "training.{key}: has no effect with study.objective", {"key": key}
                 )

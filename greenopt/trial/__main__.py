@@ -1,7 +1,7 @@
 """The process of one trial: `python -m greenopt.trial SPEC.json --events-fd N`.
 
-It ends when the other end of its standard input is closed. SIGTERM ends it with a final event. Exit code 0 once
-the final event is written, whatever it is.
+The kernel ends it when the process that started it ends. SIGTERM ends it with a final event. Exit code 0 once the final
+event is written, whatever it is.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from greenopt.spec import TrialSpec
 from greenopt.trial.failures import Failure, GpuBusyError, classify_failure
 from greenopt.trial.journal import EventPipe, Journal
 from greenopt.trial.metering import open_meters
-from greenopt.trial.parent_watchdog import die_with_parent, watch_parent
+from greenopt.trial.parent_watchdog import die_with_parent
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -36,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Blocked before the first thread starts, and thereby in all threads: one thread waits for these signals, which
     # works during long calls into C too; a thread that did not block them would be killed by them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-    watch_parent()
     parser = argparse.ArgumentParser(prog="python -m greenopt.trial", description="Train one setting and meter it.")
     parser.add_argument("spec", type=Path, help="specification of the trial, JSON")
     parser.add_argument("--events-fd", type=int, required=True, help="file descriptor that events are written to")

@@ -121,3 +121,25 @@ def test_doctor_names_what_fails_and_goes_on(bench: Bench) -> None:
     findings = {finding["topic"]: finding for finding in json.loads(done.stdout)}
     assert (done.returncode, findings["GPU 0"]["health"], findings["GPU 1"]["health"]) == (1, "bad", "good")
     assert "tensorflow" in findings
+
+
+def test_gpus_that_fail_while_a_study_runs(bench: Bench) -> None:
+    """One is lost and the study goes on on the other; that one too, and the study ends; it resumes later."""
+    study = STUDY.replace("objective:waits", "objective:breaks_gpus").replace("trials = 2", "trials = 4")
+    (bench.folder / "faulty.toml").write_text(study)
+    told = {"file": str(bench.folder / "lost")}
+    (bench.folder / "to-lose").write_text("GPU-0a GPU-1b")
+    done = bench.run("run", "faulty.toml", told=told)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "set aside: it has fallen off the bus; the study goes on on gpu" in done.stdout
+    assert "set aside: it has fallen off the bus; none is left" in done.stdout
+    assert "no GPU is left that works" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert {row["fail_reason"] for row in bench.trials() if row["state"] == "fail"} == {"gpu_failed"}
+    (bench.folder / "lost").unlink()
+    (bench.folder / "to-lose").write_text("GPU-1b")
+    done = bench.run("run", "faulty.toml", told=told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gpu 1 is set aside: it has fallen off the bus; the study goes on on gpu 0" in done.stdout
+    complete = [row for row in bench.trials() if row["state"] == "complete"]
+    assert [(row["gpu_uuid"], row["energy_source"]) for row in complete] == [("GPU-0a", "nvml_counter")] * 4

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import greenopt.trial
 from greenopt.files import write_whole
-from greenopt.spec import MODEL_NAMES, Internal, TrialSpec
+from greenopt.spec import MODEL_NAMES, TRIAL_LIMITS, Internal, TrialSpec
 from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.compilation.function_names import name_functions_afresh
 from greenopt.trial.compilation.serialized_graph import Graph, Program, TensorSpec, UnkeepableError, Variables
@@ -135,7 +135,7 @@ def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -
         left_out.add("optimizer_momentum")
     parts: list[Any] = [
         setting.model_dump(mode="json", exclude=left_out),
-        training.model_dump(mode="json", exclude={"epochs", "time_limit_s", "keep_model"}),
+        training.model_dump(mode="json", exclude={"epochs", "keep_model", *TRIAL_LIMITS}),
         number_formats(setting.precision, training.precision_applies_to).policy,
         [images.shape, images.classes],
         [block_steps, table_size(steps)],

@@ -13,6 +13,7 @@ from greenopt.runs.study_log import (
     CoordinatorStarted,
     LogEntry,
     RunStateChanged,
+    SlotSetAside,
     TrialPlaced,
     TrialRecorded,
 )
@@ -62,6 +63,8 @@ def entry_text(entry: LogEntry) -> Text:
             text.append(f"trial {entry.trial} {_format_recorded(entry)}", _recorded_style(entry))
         case RunStateChanged():
             text.append(RUN_STATE_TEXTS[entry.conduct], ORANGE)
+        case SlotSetAside():
+            text.append(f"{entry.slot} is set aside: {entry.reason}", VERMILION)
         case CoordinatorEnded():
             text.append(f"study {format_end(entry.end)}{f' ({entry.failure})' if entry.failure else ''}", "bold")
     return text

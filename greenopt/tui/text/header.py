@@ -33,6 +33,7 @@ _ENDS = {
     StudyEnd.EQUAL_FAILURES: ("× stopped: the last trials all failed", f"bold {VERMILION}"),
     StudyEnd.BUDGET_SPENT: ("■ stopped: the energy budget is spent", f"bold {VERMILION}"),
     StudyEnd.INPUTS_CHANGED: ("■ stopped: its code or data changed", f"bold {VERMILION}"),
+    StudyEnd.GPUS_FAILED: ("× stopped: no GPU is left that works", f"bold {VERMILION}"),
     StudyEnd.SPACE_EXHAUSTED: ("■ done: every setting was tried", f"bold {GREEN}"),
 }
 

@@ -2,18 +2,20 @@
 
 A trial that was given a board holds it as a process; to itself a board is busy. What fails stands as JSON in an
 environment variable: `{"faults": {"nvmlInit": 18}, "sick": ["GPU-0a"], "in": "trial"}`, the last two if not everywhere.
+With `"file"` it all holds from when that file is there, which names the boards that are lost from then on.
 """
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 
-from tests.unit.energy.fake_nvml import Board
-from tests.unit.energy.faulty_nvml import FaultyPynvml
+from tests.unit.energy.fake_nvml import Board, NVMLError
+from tests.unit.energy.faulty_nvml import LOST, FaultyPynvml
 
 IS_TRIAL = "--events-fd" in sys.argv
 BOARDS = [
@@ -22,9 +24,19 @@ BOARDS = [
 
 
 class TwoBoards(FaultyPynvml):
+    def nvmlDeviceGetUUID(self, board: Board) -> str:  # noqa: N802
+        if board.uuid in _lost_by_now():
+            raise NVMLError(LOST)
+        return super().nvmlDeviceGetUUID(board)
+
     def nvmlDeviceGetComputeRunningProcesses(self, board: Board) -> list[SimpleNamespace]:  # noqa: N802
         board.processes = [(pid, None) for pid in _trials_on(board.uuid)]
         return super().nvmlDeviceGetComputeRunningProcesses(board)
+
+
+def _lost_by_now() -> list[str]:
+    file = Path(_told.get("file", "/nowhere"))
+    return file.read_text().split() if file.exists() else []
 
 
 def _trials_on(uuid: str) -> list[int]:

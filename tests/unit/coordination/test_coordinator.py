@@ -1,12 +1,14 @@
 """The coordinator with scripted trials and real storage."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greenopt.coordination.coordinator import Coordinator, build_trial_spec
+from greenopt.energy.gpu_health import GpuHealth
 from greenopt.events import (
     FailReason,
     MeterOpened,
@@ -289,6 +291,8 @@ class Stopper:
     def event_arrived(self, *_: object) -> None: ...
     def trial_ended(self, *_: object) -> None: ...
     def run_state_changed(self, run_state: RunState) -> None: ...
+
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None: ...
     def study_ended(self, end: StudyEnd, failure: object) -> None: ...
 
     def trial_began(self, spec: Any, slot: Slot) -> None:
@@ -475,3 +479,83 @@ def test_the_log_says_what_is_asked_started_and_told(desk: Desk, caplog: pytest.
     assert desk.rows[0]["attempt_id"] in lines[1]
     assert "completed" in lines[3]
     assert lines[4].endswith("done")
+
+
+class FailingGpus:
+    """GPUs that fail when they have been looked at so often; those in `silent` answer again after two looks."""
+
+    def __init__(self, fails_after: dict[str, int], silent: dict[str, int] | None = None) -> None:
+        self.fails_after, self.silent = fails_after, silent or {}
+
+    def look(self, uuid: str) -> GpuHealth:
+        self.fails_after[uuid] = self.fails_after.get(uuid, 10_000) - 1
+        if self.silent.get(uuid, 0) > 0:
+            self.silent[uuid] -= 1
+            return GpuHealth(is_in_doubt=True)
+        return GpuHealth("fell off the bus" if self.fails_after[uuid] < 0 else None)
+
+
+TWO_GPUS = (Slot("gpu 0", "GPU-0"), Slot("gpu 1", "GPU-1"))
+
+
+class Listener(Stopper):
+    """Keeps what it is told of slots that are set aside."""
+
+    def __init__(self) -> None:
+        super().__init__(-1, now=False)
+        self.set_aside: list[tuple[str, str, list[str]]] = []
+
+    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        self.set_aside.append((slot.name, failure, [other.name for other in others]))
+
+
+def test_a_gpu_that_fails_is_set_aside_and_its_trial_runs_again_on_another(desk: Desk) -> None:
+    listener, engine = Listener(), FakeEngine(slots=TWO_GPUS)
+    spec = study(study={"trials": 6}, space=CONTINUOUS)
+    end = desk.coordinator(spec, engine, observers=[listener], gpus=FailingGpus({"GPU-0": 3})).run()
+    assert end is StudyEnd.DONE
+    assert listener.set_aside == [("gpu 0", "fell off the bus", ["gpu 1"])]
+    assert len([row for row in desk.rows if row["state"] == "complete"]) == 6
+    last_on_0 = max(trial for trial, slot in engine.placed if slot.name == "gpu 0")
+    assert all(slot.name == "gpu 1" for trial, slot in engine.placed if trial > last_on_0 + 1)
+
+
+def test_a_trial_whose_gpu_fails_under_it_keeps_its_energy_and_counts_as_no_failure_of_its_setting(desk: Desk) -> None:
+    """The script's trial crashes as one does whose GPU is lost; the look after it finds the GPU lost."""
+    crashes = {0: dies(signal=None, exit_code=1, tail="CUDA_ERROR_UNKNOWN")}
+    engine = FakeEngine(crashes, slots=TWO_GPUS)
+    spec = study(study={"trials": 3, "stop_after_equal_failures": 1}, space=CONTINUOUS)
+    end = desk.coordinator(spec, engine, gpus=FailingGpus({"GPU-0": 2})).run()
+    failed = desk.rows[0]
+    assert end is StudyEnd.DONE
+    assert (failed["fail_reason"], failed["energy_wh"], failed["flags"]) == ("gpu_failed", 1.0, "partial")
+    assert [row["retry_of"] for row in desk.rows if row.get("retry_of") is not None] == [0]
+
+
+def test_a_trial_that_hangs_on_a_lost_gpu_is_ended(desk: Desk) -> None:
+    engine, now = FakeEngine({0: hangs}, slots=TWO_GPUS[:1]), [0.0]
+
+    def clock() -> float:
+        now[0] += 5
+        return now[0]
+
+    end = desk.coordinator(study(study={"trials": 1}), engine, gpus=FailingGpus({"GPU-0": 3}), clock=clock).run()
+    assert engine.ended == [0]
+    assert (end, desk.rows[0]["fail_reason"]) == (StudyEnd.GPUS_FAILED, "gpu_failed")
+
+
+def test_without_a_gpu_left_the_study_ends_and_the_same_command_goes_on(desk: Desk) -> None:
+    spec = study(study={"trials": 4}, space=CONTINUOUS)
+    both = FailingGpus({"GPU-0": 3, "GPU-1": 3})
+    assert desk.coordinator(spec, FakeEngine(slots=TWO_GPUS), gpus=both).run() is StudyEnd.GPUS_FAILED
+    assert desk.coordinator(spec, FakeEngine(slots=TWO_GPUS), gpus=FailingGpus({})).run() is StudyEnd.DONE
+    assert len([row for row in desk.rows if row["state"] == "complete"]) == 4
+
+
+def test_no_trial_starts_on_a_gpu_that_does_not_answer_and_the_study_waits_for_it(desk: Desk) -> None:
+    waits: list[float] = []
+    engine = FakeEngine(slots=TWO_GPUS[:1])
+    gpus = FailingGpus({}, silent={"GPU-0": 4})
+    end = desk.coordinator(study(study={"trials": 2}), engine, gpus=gpus, wait=waits.append).run()
+    assert (end, len(engine.specs)) == (StudyEnd.DONE, 2)
+    assert waits

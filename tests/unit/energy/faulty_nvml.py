@@ -50,6 +50,10 @@ class FaultyPynvml(FakePynvml):
         self.faults, self.sick = faults, sick
         self.field_faults: dict[int, int] = {}
         self.lost: tuple[str, ...] = ()
+        self.temperatures_c: dict[str, int] = {}
+        self.slow_for: dict[str, int] = {}
+        self.memory_errors: dict[str, int] = {}
+        self.xids: dict[str, list[int]] = {}
 
     def nvmlInit(self) -> None:  # noqa: N802
         """There is a driver."""
@@ -58,6 +62,31 @@ class FaultyPynvml(FakePynvml):
         if self.boards[index].uuid in self.lost:
             raise NVMLError(LOST)
         return super().nvmlDeviceGetHandleByIndex(index)
+
+    def nvmlDeviceGetTemperature(self, board: Board, sensor: int) -> int:  # noqa: N802
+        return self.temperatures_c.get(board.uuid, 41)
+
+    def nvmlDeviceGetTemperatureThreshold(self, board: Board, threshold: int) -> int:  # noqa: N802
+        return {0: 95, 1: 90}[threshold]
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, board: Board) -> int:  # noqa: N802
+        return self.slow_for.get(board.uuid, 0)
+
+    def nvmlDeviceGetTotalEccErrors(self, board: Board, kind: int, counter: int) -> int:  # noqa: N802
+        return self.memory_errors.get(board.uuid, 0) if (kind, counter) == (1, 0) else 0
+
+    def nvmlEventSetCreate(self) -> list[Board]:  # noqa: N802
+        return []
+
+    def nvmlDeviceRegisterEvents(self, board: Board, kinds: int, events: list[Board]) -> None:  # noqa: N802
+        assert kinds == 8
+        events.append(board)
+
+    def nvmlEventSetWait_v2(self, events: list[Board], timeout_ms: int) -> SimpleNamespace:  # noqa: N802
+        for board in events:
+            if self.xids.get(board.uuid):
+                return SimpleNamespace(eventData=self.xids[board.uuid].pop(0))
+        raise NVMLError(10)
 
     def nvmlDeviceGetPciInfo(self, board: Board) -> SimpleNamespace:  # noqa: N802
         return SimpleNamespace(busId=f"00000000:0{self.boards.index(board)}:00.0".encode())

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -20,16 +19,10 @@ def emit(text: str) -> None:
     os.write(arguments.events_fd, text.encode())
 
 
-def watch_parent() -> None:
-    os.read(0, 1)  # not sys.stdin: a daemon thread inside its buffer aborts the interpreter at exit
-    os._exit(9)
-
-
-threading.Thread(target=watch_parent, daemon=True).start()
 started = {"kind": "trial_started", "t_s": 0.0, "utc": "now", "trial": spec["trial"], "pid": os.getpid(), "host": "h"}
 started["gpu_uuid"] = os.environ["CUDA_VISIBLE_DEVICES"]
 line = json.dumps(started) + "\n"
-print(f"trial {spec['trial']} says {behaviour}")
+print(f"trial {spec['trial']} says {behaviour}", flush=True)
 if behaviour == "halves":
     emit(line[:20])
     time.sleep(0.2)
@@ -41,6 +34,16 @@ else:
 if behaviour == "segfaults":
     print("about to fault", flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
+if behaviour == "floods":
+    for number in range(0, 1_200_000, 1000):
+        os.write(1, "".join(f"line {line}\n" for line in range(number, number + 1000)).encode())
+if behaviour == "grows":
+    # Half of it in a child: the limit is the tree's.
+    if os.fork() == 0:
+        held = b"x" * 200_000_000
+        time.sleep(60)
+    held = b"x" * 200_000_000
+    time.sleep(60)
 if behaviour == "raises":
     raise KeyError("missing piece")
 if behaviour in ("hangs", "stubborn"):

@@ -13,6 +13,7 @@ import pytest
 from greenopt.events import TrialStarted
 from greenopt.execution import EventArrived, LocalEngine, Message, ProcessEnded, Slot, child_environment, local
 from greenopt.execution.processes import FreshInterpreter
+from greenopt.execution.supervisor import CappedLog
 from greenopt.spec import Setting, TrialSpec
 from tests.builders import study
 
@@ -144,7 +145,7 @@ def test_closing_the_engine_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_children_end_when_their_coordinator_is_killed(tmp_path: Path) -> None:
-    """SIGKILL leaves the parent no chance to clean up; the child's lifeline must do."""
+    """SIGKILL leaves the parent no chance to clean up; the supervisor must do."""
     program = f"""
 import sys
 from pathlib import Path
@@ -170,3 +171,53 @@ def test_the_specification_is_kept_beside_the_log(engine: LocalEngine, tmp_path:
     receive_until_end(engine)
     kept = TrialSpec.model_validate_json((tmp_path / "spec.json").read_text())
     assert kept == given
+
+
+def test_a_log_is_capped_and_keeps_both_its_ends(engine: LocalEngine, tmp_path: Path) -> None:
+    limited = spec("floods")
+    limited = limited.model_copy(update={"training": limited.training.model_copy(update={"log_limit": 1_000_000})})
+    engine.start(limited, GPU_0, tmp_path / "log.txt")
+    assert last(receive_until_end(engine)).exit_code == 0
+    content = (tmp_path / "log.txt").read_bytes()
+    assert 600_000 < len(content) <= 1_000_000
+    lines = content.decode().splitlines()
+    assert lines[:2] == ["trial 0 says floods", "line 0"]
+    assert lines[-1] == "line 1199999"
+    (note,) = [line for line in lines if line.startswith("[greenopt:")]
+    left_out = int(note.split()[1])
+    printed = len("trial 0 says floods\n") + sum(len(f"line {number}\n") for number in range(1_200_000))
+    assert left_out + len(content) - len(note) - 2 == printed
+    numbers = [int(line.split()[1]) for line in lines if line.startswith("line ")]
+    assert numbers == sorted(numbers), "whole lines, in their order"
+
+
+def test_a_log_on_a_full_disk_loses_what_is_printed_and_nothing_else() -> None:
+    log = CappedLog("/dev/full", 1000)
+    for _ in range(20):
+        log.write(b"x" * 100)
+    log.close()
+
+
+def test_a_trial_over_its_memory_limit_is_ended_and_says_so(engine: LocalEngine, tmp_path: Path) -> None:
+    limited = spec("grows")
+    limited = limited.model_copy(update={"training": limited.training.model_copy(update={"memory_limit": 300_000_000})})
+    engine.start(limited, GPU_0, tmp_path / "log.txt")
+    end = last(receive_until_end(engine))
+    assert end.signal == "SIGTERM"
+    assert end.exceeded_bytes is not None
+    assert end.exceeded_bytes > 300_000_000
+
+
+def test_a_supervisor_that_is_stopped_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "CLOSE_S", 0.3)
+    engine = LocalEngine([GPU_0], FreshInterpreter(CHILD))
+    engine.start(spec("hangs"), GPU_0, tmp_path / "log.txt")
+    message = engine.receive(30)[0]
+    assert isinstance(message, EventArrived)
+    assert isinstance(message.event, TrialStarted)
+    trial = psutil.Process(message.event.pid)
+    supervisor = trial.parent()
+    assert supervisor is not None
+    supervisor.suspend()
+    engine.close()
+    assert psutil.wait_procs([trial, supervisor], timeout=5)[1] == []
