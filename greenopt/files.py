@@ -1,14 +1,43 @@
 """Files that appear whole or not at all, and files that grow while they are read.
 
-Invariant: under its final name a file is always complete; what a failed write leaves is removed.
+Invariants: under its final name a file is always complete; what a failed write leaves is removed;
+only regular files are read.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from greenopt.errors import UsageError
+
+
+MAX_DOCUMENT_BYTES = 10_000_000
+"""Size of the largest study file, settings of a run or JSON document that is read."""
+
+
+def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the content of a file that a person or another program wrote.
+
+    Never waits for a pipe and never reads a device, which might not end.
+
+    Raises:
+        OSError: it is missing, not a regular file, larger than `max_bytes`, or cannot be read; `strerror` says which.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        kept = os.fstat(descriptor)
+        if not stat.S_ISREG(kept.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"is larger than {max_bytes // 1_000_000} MB")
+    return content
 
 
 @contextmanager
@@ -37,6 +66,9 @@ def requested_file(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: the file cannot be written.
     """
+    if target.exists() and not target.is_file():
+        # The last step puts a file in its place: of a device such as /dev/null that would be the end.
+        raise UsageError(f"{target}: cannot be written: is not a file")
     try:
         with whole_file(target) as scratch:
             yield scratch

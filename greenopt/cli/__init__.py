@@ -3,16 +3,19 @@
 Invariant: nothing heavy is imported before a command needs it, so `greenopt --help` is instant.
 """
 
+import io
 import os
 import sys
 from importlib import import_module
 
 import typer
 
-from greenopt.errors import ExitCode, GreenoptError
+from greenopt.errors import ExitCode, GreenoptError, one_line
+
+NAME = "greenopt"
 
 app = typer.Typer(
-    name="greenopt",
+    name=NAME,
     help="What does accuracy cost in energy? Multi-objective hyperparameter studies with metered training.",
     no_args_is_help=True,
     add_completion=False,
@@ -39,8 +42,12 @@ for _command in (
 
 def main() -> None:
     """Run the command line; every error ends in one line and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or a file name of another encoding must not end a command that has done its work.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name=NAME, standalone_mode=False))
     except GreenoptError as error:
         _quit(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -48,12 +55,29 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(ExitCode.DONE)
     except Exception as error:
+        if (problem := _usage_problem(error)) is not None:
+            _quit(problem, ExitCode.WRONG_USE)
         if os.environ.get("GREENOPT_DEBUG"):
             raise
         _quit(f"internal error: {type(error).__name__}: {error} (GREENOPT_DEBUG=1 shows where)", ExitCode.FAILED)
 
 
-def _quit(message: str, code: ExitCode) -> None:
+def _usage_problem(error: Exception) -> str | None:
+    """Return what is wrong with a command line that cannot be parsed; None for any other error.
+
+    Told by its methods: where the parser's errors are defined depends on typer's version.
+    """
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        return None
+    context = getattr(error, "ctx", None)
+    command = str(context.command_path) if context is not None else NAME
+    text = str(format_message()).strip().rstrip(".")
+    what = command.removeprefix(NAME).strip()
+    return f"{what}: {text}; see {command} --help" if what else f"{text}; see {command} --help"
+
+
+def _quit(message: str, code: int) -> None:
     sys.stdout.flush()
-    print(f"greenopt: {message}", file=sys.stderr)
+    print(one_line(f"{NAME}: {message}"), file=sys.stderr)
     sys.exit(code)

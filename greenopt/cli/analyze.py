@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName, named_path
 
 
 class Response(StrEnum):
@@ -49,7 +49,7 @@ def analyze(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document with every figure.")] = False,
     following: Annotated[
         Path | None,
-        typer.Option("--next", help="Write the settings that would settle most to this TOML file, to run next."),
+        typer.Option("--next", callback=named_path, help="Write the settings that would settle most to this TOML file, to run next."),
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,

@@ -16,6 +16,7 @@ from greenopt.cli.options import (
     Storage,
     Verbose,
     is_interactive,
+    named_path,
 )
 from greenopt.errors import ExitCode
 
@@ -34,6 +35,7 @@ def run(
         typer.Argument(
             help="Study file, such as studies/quickstart.toml. Data and modules that it names are looked for beside "
             "it, then in this folder.",
+            callback=named_path,
             show_default=False,
         ),
     ],

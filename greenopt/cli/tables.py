@@ -11,6 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from greenopt.errors import printable
+
 GAP = "  "
 
 
@@ -42,7 +44,7 @@ class Table:
 
     def add_row(self, *cells: str) -> None:
         """Add a row; cells that are left out are empty."""
-        shown = tuple(_printable(cell) for cell in cells)
+        shown = tuple(printable(cell) for cell in cells)
         self._rows.append(shown + ("",) * (len(self._heads) - len(shown)))
 
     def lines(self, width: int | None) -> list[tuple[str, bool]]:
@@ -128,8 +130,3 @@ def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
-
-
-def _printable(text: str) -> str:
-    """Text on one line: what would move the cursor is written as an escape."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -61,7 +61,7 @@ def storage_of(folder: RunFolder, storage: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class CheckedStudy:
     """What was found where nothing speaks against running a study."""
 
     url: str
@@ -80,7 +80,7 @@ def check_start(
     *,
     accepts_changes: bool = False,
     reader: InputReader | None = None,
-) -> _Checked:
+) -> CheckedStudy:
     """Check whether a study may be run, and write nothing.
 
     Args:
@@ -112,7 +112,7 @@ def check_start(
     if not accepts_changes:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)
     guard = InputGuard(reader, before, accepts=accepts_changes)
-    return _Checked(url, stored, opened, device, guard, is_same_data)
+    return CheckedStudy(url, stored, opened, device, guard, is_same_data)
 
 
 def open_study(
@@ -123,13 +123,17 @@ def open_study(
     *,
     accepts_changes: bool = False,
     reader: InputReader | None = None,
+    checked: CheckedStudy | None = None,
 ) -> OpenStudy:
     """Find or make a study, and take it for this process; the folder's lock is held. See `check_start`.
+
+    Args:
+        checked: what `check_start` has found before the lock was taken; it is called here unless given.
 
     Raises:
         UsageError: it may not be run, or another coordinator runs it.
     """
-    checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes, reader=reader)
+    checked = checked or check_start(spec, folder, storage, slots, accepts_changes=accepts_changes, reader=reader)
     if checked.stored is not None and checked.stored.name != spec.name:
         _adopt_name(folder, checked.stored, spec.name)
         opened = open_storage(checked.url)

@@ -186,6 +186,11 @@ class RunFolder:
         lock.release()
         return None
 
+    def check_idle(self) -> None:
+        """Raise UsageError where another process on this host runs this study."""
+        if (holder := self.holder()) is not None:
+            raise UsageError(f"study {self.name} is being run by {holder}")
+
     def claim(self) -> filelock.BaseFileLock:
         """Create the folder and hold its lock until this process ends.
 

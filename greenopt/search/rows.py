@@ -1,7 +1,7 @@
 """The trials of a study as flat rows, for readers."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
-from greenopt.spec import StudySpec
+from greenopt.spec import StudySpec, on_step
 from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE
 
 
@@ -57,6 +57,22 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
         return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
 
 
+def drawn_values(
+    params: Mapping[str, Any], distributions: Mapping[str, optuna.distributions.BaseDistribution]
+) -> dict[str, Any]:
+    """Return a trial's values by parameter, those of a range with a step in the digits of the study file.
+
+    Optuna draws low + k x step in binary, and keeps 0.30000000000000004 for 0.3.
+    """
+    return {name: _drawn(value, distributions.get(name)) for name, value in params.items()}
+
+
+def _drawn(value: Any, distribution: optuna.distributions.BaseDistribution | None) -> Any:
+    if isinstance(distribution, optuna.distributions.FloatDistribution) and distribution.step is not None:
+        return on_step(value, distribution.low, distribution.step)
+    return value
+
+
 @contextmanager
 def _collector_paused() -> Iterator[None]:
     """Pause garbage collection while many objects are created, which halves the time for 10,000 trials."""
@@ -91,7 +107,7 @@ def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> d
 def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
-    setting = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
+    setting = drawn_values(trial.params, trial.distributions) or dict(trial.system_attrs.get("fixed_params", {}))
     row = {**dict.fromkeys(columns), **own, **setting, **times, **trial.user_attrs}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None

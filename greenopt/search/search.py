@@ -22,6 +22,7 @@ from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
 from greenopt.search.lease import StudyLease
+from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, sampler_arguments
 from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Value
 from greenopt.storage.rows import SPEC_ATTRIBUTE
@@ -134,7 +135,7 @@ class Search:
         same = [other for other in history if other.params == trial.params]
         return Proposal(
             trial=trial.number,
-            values=dict(trial.params),
+            values=drawn_values(trial.params, trial.distributions),
             retry_of=trial.user_attrs.get("retry_of"),
             same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
@@ -243,10 +244,10 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
         return CategoricalDistribution(distribution.values)
     if distribution.is_integer:
         return IntDistribution(
-            int(distribution.low), int(distribution.high), log=distribution.log, step=int(distribution.step or 1)
+            int(distribution.low), int(distribution.last), log=distribution.log, step=int(distribution.step or 1)
         )
     return FloatDistribution(
-        float(distribution.low), float(distribution.high), log=distribution.log, step=distribution.step
+        float(distribution.low), float(distribution.last), log=distribution.log, step=distribution.step
     )
 
 

@@ -15,6 +15,7 @@ from greenopt.spec.setting import (
     Shares,
 )
 from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchSpace, Value, is_too_varied
+from greenopt.spec.steps import on_step
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
@@ -70,4 +71,5 @@ __all__ = [
     "inert_parameters",
     "is_too_varied",
     "load_study",
+    "on_step",
 ]

@@ -98,7 +98,10 @@ def _checked_partitioning(text: str) -> str:
     return text
 
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+MAX_COUNT = 2**31 - 1
+"""The largest count of anything: what TensorFlow's and a database's whole numbers of 32 bits hold."""
+
+PositiveInt = Annotated[int, Field(gt=0, le=MAX_COUNT, strict=True)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Partitioning = Annotated[str, AfterValidator(_checked_partitioning)]

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from greenopt.errors import GreenoptError, UsageError
-from greenopt.spec import StudySpec
+from greenopt.spec import StudySpec, on_step
 from greenopt.storage.database import Ask, DatabaseError, find_database
 from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, is_alive
 from greenopt.storage.trial_state import TrialState
@@ -181,4 +181,5 @@ def _values_of(distribution: dict[str, Any]) -> Callable[[float], Any]:
         case "IntDistribution":
             return int
         case _:
-            return float
+            low, step = distribution["attributes"]["low"], distribution["attributes"].get("step")
+            return float if step is None else lambda value: on_step(value, low, step)
