@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from greenopt.spec import Choice, Distribution, Range, Value
 
+MAX_DIGITS = 300
+"""Digits of the largest whole number, so that it is also finite as a fraction."""
+
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUTHS = {"True": True, "False": False}
@@ -45,11 +48,8 @@ def read_cell(cell: str) -> Value:
 
 
 def _integer(cell: str) -> Value:
-    try:
-        return int(cell)
-    except ValueError:
-        # Python refuses thousands of digits.
-        return cell
+    # A number of more digits than a fraction can have is a text, as is one that Python refuses to read.
+    return int(cell) if len(cell) <= MAX_DIGITS else cell
 
 
 def _fraction(cell: str) -> float | None:
@@ -139,7 +139,7 @@ def _is_number(value: object) -> bool:
 def loose_number(text: str) -> int | float | None:
     """Return a number as people and spreadsheets write it: 007, +1, ' 2'; None for a text."""
     plain = text.strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,4000}", plain):
+    if re.fullmatch(rf"[+-]?[0-9]{{1,{MAX_DIGITS}}}", plain):
         return int(plain)
     if not _FRACTION.fullmatch(plain):
         return None

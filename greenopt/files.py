@@ -5,14 +5,15 @@ only regular files are read.
 """
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from greenopt.errors import UsageError
-
 
 MAX_DOCUMENT_BYTES = 10_000_000
 """Size of the largest study file, settings of a run or JSON document that is read."""
@@ -26,18 +27,40 @@ def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
     Raises:
         OSError: it is missing, not a regular file, larger than `max_bytes`, or cannot be read; `strerror` says which.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except ValueError as error:
-        raise OSError(errno.EINVAL, str(error)) from None
-    with os.fdopen(descriptor, "rb") as file:
-        kept = os.fstat(descriptor)
-        if not stat.S_ISREG(kept.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file")
+    with open_regular(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes // 1_000_000} MB")
     return content
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON document.
+
+    Raises:
+        OSError: as `read_document` does.
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_document(path))
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which might never end, is refused at once.
+
+    Raises:
+        OSError: it is missing, not a regular file, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager
@@ -102,7 +125,7 @@ class LogTail:
     def new_lines(self) -> list[bytes]:
         """Return the lines since the last call, without newlines; none where the file is missing or unreadable."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 if self._path.stat().st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
@@ -117,7 +140,7 @@ class LogTail:
 def tail_text(path: Path, max_bytes: int = 65536) -> str:
     """Return the end of a text file; empty where the file is missing or unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, path.stat().st_size - max_bytes))
             return file.read().decode("utf-8", "replace")
     except OSError:

@@ -49,7 +49,11 @@ def analyze(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document with every figure.")] = False,
     following: Annotated[
         Path | None,
-        typer.Option("--next", callback=named_path, help="Write the settings that would settle most to this TOML file, to run next."),
+        typer.Option(
+            "--next",
+            callback=named_path,
+            help="Write the settings that would settle most to this TOML file, to run next.",
+        ),
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
@@ -69,6 +73,7 @@ def analyze(
     from greenopt.analysis.document import build_document
     from greenopt.cli.analysis_tables import print_analysis
     from greenopt.errors import UsageError
+    from greenopt.files import requested_file
     from greenopt.report.study_analysis import analyse_study
     from greenopt.runs.folder import RunFolder
 
@@ -76,10 +81,8 @@ def analyze(
     if following is not None:
         if not analysis.advice.toml:
             raise UsageError(f"{following}: not written; there is no setting to be run next")
-        try:
-            following.write_text(analysis.advice.toml, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{following}: cannot be written: {error.strerror}") from None
+        with requested_file(following) as scratch:
+            scratch.write_text(analysis.advice.toml, encoding="utf-8")
     if as_json:
         print(json.dumps(build_document(analysis), allow_nan=False, ensure_ascii=False))
         return

@@ -19,10 +19,16 @@ def register(app: typer.Typer) -> None:
 
 
 def import_runs(
-    source: Annotated[Path, typer.Argument(callback=named_path, help="Folder of runs in the paper's layout, or a CSV or Parquet export.")],
+    source: Annotated[
+        Path,
+        typer.Argument(callback=named_path, help="Folder of runs in the paper's layout, or a CSV or Parquet export."),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the study; the source's unless given.")] = None,
     study_file: Annotated[
-        Path | None, typer.Option("--study", callback=named_path, help="Study file that the runs belong to: its space, baseline, training.")
+        Path | None,
+        typer.Option(
+            "--study", callback=named_path, help="Study file that the runs belong to: its space, baseline, training."
+        ),
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,

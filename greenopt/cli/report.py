@@ -25,7 +25,12 @@ def report(
     study: StudyName,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", callback=named_path, help="File to write; report.pdf or .html in the study's folder unless given."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=named_path,
+            help="File to write; report.pdf or .html in the study's folder unless given.",
+        ),
     ] = None,
     file_format: Annotated[
         ReportFormat | None, typer.Option("--format", help="Default: the file's suffix, else pdf.", show_default=False)

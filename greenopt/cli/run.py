@@ -76,6 +76,8 @@ def run(
     check_study(spec, study)
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
+    for note in spec.space.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
     if dry_run:
         from greenopt.cli.plan import print_plan
         from greenopt.identity.start import check_start

@@ -6,6 +6,7 @@ is the mean of that over all rows but the first, the `post` row included. Both a
 """
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from greenopt.coordination.verdict import Verdict
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, one_line
 from greenopt.events import (
     EpochEnded,
     Event,
@@ -32,11 +33,14 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
+from greenopt.files import read_document
 from greenopt.reading import EnergyReading, EnergySource, sum_of_windows
 from greenopt.spec import PARAMETERS, Setting, describe
 
 PARAMETERS_FILE = "parameters.yaml"
 LOG_FILE = "logs.csv"
+MAX_POWER_W = 100_000.0
+"""More than any GPU draws."""
 _NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy", "gpu_power_W", "gpu_temp_C", "gpu_util_%")
 _BEFORE, _AFTER = "pre", "post"
 
@@ -89,7 +93,13 @@ def read_runs(folder: Path) -> tuple[list[ImportedTrial], dict[str, str], int]:
         except BrokenRunError as error:
             skipped[str(path)] = str(error)
     epochs = usual_epochs([rows for _, rows in read.values()])
-    return [as_trial(run, parameters, rows, epochs) for run, (parameters, rows) in read.items()], skipped, epochs
+    trials: list[ImportedTrial] = []
+    for run, (parameters, rows) in read.items():
+        try:
+            trials.append(as_trial(run, parameters, rows, epochs))
+        except ValidationError as error:
+            skipped[str(folder / run)] = describe(error)
+    return trials, skipped, epochs
 
 
 def usual_epochs(logs: Sequence[Sequence[LogRow]]) -> int:
@@ -105,11 +115,14 @@ def read_parameters(path: Path) -> dict[str, Any]:
         BrokenRunError: it is missing or damaged, a parameter is not there, or its value does not exist.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(read_document(path))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BrokenRunError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise BrokenRunError(f"{path.name} cannot be read: is nested too deeply") from None
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        # Values that look like a date or a number, and are none, raise Python's own errors.
+        raise BrokenRunError(f"{path.name} cannot be read: {one_line(str(error), 120)}") from None
     if not isinstance(raw, dict):
         raise BrokenRunError(f"{path.name} is not a list of `parameter: value`")
     missing = [name for name in PARAMETERS if name not in raw]
@@ -129,12 +142,11 @@ def read_log(path: Path) -> list[LogRow]:
         BrokenRunError: it is missing, cut off, or says what cannot be.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = list(csv.DictReader(io.StringIO(read_document(path).decode(), newline="")))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrokenRunError(f"{path.name} cannot be read: {error}") from None
+        raise BrokenRunError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not lines or lines[0].get("epoch") != _BEFORE:
         raise BrokenRunError(f"{path.name} does not begin with a row `{_BEFORE}`, so its first epoch has no length")
     rows: list[LogRow] = []
@@ -149,7 +161,7 @@ def read_log(path: Path) -> list[LogRow]:
 def _what(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"the column {error.args[0]} is missing"
-    return "it is cut off" if isinstance(error, TypeError) else str(error)
+    return "it is cut off" if isinstance(error, TypeError) else one_line(str(error), 120)
 
 
 def _row(line: Mapping[str, str], before: LogRow | None) -> LogRow:
@@ -158,7 +170,7 @@ def _row(line: Mapping[str, str], before: LogRow | None) -> LogRow:
     seconds = (time - before.time).total_seconds() if before else 0.0
     if seconds < 0:
         raise ValueError("its time is before that of the line before")
-    if not (math.isfinite(values["gpu_power_W"]) and values["gpu_power_W"] >= 0):
+    if not 0 <= values["gpu_power_W"] <= MAX_POWER_W:
         raise ValueError(f"gpu_power_W is {line['gpu_power_W']}")
     if before is not None and line["epoch"] not in (_next_epoch(before), _AFTER):
         raise ValueError(f"epoch {line['epoch']} follows {before.epoch}")
@@ -185,7 +197,11 @@ def as_trial(run: str, parameters: Mapping[str, Any], rows: Sequence[LogRow], ep
     """
     trained = [row for row in rows if row.is_epoch]
     verdict = _verdict(rows, trained, epochs)
-    metrics: dict[str, Any] = {"n_parameters": parameters.get("n_parameters"), "training_seed": parameters.get("seed")}
+    metrics: dict[str, Any] = {
+        name: value
+        for name, key in (("n_parameters", "n_parameters"), ("training_seed", "seed"))
+        if type(value := parameters.get(key)) is int
+    }
     if trained:
         power_draw_wh = sum(row.energy.energy_wh or 0.0 for row in rows[1:]) / (len(rows) - 1)
         metrics["wh_per_epoch"] = power_draw_wh

@@ -31,6 +31,7 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
         raise UsageError(f"{new!r}: a name may hold letters, digits, '.', '_' and '-' only, at most {MAX_NAME}")
     target = RunFolder(folder.path.with_name(new))
     stored = locate(folder)
+    folder.check_sound()
     if target.path.exists():
         raise UsageError(f"{target.path}: exists already; choose another name")
     with folder.claim():

@@ -18,7 +18,7 @@ from greenopt.identity.reference import is_same_storage, reference_to, sqlite_fi
 from greenopt.identity.sameness import as_begun
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage, open_storage, read_attributes, read_rows, rename_stored
-from greenopt.spec import StudySpec
+from greenopt.spec import StudySpec, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import TrialState
 from greenopt.storage.url import without_password
@@ -107,7 +107,7 @@ def check_start(
     before = Inputs.from_kept(attributes.get(INPUTS_ATTRIBUTE))
     is_same_data = _is_same_data(before, reader.read())
     if (begun := attributes.get(SPEC_ATTRIBUTE)) is not None:
-        as_begun(StudySpec.model_validate(begun), spec, is_same_data=is_same_data)
+        as_begun(stored_study(begun, spec.name), spec, is_same_data=is_same_data)
     device = device_of_slots(slots)
     if not accepts_changes:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)
@@ -127,8 +127,7 @@ def open_study(
 ) -> OpenStudy:
     """Find or make a study, and take it for this process; the folder's lock is held. See `check_start`.
 
-    Args:
-        checked: what `check_start` has found before the lock was taken; it is called here unless given.
+    It is called here unless `checked` is what it found before the lock was taken.
 
     Raises:
         UsageError: it may not be run, or another coordinator runs it.

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
-from greenopt.errors import UsageError
-from greenopt.spec import StudySpec, on_step
-from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE
+from greenopt.errors import UsageError, one_line
+from greenopt.spec import StudySpec, on_step, stored_study
+from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE, sound
+
+_UNDECODED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,31 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
         UsageError: the storage has no such study, or it is not one of greenopt's.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with decoding(name):
+        if name not in {study.study_name for study in storage.get_all_studies()}:
+            raise UsageError(f"study {name}: not in this storage")
         study = optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        raise UsageError(f"study {name}: not in this storage") from None
-    kept = study.user_attrs.get(SPEC_ATTRIBUTE)
-    if kept is None:
-        raise UsageError(f"study {name}: was not made by greenopt")
-    spec = StudySpec.model_validate(kept)
-    columns = (*COLUMNS, *spec.space.distributions)
-    with _collector_paused():
-        return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
+        kept = study.user_attrs.get(SPEC_ATTRIBUTE)
+        if kept is None:
+            raise UsageError(f"study {name}: was not made by greenopt")
+        spec = stored_study(kept, name)
+        columns = (*COLUMNS, *spec.space.distributions)
+        with _collector_paused():
+            return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
+
+
+@contextmanager
+def decoding(study: str) -> Iterator[None]:
+    """Read a study by Optuna, which raises errors of any kind for rows that it cannot decode.
+
+    Raises:
+        UsageError: the storage holds what no Optuna has written, or cannot be read.
+    """
+    try:
+        yield
+    except (*_UNDECODED, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        what = f"{type(error).__name__}: {one_line(str(error), 80)}"
+        raise UsageError(f"study {study}: its storage is damaged or cannot be read: {what}") from None
 
 
 def drawn_values(
@@ -87,14 +104,15 @@ def _collector_paused() -> Iterator[None]:
 
 def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str, Any], ...]:
     """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
-    study_id = storage.get_study_id_from_name(name)
-    with _collector_paused():
+    with decoding(name), _collector_paused():
+        study_id = storage.get_study_id_from_name(name)
         return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
 
 
 def read_attributes(name: str, storage: optuna.storages.BaseStorage) -> dict[str, Any]:
     """Return the attributes of a study."""
-    return dict(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
+    with decoding(name):
+        return dict(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
 
 
 def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> dict[str, Any]:
@@ -108,7 +126,7 @@ def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
     setting = drawn_values(trial.params, trial.distributions) or dict(trial.system_attrs.get("fixed_params", {}))
-    row = {**dict.fromkeys(columns), **own, **setting, **times, **trial.user_attrs}
+    row = {**dict.fromkeys(columns), **own, **setting, **times, **sound(trial.user_attrs)}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None
     return row

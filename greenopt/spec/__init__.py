@@ -1,6 +1,6 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
-from greenopt.spec.file import describe, load_study
+from greenopt.spec.file import describe, load_study, stored_study
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import (
@@ -72,4 +72,5 @@ __all__ = [
     "is_too_varied",
     "load_study",
     "on_step",
+    "stored_study",
 ]

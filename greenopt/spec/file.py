@@ -42,6 +42,22 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
         raise UsageError(f"{path}: {describe(error)}") from None
 
 
+def stored_study(kept: object, study: str) -> StudySpec:
+    """Return the study that a storage keeps.
+
+    Args:
+        kept: its specification, as `model_dump(mode="json")` gave it.
+        study: its name, for the message.
+
+    Raises:
+        UsageError: it is damaged, or of a version that cannot be read.
+    """
+    try:
+        return StudySpec.model_validate(kept)
+    except ValidationError as error:
+        raise UsageError(f"study {study}: what its storage keeps of its file is damaged: {describe(error)}") from None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         # With or without the mark that Windows's editors put before UTF-8.

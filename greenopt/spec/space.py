@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from greenopt.spec.setting import PARAMETERS, Setting
@@ -40,10 +40,18 @@ class Choice(BaseModel):
         return value in self.values
 
 
-Bound: TypeAlias = (
-    Annotated[int, Field(strict=True, gt=-(2**63), lt=2**63)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
-)
-"""A number of a range: whole, of at most 64 bits, or a fraction."""
+def _checked_bound(value: object) -> object:
+    """Check a number of a range: whole, of at most 64 bits, or a finite fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("bound", "input should be a number")
+    if isinstance(value, int) and not -(2**63) < value < 2**63:
+        raise PydanticCustomError("bound", "a whole number of a range has at most 64 bits")
+    if not math.isfinite(value):
+        raise PydanticCustomError("bound", "input should be a finite number")
+    return value
+
+
+Bound: TypeAlias = Annotated[int | float, BeforeValidator(_checked_bound)]
 
 MAX_STEPS = 2**53
 """Steps of a range up to which each of its values is a number of its own."""
@@ -61,7 +69,7 @@ class Range(BaseModel):
     """Lower bound, included. It is the baseline's value."""
     high: Bound
     """Upper bound, included."""
-    step: Bound | None = Field(default=None, gt=0)
+    step: Bound | None = None
     """Distance between two values. Whole numbers have step 1 unless `log` is true; other ranges are continuous unless a
     step is given."""
     log: bool = False
@@ -71,6 +79,8 @@ class Range(BaseModel):
     def _ordered(self) -> Self:
         if not self.low < self.high:
             raise PydanticCustomError("range_order", "low must be below high")
+        if self.step is not None and self.step <= 0:
+            raise PydanticCustomError("range_step", "the step must be above 0")
         if self.log and self.step is not None:
             raise PydanticCustomError("range_step", "give log = true or a step, not both")
         if self.log and self.low <= 0:
@@ -250,6 +260,16 @@ class SearchSpace(BaseModel):
     def free(self) -> dict[str, Distribution]:
         """The parameters with more than one value."""
         return {name: d for name, d in self.distributions.items() if d.size > 1}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for each range whose last value is below its upper bound, because the step does not divide it."""
+        ranges = {name: d for name, d in self.distributions.items() if isinstance(d, Range) and d.step is not None}
+        return tuple(
+            f"space.{name}: {each.low} to {each.high} in steps of {each.step}: the last value is {each.last}"
+            for name, each in ranges.items()
+            if each.last < each.high
+        )
 
     @property
     def size(self) -> float:

@@ -1,10 +1,13 @@
 """Runs many fuzzed files and command lines and counts how they ended."""
 
 import json
+import os
 import tempfile
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fuzzing.command_lines import command_lines
+from tests.fuzzing.damage import COMMANDS, REPORT, damage_import, damage_study
 from tests.fuzzing.judge import FINDINGS, Ended, Verdict, judged
 from tests.fuzzing.place import Place
 from tests.fuzzing.study_files import mutated_studies, texts_like_studies
 
 KEPT_EXAMPLES = 40
+
+
+class TimeIsUpError(KeyboardInterrupt):
+    """No more inputs are to be tried; of the kind that Hypothesis lets pass."""
 
 
 @dataclass
@@ -59,9 +67,14 @@ def _gist(ended: Ended) -> str:
     return "".join("#" if letter.isdigit() else letter for letter in ended.err[-160:].strip())[:90]
 
 
-def run_campaign(kind: str, strategy: st.SearchStrategy[Any], examples: int, seeded: int,
-                 attempt: Callable[[Any], tuple[str, Ended]]) -> Tally:  # fmt: skip
-    """Try inputs of one kind.
+def run_campaign(
+    kind: str,
+    strategy: st.SearchStrategy[Any],
+    examples: int,
+    seeded: int,
+    attempt: Callable[[Any], tuple[str, Ended]],
+) -> Tally:
+    """Try inputs of one kind, until there are enough or `GREENOPT_FUZZ_S` seconds have passed.
 
     Args:
         kind: its name in the table.
@@ -71,15 +84,26 @@ def run_campaign(kind: str, strategy: st.SearchStrategy[Any], examples: int, see
         attempt: gives one input to greenopt.
     """
     tally = Tally(kind)
+    if not examples:
+        return tally
+
+    ends_s = time.monotonic() + float(os.environ.get("GREENOPT_FUZZ_S", "inf"))
 
     @seed(seeded)
-    @settings(max_examples=examples, phases=[Phase.generate], deadline=None, database=None,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=examples,
+        phases=[Phase.generate],
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(strategy)
     def try_one(value: Any) -> None:
+        if time.monotonic() > ends_s:
+            raise TimeIsUpError
         tally.add(*attempt(value))
 
-    if examples:
+    with suppress(TimeIsUpError):
         try_one()
     return tally
 
@@ -96,7 +120,7 @@ def try_study_files(place: Place, examples: int, seeded: int) -> list[Tally]:
 
     def attempt(content: bytes) -> tuple[str, Ended]:
         (place.folder / "tried.toml").write_bytes(content)
-        is_dry = hash(content) % 4 > 0
+        is_dry = zlib.crc32(content) % 20 > 0
         line = ["run", "tried.toml", "--gpus", "none", *(["--dry-run"] if is_dry else ["--plain"])]
         return repr(content[:2000]), _attempted(place, line, is_dry=is_dry)
 
@@ -113,6 +137,29 @@ def try_command_lines(place: Place, examples: int, seeded: int) -> list[Tally]:
         return json.dumps(line)[:2000], _attempted(place, line, is_dry="--dry-run" in line)
 
     return [run_campaign("command line", command_lines(), examples, seeded, attempt)]
+
+
+def try_damaged_studies(place: Place, examples: int, seeded: int) -> list[Tally]:
+    """Damage a study's folder, its database included, and give it to every command that reads one."""
+
+    def attempt(data: st.DataObject) -> tuple[str, Ended]:
+        place.restore()
+        done = damage_study(place.folder / "runs" / "known", data.draw)
+        line = data.draw(st.sampled_from(COMMANDS)) if data.draw(st.integers(0, 149)) else REPORT
+        return f"{done}\n  {line}", judged(line, place.folder)
+
+    return [run_campaign("damaged study", st.data(), examples, seeded, attempt)]
+
+
+def try_imports(place: Place, examples: int, seeded: int) -> list[Tally]:
+    """Import damaged CSV, Parquet and YAML files."""
+
+    def attempt(data: st.DataObject) -> tuple[str, Ended]:
+        place.restore()
+        done, line = damage_import(place.folder, data.draw)
+        return f"{done}\n  {line}", judged(line, place.folder)
+
+    return [run_campaign("damaged import", st.data(), examples, seeded, attempt)]
 
 
 def _attempted(place: Place, line: list[str], *, is_dry: bool) -> Ended:

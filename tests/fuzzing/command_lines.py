@@ -14,18 +14,66 @@ from tests.fuzzing.values import NUMBERS, TEXTS
 
 NAMES = ("known", "damaged", "nobody", "known/", "./known", "../runs/known", "known\n", "KNOWN", "-known", "x" * 300)
 PATHS = (
-    "good.toml", "no.toml", "folder", "fifo", "null", "zero", "full", "memory", "empty.toml",
-    "nul.toml", "latin.toml", "bom.toml", "loop", "good.toml/x", "trials.csv", "trials.parquet", "fifo.csv",
-    "folder.csv", "paper", "runs/known", "folder/x.csv", "folder/x.parquet", "folder/x.pdf", "no/x.csv", "x.html",
-    "x" * 300 + ".csv", "\udce9.toml", "\x1b[31m.toml", "runs", "runs/known/study.db",
-)  # fmt: skip
+    "good.toml",
+    "no.toml",
+    "folder",
+    "fifo",
+    "null",
+    "zero",
+    "full",
+    "memory",
+    "empty.toml",
+    "nul.toml",
+    "latin.toml",
+    "bom.toml",
+    "loop",
+    "good.toml/x",
+    "trials.csv",
+    "trials.parquet",
+    "fifo.csv",
+    "folder.csv",
+    "paper",
+    "runs/known",
+    "folder/x.csv",
+    "folder/x.parquet",
+    "folder/x.pdf",
+    "no/x.csv",
+    "x.html",
+    "x" * 300 + ".csv",
+    "\udce9.toml",
+    "\x1b[31m.toml",
+    "runs",
+    "runs/known/study.db",
+)
 URLS = (
-    "sqlite://", "sqlite:///", "sqlite:////", "sqlite:///:memory:", "sqlite:///no/such/x.db", "sqlite:///folder",
-    "sqlite:///good.toml", "sqlite:///empty.toml", "sqlite:///fifo", "sqlite:///runs/known/study.db", "sqlite+no:///x",
-    "sqlite:///x.db?mode=ro", "sqlite:///a%00b", "sqlite:///" + "x" * 300, "postgresql://", "postgresql://[::1",
-    "postgresql+psycopg://u:secret@127.0.0.1:1/x", "postgresql://h:port/x", "mysql://x", "redis://localhost",
-    "http://x", "file:///x", "://", "x", "oracle://a", "postgresql+psycopg://u@/x?host=/nowhere", "sqlite:///%ZZ",
-)  # fmt: skip
+    "sqlite://",
+    "sqlite:///",
+    "sqlite:////",
+    "sqlite:///:memory:",
+    "sqlite:///no/such/x.db",
+    "sqlite:///folder",
+    "sqlite:///good.toml",
+    "sqlite:///empty.toml",
+    "sqlite:///fifo",
+    "sqlite:///runs/known/study.db",
+    "sqlite+no:///x",
+    "sqlite:///x.db?mode=ro",
+    "sqlite:///a%00b",
+    "sqlite:///" + "x" * 300,
+    "postgresql://",
+    "postgresql://[::1",
+    "postgresql+psycopg://u:secret@127.0.0.1:1/x",
+    "postgresql://h:port/x",
+    "mysql://x",
+    "redis://localhost",
+    "http://x",
+    "file:///x",
+    "://",
+    "x",
+    "oracle://a",
+    "postgresql+psycopg://u@/x?host=/nowhere",
+    "sqlite:///%ZZ",
+)
 RIGHT: dict[str, tuple[str, ...]] = {
     "--gpus": ("none", "all", "0", "0,0", "GPU-x", ","),
     "--country": ("DE", "de", "XX"),
@@ -36,10 +84,13 @@ RIGHT: dict[str, tuple[str, ...]] = {
 }
 """What some parameters take, so that their commands go further than their first line."""
 
-_WORDS = tuple(str(number) for number in NUMBERS if len(str(number)) < 4000) + ("9" * 5000, "0x10", "1_0", "١", "½")
+_SPELLED = [str(number) for number in NUMBERS if len(str(number)) < 4000]
+_WORDS = (*_SPELLED, "9" * 5000, "0x10", "1_0", "١", "½")
 _any_word = st.one_of(
     # No text of chance may name a place outside of the folder: what is named is written to.
-    st.sampled_from(_WORDS), st.sampled_from(TEXTS), st.text(max_size=12).map(lambda text: re.sub("[/\\0]", "", text))
+    st.sampled_from(_WORDS),
+    st.sampled_from(TEXTS),
+    st.text(max_size=12).map(lambda text: re.sub("[/\\0]", "", text)),
 )
 _SLOW = {"report": 12, "analyze": 4}
 """Commands that are drawn once in so many times."""
@@ -94,7 +145,11 @@ def command_lines(draw: st.DrawFn) -> list[str]:
                 words.append([draw(_words(parameter, hints.get(parameter.name)))])
         elif draw(st.integers(0, 3)) == 0:
             option = draw(st.sampled_from([*parameter.opts, *parameter.secondary_opts]))
-            words.append([option] if getattr(parameter, "is_flag", False) else [option, draw(_words(parameter, hints.get(parameter.name)))])
+            words.append(
+                [option]
+                if getattr(parameter, "is_flag", False)
+                else [option, draw(_words(parameter, hints.get(parameter.name)))]
+            )
     if draw(st.integers(0, 9)) == 0:
         words.append([draw(_any_word)])
     if draw(st.integers(0, 19)) == 0:

@@ -1,29 +1,36 @@
 """Runs one command line in this process, through the real `main`, and says whether it ended as it must.
 
-A command ends with exit code 0, or with 2 and one line of at most 200 characters; then nothing was written. Nothing that
-trains, listens, opens a browser, signals a process or asks the network is started: those few ends are replaced.
+A command ends with exit code 0, or with 2 and one line of at most 200 characters; then nothing was written. Nothing
+that trains, listens, opens a browser, signals a process or asks the network is started: those few ends are replaced.
 """
 
+import faulthandler
 import io
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import typer
+from typer.main import get_command
 
-from greenopt.cli import main
+from greenopt.cli import app, main
+from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.reader import StudyReader
 
 MAX_LINE = 200
-LIMIT_S = 60
+LIMIT_S = 180
 PREFIX = "greenopt: "
 MAY_FAIL = ("doctor",)
 """Commands whose exit code 1 is a finding about the machine."""
@@ -68,8 +75,8 @@ def files_under(folder: Path) -> Files:
     for path in folder.rglob("*"):
         kept = path.lstat()
         is_folder = path.is_dir() and not path.is_symlink()
-        found[str(path.relative_to(folder))] = (kept.st_mode, 0, 0) if is_folder else (
-            kept.st_mode, kept.st_size, kept.st_mtime_ns
+        found[str(path.relative_to(folder))] = (
+            (kept.st_mode, 0, 0) if is_folder else (kept.st_mode, kept.st_size, kept.st_mtime_ns)
         )
     return found
 
@@ -115,12 +122,13 @@ def _is_plain(out: str) -> bool:
 
 def run_here(command: Callable[[], object], arguments: Sequence[str], folder: Path) -> tuple[int, str, str]:
     """Run a command as `main` would, and return exit code, standard output and standard error; -1 where it hung."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True) for _ in range(2))
+    kind = _Terminal if arguments[:1] == ["watch"] else io.TextIOWrapper
+    given, out, err = (kind(io.BytesIO(), "utf-8", "backslashreplace", write_through=True) for _ in range(3))
     code = 0
     with ExitStack() as stack:
         stack.enter_context(_in_folder(folder))
         stack.enter_context(mock.patch.object(sys, "argv", ["greenopt", *arguments]))
-        stack.enter_context(mock.patch.object(sys, "stdin", io.StringIO("")))
+        stack.enter_context(mock.patch.object(sys, "stdin", given))
         stack.enter_context(mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "-1", "COLUMNS": "80"}))
         for patch in _harmless():
             stack.enter_context(patch)
@@ -138,7 +146,9 @@ def run_here(command: Callable[[], object], arguments: Sequence[str], folder: Pa
         except HungError:
             code = -1
         except BaseException as error:
-            print(f"Traceback: {type(error).__name__}: {error}", file=sys.stderr)
+            frames = [each for each in traceback.extract_tb(error.__traceback__) if "/greenopt/" in each.filename]
+            where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+            print(f"Traceback: {type(error).__name__}: {error} {where}", file=sys.stderr)
             code = 1
     return code, *(stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
 
@@ -170,11 +180,39 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _hang(*_: object) -> None:
+    if sys.__stderr__ is not None:
+        faulthandler.dump_traceback(sys.__stderr__, all_threads=False)
     raise HungError
 
 
 def _ends_here(*_: Any, **__: Any) -> Any:
     raise typer.Exit(0)
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _read_all(folder: RunFolder, url: str) -> StudyModel:
+    """Read what the live view reads, and draw nothing."""
+    reader = StudyReader(folder, url)
+    try:
+        model = StudyModel(reader.spec)
+        model.apply(reader.read())
+        for number in model.rows:
+            reader.trial(number)
+            reader.log(number)
+    finally:
+        reader.close()
+    return model
+
+
+@cache
+def _parser() -> Any:
+    return get_command(app)
 
 
 def _is_done(*_: Any, **__: Any) -> Any:
@@ -184,6 +222,7 @@ def _is_done(*_: Any, **__: Any) -> Any:
 def _harmless() -> list[Any]:
     """What a command must not do here, and what it does instead."""
     replaced: dict[str, Any] = {
+        "greenopt.cli.watch._show": _read_all,
         "greenopt.coordination.coordinator.Coordinator.run": _is_done,
         "greenopt.dashboard.server.open_server": _ends_here,
         "greenopt.doctor.machine.examine": lambda *_: iter(()),
@@ -191,4 +230,6 @@ def _harmless() -> list[Any]:
         "greenopt.runs.background.launch": _ends_here,
         "greenopt.trial.data.files._answers": lambda _: True,
     }
+    # Building the parser anew takes longer than most commands do.
+    replaced["typer.main.get_command"] = lambda _: _parser()
     return [mock.patch(name, new) for name, new in replaced.items()]

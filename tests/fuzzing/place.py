@@ -1,8 +1,10 @@
 """A folder with studies, files and nuisances that fuzzed commands are given, made anew where one was changed."""
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -41,18 +43,31 @@ def _fifos(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if (Path(folder) / name).is_fifo()]
 
 
+def _as_file(known: Path) -> dict[str, Any]:
+    """The study that was imported, as its file would be."""
+    spec = json.loads((known / "study.json").read_text())["spec"]
+    space = {name: distribution["values"] for name, distribution in spec["space"]["distributions"].items()}
+    return {
+        "study": {"trials": spec["study"]["trials"]},
+        "data": {"name": "cifar100"},
+        "training": {"epochs": spec["training"]["epochs"]},
+        "space": space,
+    }
+
+
 def _fill(folder: Path) -> None:
     folder.mkdir(parents=True)
-    write_known_study(folder / "runs", 12, epochs=2, pruned=1, failed=1)
+    write_known_study(folder / "runs", 8, epochs=2, pruned=1, failed=1)
     known = RunFolder(folder / "runs" / "known")
     shutil.copytree(known.path, folder / "runs" / "damaged")
     (folder / "runs" / "damaged" / "study.json").write_text('{"storage": 3, "spec": [')
     export_trials(known, None, folder / "trials.csv", "csv")
     export_trials(known, None, folder / "trials.parquet", "parquet")
-    assert pq.read_metadata(folder / "trials.parquet").num_rows == 12
+    assert pq.read_metadata(folder / "trials.parquet").num_rows == 8
     for name in ("a", "b"):
         write_run(folder / "paper" / name)
     good = to_toml(built_studies()[0])
+    (folder / "known.toml").write_text(to_toml(_as_file(known.path)))
     (folder / "objective.py").write_text("def train(trial):\n    return 0.5\n")
     (folder / "good.toml").write_text(good)
     (folder / "empty.toml").write_bytes(b"")

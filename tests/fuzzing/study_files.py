@@ -87,15 +87,15 @@ def _mutate(draw: st.DrawFn, tables: Tables) -> None:
         holder = holder[key]
     match draw(st.sampled_from(["alike", "alike", "alike", "replace", "replace", "remove", "add", "list"])):
         case "alike":
-            holder[last] = draw(alike(holder[last], is_distribution=at == ["space"]))
+            holder[last] = deepcopy(draw(alike(holder[last], is_distribution=at == ["space"])))
         case "replace":
-            holder[last] = draw(values)
+            holder[last] = deepcopy(draw(values))
         case "remove":
             del holder[last]
         case "add" if isinstance(holder, dict):
-            holder[draw(keys)] = draw(values)
+            holder[draw(keys)] = deepcopy(draw(values))
         case _:
-            holder[last] = [holder[last], draw(values)]
+            holder[last] = [holder[last], deepcopy(draw(values))]
 
 
 def alike(value: Any, *, is_distribution: bool) -> st.SearchStrategy[Any]:
@@ -145,7 +145,7 @@ def _inline(value: Any) -> str:
 
 def _text(text: str) -> str:
     """A text in quotes, with escapes for all but plain letters; TOML has no surrogates."""
-    return '"' + "".join(c if c.isascii() and c.isalnum() or c in " .:-_" else f"\\U{ord(c):08x}" for c in text) + '"'
+    return '"' + "".join(c if (c.isascii() and c.isalnum()) or c in " .:-_" else f"\\U{ord(c):08x}" for c in text) + '"'
 
 
 def _number(value: int | float) -> str:
@@ -154,17 +154,59 @@ def _number(value: int | float) -> str:
 
 
 _SNIPPETS = (
-    "[", "]", "[[", "]]", "=", "{", "}", '"', "'", '"""', "#", "\n", ",", ".", "[study]", "[study]\ntrials = 3\n",
-    "trials = 3", "trials = 3\ntrials = 4", "[space]", "[space]\nlr = [0.1]\n", "training = 3\n", "study = []\n",
-    "\x00", "\ufeff", "\r", "\x1b[2J", "\\u0000", "0x", "1_000", "+inf", "nan", "1979-05-27T07:32:00Z", "é", "ｔrials = 3",
-    "a.b.c.d = 1\n", "[a.b]\n", "[[study.enqueue]]\n", '"" = 1\n', "[data]\nname = 'digits'\n", "[training]\nepochs=1\n",
-)  # fmt: skip
-_NESTED = st.builds(
-    lambda opened, closed, depth: f"[space]\nlr = {opened * depth}{closed * depth}\n",
-    st.just("["), st.sampled_from(["]", ""]), st.sampled_from([50, 900, 5000]),
-) | st.builds(
-    lambda depth: "[space]\nlr = " + "{a=" * depth + "1" + "}" * depth + "\n", st.sampled_from([50, 900, 5000])
-) | st.builds(lambda depth: "[" + ".".join(["a"] * depth) + "]\n", st.sampled_from([50, 900, 20000]))  # fmt: skip
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "=",
+    "{",
+    "}",
+    '"',
+    "'",
+    '"""',
+    "#",
+    "\n",
+    ",",
+    ".",
+    "[study]",
+    "[study]\ntrials = 3\n",
+    "trials = 3",
+    "trials = 3\ntrials = 4",
+    "[space]",
+    "[space]\nlr = [0.1]\n",
+    "training = 3\n",
+    "study = []\n",
+    "\x00",
+    "\ufeff",
+    "\r",
+    "\x1b[2J",
+    "\\u0000",
+    "0x",
+    "1_000",
+    "+inf",
+    "nan",
+    "1979-05-27T07:32:00Z",
+    "é",
+    "ｔrials = 3",
+    "a.b.c.d = 1\n",
+    "[a.b]\n",
+    "[[study.enqueue]]\n",
+    '"" = 1\n',
+    "[data]\nname = 'digits'\n",
+    "[training]\nepochs=1\n",
+)
+_NESTED = (
+    st.builds(
+        lambda opened, closed, depth: f"[space]\nlr = {opened * depth}{closed * depth}\n",
+        st.just("["),
+        st.sampled_from(["]", ""]),
+        st.sampled_from([50, 900, 5000]),
+    )
+    | st.builds(
+        lambda depth: "[space]\nlr = " + "{a=" * depth + "1" + "}" * depth + "\n", st.sampled_from([50, 900, 5000])
+    )
+    | st.builds(lambda depth: "[" + ".".join(["a"] * depth) + "]\n", st.sampled_from([50, 900, 20000]))
+)
 
 
 @st.composite
