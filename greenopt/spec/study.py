@@ -33,6 +33,12 @@ def without_control_characters(text: str) -> str:
     return text
 
 
+def _addressable(size_bytes: int) -> int:
+    if size_bytes >= 2**63:
+        raise PydanticCustomError("size", "input should be below 2**63")
+    return size_bytes
+
+
 PlainText = Annotated[str, AfterValidator(without_control_characters)]
 
 
@@ -134,7 +140,7 @@ class TrainingSpec(Table):
     block_images: PositiveInt = 2560
     """Images that are augmented and trained on in one call to the device; larger blocks need more memory. Unit: images.
     """
-    device_images_bytes: Annotated[int, Field(ge=0, lt=2**63)] = 8_000_000_000
+    device_images_bytes: Annotated[int, Field(ge=0), AfterValidator(_addressable)] = 8_000_000_000
     """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
     evaluation_batch_size: PositiveInt = 128
     """Batch size of validation and test. Unit: images."""

@@ -109,16 +109,22 @@ def _as_document(draw: Draw, content: bytes) -> bytes:
 
 
 def _cut(draw: Draw, content: bytes) -> bytes:
-    return content[: draw(st.integers(0, len(content)))]
+    at: int = draw(st.integers(0, len(content)))
+    return content[:at]
 
 
 def _spliced(draw: Draw, content: bytes) -> bytes:
-    at = draw(st.integers(0, len(content)))
-    return content[:at] + draw(st.binary(max_size=12)) + content[at + draw(st.integers(0, 12)) :]
+    at: int = draw(st.integers(0, len(content)))
+    new: bytes = draw(st.binary(max_size=12))
+    return content[:at] + new + content[at + draw(st.integers(0, 12)) :]
+
+
+_NESTED = (b"[" * 5000, b'{"a":' * 5000, b"[" * 100_000 + b"]" * 100_000, b"", b"null", b"\0")
 
 
 def _nested(draw: Draw, _: bytes) -> bytes:
-    return draw(st.sampled_from([b"[" * 5000, b'{"a":' * 5000, b"[" * 100_000 + b"]" * 100_000, b"", b"null", b"\0"]))
+    nested: bytes = draw(st.sampled_from(_NESTED))
+    return nested
 
 
 _CONTENTS: tuple[Callable[[Draw, bytes], bytes], ...] = (_as_document, _as_document, _cut, _spliced, _nested)
