@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from greenopt.plain_text import is_seen
 from greenopt.spec import Choice, Distribution, Range, Value
 
+MAX_DIGITS = 300
+"""Digits of the largest whole number, so that it is also finite as a fraction."""
+
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # After a semicolon, too: in many countries spreadsheets take it for the end of a cell, whatever stands in quotes.
@@ -68,11 +71,8 @@ def read_cell(cell: str) -> Value:
 
 
 def _integer(cell: str) -> Value:
-    try:
-        return int(cell)
-    except ValueError:
-        # Python refuses thousands of digits.
-        return cell
+    # A number of more digits than a fraction can have is a text, as is one that Python refuses to read.
+    return int(cell) if len(cell) <= MAX_DIGITS else cell
 
 
 def _fraction(cell: str) -> float | None:
@@ -162,7 +162,7 @@ def _is_number(value: object) -> bool:
 def loose_number(text: str) -> int | float | None:
     """Return a number as people and spreadsheets write it: 007, +1, ' 2'; None for a text."""
     plain = text.strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,4000}", plain):
+    if re.fullmatch(rf"[+-]?[0-9]{{1,{MAX_DIGITS}}}", plain):
         return int(plain)
     if not _FRACTION.fullmatch(plain):
         return None

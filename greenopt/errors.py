@@ -5,6 +5,13 @@ Every error that a person can mend is a `UsageError`: its text names the thing, 
 
 from enum import IntEnum
 
+from greenopt.plain_text import printable
+
+MAX_LINE = 200
+"""Letters of the line in which an error is shown, the program's name included."""
+
+_MIN_WORD = 32
+
 
 class ExitCode(IntEnum):
     """Exit codes of every `greenopt` command."""
@@ -25,3 +32,36 @@ class UsageError(GreenoptError):
     """Input that cannot be used as given; nothing has been written."""
 
     exit_code = ExitCode.WRONG_USE
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most this many letters, without its middle where it is longer."""
+    if len(text) <= width:
+        return text
+    head = max((width - 1) // 2, 0)
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}" if width > 1 else "…"
+
+
+def shown(value: object, width: int = 40) -> str:
+    """Return a value as it is written in Python, on one line, without its middle where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python writes no integer of more than 4,300 digits, and nothing that is nested too deeply.
+        text = f"a {type(value).__name__} too large to be shown"
+    return shortened(printable(text), width)
+
+
+def one_line(message: str, width: int = MAX_LINE) -> str:
+    """Return a message on one line that a terminal shows as it is.
+
+    Where it is too long its longest words, which are paths, names and values, lose their middle, and then its end goes.
+    """
+    words = [printable(word) for word in message.split()]
+    while (excess := sum(map(len, words)) + len(words) - 1 - width) > 0:
+        longest = max(words, key=len)
+        if len(longest) <= _MIN_WORD:
+            break
+        words[words.index(longest)] = shortened(longest, max(_MIN_WORD, len(longest) - excess))
+    line = " ".join(words)
+    return line if len(line) <= width else f"{line[: width - 1]}…"

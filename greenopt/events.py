@@ -8,10 +8,11 @@ their differences mean anything.
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, BinaryIO, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from greenopt.files import open_regular
 from greenopt.reading import EnergyReading, EnergySource
 
 
@@ -245,6 +246,9 @@ Event: TypeAlias = (
     | TrialEnded
 )
 
+MAX_LINE_BYTES = 10_000_000
+"""The longest line that is read for an event."""
+
 _EPOCH_LINE = b'{"kind":"epoch_ended"'
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
@@ -269,8 +273,8 @@ def first_event(path: Path) -> Event | None:
         # A pipe in its place would be waited for.
         return None
     try:
-        with path.open("rb") as file:
-            return decode(file.readline())
+        with open_regular(path) as file:
+            return decode(file.readline(MAX_LINE_BYTES))
     except (OSError, ValidationError):
         return None
 
@@ -283,9 +287,9 @@ def read_events(path: Path | None) -> Iterator[Event]:
     Args:
         path: the file, as `RunFolder.own_events` gives it; None where there is none, and then there are no events.
     """
-    if path is None or not path.is_file():
+    if (file := _opened(path)) is None:
         return
-    with path.open("rb") as file:
+    with file:
         for line in file:
             if not line.endswith(b"\n"):
                 return
@@ -295,11 +299,19 @@ def read_events(path: Path | None) -> Iterator[Event]:
                 continue
 
 
+def _opened(path: Path | None) -> BinaryIO | None:
+    """Open a file of events; None where there is none, or what is in its place cannot be read."""
+    try:
+        return None if path is None else open_regular(path)
+    except OSError:
+        return None
+
+
 def read_epochs(path: Path | None) -> list[EpochEnded]:
     """Read the finished epochs of a file in order, without parsing the lines of other events."""
-    if path is None or not path.is_file():
+    if (file := _opened(path)) is None:
         return []
-    with path.open("rb") as file:
+    with file:
         lines = [line for line in file if line.startswith(_EPOCH_LINE) and line.endswith(b"\n")]
     epochs = []
     for line in lines:

@@ -1,20 +1,53 @@
 """Files that appear whole or not at all, and files that grow while they are read.
 
-Invariant: under its final name a file is always complete; what a failed write leaves is removed.
+Invariants: under its final name a file is always complete; what a failed write leaves is removed;
+only regular files are read.
 """
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from greenopt.errors import UsageError
 
+MAX_DOCUMENT_BYTES = 10_000_000
+"""Size of the largest study file, settings of a run or JSON document that is read."""
+
 PRIVATE = 0o600
 """Permissions of a file that may hold a secret, whatever the umask: its owner reads and writes it."""
+
+
+def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the content of a file that a person or another program wrote.
+
+    Never waits for a pipe and never reads a device, which might not end.
+
+    Raises:
+        OSError: it is missing, not a regular file, larger than `max_bytes`, or cannot be read; `strerror` says which.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"is larger than {max_bytes // 1_000_000} MB")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON document.
+
+    Raises:
+        OSError: as `read_document` does.
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_document(path))
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
 
 
 @contextmanager
@@ -49,6 +82,9 @@ def requested_file(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: the file cannot be written.
     """
+    if target.exists() and not target.is_file():
+        # The last step puts a file in its place: of a device such as /dev/null that would be the end.
+        raise UsageError(f"{target}: cannot be written: is not a file")
     try:
         with whole_file(target) as scratch:
             yield scratch
@@ -82,15 +118,18 @@ def append_privately(path: Path) -> BinaryIO:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read; a pipe or a device in its place, which might never end, is refused.
+    """Open a file for reading; a pipe or a device, which might never end, is refused at once.
 
     Raises:
-        OSError: there is no such file, it cannot be read, or it is no regular file.
+        OSError: it is missing, not a regular file, or cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 

@@ -12,10 +12,12 @@ from typing import NoReturn
 import typer
 
 from greenopt.cli.output import say
-from greenopt.errors import ExitCode, GreenoptError
+from greenopt.errors import ExitCode, GreenoptError, one_line
+
+NAME = "greenopt"
 
 app = typer.Typer(
-    name="greenopt",
+    name=NAME,
     help="What does accuracy cost in energy? Multi-objective hyperparameter studies with metered training.",
     no_args_is_help=True,
     add_completion=False,
@@ -42,8 +44,12 @@ for _command in (
 
 def main() -> None:
     """Run the command line; every error ends in one line and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or a file name of another encoding must not end a command that has done its work.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name=NAME, standalone_mode=False)
     except GreenoptError as error:
         _quit(str(error), error.exit_code)
     except typer.Abort:
@@ -53,8 +59,8 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(ExitCode.DONE)
     except Exception as error:
-        if (explained := _explanation(error)) is not None:
-            _end(explained, ExitCode.WRONG_USE)
+        if (problem := _usage_problem(error)) is not None:
+            _quit(problem, ExitCode.WRONG_USE)
         if os.environ.get("GREENOPT_DEBUG"):
             raise
         _quit(f"internal error: {type(error).__name__}: {error} (GREENOPT_DEBUG=1 shows where)", ExitCode.FAILED)
@@ -62,25 +68,27 @@ def main() -> None:
         sys.exit(code)
 
 
-def _explanation(error: Exception) -> str | None:
-    """Return what Typer says of arguments that it does not understand; None of any other error."""
-    show = getattr(error, "show", None)
-    if show is None:
+def _usage_problem(error: Exception) -> str | None:
+    """Return what is wrong with a command line that cannot be parsed; None for any other error.
+
+    Told by its methods: where the parser's errors are defined depends on typer's version.
+    """
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         return None
-    told = io.StringIO()
-    show(file=told)
-    return told.getvalue().rstrip()
+    context = getattr(error, "ctx", None)
+    command = str(context.command_path) if context is not None else NAME
+    text = str(format_message()).strip().rstrip(".")
+    what = command.removeprefix(NAME).strip()
+    return f"{what}: {text}; see {command} --help" if what else f"{text}; see {command} --help"
 
 
 def _quit(message: str, code: int) -> NoReturn:
-    _end(f"greenopt: {message}", code)
-
-
-def _end(text: str, code: int) -> NoReturn:
-    """Print a text without what would command the terminal and without a storage's secrets, and end."""
+    """Print a line without what would command the terminal and without a storage's secrets, and end."""
     from greenopt.storage.url import STORAGE_VARIABLE, take_storage, without_secrets
 
     storages = (take_storage(sys.argv[1:])[1], os.environ.get(STORAGE_VARIABLE))
     sys.stdout.flush()
-    say(without_secrets(text, *(url for url in storages if url)), is_error=True)
+    text = without_secrets(f"{NAME}: {message}", *(url for url in storages if url))
+    say(one_line(text), is_error=True)
     sys.exit(code)

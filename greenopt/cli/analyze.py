@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName, named_path
 
 
 class Response(StrEnum):
@@ -49,7 +49,11 @@ def analyze(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document with every figure.")] = False,
     following: Annotated[
         Path | None,
-        typer.Option("--next", help="Write the settings that would settle most to this TOML file, to run next."),
+        typer.Option(
+            "--next",
+            callback=named_path,
+            help="Write the settings that would settle most to this TOML file, to run next.",
+        ),
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
@@ -70,6 +74,7 @@ def analyze(
     from greenopt.cli.analysis_tables import print_analysis
     from greenopt.cli.output import say, say_json
     from greenopt.errors import UsageError
+    from greenopt.files import requested_file
     from greenopt.report.study_analysis import analyse_study
     from greenopt.runs.folder import RunFolder
 
@@ -77,10 +82,8 @@ def analyze(
     if following is not None:
         if not analysis.advice.toml:
             raise UsageError(f"{following}: not written; there is no setting to be run next")
-        try:
-            following.write_text(analysis.advice.toml, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{following}: cannot be written: {error.strerror}") from None
+        with requested_file(following) as scratch:
+            scratch.write_text(analysis.advice.toml, encoding="utf-8")
     if as_json:
         say_json(json.dumps(build_document(analysis), allow_nan=False, ensure_ascii=False))
         return

@@ -9,6 +9,8 @@ import typer
 from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName, Verbose
 from greenopt.errors import ExitCode
 
+MAX_COUNT = 2**31 - 1
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,9 +31,10 @@ def confirm(
         str, typer.Option(help="Best by efficiency, accuracy or energy (the least), or a trial's number.")
     ] = "efficiency",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs per training. Default: the study's.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="Epochs per training. Default: the study's.", show_default=False),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, each with its own seed.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Number of trainings, each with its own seed.")] = 3,
     name: Annotated[
         str | None, typer.Option(help="Name of the confirming study. Default: STUDY-confirm-TRIAL.")
     ] = None,

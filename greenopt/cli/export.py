@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName, named_path
 
 
 class Format(StrEnum):
@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
 def export(
     study: StudyName,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; NAME.csv or NAME.parquet here unless given.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=named_path, help="File to write; NAME.csv or NAME.parquet here unless given."
+        ),
     ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: from the file's suffix.")] = None,
     storage: Storage = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, named_path
 from greenopt.cli.output import say
 
 if TYPE_CHECKING:
@@ -20,10 +20,16 @@ def register(app: typer.Typer) -> None:
 
 
 def import_runs(
-    source: Annotated[Path, typer.Argument(help="Folder of runs in the paper's layout, or a CSV or Parquet export.")],
+    source: Annotated[
+        Path,
+        typer.Argument(callback=named_path, help="Folder of runs in the paper's layout, or a CSV or Parquet export."),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the study; the source's unless given.")] = None,
     study_file: Annotated[
-        Path | None, typer.Option("--study", help="Study file that the runs belong to: its space, baseline, training.")
+        Path | None,
+        typer.Option(
+            "--study", callback=named_path, help="Study file that the runs belong to: its space, baseline, training."
+        ),
     ] = None,
     storage: Storage = None,
     runs: Runs = DEFAULT_RUNS,
@@ -43,7 +49,7 @@ def import_runs(
     from greenopt.spec import NAME_PATTERN, load_study
 
     chosen = name or source.resolve().stem
-    if not re.match(NAME_PATTERN, chosen):
+    if not re.fullmatch(NAME_PATTERN, chosen):
         raise UsageError(f"--name: {chosen!r}: may hold letters, digits, '.', '_' and '-' only")
     console = Console()
     imported = read_import(source, chosen, load_study(study_file) if study_file else None)

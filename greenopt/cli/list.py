@@ -67,7 +67,7 @@ def _row(folder: "RunFolder") -> list[str]:
         state if holder or done < snapshot.spec.study.trials else "done",
         f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),
-        format_fraction(max((row["accuracy"] for row in complete), default=None)),
+        format_fraction(max((row["accuracy"] for row in complete if row["accuracy"] is not None), default=None)),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]

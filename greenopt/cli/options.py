@@ -7,12 +7,69 @@ from typing import Annotated
 
 import typer
 
-Runs = Annotated[Path, typer.Option("--runs", envvar="GREENOPT_RUNS", help="Folder that holds the studies' results.")]
+from greenopt.errors import UsageError, shown
+
+MAX_NAME_BYTES = 255
+"""What file systems take for a name."""
+
+
+def study_name(name: str) -> str:
+    """Return the name of a study that a command was given, which is also that of its folder.
+
+    Raises:
+        UsageError: it cannot be one: a path, an option, control characters.
+    """
+    is_path = "/" in name or name in ("", ".", "..")
+    if is_path or not name.isprintable() or name.startswith("-") or len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise UsageError(f"{shown(name)}: is not the name of a study; `greenopt list` shows the existing ones")
+    return name
+
+
+def named_path(path: Path | None) -> Path | None:
+    """Return a path that a command was given; what it leads to need not exist.
+
+    Raises:
+        UsageError: it cannot lead anywhere: links in a circle, a name that is too long, control characters.
+    """
+    if path is None:
+        return None
+    # Bytes of another encoding, which Python keeps as such letters, may be part of a name.
+    if any(not letter.isprintable() and not "\udc80" <= letter <= "\udcff" for letter in str(path)):
+        raise UsageError(f"{shown(str(path))}: a path with control characters; give the file another name")
+    try:
+        path.resolve()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return path
+
+
+def runs_folder(path: Path) -> Path:
+    """Return the folder of studies that a command was given; it need not exist.
+
+    Raises:
+        UsageError: something else is in its place.
+    """
+    named_path(path)
+    there = next((place for place in (path, *path.parents) if place.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise UsageError(f"--runs {path}: {there} is not a folder")
+    return path
+
+
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs", envvar="GREENOPT_RUNS", callback=runs_folder, help="Folder that holds the studies' results."
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option("--storage", envvar="GREENOPT_STORAGE", help="Storage URL. Default: SQLite in the study's folder."),
 ]
-StudyName = Annotated[str, typer.Argument(help="Name of a study; `greenopt list` shows all.")]
+StudyName = Annotated[str, typer.Argument(callback=study_name, help="Name of a study; `greenopt list` shows all.")]
 Gpus = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName, named_path
 
 
 class ReportFormat(StrEnum):
@@ -25,7 +25,12 @@ def report(
     study: StudyName,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write; report.pdf or .html in the study's folder unless given."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=named_path,
+            help="File to write; report.pdf or .html in the study's folder unless given.",
+        ),
     ] = None,
     file_format: Annotated[
         ReportFormat | None, typer.Option("--format", help="Default: the file's suffix, else pdf.", show_default=False)

@@ -16,6 +16,7 @@ from greenopt.cli.options import (
     Storage,
     Verbose,
     is_interactive,
+    named_path,
 )
 from greenopt.errors import ExitCode
 
@@ -34,6 +35,7 @@ def run(
         typer.Argument(
             help="Study file, such as studies/quickstart.toml. Data and modules that it names are looked for beside "
             "it, then in this folder.",
+            callback=named_path,
             show_default=False,
         ),
     ],
@@ -74,6 +76,8 @@ def run(
     check_study(spec, study)
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
+    for note in spec.space.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
     if dry_run:
         from greenopt.cli.plan import print_plan
         from greenopt.identity.start import check_start

@@ -47,7 +47,7 @@ def run_session(
     from greenopt.dashboard import DashboardPublisher
     from greenopt.energy.gpu_health import GpuWatch
     from greenopt.execution import GpuLeases, LocalEngine
-    from greenopt.identity.start import open_study
+    from greenopt.identity.start import check_start, open_study
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.provenance import code_in_force
     from greenopt.runs.requests import Request, ignore_early, listen
@@ -64,8 +64,11 @@ def run_session(
         stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
         if storage is not None:
             check_url(storage)
+        # Before the lock, which makes the folder: where the study is refused nothing has been written.
+        folder.check_idle()
+        checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
         stack.enter_context(folder.claim())
-        study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes)
+        study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
         search, spec, opened = study.search, study.search.spec, study.storage
         stack.callback(search.lease.release)
         folder.write_study(

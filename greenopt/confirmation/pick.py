@@ -16,6 +16,9 @@ BY: Mapping[str, Metric] = {
 }
 """What a trial can be chosen by: its word on the command line, and the figure that it means."""
 
+MAX_DIGITS = 10
+"""Digits of the largest number of a trial."""
+
 LESS_IS_BETTER = (Metric.ENERGY_WH, Metric.TOTAL_WH, Metric.WH_PER_EPOCH)
 
 
@@ -67,7 +70,7 @@ def pick_trial(snapshot: StudySnapshot, pick: str) -> Picked:
 
 
 def _numbered(snapshot: StudySnapshot, pick: str) -> Mapping[str, Any]:
-    if not pick.isdecimal():
+    if not (pick.isascii() and pick.isdecimal() and len(pick) <= MAX_DIGITS):
         raise UsageError(f"--pick {pick}: is neither {', '.join(BY)} nor a trial's number")
     row = next((row for row in snapshot.rows if row["trial"] == int(pick)), None)
     if row is None:

@@ -25,17 +25,20 @@ def confirming_study(study: StudySpec, picked: Picked, epochs: int, seeds: int, 
     Raises:
         UsageError: that is no valid study.
     """
-    changed = {
+    try:
+        return StudySpec.model_validate(_changed(study, picked, epochs, seeds, name))
+    except ValidationError as error:
+        raise UsageError(f"confirming trial {picked.trial} of {study.name}: {describe(error)}") from None
+
+
+def _changed(study: StudySpec, picked: Picked, epochs: int, seeds: int, name: str | None) -> dict[str, Any]:
+    return {
         **study.model_dump(),
         "study": {**dict(study.study), **_study_table(study, picked, seeds, name)},
         "sampler": SamplerSpec(name="random").model_dump(),
         "training": {**study.training.model_dump(), **_training(study, epochs)},
         "space": {"own": study.space.own, "distributions": _setting(study, picked)},
     }
-    try:
-        return StudySpec.model_validate(changed)
-    except ValidationError as error:
-        raise UsageError(f"confirming trial {picked.trial} of {study.name}: {describe(error)}") from None
 
 
 def _study_table(study: StudySpec, picked: Picked, seeds: int, name: str | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from greenopt.coordination.verdict import Verdict
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, one_line
 from greenopt.events import (
     EpochEnded,
     Event,
@@ -33,15 +33,17 @@ from greenopt.events import (
     TrialStarted,
 )
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
-from greenopt.files import leads_out, open_regular
-from greenopt.plain_text import in_one_line
+from greenopt.files import leads_out, read_document
 from greenopt.reading import EnergyReading, EnergySource, sum_of_windows
 from greenopt.spec import PARAMETERS, Setting, describe
 
 PARAMETERS_FILE = "parameters.yaml"
 LOG_FILE = "logs.csv"
-MAX_FILE_BYTES = 64 << 20
-"""Of a run's file; a log of 100,000 epochs has 15 MB."""
+MAX_LOG_BYTES = 64 << 20
+"""Of a run's log; one of 100,000 epochs has 15 MB."""
+
+MAX_POWER_W = 100_000.0
+"""More than any GPU draws."""
 _NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy", "gpu_power_W", "gpu_temp_C", "gpu_util_%")
 _BEFORE, _AFTER = "pre", "post"
 
@@ -96,7 +98,13 @@ def read_runs(folder: Path) -> tuple[list[ImportedTrial], dict[str, str], int]:
         except BrokenRunError as error:
             skipped[str(path)] = str(error)
     epochs = usual_epochs([rows for _, rows in read.values()])
-    return [as_trial(run, parameters, rows, epochs) for run, (parameters, rows) in read.items()], skipped, epochs
+    trials: list[ImportedTrial] = []
+    for run, (parameters, rows) in read.items():
+        try:
+            trials.append(as_trial(run, parameters, rows, epochs))
+        except ValidationError as error:
+            skipped[str(folder / run)] = describe(error)
+    return trials, skipped, epochs
 
 
 def usual_epochs(logs: Sequence[Sequence[LogRow]]) -> int:
@@ -112,11 +120,14 @@ def read_parameters(path: Path) -> dict[str, Any]:
         BrokenRunError: it is missing or damaged, a parameter is not there, or its value does not exist.
     """
     try:
-        raw = yaml.safe_load(_text_of(path))
+        raw = yaml.safe_load(read_document(path))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise BrokenRunError(f"{path.name} cannot be read: {in_one_line(str(error))}") from None
+    except RecursionError:
+        raise BrokenRunError(f"{path.name} cannot be read: is nested too deeply") from None
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        # Values that look like a date or a number, and are none, raise Python's own errors.
+        raise BrokenRunError(f"{path.name} cannot be read: {one_line(str(error), 120)}") from None
     if not isinstance(raw, dict):
         raise BrokenRunError(f"{path.name} is not a list of `parameter: value`")
     missing = [name for name in PARAMETERS if name not in raw]
@@ -137,20 +148,6 @@ def _is_single(value: object) -> bool:
     return value is None or isinstance(value, str | bool | int | float)
 
 
-def _text_of(path: Path) -> str:
-    """Return a file's text.
-
-    Raises:
-        OSError, UnicodeDecodeError: it is not there, no text, or no regular file.
-        BrokenRunError: it is too large.
-    """
-    with open_regular(path) as file:
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise BrokenRunError(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MiB")
-    return content.decode("utf-8")
-
-
 def read_log(path: Path) -> list[LogRow]:
     """Read the rows of a run's `logs.csv`.
 
@@ -158,11 +155,11 @@ def read_log(path: Path) -> list[LogRow]:
         BrokenRunError: it is missing, cut off, or says what cannot be.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(_text_of(path), newline="")))
+        lines = list(csv.DictReader(io.StringIO(read_document(path, MAX_LOG_BYTES).decode(), newline="")))
     except FileNotFoundError:
         raise BrokenRunError(f"{path.name} is missing") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrokenRunError(f"{path.name} cannot be read: {error}") from None
+        raise BrokenRunError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not lines or lines[0].get("epoch") != _BEFORE:
         raise BrokenRunError(f"{path.name} does not begin with a row `{_BEFORE}`, so its first epoch has no length")
     rows: list[LogRow] = []
@@ -177,7 +174,7 @@ def read_log(path: Path) -> list[LogRow]:
 def _what(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"the column {error.args[0]} is missing"
-    return "it is cut off" if isinstance(error, TypeError) else str(error)
+    return "it is cut off" if isinstance(error, TypeError) else one_line(str(error), 120)
 
 
 def _row(line: Mapping[str, str], before: LogRow | None) -> LogRow:
@@ -186,7 +183,7 @@ def _row(line: Mapping[str, str], before: LogRow | None) -> LogRow:
     seconds = (time - before.time).total_seconds() if before else 0.0
     if seconds < 0:
         raise ValueError("its time is before that of the line before")
-    if not (math.isfinite(values["gpu_power_W"]) and values["gpu_power_W"] >= 0):
+    if not 0 <= values["gpu_power_W"] <= MAX_POWER_W:
         raise ValueError(f"gpu_power_W is {line['gpu_power_W']}")
     if before is not None and line["epoch"] not in (_next_epoch(before), _AFTER):
         raise ValueError(f"epoch {line['epoch']} follows {before.epoch}")
@@ -213,7 +210,11 @@ def as_trial(run: str, parameters: Mapping[str, Any], rows: Sequence[LogRow], ep
     """
     trained = [row for row in rows if row.is_epoch]
     verdict = _verdict(rows, trained, epochs)
-    metrics: dict[str, Any] = {"n_parameters": parameters.get("n_parameters"), "training_seed": parameters.get("seed")}
+    metrics: dict[str, Any] = {
+        name: value
+        for name, key in (("n_parameters", "n_parameters"), ("training_seed", "seed"))
+        if type(value := parameters.get(key)) is int
+    }
     if trained:
         power_draw_wh = sum(row.energy.energy_wh or 0.0 for row in rows[1:]) / (len(rows) - 1)
         metrics["wh_per_epoch"] = power_draw_wh

@@ -7,20 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
+import pyarrow
 from pydantic import ValidationError
 
 from greenopt.cells import looked_up, loose_number, read_cell, read_column, read_plain_cell
 from greenopt.coordination.verdict import Verdict, metric_names
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, one_line, shown
 from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
 from greenopt.files import open_regular
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
+from greenopt.storage.rows import NUMBERS, is_sound_metric
 from greenopt.storage.trial_state import OUTCOME_BY_STATE, TrialState
 
 STUDY_ATTRIBUTE = "greenopt_study"
@@ -87,6 +89,8 @@ def read_table(path: Path, spec: StudySpec | None) -> Table:
             if number in trials:
                 raise BrokenRunError(f"trial {number} is in the table twice")
             trials[number] = _trial(row, number, parameters, is_setting=is_setting)
+        except ValidationError as error:
+            skipped[f"{path}, row {position + 1}"] = describe(error)
         except BrokenRunError as error:
             skipped[f"{path}, row {position + 1}"] = str(error)
     return Table(_renumbered(trials), skipped, spec, [_named_words(named)] if named else [])
@@ -122,29 +126,34 @@ def infer_study(name: str, trials: list[ImportedTrial]) -> StudySpec:
 
 def _frame(path: Path) -> "pd.DataFrame":
     try:
-        _check_size(path)
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # Cell by cell: a column with an empty cell would make every whole number in it a fraction.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=MAX_ROWS + 1)
+        with open_regular(path) as file:
+            _check_size(path, file)
+            if path.suffix == ".parquet":
+                return pd.read_parquet(file)
+            # Cell by cell: a column with an empty cell would make every whole number in it a fraction.
+            frame = pd.read_csv(file, dtype=str, keep_default_na=False, nrows=MAX_ROWS + 1)
         _check_extent(path, len(frame), len(frame.columns), 0)
         return frame.rename(columns=lambda name: read_plain_cell(str(name)))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file or folder") from None
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
+        raise UsageError(f"{path}: cannot be read as {path.suffix[1:]}: {_why(error)}") from None
 
 
-def _check_size(path: Path) -> None:
+def _why(error: BaseException) -> str:
+    return one_line(str(getattr(error, "strerror", None) or error), 100)
+
+
+def _check_size(path: Path, file: BinaryIO) -> None:
     """Raise UsageError where a table is too large to be read; a Parquet file says so before it is unpacked."""
-    with open_regular(path) as file:
-        _check_extent(path, 0, 0, os.fstat(file.fileno()).st_size)
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
+    _check_extent(path, 0, 0, os.fstat(file.fileno()).st_size)
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
 
-            about = parquet.ParquetFile(file).metadata
-            unpacked = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
-            _check_extent(path, about.num_rows, about.num_columns, unpacked)
+        about = parquet.ParquetFile(file).metadata
+        unpacked = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+        _check_extent(path, about.num_rows, about.num_columns, unpacked)
+        file.seek(0)
 
 
 def _check_extent(path: Path, rows: int, columns: int, size_bytes: int) -> None:
@@ -244,6 +253,9 @@ def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, 
 
 
 def _check_numbers(metrics: Mapping[str, Any]) -> None:
+    for name in NUMBERS & metrics.keys():
+        if metrics[name] is not None and not is_sound_metric(name, metrics[name]):
+            raise BrokenRunError(f"{name} is {shown(metrics[name])}, which is no number")
     for name in Metric:
         number = metrics.get(name)
         if number is None:
@@ -281,8 +293,8 @@ def _verdict(row: Mapping[str, Any], outcome: Outcome) -> Verdict:
 def _time(value: Any) -> datetime | None:
     try:
         return None if value is None else pd.Timestamp(value).to_pydatetime()
-    except (TypeError, ValueError):
-        raise BrokenRunError(f"{value!r} is not a time") from None
+    except (TypeError, ValueError, OverflowError):
+        raise BrokenRunError(f"{shown(value)} is not a time") from None
 
 
 def _events(metrics: Mapping[str, Any], verdict: Verdict, began: datetime | None) -> tuple[Event, ...]:

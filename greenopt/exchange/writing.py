@@ -6,6 +6,7 @@ Invariant: the folder appears whole or not at all; it is built beside its place 
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from greenopt.coordination.verdict import Verdict, trial_metrics
@@ -44,6 +45,7 @@ def write_import(
     target = RunFolder(runs / imported.spec.name)
     if target.path.exists():
         raise UsageError(f"{target.path}: exists already; give the import another name with --name")
+    made = [path for path in (runs, *runs.parents) if not path.exists()]
     try:
         runs.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=runs))
@@ -60,6 +62,10 @@ def write_import(
         folder.path.rename(target.path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        for path in made:
+            # What was made for a study that came to nothing, and is empty.
+            with suppress(OSError):
+                path.rmdir()
     return target.path
 
 

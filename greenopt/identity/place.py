@@ -81,9 +81,18 @@ def find_study(url: str, name: str, study_id: str | None) -> StoredStudy | None:
         return None
     finally:
         database.close()
-    studies = [StoredStudy(url, str(each), json.loads(kept) if kept else None) for each, kept in rows]
+    studies = [StoredStudy(url, str(each), _identity(kept)) for each, kept in rows]
     studies.sort(key=lambda study: (study.study_id == study_id if study_id else True, study.name == name), reverse=True)
     return studies[0] if studies else None
+
+
+def _identity(kept: object) -> str | None:
+    """Return a study's identity as a database holds it; None where there is none, or it is damaged."""
+    try:
+        identity = json.loads(kept) if isinstance(kept, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return identity if isinstance(identity, str) else None
 
 
 def _way_out(folder: RunFolder, storage: str | None) -> str:

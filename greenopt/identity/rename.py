@@ -27,10 +27,11 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
     Raises:
         UsageError: there is no such study, it runs, or the new name is taken or not a name.
     """
-    if not re.match(NAME_PATTERN, new) or len(new) > MAX_NAME:
+    if not re.fullmatch(NAME_PATTERN, new) or len(new) > MAX_NAME:
         raise UsageError(f"{new!r}: a name may hold letters, digits, '.', '_' and '-' only, at most {MAX_NAME}")
     target = RunFolder(folder.path.with_name(new))
     stored = locate(folder)
+    folder.check_sound()
     if target.path.exists():
         raise UsageError(f"{target.path}: exists already; choose another name")
     with folder.claim():

@@ -18,7 +18,7 @@ from greenopt.identity.reference import is_same_storage, reference_to, sqlite_fi
 from greenopt.identity.sameness import as_begun
 from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, Storage, open_storage, read_attributes, read_rows, rename_stored
-from greenopt.spec import StudySpec
+from greenopt.spec import StudySpec, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import TrialState
 from greenopt.storage.url import complete, without_password
@@ -59,7 +59,7 @@ def storage_of(folder: RunFolder, storage: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class CheckedStudy:
     """What was found where nothing speaks against running a study."""
 
     url: str
@@ -78,7 +78,7 @@ def check_start(
     *,
     accepts_changes: bool = False,
     reader: InputReader | None = None,
-) -> _Checked:
+) -> CheckedStudy:
     """Check whether a study may be run, and write nothing.
 
     Args:
@@ -105,12 +105,12 @@ def check_start(
     before = Inputs.from_kept(attributes.get(INPUTS_ATTRIBUTE))
     is_same_data = _is_same_data(before, reader.read())
     if (begun := attributes.get(SPEC_ATTRIBUTE)) is not None:
-        as_begun(StudySpec.model_validate(begun), spec, is_same_data=is_same_data)
+        as_begun(stored_study(begun, spec.name), spec, is_same_data=is_same_data)
     device = device_of_slots(slots)
     if not accepts_changes:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)
     guard = InputGuard(reader, before, accepts=accepts_changes)
-    return _Checked(url, stored, opened, device, guard, is_same_data)
+    return CheckedStudy(url, stored, opened, device, guard, is_same_data)
 
 
 def open_study(
@@ -121,13 +121,16 @@ def open_study(
     *,
     accepts_changes: bool = False,
     reader: InputReader | None = None,
+    checked: CheckedStudy | None = None,
 ) -> OpenStudy:
     """Find or make a study, and take it for this process; the folder's lock is held. See `check_start`.
+
+    It is called here unless `checked` is what it found before the lock was taken.
 
     Raises:
         UsageError: it may not be run, or another coordinator runs it.
     """
-    checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes, reader=reader)
+    checked = checked or check_start(spec, folder, storage, slots, accepts_changes=accepts_changes, reader=reader)
     if checked.stored is not None and checked.stored.name != spec.name:
         _adopt_name(folder, checked.stored, spec.name)
         opened = open_storage(checked.url)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from greenopt.errors import GreenoptError
@@ -33,9 +34,14 @@ class Launched:
     """A coordinator that was started from here."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", folder: RunFolder, study_log_began: int, log_began: int
+        self,
+        process: "subprocess.Popen[bytes]",
+        folder: RunFolder,
+        study_log_began: int,
+        log_began: int,
+        made: Sequence[Path] = (),
     ) -> None:
-        self._process, self._folder = process, folder
+        self._process, self._folder, self._made = process, folder, made
         self._course_began, self._log_began = study_log_began, log_began
 
     @property
@@ -65,6 +71,14 @@ class Launched:
         lines_told = [line for line in lines if line.startswith(PREFIX)] or lines
         return lines_told[-1].removeprefix(PREFIX) if lines_told else "it printed nothing"
 
+    def _take_back(self) -> None:
+        """Remove the folders that were made for a study that was refused, where nothing but its log is in them."""
+        if self._folder.path in self._made and [*self._folder.path.iterdir()] == [self._folder.coordinator_log]:
+            self._folder.coordinator_log.unlink()
+        for folder in self._made:
+            with suppress(OSError):
+                folder.rmdir()
+
     def _has_begun(self) -> bool:
         """Return whether this coordinator has begun; another one of the study writes to the same file."""
         return any(isinstance(entry, CoordinatorStarted) and entry.pid == self.pid for entry in self.entries())
@@ -81,7 +95,9 @@ class Launched:
                 if self._has_begun():
                     return
                 if code is not None:
-                    raise LaunchError(self.last_line(), code if code > 0 else 1)
+                    line = self.last_line()
+                    self._take_back()
+                    raise LaunchError(line, code if code > 0 else 1)
                 wait(POLL_S)
         except KeyboardInterrupt:
             self._process.terminate()
@@ -100,6 +116,7 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
     Raises:
         LaunchError: the folder or its log cannot be written.
     """
+    made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.check_links()
@@ -116,7 +133,7 @@ def launch(arguments: Sequence[str], folder: RunFolder) -> Launched:
             start_new_session=True,
             env={**os.environ, **({} if storage is None else {STORAGE_VARIABLE: storage})},
         )
-        return Launched(process, folder, _size(folder.study_log), log.tell())
+        return Launched(process, folder, _size(folder.study_log), log.tell(), made)
 
 
 def _isolation() -> list[str]:

@@ -15,7 +15,7 @@ import filelock
 from pydantic import ValidationError
 
 from greenopt.errors import UsageError
-from greenopt.files import PRIVATE, leads_out, write_whole
+from greenopt.files import PRIVATE, leads_out, read_json, write_whole
 from greenopt.identity.belongings import EVENTS, is_own
 from greenopt.identity.reference import DEFAULT_FILE, reference_to, url_of
 from greenopt.runs.study_log import FILE_NAME as STUDY_LOG_FILE
@@ -39,9 +39,10 @@ class RunFolder:
     def stored_name(self) -> str:
         """The study's name in its storage, which lags behind where the folder was renamed by hand."""
         try:
-            return str(self._document()["spec"]["study"]["name"] or self.name)
+            kept = self._document()["spec"]["study"]["name"]
         except (KeyError, TypeError):
             return self.name
+        return kept if isinstance(kept, str) and kept else self.name
 
     @property
     def study_id(self) -> str | None:
@@ -144,21 +145,38 @@ class RunFolder:
         head = {"id": study_id, "run": run_id, "storage": reference_to(storage, self.path)}
         self._write_document({**head, "code": code or {}, "spec": spec})
 
+    def check_sound(self) -> None:
+        """Raise UsageError where `study.json` does not say what study this is."""
+        try:
+            name = self._document()["spec"]["study"]["name"]
+        except (KeyError, TypeError):
+            name = None
+        if not isinstance(name, str):
+            raise UsageError(f"{self.study_file}: is damaged, so the study cannot be renamed")
+
     def rename_study(self, **names: str) -> None:
         """Change the study's name, or that of the study that it confirms, in `study.json`.
 
         Args:
             names: `name` and `confirms`, where they change.
         """
+        self.check_sound()
         document = self._document()
+        study = document["spec"]["study"]
         if "name" in names:
-            document["spec"]["study"]["name"] = names["name"]
-        if "confirms" in names:
-            document["spec"]["study"]["confirms"]["study"] = names["confirms"]
+            study["name"] = names["name"]
+        if "confirms" in names and isinstance(study.get("confirms"), dict):
+            study["confirms"]["study"] = names["confirms"]
         self._write_document(document)
 
     def _write_document(self, document: dict[str, Any]) -> None:
-        write_whole(self.study_file, (json.dumps(document, indent=1) + "\n").encode(), PRIVATE)
+        self._write(self.study_file, document)
+
+    def _write(self, file: Path, document: dict[str, Any]) -> None:
+        try:
+            write_whole(file, (json.dumps(document, indent=1) + "\n").encode(), PRIVATE)
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be written: {error.strerror or error}") from None
 
     def storage(self) -> str:
         """URL of the storage that the study was last run with; its own, wherever the folder was moved or copied to.
@@ -167,12 +185,14 @@ class RunFolder:
             UsageError: there is no study here.
         """
         try:
-            kept = json.loads(self.study_file.read_text(encoding="utf-8"))["storage"]
+            kept = read_json(self.study_file)["storage"]
         except FileNotFoundError:
             raise UsageError(f"{self.path}: no study here; `greenopt list` shows the existing ones") from None
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{self.study_file}: is damaged; give the storage with --storage") from None
-        return url_of(str(kept), self.path)
+        except (OSError, ValueError, KeyError, TypeError):
+            kept = None
+        if not isinstance(kept, str) or not kept:
+            raise UsageError(f"{self.study_file}: is damaged; give the storage with --storage")
+        return url_of(kept, self.path)
 
     def code(self) -> dict[str, str]:
         """Return the code the study was last run with: `greenopt` (version), `git` (commit); empty if not recorded."""
@@ -188,7 +208,7 @@ class RunFolder:
 
     def _document(self) -> dict[str, Any]:
         try:
-            document = json.loads(self.study_file.read_text(encoding="utf-8"))
+            document = read_json(self.study_file)
         except (OSError, ValueError):
             return {}
         return document if isinstance(document, dict) else {}
@@ -207,6 +227,11 @@ class RunFolder:
         lock.release()
         return None
 
+    def check_idle(self) -> None:
+        """Raise UsageError where another process on this host runs this study."""
+        if (holder := self.holder()) is not None:
+            raise UsageError(f"study {self.name} is being run by {holder}")
+
     def claim(self) -> filelock.BaseFileLock:
         """Create the folder and hold its lock until this process ends.
 
@@ -223,8 +248,9 @@ class RunFolder:
             lock.acquire(blocking=False)
         except filelock.Timeout:
             raise UsageError(f"study {self.name} is being run by {self._described_holder()}") from None
-        holder = {"pid": os.getpid(), "host": socket.gethostname()}
-        self._holder_file.write_text(json.dumps(holder) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{lock.lock_file}: cannot be locked: {error.strerror or error}") from None
+        self._write(self._holder_file, {"pid": os.getpid(), "host": socket.gethostname()})
         return lock
 
     def holder_pid(self) -> int | None:
@@ -235,10 +261,13 @@ class RunFolder:
         """
         if self.holder() is None:
             return None
-        holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
-        if holder["host"] != socket.gethostname():
-            raise UsageError(f"study {self.name} runs on {holder['host']}; run the command there")
-        return int(holder["pid"])
+        holder = self._kept_holder()
+        if holder is None:
+            raise UsageError(f"{self._holder_file}: is damaged; study {self.name} runs, in a process that is not known")
+        pid, host = holder
+        if host != socket.gethostname():
+            raise UsageError(f"study {self.name} runs on {host}; run the command there")
+        return pid
 
     @property
     def _holder_file(self) -> Path:
@@ -248,11 +277,20 @@ class RunFolder:
         return filelock.FileLock(self.path / LOCK_FILE)
 
     def _described_holder(self) -> str:
+        holder = self._kept_holder()
+        return "another process" if holder is None else f"pid {holder[0]} on {holder[1]}"
+
+    def _kept_holder(self) -> tuple[int, str] | None:
+        """Return process number and host of who holds the lock; None where the file does not say.
+
+        A process number below 1 would be a group of processes to whoever sends it a signal.
+        """
         try:
-            holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
-            return f"pid {holder['pid']} on {holder['host']}"
-        except (OSError, json.JSONDecodeError, KeyError):
-            return "another process"
+            holder = read_json(self._holder_file)
+            pid, host = holder["pid"], holder["host"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return (pid, host) if type(pid) is int and 0 < pid < 2**31 and isinstance(host, str) else None
 
 
 def run_folders(runs: Path) -> list[RunFolder]:

@@ -15,7 +15,7 @@ import optuna
 import psutil
 
 from greenopt.errors import UsageError
-from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive
+from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, kept_lease
 
 RENEW_S = 20.0
 
@@ -57,6 +57,7 @@ class StudyLease:
 def lease_holder(study: str, storage: optuna.storages.BaseStorage) -> str | None:
     """Return who else runs a study now, on any host, as `pid N on HOST`; None if nobody does."""
     holder = storage.get_study_user_attrs(storage.get_study_id_from_name(study)).get(LEASE_ATTRIBUTE)
+    holder = kept_lease(holder)
     if holder is None or _is_own(holder) or not is_alive(holder):
         return None
     return f"pid {holder['pid']} on {holder['host']}"

@@ -1,17 +1,20 @@
 """The trials of a study as flat rows, for readers."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
-from greenopt.errors import UsageError
-from greenopt.spec import StudySpec
-from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE
+from greenopt.errors import UsageError, one_line
+from greenopt.spec import StudySpec, on_step, stored_study
+from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE, sound
+
+_UNDECODED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,47 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
         UsageError: the storage has no such study, or it is not one of greenopt's.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with decoding(name):
+        if name not in {study.study_name for study in storage.get_all_studies()}:
+            raise UsageError(f"study {name}: not in this storage")
         study = optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        raise UsageError(f"study {name}: not in this storage") from None
-    kept = study.user_attrs.get(SPEC_ATTRIBUTE)
-    if kept is None:
-        raise UsageError(f"study {name}: was not made by greenopt")
-    spec = StudySpec.model_validate(kept)
-    columns = (*COLUMNS, *spec.space.distributions)
-    with _collector_paused():
-        return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
+        kept = study.user_attrs.get(SPEC_ATTRIBUTE)
+        if kept is None:
+            raise UsageError(f"study {name}: was not made by greenopt")
+        spec = stored_study(kept, name)
+        columns = (*COLUMNS, *spec.space.distributions)
+        with _collector_paused():
+            return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
+
+
+@contextmanager
+def decoding(study: str) -> Iterator[None]:
+    """Read a study by Optuna, which raises errors of any kind for rows that it cannot decode.
+
+    Raises:
+        UsageError: the storage holds what no Optuna has written, or cannot be read.
+    """
+    try:
+        yield
+    except (*_UNDECODED, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        what = f"{type(error).__name__}: {one_line(str(error), 80)}"
+        raise UsageError(f"study {study}: its storage is damaged or cannot be read: {what}") from None
+
+
+def drawn_values(
+    params: Mapping[str, Any], distributions: Mapping[str, optuna.distributions.BaseDistribution]
+) -> dict[str, Any]:
+    """Return a trial's values by parameter, those of a range with a step in the digits of the study file.
+
+    Optuna draws low + k x step in binary, and keeps 0.30000000000000004 for 0.3.
+    """
+    return {name: _drawn(value, distributions.get(name)) for name, value in params.items()}
+
+
+def _drawn(value: Any, distribution: optuna.distributions.BaseDistribution | None) -> Any:
+    if isinstance(distribution, optuna.distributions.FloatDistribution) and distribution.step is not None:
+        return on_step(value, distribution.low, distribution.step)
+    return value
 
 
 @contextmanager
@@ -71,14 +104,15 @@ def _collector_paused() -> Iterator[None]:
 
 def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str, Any], ...]:
     """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
-    study_id = storage.get_study_id_from_name(name)
-    with _collector_paused():
+    with decoding(name), _collector_paused():
+        study_id = storage.get_study_id_from_name(name)
         return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
 
 
 def read_attributes(name: str, storage: optuna.storages.BaseStorage) -> dict[str, Any]:
     """Return the attributes of a study."""
-    return dict(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
+    with decoding(name):
+        return dict(storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
 
 
 def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> dict[str, Any]:
@@ -91,8 +125,8 @@ def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> d
 def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
-    setting = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
-    row = {**dict.fromkeys(columns), **own, **setting, **times, **trial.user_attrs}
+    setting = drawn_values(trial.params, trial.distributions) or dict(trial.system_attrs.get("fixed_params", {}))
+    row = {**dict.fromkeys(columns), **own, **setting, **times, **sound(trial.user_attrs)}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None
     return row

@@ -72,6 +72,8 @@ def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # Of arguments that a later Optuna will not take; the study is none the worse for them.
+            warnings.simplefilter("ignore", FutureWarning)
             sampler: optuna.samplers.BaseSampler = getattr(optuna.samplers, entry.class_name)(**arguments)
     except Exception as error:
         raise UsageError(

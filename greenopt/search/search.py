@@ -22,8 +22,9 @@ from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
 from greenopt.search.lease import StudyLease
+from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, sampler_arguments
-from greenopt.spec import Choice, Direction, Distribution, Metric, StudySpec, Value
+from greenopt.spec import Choice, Direction, Distribution, Metric, Range, StudySpec, Value, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry
 
@@ -108,6 +109,7 @@ class Search:
         self._record(STUDY_ID_ATTRIBUTE, self.study_id)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
+        self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -131,10 +133,11 @@ class Search:
         history = self._trials()
         self._study.sampler = build_sampler(self._spec, len(history))
         trial = self._study.ask(self._distributions)
-        same = [other for other in history if other.params == trial.params]
+        values = self._values(trial)
+        same = [other for other in history if self._values(other) == values]
         return Proposal(
             trial=trial.number,
-            values=dict(trial.params),
+            values=values,
             retry_of=trial.user_attrs.get("retry_of"),
             same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
@@ -202,10 +205,14 @@ class Search:
 
     def is_exhausted(self) -> bool:
         """Return whether every setting of the space has been asked for."""
-        return len({tuple(sorted(trial.params.items())) for trial in self._trials()}) >= self._spec.space.size
+        return len({tuple(sorted(self._values(trial).items())) for trial in self._trials()}) >= self._spec.space.size
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
+
+    def _values(self, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+        """Return a trial's values by parameter; only those of ranges with a step are others than Optuna keeps."""
+        return drawn_values(trial.params, trial.distributions) if self._has_steps else dict(trial.params)
 
     def _record(self, name: str, value: object) -> None:
         if self._study.user_attrs.get(name) != value:
@@ -216,7 +223,7 @@ class Search:
         kept = self._study.user_attrs.get(SPEC_ATTRIBUTE)
         if kept is None:
             return spec
-        begun = StudySpec.model_validate(kept)
+        begun = stored_study(kept, spec.name)
         begun = begun.model_copy(update={"objectives": self._in_stored_order(begun.objectives)})
         return as_begun(begun, spec, is_same_data=self._is_same_data)
 
@@ -243,10 +250,10 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
         return CategoricalDistribution(distribution.values)
     if distribution.is_integer:
         return IntDistribution(
-            int(distribution.low), int(distribution.high), log=distribution.log, step=int(distribution.step or 1)
+            int(distribution.low), int(distribution.last), log=distribution.log, step=int(distribution.step or 1)
         )
     return FloatDistribution(
-        float(distribution.low), float(distribution.high), log=distribution.log, step=distribution.step
+        float(distribution.low), float(distribution.last), log=distribution.log, step=distribution.step
     )
 
 

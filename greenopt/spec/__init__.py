@@ -1,6 +1,6 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
-from greenopt.spec.file import describe, load_study
+from greenopt.spec.file import describe, load_study, stored_study
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import (
@@ -15,6 +15,7 @@ from greenopt.spec.setting import (
     Shares,
 )
 from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchSpace, Value, is_too_varied
+from greenopt.spec.steps import on_step
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
@@ -72,4 +73,6 @@ __all__ = [
     "inert_parameters",
     "is_too_varied",
     "load_study",
+    "on_step",
+    "stored_study",
 ]

@@ -1,6 +1,7 @@
 """Reading of study files in TOML, with one clear line for each error."""
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, one_line, shortened, shown
+from greenopt.files import read_document
+from greenopt.plain_text import printable
 from greenopt.spec.study import StudySpec
 
 
@@ -22,16 +25,7 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
     Raises:
         UsageError: one line with file, key, value and what would be right.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"{path}: no such file; give the path of a study file such as studies/quickstart.toml"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    raw = _read(path)
     for key, value in (overrides or {}).items():
         table, _, field = key.partition(".")
         if not field:
@@ -49,6 +43,41 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
         raise UsageError(f"{path}: {describe(error)}") from None
 
 
+def stored_study(kept: object, study: str) -> StudySpec:
+    """Return the study that a storage keeps.
+
+    Args:
+        kept: its specification, as `model_dump(mode="json")` gave it.
+        study: its name, for the message.
+
+    Raises:
+        UsageError: it is damaged, or of a version that cannot be read.
+    """
+    try:
+        return StudySpec.model_validate(kept)
+    except ValidationError as error:
+        raise UsageError(f"study {study}: what its storage keeps of its file is damaged: {describe(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        # With or without the mark that Windows's editors put before UTF-8.
+        return tomllib.loads(read_document(path).decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such file; give the path of a study file such as studies/quickstart.toml"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: byte {error.start}: is not UTF-8; save it in that encoding") from None
+    except RecursionError:
+        raise UsageError(f"{path}: is nested too deeply; a study file has tables of lists and values") from None
+    except ValueError as error:
+        # Not of TOML alone: an integer of thousands of digits is one of Python's.
+        raise UsageError(f"{path}: not valid TOML: {one_line(str(error), 100)}") from None
+
+
 def _place(raw: dict[str, Any], folder: Path) -> None:
     """Make the paths of a study absolute: those of data and modules are relative to its file, then to this folder.
 
@@ -56,15 +85,15 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
     """
     data = raw.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
-        given = Path(data["path"]).expanduser()
+        given = Path(os.path.expanduser(data["path"]))
         places = (folder / given, Path.cwd() / given)
-        data["path"] = str(next((place.resolve() for place in places if place.exists()), data["path"]))
+        data["path"] = str(next((place.resolve() for place in places if os.path.exists(place)), data["path"]))
     for table, key in (("study", "objective"), ("training", "model")):
         values = raw.get(table)
         reference = values.get(key) if isinstance(values, dict) else None
         if isinstance(reference, str) and ":" in reference:
             module = folder.joinpath(*reference.partition(":")[0].split("."))
-            if module.with_name(f"{module.name}.py").is_file() or (module / "__init__.py").is_file():
+            if os.path.isfile(f"{module}.py") or os.path.isfile(module / "__init__.py"):
                 raw["modules_folder"] = str(folder)
 
 
@@ -89,13 +118,13 @@ def _describe_one(detail: ErrorDetails) -> str:
     value = detail["input"]
     if isinstance(value, dict) or not key:
         return f"{key}: {message}" if key else message
-    return f"{key}: {value!r}: {message[:1].lower() + message[1:]}"
+    return f"{key}: {shown(value)}: {message[:1].lower() + message[1:]}"
 
 
 def _dotted(location: list[int | str]) -> str:
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        text += f"[{part}]" if isinstance(part, int) else f".{shortened(printable(part), 40)}"
     return text.removeprefix(".")
 
 
@@ -103,7 +132,8 @@ def _known_keys(location: list[int | str]) -> str:
     """Return the keys of the table at a location, the most similar first."""
     model: type[BaseModel] = StudySpec
     for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field is not None else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ""
         model = annotation

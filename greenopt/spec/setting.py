@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 class Preprocessing(StrEnum):
@@ -98,7 +99,17 @@ def _checked_partitioning(text: str) -> str:
     return text
 
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+MAX_COUNT = 2**31 - 1
+"""The largest count of anything: what TensorFlow's and a database's whole numbers of 32 bits hold."""
+
+
+def _countable(count: int) -> int:
+    if count > MAX_COUNT:
+        raise PydanticCustomError("count", f"input should be at most {MAX_COUNT}")
+    return count
+
+
+PositiveInt = Annotated[int, Field(gt=0, strict=True), AfterValidator(_countable)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Partitioning = Annotated[str, AfterValidator(_checked_partitioning)]

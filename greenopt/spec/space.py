@@ -5,12 +5,13 @@ Invariant: every value that can be drawn from a space is valid for the parameter
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from greenopt.spec.setting import PARAMETERS, Setting
+from greenopt.spec.steps import last_value, steps_between
 
 Value: TypeAlias = str | bool | int | float
 
@@ -39,6 +40,23 @@ class Choice(BaseModel):
         return value in self.values
 
 
+def _checked_bound(value: object) -> object:
+    """Check a number of a range: whole, of at most 64 bits, or a finite fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("bound", "input should be a number")
+    if isinstance(value, int) and not -(2**63) < value < 2**63:
+        raise PydanticCustomError("bound", "a whole number of a range has at most 64 bits")
+    if not math.isfinite(value):
+        raise PydanticCustomError("bound", "input should be a finite number")
+    return value
+
+
+Bound: TypeAlias = Annotated[int | float, BeforeValidator(_checked_bound)]
+
+MAX_STEPS = 2**53
+"""Steps of a range up to which each of its values is a number of its own."""
+
+
 class Range(BaseModel):
     """A numeric parameter between two bounds, both included.
 
@@ -47,11 +65,11 @@ class Range(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    low: int | float
+    low: Bound
     """Lower bound, included. It is the baseline's value."""
-    high: int | float
+    high: Bound
     """Upper bound, included."""
-    step: int | float | None = Field(default=None, gt=0)
+    step: Bound | None = None
     """Distance between two values. Whole numbers have step 1 unless `log` is true; other ranges are continuous unless a
     step is given."""
     log: bool = False
@@ -61,10 +79,16 @@ class Range(BaseModel):
     def _ordered(self) -> Self:
         if not self.low < self.high:
             raise PydanticCustomError("range_order", "low must be below high")
+        if self.step is not None and self.step <= 0:
+            raise PydanticCustomError("range_step", "the step must be above 0")
         if self.log and self.step is not None:
             raise PydanticCustomError("range_step", "give log = true or a step, not both")
         if self.log and self.low <= 0:
             raise PydanticCustomError("range_log", "low must be above 0 when log = true")
+        if not math.isfinite(float(self.high) - float(self.low)):
+            raise PydanticCustomError("range_width", "high - low must be below 1.8e308")
+        if self.step is not None and steps_between(self.low, self.high, self.step) > MAX_STEPS:
+            raise PydanticCustomError("range_steps", "the step must be larger: there would be more than 2**53 values")
         return self
 
     @property
@@ -80,9 +104,13 @@ class Range(BaseModel):
     @property
     def size(self) -> float:
         """How many values there are; infinite where they are not countable."""
-        if self.is_integer:
-            return (self.high - self.low) // (self.step or 1) + 1
-        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        step = 1 if self.is_integer and self.step is None else self.step
+        return math.inf if step is None else steps_between(self.low, self.high, step) + 1
+
+    @property
+    def last(self) -> int | float:
+        """The largest value that is drawn: below the upper bound where the step does not divide the range."""
+        return self.high if self.step is None else last_value(self.low, self.high, self.step)
 
     def holds(self, value: object) -> bool:
         """Return whether it lies between the bounds; a step is not looked at."""
@@ -107,11 +135,30 @@ def is_too_varied(values: Sequence[object], distribution: Distribution | None = 
     return not isinstance(distribution, Range) and len(different) > MAX_LISTED and 2 * len(different) > len(values)
 
 
+MAX_NAME = 100
+"""Letters of the name of a parameter of one's own."""
+
+
 def _check_own(parameter: str, value: object, location: tuple[str | int, ...]) -> Value:
     """Check a value of an objective function's own parameter."""
-    if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, int | float) and not _is_finite(value):
+        raise _fail("a number is finite and below 1.8e308", value, location)
+    if isinstance(value, str | bool | int | float):
         return value
     raise _fail("a value is a text, a number, true or false", value, location)
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _check_name(name: str, value: object) -> None:
+    """Check the name of an objective function's own parameter, which is also that of a column and of a keyword."""
+    if not name.isprintable() or not name.strip() or len(name) > MAX_NAME:
+        raise _fail(f"a parameter's name has 1 to {MAX_NAME} letters and no control characters", value, (name,))
 
 
 def _check_value(parameter: str, value: Value, location: tuple[str | int, ...]) -> Value:
@@ -149,7 +196,7 @@ def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
             f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,)
         )
     try:
-        parsed = Range(**raw)
+        parsed = Range.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
@@ -160,7 +207,8 @@ def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
     for bound in ("low", "high"):
         _check_value(parameter, getattr(parsed, bound), (parameter, bound))
     if _RANGED[parameter] is float:
-        parsed = parsed.model_copy(update={"low": float(parsed.low), "high": float(parsed.high)})
+        step = None if parsed.step is None else float(parsed.step)
+        parsed = parsed.model_copy(update={"low": float(parsed.low), "high": float(parsed.high), "step": step})
     return parsed
 
 
@@ -198,6 +246,8 @@ class SearchSpace(BaseModel):
         """
         parsed: dict[str, Distribution] = {}
         for name, value in raw.items():
+            if own:
+                _check_name(name, value)
             if not own and name not in PARAMETERS:
                 raise _fail(f"unknown parameter; the ten are {', '.join(PARAMETERS)}", value, (name,))
             if isinstance(value, dict):
@@ -210,6 +260,16 @@ class SearchSpace(BaseModel):
     def free(self) -> dict[str, Distribution]:
         """The parameters with more than one value."""
         return {name: d for name, d in self.distributions.items() if d.size > 1}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for each range whose last value is below its upper bound, because the step does not divide it."""
+        ranges = {name: d for name, d in self.distributions.items() if isinstance(d, Range) and d.step is not None}
+        return tuple(
+            f"space.{name}: {each.low} to {each.high} in steps of {each.step}: the last value is {each.last}"
+            for name, each in ranges.items()
+            if each.last < each.high
+        )
 
     @property
     def size(self) -> float:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,13 +19,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from greenopt.errors import shortened, shown
+from greenopt.plain_text import printable
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import PositiveFloat, PositiveInt
 from greenopt.spec.sizes import MAX_BYTES, parse_size
 from greenopt.spec.space import SearchSpace, Value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-REFERENCE_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+REFERENCE_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""Of a whole text; `$` alone would let a newline at its end pass."""
 
 TRIAL_LIMITS = ("time_limit_s", "memory_limit", "log_limit")
 """Keys of `[training]` that bound a trial and change nothing of what it computes."""
@@ -34,6 +38,26 @@ _AS_SIZE = (BeforeValidator(parse_size), WithJsonSchema({"anyOf": [{"type": "str
 MemorySize = Annotated[int, Field(ge=10_000_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
 LogSize = Annotated[int, Field(ge=500_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+def without_control_characters(text: str) -> str:
+    """Return a text that is shown as it stands.
+
+    Raises:
+        PydanticCustomError: it holds what a terminal would obey, or not show.
+    """
+    if any(not letter.isprintable() and letter not in "\t\n" for letter in text):
+        raise PydanticCustomError("plain_text", "may not hold control characters")
+    return text
+
+
+def _addressable(size_bytes: int) -> int:
+    if size_bytes >= 2**63:
+        raise PydanticCustomError("size", "input should be below 2**63")
+    return size_bytes
+
+
+PlainText = Annotated[str, AfterValidator(without_control_characters)]
 
 
 class Table(BaseModel):
@@ -134,7 +158,7 @@ class TrainingSpec(Table):
     block_images: PositiveInt = 2560
     """Images that are augmented and trained on in one call to the device; larger blocks need more memory. Unit: images.
     """
-    device_images_bytes: Annotated[int, Field(ge=0)] = 8_000_000_000
+    device_images_bytes: Annotated[int, Field(ge=0), AfterValidator(_addressable)] = 8_000_000_000
     """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
     evaluation_batch_size: PositiveInt = 128
     """Batch size of validation and test. Unit: images."""
@@ -154,7 +178,7 @@ class TrainingSpec(Table):
     def _known_model(cls, name: str) -> str:
         import re
 
-        if name in MODEL_NAMES or re.match(REFERENCE_PATTERN, name):
+        if name in MODEL_NAMES or re.fullmatch(REFERENCE_PATTERN, name):
             return name
         import difflib
 
@@ -193,7 +217,7 @@ class EnergySpec(Table):
     """Carbon intensity of the electricity, where it is better known than the country's mean. Unit: g CO2e per kWh."""
     price_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Price of the electricity, for the cost of a trial. Unit: `currency` per kWh."""
-    currency: Annotated[str, Field(max_length=10)] = ""
+    currency: Annotated[PlainText, Field(max_length=10)] = ""
     """The currency of `price_per_kwh`, as it should be shown, such as `EUR`."""
 
     @model_validator(mode="after")
@@ -274,7 +298,7 @@ class StudyTable(Table):
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
     """Name of the study and of its folder `runs/NAME`; the file's name without `.toml` unless given. Letters, digits,
     `.`, `_` and `-`."""
-    description: str = ""
+    description: PlainText = ""
     """What the study is for, in a line."""
     objective: str | None = None
     """A function of your own that trains in place of greenopt, as `package.module:function`. `[data]` is then left out,
@@ -309,7 +333,7 @@ class StudyTable(Table):
     def _is_reference(cls, text: str | None) -> str | None:
         import re
 
-        if text is not None and not re.match(REFERENCE_PATTERN, text):
+        if text is not None and not re.fullmatch(REFERENCE_PATTERN, text):
             raise PydanticCustomError("objective", "is not of the form package.module:function")
         return text
 
@@ -342,7 +366,8 @@ class StudySpec(Table):
     def _without_training(cls, raw: object) -> object:
         """Set one epoch for an objective function, unless the file says more."""
         if isinstance(raw, dict) and isinstance(raw.get("study"), dict) and raw["study"].get("objective") is not None:
-            return {**raw, "training": {"epochs": 1, **raw["training"]} if "training" in raw else {"epochs": 1}}
+            training = raw.get("training", {})
+            return {**raw, "training": {"epochs": 1, **training} if isinstance(training, dict) else training}
         return raw
 
     @field_validator("space", mode="before")
@@ -373,7 +398,7 @@ class StudySpec(Table):
     def _enqueues_what_the_space_holds(self) -> Self:
         for index, setting in enumerate(self.study.enqueue):
             for name, value in setting.items():
-                where = {"key": f"study.enqueue[{index}].{name}", "value": repr(value)}
+                where = {"key": f"study.enqueue[{index}].{shortened(printable(name), 40)}", "value": shown(value)}
                 if name not in self.space.distributions:
                     raise PydanticCustomError("enqueue", "{key}: unknown parameter", where)
                 if not self.space.distributions[name].holds(value):

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from greenopt.errors import GreenoptError, UsageError
-from greenopt.spec import StudySpec
+from greenopt.errors import GreenoptError, UsageError, one_line
+from greenopt.spec import StudySpec, on_step, stored_study
 from greenopt.storage.database import Ask, DatabaseError, find_database
-from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, is_alive
+from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, is_alive, is_sound_metric, kept_lease
 from greenopt.storage.trial_state import TrialState
 
 _STUDY = "SELECT study_id FROM studies WHERE study_name = :study"
@@ -54,6 +54,7 @@ class LiveRows:
         Raises:
             UsageError: the storage cannot be opened, has no such study, or it is not one of greenopt's.
         """
+        self._study = study
         self._database = find_database(url)
         self._last_settled = -1
         self._open: set[int] = set()
@@ -64,7 +65,7 @@ class LiveRows:
 
     def spec(self) -> StudySpec:
         """Return the study as it was last run."""
-        return StudySpec.model_validate(self._attribute(SPEC_ATTRIBUTE))
+        return stored_study(self._attribute(SPEC_ATTRIBUTE), self._study)
 
     def holder(self) -> dict[str, Any] | None:
         """Return who runs the study now (`pid`, `host`, `utc_s`); None if nobody does.
@@ -72,7 +73,7 @@ class LiveRows:
         Raises:
             GreenoptError: the storage does not answer.
         """
-        holder = self._attribute(LEASE_ATTRIBUTE)
+        holder = kept_lease(self._attribute(LEASE_ATTRIBUTE))
         return holder if holder is not None and is_alive(holder) else None
 
     def changed(self, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -111,6 +112,9 @@ class LiveRows:
                 yield ask
         except DatabaseError as error:
             raise GreenoptError(f"storage {self._database.shown_url}: {error}") from None
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            what = f"{type(error).__name__}: {one_line(str(error), 80)}"
+            raise UsageError(f"storage {self._database.shown_url}: is damaged: {what}") from None
 
     def _read(self, ask: Ask, columns: Sequence[str]) -> list[dict[str, Any]]:
         trials = self._of_wanted(ask, _TRIALS)
@@ -138,7 +142,7 @@ class LiveRows:
         # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         values = json.loads(f"[{','.join(text for _, _, text in attributes)}]")
         for (trial_id, key, _), value in zip(attributes, values, strict=True):
-            if trial_id in rows:
+            if trial_id in rows and is_sound_metric(key, value):
                 rows[trial_id][key] = value
         self._remember([(trial_id, TrialState[state].is_finished) for trial_id, _, state, *_ in trials])
         return list(rows.values())
@@ -164,7 +168,7 @@ class LiveRows:
     def _attribute(self, key: str) -> Any:
         with self._answering() as ask:
             found = ask(_STUDY_ATTRIBUTE, study_id=self._study_id, key=key)
-        return json.loads(found[0][0]) if found else None
+            return json.loads(found[0][0]) if found else None
 
 
 def _moment(stored: datetime | str | None) -> datetime | None:
@@ -181,4 +185,5 @@ def _values_of(distribution: dict[str, Any]) -> Callable[[float], Any]:
         case "IntDistribution":
             return int
         case _:
-            return float
+            low, step = distribution["attributes"]["low"], distribution["attributes"].get("step")
+            return float if step is None else lambda value: on_step(value, low, step)

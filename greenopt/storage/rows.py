@@ -1,7 +1,9 @@
 """Rows of a study's trials, for readers. Does not import optuna, which is slow to import."""
 
+import math
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -21,6 +23,37 @@ COLUMNS = (
 """Columns that every row has, in this order; then the study's parameters, then others where a trial has them."""
 
 
+NUMBERS = frozenset(
+    (
+        *("accuracy", "energy_wh", "uncertainty_wh", "coverage", "test_accuracy", "wh_per_epoch", "efficiency"),
+        *("avg_power_w", "seconds", "epochs_done", "unquantized_accuracy", "train_accuracy", "counter_wh"),
+        *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
+        *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
+    )
+)
+"""Metrics of a trial that are numbers."""
+
+TEXTS = frozenset(
+    (
+        *("energy_source", "total_source", "energy_missing", "flags", "gpu_uuid", "gpu_name", "host", "inert"),
+        *("stop_reason", "fail_reason", "message", "attempt_id", "code_id", "data_id"),
+    )
+)
+"""Metrics and marks of a trial that are texts."""
+
+
+def sound(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's metrics without those that cannot be what they are named: a storage may be damaged."""
+    return {name: value for name, value in metrics.items() if is_sound_metric(name, value)}
+
+
+def is_sound_metric(name: str, value: Any) -> bool:
+    """Return whether a metric's value can be one: a finite number, or a text, where the metric is known."""
+    if name in NUMBERS:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return name not in TEXTS or isinstance(value, str)
+
+
 def is_alive(holder: dict[str, Any]) -> bool:
     """Return whether the coordinator that wrote this lease runs, as far as can be seen from this host."""
     if holder["host"] != socket.gethostname():
@@ -31,3 +64,12 @@ def is_alive(holder: dict[str, Any]) -> bool:
         return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def kept_lease(kept: Any) -> dict[str, Any] | None:
+    """Return a lease as a storage holds it; None where there is none, or it does not say whose it is."""
+    if not isinstance(kept, dict):
+        return None
+    number = all(type(kept.get(name)) in (int, float) for name in ("utc_s", "started_s"))
+    is_whole = number and type(kept.get("pid")) is int and 0 < kept["pid"] < 2**31 and isinstance(kept.get("host"), str)
+    return kept if is_whole else None

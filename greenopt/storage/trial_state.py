@@ -49,7 +49,9 @@ def failure_of(state: str, attributes: Mapping[str, Any]) -> FailReason | None:
     """
     if state != TrialState.FAIL:
         return None
-    return FailReason(attributes.get("fail_reason") or FailReason.INTERRUPTED)
+    reason = attributes.get("fail_reason") or FailReason.INTERRUPTED
+    # A reason that this version does not know says at least that it was not an interruption.
+    return FailReason(reason) if reason in tuple(FailReason) else FailReason.CRASH
 
 
 def is_to_retry(state: str, attributes: Mapping[str, Any]) -> bool:

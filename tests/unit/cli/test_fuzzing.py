@@ -1,0 +1,48 @@
+"""A little of what `scripts/fuzz` does: no input ends in an internal error, in two lines, or in a file."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.fuzzing.campaign import (
+    Tally,
+    made_place,
+    try_command_lines,
+    try_damaged_studies,
+    try_imports,
+    try_study_files,
+)
+from tests.fuzzing.command_lines import commands
+from tests.fuzzing.judge import Verdict, judged
+from tests.fuzzing.place import Place
+from tests.fuzzing.study_files import built_studies, shipped_studies, to_toml
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with made_place() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("campaign", "examples"),
+    [(try_study_files, 100), (try_damaged_studies, 30), (try_imports, 30), (try_command_lines, 80)],
+)
+def test_nothing_ends_otherwise_than_it_must(
+    place: Place, campaign: Callable[[Place, int, int], list[Tally]], examples: int
+) -> None:
+    tallies = campaign(place, examples, 0)
+    assert sum(tally.counts.total() for tally in tallies) >= 0.9 * examples
+    assert [finding for tally in tallies for finding in tally.findings] == []
+
+
+def test_the_studies_that_are_mutated_are_sound(place: Place) -> None:
+    for tables in (*shipped_studies(), *built_studies()):
+        (place.folder / "tried.toml").write_text(to_toml(tables))
+        ended = judged(["run", "tried.toml", "--gpus", "none", "--dry-run"], place.folder, is_dry=True)
+        needs = ("not installed", "optimises one objective", "needs a list", "a grid needs")
+        assert ended.verdict is Verdict.ACCEPTED or any(need in ended.err for need in needs), ended
+
+
+def test_every_command_is_drawn() -> None:
+    assert {"run", "import", "export", "rename", "doctor"} <= set(commands())
