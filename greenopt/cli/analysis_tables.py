@@ -12,6 +12,7 @@ from greenopt.formatting import MISSING, format_energy, format_fraction, format_
 from greenopt.reading import EnergySource
 
 LISTED = 8
+FAILING = 5
 UNITS = {
     **dict.fromkeys(("energy_wh", "total_wh", "wh_per_epoch"), "Wh"),
     "efficiency": "1/Wh",
@@ -42,6 +43,8 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         reference = format_energy(analysis.hypervolume.reference_energy_wh, source)
         print_lines(console, [f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}"])
     print_lines(console, _settings(shown.values()))
+    if analysis.failures:
+        print_table(console, _failures(analysis))
     if analysis.correlations:
         print_table(console, _correlated(analysis))
     for response in responses:
@@ -166,6 +169,17 @@ def _importance(analysis: Analysis) -> Table:
         table.add_row(name, *(f"{100 * shares.shares.get(name, 0.0):.0f} %" for shares in shown))
     text = dict.fromkeys(f"{shares.method}: {shares.text}" for shares in analysis.importance if shares.text)
     table.caption = "; ".join(text)
+    return table
+
+
+def _failures(analysis: Analysis) -> Table:
+    """Return the values and pairs that failed most; values that hardly differ are left to the JSON."""
+    table = Table("values", "failed", "of", "share", "95 % interval", title="trials that failed", left=("values",))
+    values = [one for one in analysis.failures if one.second is None and one.failed][:FAILING]
+    pairs = [one for one in analysis.failures if one.second is not None][:FAILING]
+    for one in (*values, *pairs):
+        names = " with ".join(f"{name} {value}" for name, value in one.items)
+        table.add_row(names, str(one.failed), str(one.trials), f"{one.share:.0%}", f"{one.low:.0%} to {one.high:.0%}")
     return table
 
 

@@ -10,7 +10,6 @@ from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
 
-_CLEAR_P = 0.05
 _SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}
 
 
@@ -107,7 +106,7 @@ def _what_matters(analysis: Analysis) -> str:
     if fit is None or not fit.anova:
         return ""
     clear = sorted(
-        (row for row in fit.anova if row.p_holm is not None and row.p_holm < _CLEAR_P),
+        (row for row in fit.anova if row.is_clear),
         key=lambda row: -row.partial_eta_squared,
     )
     if fit.is_exact:
@@ -116,7 +115,10 @@ def _what_matters(analysis: Analysis) -> str:
     if not clear:
         return "No parameter's effect on energy stands out from the spread of the trials."
     names = ", ".join(f"{row.parameter} (partial eta squared {row.partial_eta_squared:.2f})" for row in clear[:4])
-    return f"Energy depends clearly on {names}, by type II ANOVA of log energy, p adjusted by Holm."
+    return (
+        f"Energy depends clearly on {names}, by type II ANOVA of log energy and by Wald's robust test (HC3), with p "
+        "adjusted by Holm."
+    )
 
 
 def _confirmed(one: Confirmation) -> str:
