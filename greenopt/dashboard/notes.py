@@ -8,6 +8,7 @@ from greenopt.formatting import format_energy, format_fraction, format_seconds, 
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.storage.trial_state import TrialState
+from greenopt.validation_gap import accuracy_caution
 
 LOG_LINES = 15
 LOG_CHARACTERS = 1200
@@ -97,7 +98,7 @@ def _ending(row: Mapping[str, Any]) -> str:
 
 
 def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
-    lines = []
+    lines = [f"**caution**: {caution}"] if (caution := accuracy_caution(spec, row)) else []
     if row.get("retry_of") is not None:
         lines.append(f"repeats trial {row['retry_of']}, which was interrupted")
     if row.get("replicate_of") is not None:
