@@ -21,6 +21,11 @@ def format_energy(energy_wh: float | None, source: str | None) -> str:
     return f"~{figure} est." if source == EnergySource.ESTIMATE else figure
 
 
+def format_budgets(least_wh: float, reference_wh: float, source: str | None = None) -> str:
+    """Format what a hypervolume is a mean over: `budgets from 14.3 Wh to 669 Wh, on a log scale`."""
+    return f"budgets from {format_energy(least_wh, source)} to {format_energy(reference_wh, source)}, on a log scale"
+
+
 def format_reading(reading: EnergyReading) -> str:
     """Format the energy of a reading with its unit."""
     return format_energy(reading.energy_wh, reading.source)

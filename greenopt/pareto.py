@@ -3,15 +3,19 @@
 Invariant: the front is sorted by energy, and accuracy rises strictly along it. A new point costs a binary search and,
 beside it, only the points that it pushes off, so that ten thousand trials are no more work than ten.
 
-Convention of the hypervolume: the reference point is accuracy 0 and `REFERENCE_FACTOR` times the largest energy of any
-completed trial, dominated ones included; the area is divided by that rectangle's, accuracy 1 x reference energy. It is
-hence a share 0..1 without a unit, the same whatever unit the energy is in. As the reference follows the largest energy,
-values taken at different times compare only at one common reference: `HypervolumeTrace` keeps what that takes.
+Convention of the hypervolume: it is the accuracy that an energy budget buys, averaged over budgets on a logarithmic
+scale, from the least energy of any completed trial to `REFERENCE_FACTOR` times the largest, dominated trials included.
+It is a share 0..1 without a unit, the same whatever unit the energy is in. On a scale of Wh the one trial of the
+largest energy would make all others alike; on a logarithmic one halving the energy counts the same everywhere. As both
+ends follow the trials, values taken at different times compare only at common ends: `HypervolumeTrace` keeps what that
+takes.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 REFERENCE_FACTOR = 1.1
@@ -27,23 +31,26 @@ class Point(NamedTuple):
 
 
 class Area(NamedTuple):
-    """The area below a front, for any reference energy at least `edge_wh`.
+    """The area below a front over log energy, for any ends that enclose the front.
 
     Attributes:
-        inner_wh: the area between the front's first and last energy, in Wh x accuracy.
+        inner: the area between the front's first and last energy, in log Wh x accuracy.
         edge_wh: energy of its most accurate point.
         height: accuracy of that point.
     """
 
-    inner_wh: float = 0.0
+    inner: float = 0.0
     edge_wh: float = 0.0
     height: float = 0.0
 
-    def hypervolume(self, reference_wh: float) -> float:
-        """Return the share 0..1 of the rectangle accuracy 1 x `reference_wh` that the front dominates."""
-        if reference_wh <= 0:
+    def hypervolume(self, least_wh: float, reference_wh: float) -> float:
+        """Return the mean accuracy 0..1 that budgets from `least_wh` to `reference_wh` buy, on a logarithmic scale."""
+        if reference_wh <= 0 or self.edge_wh <= 0:
             return 0.0
-        return (self.inner_wh + max(0.0, reference_wh - self.edge_wh) * self.height) / reference_wh
+        width = math.log(reference_wh / least_wh)
+        if width <= 0:
+            return 0.0
+        return (self.inner + max(0.0, math.log(reference_wh / self.edge_wh)) * self.height) / width
 
 
 class ParetoFront:
@@ -56,6 +63,7 @@ class ParetoFront:
         """Start with these points."""
         self._points: list[Point] = []
         self._largest_wh = 0.0
+        self._least_wh = 0.0
         for point in points:
             self.add(point)
 
@@ -70,13 +78,20 @@ class ParetoFront:
         return REFERENCE_FACTOR * self._largest_wh
 
     @property
+    def least_wh(self) -> float:
+        """The least energy in Wh of all points added that is above 0; 0 before the first."""
+        return self._least_wh
+
+    @property
     def hypervolume(self) -> float:
         """The share 0..1 that the front dominates, by this module's convention."""
-        return self.area().hypervolume(self.reference_wh)
+        return self.area().hypervolume(self.least_wh, self.reference_wh)
 
     def add(self, point: Point) -> bool:
         """Add a point; return whether it is on the front now."""
         self._largest_wh = max(self._largest_wh, point.energy_wh)
+        if point.energy_wh > 0:
+            self._least_wh = min(self._least_wh or point.energy_wh, point.energy_wh)
         at = bisect_right(self._points, point.energy_wh, key=_energy)
         if at > 0 and self._points[at - 1].accuracy >= point.accuracy:
             return False
@@ -88,13 +103,13 @@ class ParetoFront:
         return True
 
     def area(self) -> Area:
-        """Return the area below the front, without a reference energy yet."""
-        if not self._points:
+        """Return the area below the front, without ends yet; points without energy have no place on the scale."""
+        points = [point for point in self._points if point.energy_wh > 0]
+        if not points:
             return Area()
-        steps = zip(self._points, self._points[1:], strict=False)
-        inner_wh = sum((after.energy_wh - before.energy_wh) * before.accuracy for before, after in steps)
-        last = self._points[-1]
-        return Area(inner_wh, last.energy_wh, last.accuracy)
+        steps = pairwise(points)
+        inner = sum(math.log(after.energy_wh / before.energy_wh) * before.accuracy for before, after in steps)
+        return Area(inner, points[-1].energy_wh, points[-1].accuracy)
 
 
 @dataclass(frozen=True)
@@ -122,8 +137,8 @@ class HypervolumeTrace:
 
     def values(self) -> list[tuple[int, float]]:
         """Pairs of (completed trials so far, hypervolume 0..1), one for each change; never falling."""
-        reference_wh = self.front.reference_wh
-        return [(step.count, step.area.hypervolume(reference_wh)) for step in self._steps]
+        least_wh, reference_wh = self.front.least_wh, self.front.reference_wh
+        return [(step.count, step.area.hypervolume(least_wh, reference_wh)) for step in self._steps]
 
 
 def pareto_front(points: Iterable[Point]) -> Sequence[Point]:
@@ -131,15 +146,18 @@ def pareto_front(points: Iterable[Point]) -> Sequence[Point]:
     return ParetoFront(points).points
 
 
-def hypervolume(points: Iterable[Point], reference_wh: float | None = None) -> float:
-    """Return the share 0..1 of the rectangle accuracy 1 x reference energy that the points dominate.
+def hypervolume(points: Iterable[Point], least_wh: float | None = None, reference_wh: float | None = None) -> float:
+    """Return the mean accuracy 0..1 that budgets between two energies buy, on a logarithmic scale.
 
     Args:
         points: completed trials.
+        least_wh: at most the least energy of them; by this module's convention unless given.
         reference_wh: at least the largest energy on the front; by this module's convention unless given.
     """
     front = ParetoFront(points)
-    return front.area().hypervolume(front.reference_wh if reference_wh is None else reference_wh)
+    return front.area().hypervolume(
+        front.least_wh if least_wh is None else least_wh, front.reference_wh if reference_wh is None else reference_wh
+    )
 
 
 def _energy(point: Point) -> float:

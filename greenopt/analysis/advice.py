@@ -14,20 +14,24 @@ import pandas as pd
 from greenopt.analysis.design import left_out_words
 from greenopt.analysis.evidence import Effect, Evidence, enough_to_pool, gather
 from greenopt.analysis.failures import failure_shares, has_only_failed, only_failed
+from greenopt.analysis.next_trials import choose_next, questions_of
 from greenopt.analysis.no_advice import no_advice
+from greenopt.analysis.recommend import Expectation, expect, recommend
+from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.regression import Regressions
-from greenopt.analysis.results import FOUND, Advice, Coding, Response, ValueAdvice
+from greenopt.analysis.results import FOUND, MARGIN, Advice, Coding, Recommendation, Response, ValueAdvice
 from greenopt.formatting import format_toml, significant
 from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
-
-MARGIN = 0.01
-"""Accuracy that may be lost, as a fraction: one point in a hundred."""
+from greenopt.validation_gap import doubtful_trials
 
 CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, OPEN = (
     *("settled", "likely", "trade_off"),
     *("hint", "no_matter", "open"),
 )
+SURE = (SETTLED, LIKELY)
+"""Confidences whose values are advised."""
+
 NEXT_TRIALS = 6
 POOLED = (
     "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
@@ -59,14 +63,23 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     parts = only_failed(failure_shares(trials, spec))
     setting = _setting(values, spec, parts)
     tried = _tried_settings(trials, spec)
-    following = _next(setting, values, tried, spec)
+    doubtful = doubtful_trials(spec, trials[trials["state"] == TrialState.COMPLETE].to_dict(orient="records"))
+    expected = expect(trials, spec)
+    chosen = [one.parameter for one in values if one.confidence in SURE and setting[one.parameter] == one.value]
+    recommended = None if expected is None else recommend(expected, setting, chosen, doubtful, parts)
+    following = _following(expected, recommended, values, setting, tried, spec, parts)
+    forecasts = () if expected is None else tuple(expected.predict(one) for one in following)
     sentences = [
         *_sentences(values),
         *_not_judged(evidence, trials, spec),
-        *_together(setting, values, tried),
+        *_together(setting, values, tried, None if expected is None else expected.ratio(setting, spec.space.baseline)),
+        *(format_recommendation(recommended) if recommended is not None else ()),
+        *_doubtful(doubtful),
         *_cautions(evidence),
     ]
-    return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
+    advised = setting if recommended is None else recommended.setting
+    toml = as_toml(following, [format_prediction(forecast) for forecast in forecasts])
+    return Advice(tuple(sentences), tuple(values), advised, tuple(following), toml, forecasts, recommended)
 
 
 def _no_advice(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> str:
@@ -84,7 +97,7 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
     setting = dict(spec.space.baseline)
     for advice in values:
         changed = {**setting, advice.parameter: advice.value}
-        if advice.confidence in (SETTLED, LIKELY) and not has_only_failed(changed, parts):
+        if advice.confidence in SURE and not has_only_failed(changed, parts):
             setting = changed
     return setting
 
@@ -261,17 +274,37 @@ def _not_judged(evidence: Evidence, trials: "pd.DataFrame", spec: StudySpec) -> 
 
 
 def _together(
-    setting: Mapping[str, Value], values: Sequence[ValueAdvice], tried: Mapping[tuple[Value, ...], int]
+    setting: Mapping[str, Value],
+    values: Sequence[ValueAdvice],
+    tried: Mapping[tuple[Value, ...], int],
+    expected: tuple[float, float, float] | None,
 ) -> list[str]:
     changed = [advice for advice in values if advice.value == setting[advice.parameter] != advice.baseline]
     if not changed:
         return []
-    ratio = math.prod(advice.energy_ratio for advice in changed)
     trial = tried.get(tuple(setting.values()))
     seen = "no trial has run it yet" if trial is None else f"trial {trial} has run it"
+    if expected is None:
+        ratio = math.prod(advice.energy_ratio for advice in changed)
+        return [
+            f"Together these choices are estimated to take {significant(ratio)} x the baseline's energy, if their "
+            f"effects add up on the log scale; {seen}."
+        ]
+    most_likely, low, high = map(significant, expected)
     return [
-        f"Together these choices are estimated to take {significant(ratio)} x the baseline's energy, if their effects "
-        f"add up on the log scale; {seen}."
+        f"Together these choices are expected to take {most_likely} x the baseline's energy (95 %: {low} to {high}) by "
+        f"a model of shrunk effects and interactions; {seen}."
+    ]
+
+
+def _doubtful(trials: Sequence[int]) -> list[str]:
+    if not trials:
+        return []
+    named = ", ".join(map(str, trials[:8])) + (f" and {len(trials) - 8} more" if len(trials) > 8 else "")
+    which = f"trial {named} is" if len(trials) == 1 else f"trials {named} is"
+    return [
+        f"The validation accuracy of {which} far above the test accuracy: none of them is advised, but the regressions "
+        "have them."
     ]
 
 
@@ -313,6 +346,23 @@ def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[tuple[Value
     return found
 
 
+def _following(
+    expected: Expectation | None,
+    recommended: Recommendation | None,
+    values: Sequence[ValueAdvice],
+    setting: Mapping[str, Value],
+    tried: Mapping[tuple[Value, ...], int],
+    spec: StudySpec,
+    parts: Sequence[Mapping[str, Value]],
+) -> list[dict[str, Value]]:
+    """Return the settings to run next: the model's, if no trial has run it, then those that tell most."""
+    if expected is None or recommended is None:
+        return _next(setting, values, tried, spec)
+    first = [recommended.proposed] if recommended.proposed_trial is None else []
+    questions = questions_of(expected, values, (LIKELY, HINT, OPEN))
+    return choose_next(expected, questions, first, is_allowed=lambda one: not has_only_failed(one, parts))
+
+
 def _next(
     setting: Mapping[str, Value],
     values: Sequence[ValueAdvice],
@@ -330,7 +380,8 @@ def _next(
     return [candidate for candidate in fresh if tuple(candidate.values()) not in tried][:NEXT_TRIALS]
 
 
-def as_toml(settings: Sequence[Mapping[str, Value]]) -> str:
-    """Format settings as `[[study.enqueue]]` tables of a study file."""
+def as_toml(settings: Sequence[Mapping[str, Value]], expected: Sequence[str] = ()) -> str:
+    """Format settings as `[[study.enqueue]]` tables of a study file, each with what is expected as a comment."""
+    heads = [f"# expected: {text}\n[[study.enqueue]]" for text in expected] or ["[[study.enqueue]]"] * len(settings)
     tables = ("\n".join(format_toml(name, value) for name, value in setting.items()) for setting in settings)
-    return "\n".join(f"[[study.enqueue]]\n{table}\n" for table in tables)
+    return "\n".join(f"{head}\n{table}\n" for head, table in zip(heads, tables, strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.advice import advise
-from greenopt.analysis.describe import build_front, build_hypervolume, correlations, described, ranked
+from greenopt.analysis.describe import build_front, build_hypervolume, completed, correlations, described, ranked
 from greenopt.analysis.failures import failure_shares
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
@@ -15,6 +15,7 @@ from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
+from greenopt.validation_gap import doubtful_trials
 
 
 def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iterable[Importance] = ()) -> Analysis:
@@ -45,13 +46,18 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         refused=regressions.refused,
         importance=tuple(importance),
         advice=advise(regressions, trials, spec),
-        footnotes=_footnotes(trials, counts),
+        footnotes=_footnotes(trials, counts, spec),
         failures=failure_shares(trials, spec),
     )
 
 
-def _footnotes(trials: "pd.DataFrame", counts: Counts) -> tuple[str, ...]:
+def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple[str, ...]:
     notes = version_notes(trials)
+    if doubtful := doubtful_trials(spec, completed(trials).to_dict(orient="records")):
+        notes.append(
+            f"{counted(len(doubtful))} ({', '.join(map(str, doubtful))}): validation accuracy is far above test "
+            "accuracy; do not trust it before it is explained"
+        )
     ended_early = counts.pruned + counts.failed
     if ended_early:
         notes.append(

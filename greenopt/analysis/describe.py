@@ -12,6 +12,7 @@ from greenopt.analysis.trials import plain_setting
 from greenopt.pareto import HypervolumeTrace, ParetoFront, Point, hypervolume
 from greenopt.spec import Direction, StudySpec
 from greenopt.storage.trial_state import TrialState
+from greenopt.validation_gap import accuracy_caution
 
 BEST = 5
 DESCRIBED = (
@@ -75,6 +76,7 @@ def ranked_row(row: Mapping[Any, Any], spec: StudySpec, column: str) -> Ranked:
         energy_source=_text(row.get("energy_source")),
         wh_per_epoch=_number(row.get("wh_per_epoch")),
         version=_text(row.get("version_letter")),
+        caution=accuracy_caution(spec, row) or None,
     )
 
 
@@ -115,7 +117,8 @@ def build_hypervolume(trials: "pd.DataFrame", spec: StudySpec) -> Hypervolume:
         if position >= count:
             now, (count, later) = later, next(steps)
         after[point.trial] = now
-    return Hypervolume(hypervolume(points), trace.front.reference_wh, after)
+    front = trace.front
+    return Hypervolume(hypervolume(points), front.reference_wh, after, front.least_wh)
 
 
 def correlations(trials: "pd.DataFrame", pairs: Iterable[tuple[str, str]] = CORRELATED) -> tuple[Correlation, ...]:

@@ -28,7 +28,12 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "ranking": {name: [_ranked(row) for row in rows] for name, rows in analysis.ranking.items()},
         "pareto": [_ranked(row) for row in analysis.pareto],
         "hypervolume": hypervolume.value,
-        "hypervolume_reference": {"accuracy": 0.0, "energy_wh": hypervolume.reference_energy_wh},
+        "hypervolume_reference": {
+            "accuracy": 0.0,
+            "energy_wh": hypervolume.reference_energy_wh,
+            "least_energy_wh": hypervolume.least_energy_wh,
+            "scale": "log",
+        },
         "hypervolume_after": [{"trial": trial, "hypervolume": value} for trial, value in hypervolume.after.items()],
         "correlations": analysis.correlations,
         "regression": {
@@ -77,7 +82,11 @@ def _regression(fitted: Regression) -> dict[str, Any]:
 def _importance(shares: Sequence[Importance]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for one in shares:
-        found.setdefault(one.objective, {})[one.method] = {"shares": dict(one.shares), "words": one.text}
+        found.setdefault(one.objective, {})[one.method] = {
+            "shares": dict(one.shares),
+            "chance": dict(one.chance),
+            "words": one.text,
+        }
     return found
 
 

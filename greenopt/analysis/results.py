@@ -14,6 +14,8 @@ from greenopt.spec import StudySpec, Value
 
 FOUND = 0.05
 """Below this an adjusted p is a finding."""
+MARGIN = 0.01
+"""Accuracy that may be lost, as a fraction: one point in a hundred."""
 
 
 class Response(StrEnum):
@@ -134,6 +136,7 @@ class Ranked:
         run: the name of the run that it was imported from; None otherwise.
         energy_source: how the energy was obtained.
         version: a letter that tells trials of other code, data or device apart; None where all are of one version.
+        caution: why the accuracy is not to be trusted, as a clause; None where nothing is against it.
     """
 
     trial: int
@@ -146,21 +149,25 @@ class Ranked:
     energy_source: str | None = None
     wh_per_epoch: float | None = None
     version: str | None = None
+    caution: str | None = None
 
 
 @dataclass(frozen=True)
 class Hypervolume:
-    """The share 0..1 of accuracy 1 x reference energy that the Pareto front dominates (`greenopt.pareto`).
+    """The accuracy 0..1 that the front has, averaged over energy budgets on a logarithmic scale (`greenopt.pareto`).
 
     Attributes:
         value: None without a completed trial.
-        reference_energy_wh: 1.1 x the most energy of any completed trial; accuracy's reference is 0.
-        after: hypervolume after each completed trial, by its number, with the same reference throughout.
+        reference_energy_wh: the largest budget, 1.1 x the most energy of any completed trial; accuracy's reference is
+            0.
+        after: hypervolume after each completed trial, by its number, with the same budgets throughout.
+        least_energy_wh: the smallest budget, the least energy of any completed trial.
     """
 
     value: float | None
     reference_energy_wh: float | None
     after: Mapping[int, float] = field(default_factory=dict)
+    least_energy_wh: float | None = None
 
 
 @dataclass(frozen=True)
@@ -387,12 +394,14 @@ class Importance:
         objective: a column of the trials.
         method: `ped_anova` (which parameter tells the best trials from the rest) or `fanova` (share of variance).
         text: empty, or why there are no shares, or on how many trials they rest.
+        chance: by parameter, the share that 95 of 100 permutations of the results stay below; empty where not known.
     """
 
     objective: str
     method: str
     shares: Mapping[str, float]
     text: str = ""
+    chance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -428,14 +437,72 @@ class ValueAdvice:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """What one more training of a setting is expected to measure, each with its 95 % prediction interval.
+
+    Attributes:
+        energy_wh: the median; `energy_low_wh` and `energy_high_wh` bound the interval.
+        accuracy: 0..1; None where no trial has an accuracy.
+    """
+
+    energy_wh: float
+    energy_low_wh: float
+    energy_high_wh: float
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+
+
+@dataclass(frozen=True)
+class MeasuredTrial:
+    """A trial that ran: what it has measured, and what its setting is expected to measure if it ran again."""
+
+    trial: int
+    params: Mapping[str, Value]
+    energy_wh: float
+    accuracy: float | None
+    energy_source: str | None
+    expected: Predicted
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The setting that is advised, of the model's and those that ran.
+
+    Attributes:
+        trial: the trial that has run the advised setting; None where none has.
+        setting: the advised setting.
+        proposed: the model's setting; `proposed_trial` has run it, where a trial has.
+        predicted: what the model's setting is expected to measure.
+        measured: the best trials that ran, the one first that the model's setting is compared with.
+        probability_better: that the model's setting takes less energy than that trial's and loses at most 0.01 of
+            accuracy; `probability_needed` is how much it takes to be advised.
+        probability_dominated: that another trial's setting is truly better in both than that trial's.
+    """
+
+    trial: int | None
+    setting: Mapping[str, Value]
+    proposed: Mapping[str, Value]
+    predicted: Predicted
+    proposed_trial: int | None
+    measured: tuple[MeasuredTrial, ...]
+    probability_better: float
+    probability_needed: float
+    probability_dominated: float
+
+
+@dataclass(frozen=True)
 class Advice:
     """Advice on values for least energy at no loss of accuracy, and the trials to run next.
 
     Attributes:
         sentences: the advice in words, the most important first.
         values: by parameter, where something can be said.
-        setting: all parameters' advised values together; None where nothing can be advised.
+        setting: the advised setting: that of the best trial that ran, or the model's where it is better with enough
+            probability; None where nothing can be advised.
+        recommended: how it was chosen, with predictions; None with too few trials.
         next_settings: settings of trials that would settle it, ready to enqueue.
+        next_forecasts: what each of them is expected to measure; empty where that is not known.
         toml: `[[study.enqueue]]` tables with `next_settings`, to append to the study file; empty without any.
     """
 
@@ -444,6 +511,8 @@ class Advice:
     setting: Mapping[str, Value] | None
     next_settings: tuple[Mapping[str, Value], ...]
     toml: str
+    next_forecasts: tuple[Predicted, ...] = ()
+    recommended: Recommendation | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The trials of an analysis: effective values, and which trials each calculation uses."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,11 @@ _AMOUNTS_TO = {"precision": "float32", "lr_schedule": "constant", "optimizer_mom
 def effective(parameter: str) -> str:
     """Return the name of the column with a parameter's effective value."""
     return f"effective_{parameter}"
+
+
+def effective_setting(setting: Mapping[Any, Any], inert: Collection[str]) -> dict[str, Any]:
+    """Return a setting with the values that do nothing in it set to what they amount to."""
+    return {name: _AMOUNTS_TO.get(name) if name in inert else value for name, value in setting.items()}
 
 
 def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":

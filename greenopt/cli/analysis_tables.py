@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
-from greenopt.analysis.results import Analysis, Coding, Exclusion, Ranked, Response
+from greenopt.analysis.results import Advice, Analysis, Coding, Exclusion, Hypervolume, Importance, Ranked, Response
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_head, print_lines, print_table
-from greenopt.formatting import MISSING, format_energy, format_fraction, format_setting, significant
+from greenopt.formatting import MISSING, format_budgets, format_energy, format_setting, significant
 from greenopt.reading import EnergySource
+from greenopt.validation_gap import MARK_TEXT, mark
 
 LISTED = 8
 FAILING = 5
@@ -40,8 +41,7 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         print_table(console, _trials(title, rows))
     if analysis.hypervolume.value is not None:
         source = EnergySource.ESTIMATE if is_estimated(analysis) else None
-        reference = format_energy(analysis.hypervolume.reference_energy_wh, source)
-        print_lines(console, [f"hypervolume {analysis.hypervolume.value:.4f} of accuracy 1 x {reference}"])
+        print_lines(console, [_hypervolume(analysis.hypervolume, source)])
     print_lines(console, _settings(shown.values()))
     if analysis.failures:
         print_table(console, _failures(analysis))
@@ -52,7 +52,16 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
     print_table(console, _overview(analysis, coding))
     if any(shares.shares for shares in analysis.importance):
         print_table(console, _importance(analysis))
+    elif analysis.importance:
+        print_lines(console, ["", f"Importance of parameters: {analysis.importance[0].text}."])
     _print_advice(console, analysis)
+
+
+def _hypervolume(volume: Hypervolume, source: str | None) -> str:
+    if volume.least_energy_wh is None or volume.reference_energy_wh is None:
+        return f"hypervolume {volume.value:.4f}"
+    budgets = format_budgets(volume.least_energy_wh, volume.reference_energy_wh, source)
+    return f"hypervolume {volume.value:.4f}: the mean accuracy that the front has for {budgets}"
 
 
 def _head(analysis: Analysis) -> list[str]:
@@ -118,11 +127,13 @@ def _trials(title: str, rows: Sequence[Ranked]) -> Table:
     for row in rows:
         table.add_row(
             _name(row),
-            format_fraction(row.accuracy),
+            mark(row.accuracy, is_doubtful=row.caution is not None),
             format_energy(row.energy_wh, row.energy_source),
             MISSING if row.wh_per_epoch is None else significant(row.wh_per_epoch, 4),
             MISSING if row.efficiency is None else significant(row.efficiency, 4),
         )
+    if any(row.caution for row in rows):
+        table.caption = MARK_TEXT
     return table
 
 
@@ -166,8 +177,10 @@ def _importance(analysis: Analysis) -> Table:
     table = _table("\nImportance of parameters", "parameter", *(f"{s.objective}, {s.method}" for s in shown))
     total = {name: sum(shares.shares.get(name, 0.0) for shares in shown) for shares in shown for name in shares.shares}
     for name in sorted(total, key=lambda parameter: -total[parameter]):
-        table.add_row(name, *(f"{100 * shares.shares.get(name, 0.0):.0f} %" for shares in shown))
+        table.add_row(name, *(_share(shares, name) for shares in shown))
     text = dict.fromkeys(f"{shares.method}: {shares.text}" for shares in analysis.importance if shares.text)
+    if any(shares.chance for shares in shown):
+        text["chance: not above the share that 95 of 100 permutations of the results stay below"] = None
     table.caption = "; ".join(text)
     return table
 
@@ -183,6 +196,22 @@ def _failures(analysis: Analysis) -> Table:
     return table
 
 
+def _share(shares: Importance, name: str) -> str:
+    share = shares.shares.get(name, 0.0)
+    is_chance = name in shares.chance and share <= shares.chance[name]
+    return f"{'chance ' if is_chance else ''}{100 * share:.0f} %"
+
+
+def next_lines(advice: Advice) -> list[str]:
+    """Return a line for each of the next trials, and their energy in sum, where it is known."""
+    settings = [format_setting(setting) for setting in advice.next_settings]
+    if not advice.next_forecasts:
+        return [f"- {setting}" for setting in settings]
+    pairs = zip(settings, advice.next_forecasts, strict=True)
+    lines = [f"- {setting}: about {significant(one.energy_wh)} Wh" for setting, one in pairs]
+    return [*lines, f"In sum about {significant(sum(one.energy_wh for one in advice.next_forecasts))} Wh."]
+
+
 def _print_advice(console: Console, analysis: Analysis) -> None:
     advice = analysis.advice
     print_head(console, "\nAdvice")
@@ -190,7 +219,7 @@ def _print_advice(console: Console, analysis: Analysis) -> None:
     if not advice.next_settings:
         return
     print_head(console, "\nTrials that would settle it next")
-    print_lines(console, (f"- {format_setting(setting)}" for setting in advice.next_settings))
+    print_lines(console, next_lines(advice))
     print_lines(
         console,
         [

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     """List the studies with their state, trials and best results.
 
-    `changed` beside the trials: code or data changed between them; `greenopt analyze` tells them apart.
+    `changed` beside the trials: code or data changed between them; `greenopt analyze` tells them apart. `!` behind the
+    best accuracy: it is far above the trial's test accuracy.
     """
     from rich.console import Console
 
@@ -48,10 +49,11 @@ def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
 
 def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import UsageError
-    from greenopt.formatting import MISSING, format_energy, format_fraction
+    from greenopt.formatting import MISSING, format_energy
     from greenopt.identity.snapshot import read_folder
     from greenopt.storage.trial_state import TrialState
     from greenopt.storage.url import without_password
+    from greenopt.validation_gap import marked_accuracy
 
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:
@@ -61,13 +63,14 @@ def _row(folder: "RunFolder") -> list[str]:
         return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     measured = [row for row in complete if row["energy_wh"] is not None]
+    best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
     done = len(complete) + snapshot.count(TrialState.PRUNED)
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
         f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),
-        format_fraction(max((row["accuracy"] for row in complete if row["accuracy"] is not None), default=None)),
+        MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]

@@ -5,12 +5,13 @@ from rich.console import Console
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
 from greenopt.events import FailReason
-from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.formatting import MISSING, format_energy, format_seconds, format_setting, significant
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
+from greenopt.validation_gap import MARK_TEXT, accuracy_caution, marked_accuracy
 
 ROWS_SHOWN = 20
 
@@ -73,7 +74,7 @@ def trial_table(snapshot: StudySnapshot) -> Table:
         table.add_row(
             str(row["trial"]),
             row.get("fail_reason") or row.get("stop_reason") or row["state"],
-            format_fraction(row["accuracy"]),
+            marked_accuracy(snapshot.spec, row),
             format_energy(row["energy_wh"], row["energy_source"]),
             format_seconds(row["seconds"]),
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
@@ -81,5 +82,6 @@ def trial_table(snapshot: StudySnapshot) -> Table:
         )
     sources = sorted({row["energy_source"] for row in ended if row["energy_source"]})
     more = [f"and {len(ended) - ROWS_SHOWN} more"] if len(ended) > ROWS_SHOWN else []
+    more += [MARK_TEXT] if any(accuracy_caution(snapshot.spec, row) for row in ended[:ROWS_SHOWN]) else []
     table.caption = "; ".join([*more, *([f"energy from: {', '.join(sources)}"] if sources else [])])
     return table

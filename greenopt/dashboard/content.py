@@ -17,6 +17,7 @@ from greenopt.dashboard.notes import format_row_setting, trial_note
 from greenopt.dashboard.store import DashboardStore
 from greenopt.dashboard.trial_curves import CurvesByTrial, TrialCurves
 from greenopt.files import tail_text
+from greenopt.formatting import format_budgets
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs.folder import RunFolder
@@ -27,6 +28,11 @@ from greenopt.storage.trial_state import TrialState
 FRONT_CURVES = 8
 LATEST_CURVES = 4
 LOG_BYTES = 4000
+
+
+def _budgets(trace: HypervolumeTrace) -> str:
+    front = trace.front
+    return format_budgets(front.least_wh, front.reference_wh) if front.points else ""
 
 
 def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_trial: CurvesByTrial) -> None:
@@ -50,7 +56,7 @@ def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_tria
     }
     figures = {
         "greenopt-pareto-front": front_figure(spec, rows, front),
-        "greenopt-hypervolume": hypervolume_figure(len(rows), trace.values()),
+        "greenopt-hypervolume": hypervolume_figure(len(rows), trace.values(), _budgets(trace)),
     }
     if curves_by_trial.are_here:
         figures["greenopt-accuracy-by-energy"] = accuracy_energy_figure(settings, followed)

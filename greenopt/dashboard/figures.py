@@ -82,14 +82,16 @@ def _energy_template(is_estimate: bool) -> str:
     return "~%{x:.3r} Wh est." if is_estimate else "%{x:.3r} Wh"
 
 
-def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]]) -> go.Figure:
+def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]], budgets: str = "") -> go.Figure:
     """Draw the growth of the hypervolume.
 
     Args:
         completed: how many trials there are.
         steps: pairs of (completed trials so far, hypervolume 0..1), one for each change.
+        budgets: the energies that it is a mean over, in words.
     """
-    figure = _figure("Hypervolume over trials", "completed trials", "dominated share of accuracy x energy")
+    title = "mean accuracy of the front" + (f"<br>for {budgets}" if budgets else "")
+    figure = _figure("Hypervolume over trials", "completed trials", title)
     corners = [*steps, (completed, steps[-1][1])] if steps else []
     figure.add_scatter(
         **_xy([count for count, _ in corners], [volume for _, volume in corners]),

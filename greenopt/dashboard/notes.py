@@ -10,6 +10,7 @@ from greenopt.plain_text import in_one_line, printable, uncoloured
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.storage.trial_state import TrialState
+from greenopt.validation_gap import accuracy_caution
 
 LOG_LINES = 15
 _SIGNS = re.compile(
@@ -104,7 +105,7 @@ def _ending(row: Mapping[str, Any]) -> str:
 
 
 def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
-    lines = []
+    lines = [f"**caution**: {caution}"] if (caution := accuracy_caution(spec, row)) else []
     if row.get("retry_of") is not None:
         lines.append(f"repeats trial {row['retry_of']}, which was interrupted")
     if row.get("replicate_of") is not None:

@@ -9,6 +9,7 @@ from greenopt.energy.footprint import Footprint
 from greenopt.exchange import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
+from greenopt.validation_gap import accuracy_caution
 
 
 def export_trials(folder: RunFolder, storage: str | None, target: Path, file_format: str) -> int:
@@ -27,6 +28,9 @@ def export_trials(folder: RunFolder, storage: str | None, target: Path, file_for
     footprint = Footprint.from_spec(snapshot.spec.energy)
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
     rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
+    cautions = [accuracy_caution(snapshot.spec, row) for row in snapshot.rows]
+    if any(cautions):
+        rows = [{**row, "accuracy_caution": text or None} for row, text in zip(rows, cautions, strict=True)]
     if file_format == "csv":
         frame = text_frame(rows, PLAIN_TEXTS)
     else:

@@ -30,13 +30,13 @@ STUDY_ATTRIBUTE = "greenopt_study"
 CELLS_ATTRIBUTE = "greenopt_cells"
 """Where it says which columns are written as cells of a CSV file are, because they mix types."""
 _IDENTITIES = ("attempt_id", "code_id", "data_id")
-PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert")
+PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert", "accuracy_caution")
 """Columns of nothing but texts, whose numbers stand in a CSV file without quotes."""
 MAX_ROWS, MAX_COLUMNS, MAX_BYTES = 1_000_000, 5_000, 1 << 30
 """Of a table that is imported: a small file may claim, or unpack to, more than fits into memory."""
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
-_BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters")
+_BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters", "accuracy_caution")
 _NO_NUMBERS = ("nan", "inf", "infinity")
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)

@@ -36,4 +36,4 @@ def compute_importances(snapshot: StudySnapshot) -> list[Importance]:
         and all(distribution.holds(row[name]) for name, distribution in space.items())
     ]
     found = importances(snapshot.spec, rows)
-    return [Importance(shares.objective, shares.method, shares.shares, shares.text) for shares in found]
+    return [Importance(shares.objective, shares.method, shares.shares, shares.text, shares.chance) for shares in found]

@@ -1,9 +1,10 @@
 """How much each parameter matters for each objective, by Optuna's evaluators."""
 
+import math
 import random
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -16,9 +17,12 @@ from greenopt.spec import Choice, Distribution, Range, StudySpec, is_too_varied
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
 
-MIN_TRIALS = 10
+MIN_TRIALS = 200
+"""Trials below which no importance is given: results dealt out at random have shares as large then."""
+PERMUTATIONS = 40
+CHANCE = 0.95
 TREES = 20
-METHODS = {"ped_anova": 2000, "fanova": 300}
+METHODS = {"ped_anova": 500, "fanova": 300}
 """By method, the most trials that it is computed on; of more a seeded sample is taken, and said so."""
 
 MAX_ENCODED = 8
@@ -35,12 +39,14 @@ class Shares:
         method: `ped_anova` or `fanova`.
         shares: by parameter; empty where `text` says why.
         text: what must be known of them.
+        chance: by parameter, the share that 95 of 100 permutations of the results stay below; empty where not known.
     """
 
     objective: str
     method: str
     shares: Mapping[str, float]
     text: str = ""
+    chance: Mapping[str, float] = field(default_factory=dict)
 
 
 def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shares]:
@@ -52,7 +58,10 @@ def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shar
     """
     having = [row for row in rows if all(row.get(metric) is not None for metric in spec.objectives)]
     if len(having) < MIN_TRIALS:
-        text = f"needs {MIN_TRIALS} completed trials; there are {len(having)}"
+        text = (
+            f"not shown under {MIN_TRIALS} completed trials, of which there are {len(having)}: in so few, results "
+            "dealt out at random give shares as large"
+        )
         return [Shares(str(metric), method, {}, text) for metric in spec.objectives for method in METHODS]
     varied = [name for name in spec.space.free if is_too_varied([row[name] for row in having], spec.space.free[name])]
     free = {name: distribution for name, distribution in spec.space.free.items() if name not in varied}
@@ -87,23 +96,35 @@ def _evaluator(method: str) -> "BaseImportanceEvaluator":
 def _shares(study: optuna.Study, metric: str, index: int, method: str, text: str) -> Shares:
     if len({trial.values[index] for trial in study.get_trials(deepcopy=False)}) < 2:
         return Shares(metric, method, {}, "it is the same in all trials")
-    is_less_better = study.directions[index] is StudyDirection.MINIMIZE
+    sign = 1.0 if study.directions[index] is StudyDirection.MINIMIZE else -1.0
+    # With a target PED-ANOVA takes the lowest values for the best, whatever the study's direction.
+    results = [sign * trial.values[index] for trial in study.get_trials(deepcopy=False)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            shares = optuna.importance.get_param_importances(
-                study,
-                evaluator=_evaluator(method),
-                target=lambda trial: _lower_is_better(trial.values[index], is_less_better),
-            )
+            shares = _estimated(study, method, results)
+            chance = _chance(study, method, results) if method == "ped_anova" else {}
         except (ValueError, RuntimeError) as error:
             return Shares(metric, method, {}, str(error))
-    return Shares(metric, method, {name: float(share) for name, share in shares.items()}, text)
+    return Shares(metric, method, shares, text, chance)
 
 
-def _lower_is_better(value: float, is_less_better: bool) -> float:
-    """With a target PED-ANOVA takes the lowest values for the best, whatever the study's direction."""
-    return value if is_less_better else -value
+def _estimated(study: optuna.Study, method: str, results: Sequence[float]) -> dict[str, float]:
+    """Compute the shares for these results, one a trial by its number."""
+    found = optuna.importance.get_param_importances(
+        study, evaluator=_evaluator(method), target=lambda trial: results[trial.number]
+    )
+    return {name: float(share) for name, share in found.items()}
+
+
+def _chance(study: optuna.Study, method: str, results: Sequence[float]) -> dict[str, float]:
+    """Return the shares that results dealt out at random seldom exceed."""
+    generator, drawn = random.Random(0), []
+    for _ in range(PERMUTATIONS):
+        dealt = generator.sample(list(results), len(results))
+        drawn.append(_estimated(study, method, dealt))
+    place = math.ceil(CHANCE * PERMUTATIONS) - 1
+    return {name: sorted(one[name] for one in drawn)[place] for name in drawn[0]}
 
 
 def _study(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from greenopt.analysis.advice import MARGIN, SLIGHTLY_MORE, advise
+from greenopt.analysis.advice import SLIGHTLY_MORE, advise
 from greenopt.analysis.regression import regress
-from greenopt.analysis.results import Advice, Coding, Response, ValueAdvice
+from greenopt.analysis.results import MARGIN, Advice, Coding, Response, ValueAdvice
 from greenopt.analysis.trials import analysed_trials
 from greenopt.spec import Value
 from tests.made_studies.families import build

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from greenopt.formatting import format_budgets
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import (
     BLUE,
@@ -33,10 +34,10 @@ def pareto_front(report_data: ReportData) -> Picture:
     volume = report_data.analysis.hypervolume
     caption = "Left: all completed trials; none is both more accurate and lower in energy than one on the front."
     reference = ""
-    if volume.reference_energy_wh is not None:
+    if volume.reference_energy_wh is not None and volume.least_energy_wh is not None:
         reference = (
-            f"Right: the share of the area up to an accuracy of 1 and {volume.reference_energy_wh:.3g} Wh that the "
-            "front dominates, after each completed trial."
+            "Right: the hypervolume after each completed trial, the mean accuracy that the front has for "
+            f"{format_budgets(volume.least_energy_wh, volume.reference_energy_wh)}."
         )
     return Drawing(slug, title, sentences(caption, reference, report_data.energy_note), figure)
 
@@ -70,6 +71,6 @@ def _hypervolume(axis: Axes, report_data: ReportData) -> None:
     axis.step([trial for trial, _ in after], [value for _, value in after], where="post", color=GREEN)
     if len(after) == 1:
         axis.plot([after[0][0]], [after[0][1]], marker="o", color=GREEN)
-    axis.set(xlabel="trial", ylabel="hypervolume, as a share")
+    axis.set(xlabel="trial", ylabel="hypervolume, 0 to 1")
     axis.set_ylim(0, 1.1 * max(value for _, value in after) or 1)
     whole_numbers(axis.xaxis)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
-from greenopt.formatting import MISSING
+from greenopt.analysis.results import Advice, Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.formatting import MISSING, format_energy
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
@@ -50,10 +50,20 @@ def advice(inputs: ReportInputs) -> Section:
         )
     if advice_given.toml:
         blocks += [
-            text("Trials that would settle open questions, to append to the study file:"),
+            text(
+                "Trials that would tell most about the open questions, to append to the study file.",
+                _in_sum(advice_given),
+            ),
             code(advice_given.toml.strip().split("\n\n")),
         ]
     return Section("Advice", tuple(blocks) or (text("There is too little data for advice."),))
+
+
+def _in_sum(advice_given: Advice) -> str:
+    if not advice_given.next_forecasts:
+        return ""
+    total_wh = sum(one.energy_wh for one in advice_given.next_forecasts)
+    return f"Together they are expected to take about {format_energy(total_wh, None)}."
 
 
 def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Section:

@@ -21,6 +21,7 @@ from greenopt.report.sections.formatting import (
     sentence,
 )
 from greenopt.storage.trial_state import TrialState
+from greenopt.validation_gap import MARK_TEXT, mark
 
 _RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
 _UNITS = {
@@ -111,7 +112,7 @@ def _rankings(analysis: Analysis) -> Iterable[Block]:
     for name, title in _RANKINGS.items():
         ranked = analysis.ranking.get(name, ())
         if ranked:
-            yield table(f"{title}, best first.", *_ranked(ranked, analysis), wide=6)
+            yield table(f"{title}, best first.{_marked(ranked)}", *_ranked(ranked, analysis), wide=6)
 
 
 def _front(analysis: Analysis) -> Iterable[Block]:
@@ -119,7 +120,11 @@ def _front(analysis: Analysis) -> Iterable[Block]:
     if front:
         more = len(analysis.pareto) - len(front)
         text = f"The Pareto front, least energy first{f'; {more} more' if more else ''}."
-        yield table(text, *_ranked(front, analysis), wide=6)
+        yield table(text + _marked(front), *_ranked(front, analysis), wide=6)
+
+
+def _marked(ranked: Iterable[Ranked]) -> str:
+    return f" {MARK_TEXT}." if any(one.caution for one in ranked) else ""
 
 
 def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -128,7 +133,7 @@ def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str]
     rows = [
         (
             format_trial(one),
-            format_fraction(one.accuracy),
+            mark(one.accuracy, is_doubtful=one.caution is not None),
             format_fraction(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
             format_energy(one.energy_wh, one.energy_source),
             significant(one.efficiency) if one.efficiency is not None else MISSING,

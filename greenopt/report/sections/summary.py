@@ -61,9 +61,10 @@ def _ended_early(analysis: Analysis) -> str:
 
 def _described(one: Ranked) -> str:
     energy = format_energy(one.energy_wh, one.energy_source)
-    return (
+    text = (
         f"trial {format_trial(one)}: accuracy {format_fraction(one.accuracy)}, {energy} ({brief_setting(one.params)})"
     )
+    return f"{text}; caution: {one.caution}" if one.caution else text
 
 
 def _least_energy(best: dict[str, Ranked]) -> str:

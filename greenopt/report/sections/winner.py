@@ -33,6 +33,7 @@ def winner(inputs: ReportInputs, winner_drawings: Iterable[Drawing]) -> Section 
                     f"{format_energy(one.energy_wh, one.energy_source)}"
                 ),
                 f"Its setting: {full_setting(one.params)}.",
+                *([stopped(f"Caution: {one.caution}")] if one.caution else []),
             )
         )
         drawing = drawn.get(f"course-{one.trial}")

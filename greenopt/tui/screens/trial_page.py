@@ -29,6 +29,7 @@ from greenopt.tui.state.reader import Reader, Row
 from greenopt.tui.text.status_symbols import GREY, ORANGE, VERMILION, status_text
 from greenopt.tui.text.trial_lines import format_reason
 from greenopt.tui.widgets.plots import CURVE_STYLES, CurvePlot
+from greenopt.validation_gap import accuracy_caution
 
 
 class TrialPage(Screen[None]):
@@ -154,6 +155,7 @@ def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, st
     return [
         ("reason", Text(format_reason(row), VERMILION)),
         ("accuracy", f"{format_fraction(row['accuracy'])} validation, {format_fraction(row['test_accuracy'])} test"),
+        ("caution", Text(accuracy_caution(model.spec, row), VERMILION)),
         ("energy", f"{format_energy(row['energy_wh'], row['energy_source'])}{uncertainty}{flags}{missing}"),
         ("of that", _format_source(row)),
         ("per epoch", f"{format_energy(row['wh_per_epoch'], row['energy_source'])}, efficiency {efficiency}"),

@@ -19,6 +19,7 @@ from greenopt.tui.state.trial_filter import TrialFilter, ordered
 from greenopt.tui.text.status_symbols import STATUS_SYMBOLS
 from greenopt.tui.text.trial_lines import format_reason
 from greenopt.tui.widgets.trial_table import Column, Row, TrialTable
+from greenopt.validation_gap import marked_accuracy
 
 
 class TrialsPane(Vertical):
@@ -143,7 +144,7 @@ def trial_columns(model: StudyModel) -> Sequence[Column]:
     figures = [
         Column("trial", "#", 6, lambda row: str(row["trial"]), is_number=True),
         Column("state", "state", 9, state, lambda row: STATUS_SYMBOLS[model.state(row)].style),
-        Column("accuracy", "accuracy", 8, lambda row: format_fraction(row["accuracy"]), is_number=True),
+        Column("accuracy", "accuracy", 8, lambda row: marked_accuracy(model.spec, row), is_number=True),
         Column("test_accuracy", "test", 6, lambda row: format_fraction(row["test_accuracy"]), is_number=True),
         Column("energy_wh", "energy", 14, _energy("energy_wh"), is_number=True),
         Column("wh_per_epoch", "per epoch", 14, _energy("wh_per_epoch"), is_number=True),

@@ -228,7 +228,9 @@ class HypervolumePlot(Plot):
         ending = [*values, (float(model.counts[TrialState.COMPLETE]), values[-1][1])] if values else []
         self.limits(ending)
         self.line(_stepped(ending), GREEN)
-        self.border_subtitle = f"{values[-1][1]:.3f} of 1" if values else "no completed trial yet"
+        front = model.trace.front
+        budgets = f"{significant(front.least_wh)} to {significant(front.reference_wh)} Wh, log"
+        self.border_subtitle = f"{values[-1][1]:.3f} of 1, {budgets}" if values else "no completed trial yet"
 
 
 class UsedEnergyPlot(Plot):

@@ -39,9 +39,21 @@ def test_ped_anova_looks_at_the_most_accurate_trials() -> None:
 
 
 def test_too_few_trials_say_so() -> None:
-    found = importances(SPEC, known_rows(SPEC, 9, 1))
-    assert {one.text for one in found} == {"needs 10 completed trials; there are 9"}
-    assert all(not one.shares for one in found)
+    found = importances(SPEC, known_rows(SPEC, 199, 1))
+    (text,) = {one.text for one in found}
+    assert text.startswith("not shown under 200 completed trials, of which there are 199")
+    assert all(not one.shares and not one.chance for one in found)
+
+
+def test_shares_of_permuted_results_are_the_band_of_chance(shares: dict[tuple[str, str], Shares]) -> None:
+    for objective, parameter in (("accuracy", "optimizer"), ("energy_wh", "batch_size")):
+        found = shares[objective, "ped_anova"]
+        above = {name for name, share in found.shares.items() if share > found.chance[name]}
+        assert parameter in above
+        assert len(above) <= 3
+    nothing = {one.objective: one for one in importances(SPEC, known_rows(SPEC, 200, 9, {}, {}))}
+    for one in nothing.values():
+        assert sum(share > one.chance.get(name, 1.0) for name, share in one.shares.items()) <= 2
 
 
 def test_of_many_trials_a_sample_is_taken_and_said() -> None:
@@ -66,7 +78,7 @@ def varied(values: list[object], space: object, **rest: object) -> list[Shares]:
 
 def test_a_list_of_many_values_ends() -> None:
     """Each value that fANOVA takes for a feature of its own doubles its time: 25 of them never ended."""
-    values: list[object] = [n * 7 % 25 for n in range(100)]
+    values: list[object] = [n * 7 % 25 for n in range(200)]
     for found in varied(values, sorted(set(values)), b=["x", "y", "z"]):  # type: ignore[type-var]
         assert set(found.shares) == {"a", "b"}
         if found.objective == "accuracy":
@@ -74,7 +86,7 @@ def test_a_list_of_many_values_ends() -> None:
 
 
 def test_names_of_trials_are_left_out_and_said() -> None:
-    values: list[object] = [f"job-{n}" for n in range(100)]
+    values: list[object] = [f"job-{n}" for n in range(200)]
     text = "without a, of which most trials have a value of their own"
     for found in varied(values, values, b=["x", "y", "z"]):
         assert (set(found.shares), found.text) == ({"b"}, text)
