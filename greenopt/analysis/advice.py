@@ -2,29 +2,31 @@
 
 A value is advised if it takes least energy, as estimated, among those that are neither shown to be less accurate than
 the parameter's most accurate value nor estimated to lose more than `MARGIN` against the baseline's. All effects are
-those of the regressions with inert parameters modelled as such; intervals are the wider of the plain and the robust.
+those of `greenopt.analysis.evidence`, of completed trials and with failed ones as an accuracy of 0: a value is settled
+only if both agree, and a setting with a value or pair whose trials have all failed is never advised.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from greenopt.analysis.design import left_out_words
-from greenopt.analysis.next_trials import choose_next, questions_of
+from greenopt.analysis.evidence import Effect, Evidence, enough_to_pool, gather
+from greenopt.analysis.failures import failure_shares, has_only_failed, only_failed
+from greenopt.analysis.next_trials import Question, choose_next
 from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.recommend import Expectation, expect, recommend
 from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.regression import Regressions
 from greenopt.analysis.results import (
+    CLEAR_GAIN,
+    CLEAR_SAVING,
     FOUND,
     MARGIN,
     Advice,
     Coding,
-    Coefficient,
     Recommendation,
-    Regression,
     Response,
     ValueAdvice,
 )
@@ -33,111 +35,96 @@ from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 from greenopt.validation_gap import doubtful_trials
 
-CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, NEGLIGIBLE, OPEN = "settled", "likely", "trade_off", "no_matter", "open"
+CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, LITTLE, OPEN = (
+    *("settled", "likely", "trade_off"),
+    *("hint", "no_matter", "little_to_gain", "open"),
+)
+ADVISED, ASKED = (SETTLED, LIKELY), (LIKELY, HINT, OPEN)
 NEXT_TRIALS = 6
+POOLED = (
+    "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
+    "trials show; changes of accuracy are drawn towards none as far as the trials leave it open."
+)
 SLIGHTLY_MORE = math.log(1.05)
 """Energy that more accuracy may cost, as a log ratio."""
 HARDLY = math.log(1.1)
 """A change of energy that is not worth a choice, as a log ratio."""
-BEYOND_CHANCE = 5
-"""Degrees of freedom left over by an exact fit from which on it is no coincidence."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A value against the baseline's: an estimate and its 95 % interval; `p` is the larger of plain and robust."""
-
-    estimate: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    p: float = 1.0
-    p_holm: float = 1.0
-
-    @classmethod
-    def from_coefficient(cls, row: Coefficient, df_resid: float) -> "Effect":
-        """Return the effect that a coefficient stands for, in a regression with these degrees of freedom left."""
-        if row.p is None:
-            is_there = row.coef != 0
-            return cls(
-                row.coef, row.low, row.high, float(not is_there), float(df_resid < BEYOND_CHANCE or not is_there)
-            )
-        low = min(row.low, row.low if row.hc3_low is None else row.hc3_low)
-        high = max(row.high, row.high if row.hc3_high is None else row.hc3_high)
-        # Without a robust p a single trial decides the coefficient, and nothing is certain.
-        p_holm = 1.0 if row.hc3_p_holm is None else max(row.p_holm or 0.0, row.hc3_p_holm)
-        return cls(row.coef, low, high, max(row.p, row.hc3_p or 0.0), p_holm)
-
-    def times(self, factor: float) -> "Effect":
-        """Return the effect of `factor` steps; the factor is positive."""
-        return replace(self, estimate=self.estimate * factor, low=self.low * factor, high=self.high * factor)
+SETTLED_BELOW = FOUND / 2
+"""Adjusted p below which a value is settled: half, since its energy or its accuracy may settle it."""
+NOTICED = 0.005
+"""Difference of accuracy, as a fraction, below which no other value is named as more accurate."""
+FALSE_DISCOVERIES = 0.1
+"""Share of false ones among the values called likely."""
 
 
 def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> Advice:
     """Advice from a study's regressions; it says why where there is none to give."""
-    energy = regressions.fitted.get(Response.LOG_ENERGY_WH, {}).get(Coding.EFFECTIVE)
-    if energy is None:
-        key = Response.LOG_ENERGY_WH, Coding.EFFECTIVE
-        why = no_advice(trials, spec, regressions.refused[key], regressions.needed.get(key))
-        return Advice((why,), (), None, (), "")
-    accuracy = regressions.fitted.get(Response.ACCURACY, {}).get(Coding.EFFECTIVE)
-    why_no_accuracy = regressions.refused.get((Response.ACCURACY, Coding.EFFECTIVE), "")
+    evidence = gather(regressions, trials, spec)
+    if evidence is None:
+        return Advice((_no_advice(regressions, trials, spec),), (), None, (), "")
     values = [
-        _advised(parameter, distribution, energy, accuracy)
+        _advised(parameter, distribution, evidence)
         for parameter, distribution in spec.space.free.items()
-        if parameter in energy.reference
+        if parameter in evidence.energy
     ]
     values.sort(key=lambda advice: (CONFIDENCES.index(advice.confidence), advice.energy_ratio))
-    chosen = {advice.parameter: advice.value for advice in values if advice.confidence in (SETTLED, LIKELY)}
-    setting = {**spec.space.baseline, **chosen}
+    parts = only_failed(failure_shares(trials, spec))
+    setting = _setting(values, spec, parts)
     tried = _tried_settings(trials, spec)
     doubtful = doubtful_trials(spec, trials[trials["state"] == TrialState.COMPLETE].to_dict(orient="records"))
     expected = expect(trials, spec)
-    recommended = None if expected is None else recommend(expected, setting, chosen, doubtful)
-    following = _following(expected, recommended, values, setting, tried, spec)
+    kept = [one.parameter for one in values if one.confidence in ADVISED and setting[one.parameter] == one.value]
+    recommended = None if expected is None else recommend(expected, setting, kept, doubtful, parts)
+    following = _following(expected, recommended, values, setting, tried, spec, parts, evidence)
     forecasts = () if expected is None else tuple(expected.predict(one) for one in following)
     sentences = [
         *_sentences(values),
-        *_not_judged(energy, trials, spec),
+        *_not_judged(evidence, trials, spec),
         *_together(setting, values, tried, None if expected is None else expected.ratio(setting, spec.space.baseline)),
         *(format_recommendation(recommended) if recommended is not None else ()),
         *_doubtful(doubtful),
-        *_cautions(energy, accuracy, why_no_accuracy),
+        *_cautions(evidence),
     ]
     advised = setting if recommended is None else recommended.setting
     toml = as_toml(following, [format_prediction(forecast) for forecast in forecasts])
     return Advice(tuple(sentences), tuple(values), advised, tuple(following), toml, forecasts, recommended)
 
 
-def _effects(
-    parameter: str, distribution: Distribution, reference: Value, regression: Regression
-) -> dict[Value, Effect]:
-    """Return the effect of each value; for a range, of its upper end against its lower end."""
-    effects: dict[Value, Effect] = {reference: Effect()}
-    rows = [row for row in regression.coefficients if row.parameter == parameter]
-    if isinstance(distribution, Range):
-        low, high = float(distribution.low), float(distribution.high)
-        span = math.log10(high / low) if distribution.log else high - low
-        if rows:
-            effects[distribution.high] = Effect.from_coefficient(rows[0], regression.df_resid).times(span)
-        return effects
-    return {
-        **effects,
-        **{row.value: Effect.from_coefficient(row, regression.df_resid) for row in rows if row.value is not None},
-    }
+def _no_advice(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> str:
+    key = Response.LOG_ENERGY_WH, Coding.EFFECTIVE
+    needed, refused = regressions.needed.get(key), regressions.refused[key]
+    if needed is not None:
+        enough = enough_to_pool(spec)
+        refused = f"{refused}; from {enough} trials on, effects can be pooled" if enough < needed else refused
+        needed = min(needed, enough)
+    return no_advice(trials, spec, refused, needed)
 
 
-def _advised(
-    parameter: str, distribution: Distribution, energy: Regression, accuracy: Regression | None
-) -> ValueAdvice:
-    reference = energy.reference[parameter]
-    costs = _effects(parameter, distribution, reference, energy)
-    gains: dict[Value, Effect] = {}
-    if accuracy is not None and accuracy.reference.get(parameter) == reference:
-        gains = _effects(parameter, distribution, reference, accuracy)
-    allowed = [value for value in costs if distribution.holds(value) and _keeps_accuracy(value, gains)]
+def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+    """Return the advised values together, the surest first, without a value or pair whose trials have all failed."""
+    setting = dict(spec.space.baseline)
+    for advice in values:
+        changed = {**setting, advice.parameter: advice.value}
+        if advice.confidence in ADVISED and not has_only_failed(changed, parts):
+            setting = changed
+    return setting
+
+
+def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> ValueAdvice:
+    reference = evidence.reference[parameter]
+    costs = evidence.energy[parameter]
+    gains = evidence.accuracy.get(parameter, {})
+    all_gains = evidence.with_failed.get(parameter, {})
+    allowed = [
+        value
+        for value in costs
+        if distribution.holds(value) and _keeps_accuracy(value, gains) and _keeps_accuracy(value, all_gains)
+    ]
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
     confidence = _confidence(cost, gain)
+    if evidence.has_failed and gain is not None:
+        confidence = _weaker(confidence, _confidence(cost, all_gains.get(value)))
     is_told = distribution.size <= len(costs) or (isinstance(distribution, Range) and len(costs) > 1)
     if (
         confidence == OPEN
@@ -145,6 +132,10 @@ def _advised(
         and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high))
     ):
         confidence = NEGLIGIBLE
+    if confidence == OPEN and is_told and _offers_little(costs, all_gains or gains, reference):
+        confidence = LITTLE
+    best = _most_accurate(all_gains or gains)
+    text = _format_advice(parameter, value, reference, cost, gain, confidence) if len(costs) > 1 else _untold(parameter)
     return ValueAdvice(
         parameter=parameter,
         value=value,
@@ -156,10 +147,63 @@ def _advised(
         accuracy_low=gain.low if gain else None,
         accuracy_high=gain.high if gain else None,
         confidence=confidence,
-        text=_format_advice(parameter, value, reference, cost, gain, confidence)
-        if len(costs) > 1
-        else _untold(parameter),
+        text=text + _format_most_accurate(best, value, reference, costs, all_gains or gains),
+        most_accurate=best,
+        most_accurate_change=None if best is None else (all_gains or gains)[best].estimate,
+        most_accurate_energy_ratio=_exp(costs[best].estimate) if best is not None and best in costs else None,
     )
+
+
+def _offers_little(costs: Mapping[Value, Effect], gains: Mapping[Value, Effect], reference: Value) -> bool:
+    """Return whether no value's 95 % intervals leave room for a clear saving at no loss, or for clear accuracy."""
+    others = [value for value in costs if value != reference]
+    return not any(_may_pay(costs[value], gains.get(value)) for value in others)
+
+
+def _may_pay(cost: Effect, gain: Effect | None) -> bool:
+    """Return whether a value may still save clearly at no loss, or be clearly more accurate."""
+    return gain is None or gain.high >= CLEAR_GAIN or (cost.low <= CLEAR_SAVING and gain.high >= -MARGIN)
+
+
+def _questions(values: Sequence[ValueAdvice], evidence: Evidence) -> list[Question]:
+    """Return the contrasts that are open: the advised value's, and those of values that may still pay."""
+    found = []
+    for one in values:
+        if one.confidence not in ASKED:
+            continue
+        gains = evidence.with_failed.get(one.parameter) or evidence.accuracy.get(one.parameter, {})
+        found += [
+            Question(one.parameter, value, one.baseline)
+            for value, cost in evidence.energy[one.parameter].items()
+            if value != one.baseline
+            and (one.value == value if one.confidence != OPEN else _may_pay(cost, gains.get(value)))
+        ]
+    return found
+
+
+def _most_accurate(gains: Mapping[Value, Effect]) -> Value | None:
+    return max(gains, key=lambda candidate: gains[candidate].estimate) if gains else None
+
+
+def _format_most_accurate(
+    best: Value | None, value: Value, reference: Value, costs: Mapping[Value, Effect], gains: Mapping[Value, Effect]
+) -> str:
+    """Format what the most accurate value would give; nothing where it is the advised one or no better."""
+    if best is None or value not in gains or best not in costs or best == value:
+        return ""
+    if gains[best].estimate - gains[value].estimate < NOTICED:
+        return ""
+    against = f" against {reference}'s" if best != reference else ", the baseline's,"
+    energy = f" at {_percent(costs[best].estimate)} energy" if best != reference else " at its own energy"
+    return f"; most accurate is {best}: {gains[best].estimate:+.3f}{against}{energy}"
+
+
+def _weaker(confidence: str, with_failed: str) -> str:
+    """Return what holds both for completed trials and with those that failed."""
+    rank = CONFIDENCES.index
+    if TRADE_OFF in (confidence, with_failed) and confidence != with_failed:
+        return OPEN
+    return max(confidence, with_failed, key=rank)
 
 
 def _exp(exponent: float) -> float:
@@ -182,15 +226,18 @@ def _confidence(cost: Effect, gain: Effect | None) -> str:
     """Rate the confidence that a value beats the baseline's in energy, or in accuracy at similar energy."""
     saves, gains = cost.estimate < 0, gain is not None and gain.estimate > 0
     holds = gain is not None and gain.low >= -MARGIN
-    if saves and cost.p_holm < FOUND and holds:
+    if saves and cost.p_holm < SETTLED_BELOW and holds:
         return SETTLED
-    if gain is not None and gains and gain.p_holm < FOUND and cost.high <= SLIGHTLY_MORE:
+    if gain is not None and gains and gain.p_holm < SETTLED_BELOW and cost.high <= SLIGHTLY_MORE:
         return SETTLED
     if gain is not None and gains and gain.p < FOUND and not saves and cost.p < FOUND:
         return TRADE_OFF
-    if saves and cost.p < FOUND and (gain is None or gain.estimate >= -MARGIN):
+    keeps = gain is None or gain.estimate >= -MARGIN
+    at_little = gain is not None and gains and cost.estimate <= SLIGHTLY_MORE
+    if (saves and keeps and cost.q < FALSE_DISCOVERIES) or (gain and at_little and gain.q < FALSE_DISCOVERIES):
         return LIKELY
-    return LIKELY if gain is not None and gains and gain.p < FOUND and cost.estimate <= SLIGHTLY_MORE else OPEN
+    is_hinted = (saves and keeps and cost.p < FOUND) or (gain is not None and at_little and gain.p < FOUND)
+    return HINT if is_hinted else OPEN
 
 
 def _format_advice(
@@ -201,7 +248,7 @@ def _format_advice(
     energy = f"{_percent(cost.estimate)} energy ({_percent(cost.low)} to {_percent(cost.high)})"
     points = "accuracy could not be judged"
     if gain is not None:
-        points = f"accuracy {gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        points = f"accuracy {gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) against {reference}'s"
     head = f"{parameter}: {value} instead of {reference}: {energy}, {points}"
     if confidence == TRADE_OFF:
         return f"{head}; a trade-off between accuracy and energy"
@@ -221,7 +268,8 @@ def _doubts(cost: Effect, gain: Effect | None, confidence: str) -> list[str]:
         for_accuracy = gain is not None and gain.estimate > 0 and gain.p < FOUND
         found.append(f"{'chosen for its accuracy; ' if for_accuracy else ''}its energy may be no different")
     elif cost.p_holm >= FOUND:
-        found.append("its energy differs, but not after correction for all values compared")
+        among = " (one of so many would by chance)" if confidence == HINT else ""
+        found.append(f"its energy differs, but not after correction for all values compared{among}")
     if gain is None:
         found.append("accuracy is not known")
     elif gain.low < -MARGIN:
@@ -240,23 +288,30 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
     sure = [advice.text for advice in values if advice.confidence == SETTLED]
     likely = [advice.text for advice in values if advice.confidence == LIKELY]
     likely += [advice.text for advice in values if advice.confidence == TRADE_OFF]
-    undecided, idle = (
-        ", ".join(advice.parameter for advice in values if advice.confidence == kind) for kind in (OPEN, NEGLIGIBLE)
+    hints = [advice.text for advice in values if advice.confidence == HINT]
+    undecided, idle, little = (
+        ", ".join(advice.parameter for advice in values if advice.confidence == kind)
+        for kind in (OPEN, NEGLIGIBLE, LITTLE)
     )
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
     tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
+    if little:
+        tail.append(
+            f"{little}: little to gain: by their 95 % intervals no value saves 20 % of energy at no loss, or "
+            f"gains {CLEAR_GAIN:g} of accuracy."
+        )
     tail += [f"Still undecided: {undecided}."] if undecided else []
-    together = ", ".join(advice.parameter for advice in values if advice.text == _untold(advice.parameter))
+    together = ", ".join(one.parameter for one in values if one.text.startswith(_untold(one.parameter)))
     tail += [f"{together}: values always change together with others here; vary them apart."] if together else []
-    return [*head, *sure, *likely, *tail]
+    return [*head, *sure, *likely, *hints, *tail]
 
 
-def _not_judged(energy: Regression, trials: "pd.DataFrame", spec: StudySpec) -> list[str]:
+def _not_judged(evidence: Evidence, trials: "pd.DataFrame", spec: StudySpec) -> list[str]:
     """Why nothing is said of a parameter that the study varies."""
-    left = [name for name in spec.space.free if name not in energy.reference]
-    chosen = trials[trials["trial"].isin(list(energy.fitted))]
+    left = [name for name in spec.space.free if name not in evidence.energy]
+    chosen = trials[trials["trial"].isin(evidence.trials)]
     alike = [name for name in left if chosen[name].nunique() <= 1]
-    varied = [left_out_words(name, int(chosen[name].nunique()), energy.n) for name in left if name not in alike]
+    varied = [left_out_words(name, int(chosen[name].nunique()), len(chosen)) for name in left if name not in alike]
     found = [f"Nothing can be said of {', '.join(alike)}: these trials have one value of it."] if alike else []
     return [*found, *(f"Nothing can be said of a parameter: {text}." for text in varied)]
 
@@ -296,14 +351,15 @@ def _doubtful(trials: Sequence[int]) -> list[str]:
     ]
 
 
-def _cautions(energy: Regression, accuracy: Regression | None, why_no_accuracy: str) -> list[str]:
+def _cautions(evidence: Evidence) -> list[str]:
     found = []
-    if accuracy is None:
-        found.append(f"Accuracy could not be explained ({why_no_accuracy}): look at the accuracy of what you choose.")
-    for regression in (energy, accuracy):
-        if regression is None:
-            continue
-        strong = [f"{pair.first} with {pair.second}" for pair in regression.interactions if pair.p_holm < FOUND]
+    if not evidence.accuracy:
+        why = evidence.why_no_accuracy
+        found.append(f"Accuracy could not be explained ({why}): look at the accuracy of what you choose.")
+    if evidence.is_pooled:
+        found.append(POOLED)
+    for regression in evidence.regressions.values():
+        strong = [f"{pair.first} with {pair.second}" for pair in regression.interactions if pair.is_clear]
         if strong:
             found.append(
                 f"In {regression.response} some effects depend on another parameter ({', '.join(strong[:3])}): judge "
@@ -340,12 +396,14 @@ def _following(
     setting: Mapping[str, Value],
     tried: Mapping[tuple[Value, ...], int],
     spec: StudySpec,
+    parts: Sequence[Mapping[str, Value]],
+    evidence: Evidence,
 ) -> list[dict[str, Value]]:
     """Return the settings to run next: the model's, if no trial has run it, then those that tell most."""
     if expected is None or recommended is None:
         return _next(setting, values, tried, spec)
     first = [recommended.proposed] if recommended.proposed_trial is None else []
-    return choose_next(expected, questions_of(expected, values, (LIKELY, OPEN)), first)
+    return choose_next(expected, _questions(values, evidence), first, parts)
 
 
 def _next(
@@ -356,7 +414,7 @@ def _next(
 ) -> list[dict[str, Value]]:
     """Return the settings whose trials would settle most: the advised one, the baseline, and open alternatives."""
     candidates: list[dict[str, Value]] = [dict(setting), dict(spec.space.baseline)]
-    unsettled = [advice for advice in values if advice.confidence in (LIKELY, OPEN)]
+    unsettled = [advice for advice in values if advice.confidence in (LIKELY, HINT, OPEN)]
     unsettled.sort(key=lambda advice: advice.energy_low)
     for advice in unsettled:
         other = advice.baseline if advice.confidence == LIKELY else advice.value

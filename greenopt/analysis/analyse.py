@@ -7,6 +7,7 @@ import pandas as pd
 
 from greenopt.analysis.advice import advise
 from greenopt.analysis.describe import build_front, build_hypervolume, completed, correlations, described, ranked
+from greenopt.analysis.failures import failure_shares
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
@@ -46,6 +47,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         importance=tuple(importance),
         advice=advise(regressions, trials, spec),
         footnotes=_footnotes(trials, counts, spec),
+        failures=failure_shares(trials, spec),
     )
 
 

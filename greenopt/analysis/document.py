@@ -45,6 +45,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
             for (response, coding), reason in analysis.refused.items()
         ],
         "importance": _importance(analysis.importance),
+        "failures": [{**dataclasses.asdict(one), "share": one.share} for one in analysis.failures],
         "advice": analysis.advice,
         "notes": analysis.footnotes,
     }

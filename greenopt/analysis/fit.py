@@ -4,6 +4,7 @@ The fit is statsmodels' own, by the pseudo-inverse: where columns depend on one 
 cannot be told apart is left out of the coefficients and named.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -215,7 +216,7 @@ def adjusted_p(ps: Sequence[float]) -> tuple[list[float], list[float]]:
 def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
     """Compute type II sums of squares: each parameter against a model with all others."""
     inside, explained = fitted.basis.T @ fitted.design.matrix, fitted.basis.T @ fitted.response
-    found, exact = [], []
+    found, exact, walds = [], [], []
     for parameter, columns in fitted.design.of_parameter.items():
         # In the coordinates of the design's own basis, where everything is small.
         rest = orthonormal_basis(np.delete(inside, columns, axis=1))
@@ -230,10 +231,53 @@ def anova(fitted: Fit) -> tuple[AnovaRow, ...]:
         f = sum_sq / df / (fitted.residual_ss / fitted.df_resid)
         share = sum_sq / (sum_sq + fitted.residual_ss)
         found.append((parameter, df, sum_sq, f, float(stats.f.sf(f, df, fitted.df_resid)), share))
+        own = inside[:, columns] - rest @ (rest.T @ inside[:, columns])
+        residual = fitted.response - fitted.result.fittedvalues
+        walds.append(_wald(fitted.basis @ orthonormal_basis(own), along=None, fitted=fitted, residual=residual))
     if exact:
         return tuple(exact)
     holm, bh = adjusted_p([row[4] for row in found])
-    return tuple(AnovaRow(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True))
+    robust = _robust_holm([row[4] for row in found], [p for _, p in walds])
+    return tuple(
+        AnovaRow(*row, p_holm=h, p_bh=b, hc3_f=wald[0], hc3_p=wald[1], hc3_p_holm=r)
+        for row, h, b, wald, r in zip(found, holm, bh, walds, robust, strict=True)
+    )
+
+
+def _robust_holm(plain: Sequence[float], robust: Sequence[float | None]) -> list[float | None]:
+    """Adjust robust p; where there is none the plain one stands in for the family's size, and none is returned."""
+    adjusted, _ = adjusted_p([p if r is None else r for p, r in zip(plain, robust, strict=True)])
+    return [None if r is None else p for p, r in zip(adjusted, robust, strict=True)]
+
+
+def _wald(
+    directions: Matrix, along: Matrix | None, fitted: Fit, residual: Matrix, leverage: Matrix | None = None
+) -> tuple[float | None, float | None]:
+    """Test directions jointly by Wald's F with the HC3 covariance (MacKinnon and White 1985).
+
+    Args:
+        directions: orthonormal and in the model, `(trials, df)`; at right angles to all other columns.
+        along: the response along them; computed where None.
+        fitted: the regression.
+        residual: of the model that has them.
+        leverage: of that model; the regression's own where None.
+
+    Returns:
+        F and p; None where a single trial decides.
+    """
+    leverage = fitted.leverage if leverage is None else leverage
+    alone, df = leverage >= LEVERAGE_OF_ONE, directions.shape[1]
+    rest = fitted.df_resid if along is None else fitted.df_resid - df
+    if np.any(np.abs(directions[alone]) > 1e-9) or not df or rest < 1:
+        return None, None
+    along = directions.T @ fitted.response if along is None else along
+    weights = np.where(alone, 0.0, residual / np.where(alone, 1.0, 1 - leverage)) ** 2
+    covariance = (directions * weights[:, None]).T @ directions
+    try:
+        f = float(along @ np.linalg.solve(covariance, along)) / df
+    except np.linalg.LinAlgError:
+        return None, None
+    return (f, float(stats.f.sf(f, df, rest))) if math.isfinite(f) and f >= 0 else (None, None)
 
 
 def _exact_row(fitted: Fit, parameter: str, df: int, sum_sq: float) -> AnovaRow:
@@ -252,9 +296,17 @@ def interactions(fitted: Fit) -> tuple[Interaction, ...]:
     if fitted.is_exact:
         return ()
     residual = fitted.response - fitted.result.fittedvalues
-    found = [row for pair in fitted.design.pairs if (row := _interaction(fitted, residual, pair)) is not None]
-    holm, bh = adjusted_p([row[4] for row in found])
-    rows = [Interaction(*row, p_holm=h, p_bh=b) for row, h, b in zip(found, holm, bh, strict=True)]
+    tested = [
+        (row, _robust_pair_p(fitted, residual, pair))
+        for pair in fitted.design.pairs
+        if (row := _interaction(fitted, residual, pair)) is not None
+    ]
+    holm, bh = adjusted_p([row[4] for row, _ in tested])
+    robust = _robust_holm([row[4] for row, _ in tested], [p for _, p in tested])
+    rows = [
+        Interaction(*row, p_holm=h, p_bh=b, hc3_p=p, hc3_p_holm=r)
+        for (row, p), h, b, r in zip(tested, holm, bh, robust, strict=True)
+    ]
     return tuple(sorted(rows, key=lambda row: row.p))
 
 
@@ -271,6 +323,14 @@ def _interaction(fitted: Fit, residual: Matrix, pair: Pair) -> tuple[str, str, i
         return pair.first, pair.second, df, None, 0.0, 1.0
     f = sum_sq / df / (residual_ss / rest)
     return pair.first, pair.second, df, f, float(stats.f.sf(f, df, rest)), sum_sq / fitted.residual_ss
+
+
+def _robust_pair_p(fitted: Fit, residual: Matrix, pair: Pair) -> float | None:
+    """Test a pair by Wald's F with the HC3 covariance; None where a single trial decides."""
+    own = pair.products - fitted.basis @ (fitted.basis.T @ pair.products)
+    along = own.T @ residual
+    leverage = np.minimum(fitted.leverage + np.einsum("ij,ij->i", own, own), 1.0)
+    return _wald(own, along, fitted, residual - own @ along, leverage)[1]
 
 
 def lack_of_fit(fitted: Fit, group: npt.NDArray[np.int64]) -> LackOfFit | None:

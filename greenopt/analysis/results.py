@@ -4,6 +4,7 @@ Invariant: everything here is frozen and comes from the trials alone. What could
 number but as a sentence that says why.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,10 @@ FOUND = 0.05
 """Below this an adjusted p is a finding."""
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
+CLEAR_SAVING = math.log(0.8)
+"""A saving that is clearly worth having, as a log ratio."""
+CLEAR_GAIN = 0.05
+"""A gain of accuracy that is clearly worth having, as a fraction."""
 
 
 class Response(StrEnum):
@@ -74,6 +79,39 @@ class Exclusion:
     trials: tuple[int, ...]
     reason: str
     left_out_of: str
+
+
+@dataclass(frozen=True)
+class FailureShare:
+    """The share of trials of a value, or of a pair of values, that failed because of their setting.
+
+    Attributes:
+        parameter, value: what was tried; `second`, `second_value` the other of a pair, None for a value alone.
+        trials: how many completed or failed so; `failed` is how many of them failed or were stopped early.
+        low, high: bounds of the share's 95 % interval (Wilson), 0..1.
+    """
+
+    parameter: str
+    value: Value
+    second: str | None
+    second_value: Value | None
+    trials: int
+    failed: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """Share that failed, 0..1."""
+        return self.failed / self.trials
+
+    @property
+    def items(self) -> tuple[tuple[str, Value], ...]:
+        """The parameters with their values."""
+        first = ((self.parameter, self.value),)
+        if self.second is None or self.second_value is None:
+            return first
+        return (*first, (self.second, self.second_value))
 
 
 @dataclass(frozen=True)
@@ -199,7 +237,12 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class AnovaRow:
-    """A parameter as a whole: its type II sum of squares against the residual's; no F and p where there is none."""
+    """A parameter as a whole: its type II sum of squares against the residual's; no F and p where there is none.
+
+    Attributes:
+        hc3_f, hc3_p, hc3_p_holm: of Wald's test of the same with the robust (HC3) covariance; None where a single trial
+            decides.
+    """
 
     parameter: str
     df: int
@@ -209,6 +252,14 @@ class AnovaRow:
     partial_eta_squared: float
     p_holm: float | None
     p_bh: float | None
+    hc3_f: float | None = None
+    hc3_p: float | None = None
+    hc3_p_holm: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is a finding: below 5 % after Holm's correction, by the plain and by the robust p."""
+        return all(p is not None and p < FOUND for p in (self.p_holm, self.hc3_p_holm))
 
 
 @dataclass(frozen=True)
@@ -217,6 +268,7 @@ class Interaction:
 
     Attributes:
         f: None where the pair explains exactly what the main effects do not; p is 0 then.
+        hc3_p, hc3_p_holm: of Wald's test with the robust (HC3) covariance; None where a single trial decides.
     """
 
     first: str
@@ -227,6 +279,13 @@ class Interaction:
     partial_eta_squared: float
     p_holm: float
     p_bh: float
+    hc3_p: float | None = None
+    hc3_p_holm: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is a finding, by the plain and by the robust p after Holm's correction, or exact."""
+        return self.p_holm < FOUND and (self.f is None or (self.hc3_p_holm is not None and self.hc3_p_holm < FOUND))
 
 
 @dataclass(frozen=True)
@@ -253,6 +312,7 @@ class Diagnostics:
         normality_p: Jarque-Bera's test of the residuals.
         skewness, kurtosis: of the residuals; 0 and 3 where they are normal.
         heteroscedasticity_p: Breusch and Pagan's test, Koenker's studentised form.
+        white_p: White's test with two degrees of freedom: the squares on the fitted value and its square.
         influential: trials whose Cook's distance exceeds 4 / n, the worst first.
         text: findings as sentences for the user, the gravest first.
         asks_for_robust: whether a robust fit should be read beside this one.
@@ -265,6 +325,7 @@ class Diagnostics:
     influential: tuple[int, ...]
     text: tuple[str, ...]
     asks_for_robust: bool
+    white_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -356,9 +417,13 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        confidence: `settled` (holds after correction), `likely`, `trade_off` (more accurate for more energy),
-            `no_matter` (all values within 10 % of energy), or `open`.
+        confidence: `settled` (holds after correction), `likely` (false discoveries among such are below 10 %), `hint`
+            (below 5 % by itself, but so would chance be among so many values), `trade_off` (more accurate for more
+            energy), `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy
+            at no loss, or gain 0.05 of accuracy), or `open`.
         text: one sentence.
+        most_accurate: the value estimated to be the most accurate; None where accuracy is not known.
+        most_accurate_change, most_accurate_energy_ratio: what it gives, against the baseline's value.
     """
 
     parameter: str
@@ -372,6 +437,9 @@ class ValueAdvice:
     accuracy_high: float | None
     confidence: str
     text: str
+    most_accurate: Value | None = None
+    most_accurate_change: float | None = None
+    most_accurate_energy_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -468,6 +536,7 @@ class Analysis:
         regressions: response -> coding -> fit; one that could not be made is in `refused` instead.
         refused: (response, coding) -> why it cannot be estimated.
         footnotes: what holds for the whole analysis, as sentences.
+        failures: shares of failures by value, then by pair; empty where no trial failed because of its setting.
     """
 
     study: StudySpec
@@ -484,3 +553,4 @@ class Analysis:
     importance: tuple[Importance, ...]
     advice: Advice
     footnotes: tuple[str, ...]
+    failures: tuple[FailureShare, ...] = ()

@@ -13,6 +13,7 @@ from greenopt.reading import EnergySource
 from greenopt.validation_gap import MARK_TEXT, mark
 
 LISTED = 8
+FAILING = 5
 UNITS = {
     **dict.fromkeys(("energy_wh", "total_wh", "wh_per_epoch"), "Wh"),
     "efficiency": "1/Wh",
@@ -42,6 +43,8 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         source = EnergySource.ESTIMATE if is_estimated(analysis) else None
         print_lines(console, [_hypervolume(analysis.hypervolume, source)])
     print_lines(console, _settings(shown.values()))
+    if analysis.failures:
+        print_table(console, _failures(analysis))
     if analysis.correlations:
         print_table(console, _correlated(analysis))
     for response in responses:
@@ -196,6 +199,17 @@ def next_lines(advice: Advice) -> list[str]:
     pairs = zip(settings, advice.next_forecasts, strict=True)
     lines = [f"- {setting}: about {significant(one.energy_wh)} Wh" for setting, one in pairs]
     return [*lines, f"In sum about {significant(sum(one.energy_wh for one in advice.next_forecasts))} Wh."]
+
+
+def _failures(analysis: Analysis) -> Table:
+    """Return the values and pairs that failed most; values that hardly differ are left to the JSON."""
+    table = Table("values", "failed", "of", "share", "95 % interval", title="trials that failed", left=("values",))
+    values = [one for one in analysis.failures if one.second is None and one.failed][:FAILING]
+    pairs = [one for one in analysis.failures if one.second is not None][:FAILING]
+    for one in (*values, *pairs):
+        names = " with ".join(f"{name} {value}" for name, value in one.items)
+        table.add_row(names, str(one.failed), str(one.trials), f"{one.share:.0%}", f"{one.low:.0%} to {one.high:.0%}")
+    return table
 
 
 def _print_advice(console: Console, analysis: Analysis) -> None:

@@ -43,10 +43,10 @@ def _summary(fitted: Regression) -> list[str]:
 
 
 def _anova(fitted: Regression) -> Table:
-    heads = ("parameter", "df", "F", "p", "p Holm", "p BH", "partial eta2")
+    heads = ("parameter", "df", "F", "p", "p HC3", "p Holm", "HC3 Holm", "partial eta2")
     table = Table(*heads, title="by parameter (type II)", left=("parameter",))
     for row in sorted(fitted.anova, key=lambda row: (row.p or 0.0, -row.sum_sq)):
-        ps = (format_p(p) for p in (row.p, row.p_holm, row.p_bh))
+        ps = (format_p(p) for p in (row.p, row.hc3_p, row.p_holm, row.hc3_p_holm))
         table.add_row(row.parameter, str(row.df), _f_words(row.f), *ps, f"{row.partial_eta_squared:.3f}")
     return table
 
@@ -141,13 +141,15 @@ def small_p(p: float | None) -> str:
 
 def _remarks(fitted: Regression) -> list[str]:
     lines = [*fitted.notes, *fitted.diagnostics.text]
-    strong = [pair for pair in fitted.interactions if pair.p_holm < FOUND]
+    strong = [pair for pair in fitted.interactions if pair.is_clear]
     if strong:
         named = "; ".join(f"{pair.first} x {pair.second} (Holm p {format_p(pair.p_holm)})" for pair in strong[:PAIRS])
         more = f" and {len(strong) - PAIRS} more" if len(strong) > PAIRS else ""
         lines.append(f"effects depend on one another: {named}{more}")
     elif fitted.interactions:
-        lines.append(f"none of {len(fitted.interactions)} pairs of parameters interacts clearly (Holm)")
+        lines.append(
+            f"none of {len(fitted.interactions)} pairs of parameters interacts clearly (Holm, plain and robust p)"
+        )
     if fitted.lack_of_fit is not None:
         pure = fitted.lack_of_fit
         misfit = "" if pure.p is None else f"; lack of fit: p = {format_p(pure.p)}"

@@ -104,13 +104,16 @@ def _anova(fit: Regression) -> Iterable[Block]:
             number(one.f),
             format_p(one.p),
             format_p(one.p_holm),
+            format_p(one.hc3_p_holm),
             f"{one.partial_eta_squared:.2f}",
         )
         for one in sorted(fit.anova, key=lambda row: (row.p or 0.0, -row.sum_sq))
     ]
     if rows:
-        heads = ("parameter", "df", "F", "p", "p (Holm)", "partial eta squared")
-        yield table("Type II analysis of variance, the clearest first.", heads, rows, wide=0)
+        heads = ("parameter", "df", "F", "p", "p (Holm)", "robust p (Holm)", "partial eta squared")
+        yield table(
+            "Type II analysis of variance, the clearest first; robust: Wald's test with HC3.", heads, rows, wide=0
+        )
 
 
 def _coefficients(fit: Regression) -> Block:
@@ -145,12 +148,19 @@ def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
 
 def _interactions(fit: Regression) -> Iterable[Block]:
     rows = [
-        (f"{one.first} x {one.second}", f"{one.df}", number(one.f), format_p(one.p), format_p(one.p_holm))
+        (
+            f"{one.first} x {one.second}",
+            f"{one.df}",
+            number(one.f),
+            format_p(one.p),
+            format_p(one.p_holm),
+            format_p(one.hc3_p_holm),
+        )
         for one in fit.interactions[:_INTERACTIONS]
     ]
     if rows:
         remark = f"The {len(rows)} clearest of {len(fit.interactions)} interactions of two parameters."
-        yield table(remark, ("parameters", "df", "F", "p", "p (Holm)"), rows, wide=0)
+        yield table(remark, ("parameters", "df", "F", "p", "p (Holm)", "robust p (Holm)"), rows, wide=0)
 
 
 def _lack_of_fit(fit: Regression) -> str:

@@ -1,5 +1,6 @@
 """The summary at the beginning of a report."""
 
+from greenopt.analysis.recommend_text import format_recommendation
 from greenopt.analysis.results import Analysis, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
@@ -10,7 +11,6 @@ from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
 
-_CLEAR_P = 0.05
 _SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}
 
 
@@ -28,6 +28,7 @@ def summary(inputs: ReportInputs) -> Section:
         _front(analysis),
         _what_matters(analysis),
         *(sentence(text) for text in analysis.advice.sentences[:1]),
+        *(format_recommendation(found)[:1] if (found := analysis.advice.recommended) is not None else ()),
         *(_confirmed(one) for one in inputs.confirmations),
         _spent(inputs),
         inputs.report_data.energy_note,
@@ -108,7 +109,7 @@ def _what_matters(analysis: Analysis) -> str:
     if fit is None or not fit.anova:
         return ""
     clear = sorted(
-        (row for row in fit.anova if row.p_holm is not None and row.p_holm < _CLEAR_P),
+        (row for row in fit.anova if row.is_clear),
         key=lambda row: -row.partial_eta_squared,
     )
     if fit.is_exact:
@@ -117,7 +118,10 @@ def _what_matters(analysis: Analysis) -> str:
     if not clear:
         return "No parameter's effect on energy stands out from the spread of the trials."
     names = ", ".join(f"{row.parameter} (partial eta squared {row.partial_eta_squared:.2f})" for row in clear[:4])
-    return f"Energy depends clearly on {names}, by type II ANOVA of log energy, p adjusted by Holm."
+    return (
+        f"Energy depends clearly on {names}, by type II ANOVA of log energy and by Wald's robust test (HC3), with p "
+        "adjusted by Holm."
+    )
 
 
 def _confirmed(one: Confirmation) -> str:
