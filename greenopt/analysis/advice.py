@@ -14,24 +14,32 @@ import pandas as pd
 from greenopt.analysis.design import left_out_words
 from greenopt.analysis.evidence import Effect, Evidence, enough_to_pool, gather
 from greenopt.analysis.failures import failure_shares, has_only_failed, only_failed
-from greenopt.analysis.next_trials import choose_next, questions_of
+from greenopt.analysis.next_trials import Question, choose_next
 from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.recommend import Expectation, expect, recommend
 from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.regression import Regressions
-from greenopt.analysis.results import FOUND, MARGIN, Advice, Coding, Recommendation, Response, ValueAdvice
+from greenopt.analysis.results import (
+    CLEAR_GAIN,
+    CLEAR_SAVING,
+    FOUND,
+    MARGIN,
+    Advice,
+    Coding,
+    Recommendation,
+    Response,
+    ValueAdvice,
+)
 from greenopt.formatting import format_toml, significant
 from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 from greenopt.validation_gap import doubtful_trials
 
-CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, OPEN = (
+CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, LITTLE, OPEN = (
     *("settled", "likely", "trade_off"),
-    *("hint", "no_matter", "open"),
+    *("hint", "no_matter", "little_to_gain", "open"),
 )
-SURE = (SETTLED, LIKELY)
-"""Confidences whose values are advised."""
-
+ADVISED, ASKED = (SETTLED, LIKELY), (LIKELY, HINT, OPEN)
 NEXT_TRIALS = 6
 POOLED = (
     "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
@@ -65,9 +73,9 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     tried = _tried_settings(trials, spec)
     doubtful = doubtful_trials(spec, trials[trials["state"] == TrialState.COMPLETE].to_dict(orient="records"))
     expected = expect(trials, spec)
-    chosen = [one.parameter for one in values if one.confidence in SURE and setting[one.parameter] == one.value]
-    recommended = None if expected is None else recommend(expected, setting, chosen, doubtful, parts)
-    following = _following(expected, recommended, values, setting, tried, spec, parts)
+    kept = [one.parameter for one in values if one.confidence in ADVISED and setting[one.parameter] == one.value]
+    recommended = None if expected is None else recommend(expected, setting, kept, doubtful, parts)
+    following = _following(expected, recommended, values, setting, tried, spec, parts, evidence)
     forecasts = () if expected is None else tuple(expected.predict(one) for one in following)
     sentences = [
         *_sentences(values),
@@ -97,7 +105,7 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
     setting = dict(spec.space.baseline)
     for advice in values:
         changed = {**setting, advice.parameter: advice.value}
-        if advice.confidence in SURE and not has_only_failed(changed, parts):
+        if advice.confidence in ADVISED and not has_only_failed(changed, parts):
             setting = changed
     return setting
 
@@ -124,6 +132,8 @@ def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> 
         and all(abs(bound) < HARDLY for other in costs.values() for bound in (other.low, other.high))
     ):
         confidence = NEGLIGIBLE
+    if confidence == OPEN and is_told and _offers_little(costs, all_gains or gains, reference):
+        confidence = LITTLE
     best = _most_accurate(all_gains or gains)
     text = _format_advice(parameter, value, reference, cost, gain, confidence) if len(costs) > 1 else _untold(parameter)
     return ValueAdvice(
@@ -142,6 +152,33 @@ def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> 
         most_accurate_change=None if best is None else (all_gains or gains)[best].estimate,
         most_accurate_energy_ratio=_exp(costs[best].estimate) if best is not None and best in costs else None,
     )
+
+
+def _offers_little(costs: Mapping[Value, Effect], gains: Mapping[Value, Effect], reference: Value) -> bool:
+    """Return whether no value's 95 % intervals leave room for a clear saving at no loss, or for clear accuracy."""
+    others = [value for value in costs if value != reference]
+    return not any(_may_pay(costs[value], gains.get(value)) for value in others)
+
+
+def _may_pay(cost: Effect, gain: Effect | None) -> bool:
+    """Return whether a value may still save clearly at no loss, or be clearly more accurate."""
+    return gain is None or gain.high >= CLEAR_GAIN or (cost.low <= CLEAR_SAVING and gain.high >= -MARGIN)
+
+
+def _questions(values: Sequence[ValueAdvice], evidence: Evidence) -> list[Question]:
+    """Return the contrasts that are open: the advised value's, and those of values that may still pay."""
+    found = []
+    for one in values:
+        if one.confidence not in ASKED:
+            continue
+        gains = evidence.with_failed.get(one.parameter) or evidence.accuracy.get(one.parameter, {})
+        found += [
+            Question(one.parameter, value, one.baseline)
+            for value, cost in evidence.energy[one.parameter].items()
+            if value != one.baseline
+            and (one.value == value if one.confidence != OPEN else _may_pay(cost, gains.get(value)))
+        ]
+    return found
 
 
 def _most_accurate(gains: Mapping[Value, Effect]) -> Value | None:
@@ -252,11 +289,17 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
     likely = [advice.text for advice in values if advice.confidence == LIKELY]
     likely += [advice.text for advice in values if advice.confidence == TRADE_OFF]
     hints = [advice.text for advice in values if advice.confidence == HINT]
-    undecided, idle = (
-        ", ".join(advice.parameter for advice in values if advice.confidence == kind) for kind in (OPEN, NEGLIGIBLE)
+    undecided, idle, little = (
+        ", ".join(advice.parameter for advice in values if advice.confidence == kind)
+        for kind in (OPEN, NEGLIGIBLE, LITTLE)
     )
     head = [] if sure or likely else ["No value is shown to save energy at no loss of accuracy in these trials."]
     tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
+    if little:
+        tail.append(
+            f"{little}: little to gain: by their 95 % intervals no value saves 20 % of energy at no loss, or "
+            f"gains {CLEAR_GAIN:g} of accuracy."
+        )
     tail += [f"Still undecided: {undecided}."] if undecided else []
     together = ", ".join(one.parameter for one in values if one.text.startswith(_untold(one.parameter)))
     tail += [f"{together}: values always change together with others here; vary them apart."] if together else []
@@ -354,13 +397,13 @@ def _following(
     tried: Mapping[tuple[Value, ...], int],
     spec: StudySpec,
     parts: Sequence[Mapping[str, Value]],
+    evidence: Evidence,
 ) -> list[dict[str, Value]]:
     """Return the settings to run next: the model's, if no trial has run it, then those that tell most."""
     if expected is None or recommended is None:
         return _next(setting, values, tried, spec)
     first = [recommended.proposed] if recommended.proposed_trial is None else []
-    questions = questions_of(expected, values, (LIKELY, HINT, OPEN))
-    return choose_next(expected, questions, first, is_allowed=lambda one: not has_only_failed(one, parts))
+    return choose_next(expected, _questions(values, evidence), first, parts)
 
 
 def _next(

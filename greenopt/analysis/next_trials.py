@@ -6,14 +6,15 @@ trials that there are; Atkinson, Donev and Tobias 2007, chapter 10), weighted by
 whose sign is nearly clear more than one that would take a hundred trials. Every trial speaks of all questions at once.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from greenopt.analysis.failures import has_only_failed
 from greenopt.analysis.posterior import Encoder, Matrix, Posterior
 from greenopt.analysis.recommend import Expectation, completed_values
-from greenopt.analysis.results import ValueAdvice
+from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING
 from greenopt.spec import Choice, Value
 
 NEXT_TRIALS = 10
@@ -25,6 +26,7 @@ NEARLY = 0.9
 """Share of the largest gain from which on the trial of least energy is taken."""
 _CLEAR = 3.0
 """Standard errors at which an effect is about to be settled."""
+_RULED_OUT = 1.96
 _LEAST_WEIGHT = 0.05
 
 
@@ -41,8 +43,8 @@ def choose_next(
     expected: Expectation,
     questions: Sequence[Question],
     first: Iterable[Mapping[str, Value]] = (),
+    only_failed: Sequence[Mapping[str, Value]] = (),
     seed: int = 0,
-    is_allowed: Callable[[Mapping[str, Value]], bool] = lambda _: True,
 ) -> list[dict[str, Value]]:
     """Return the settings to run next, at most `NEXT_TRIALS`.
 
@@ -50,20 +52,23 @@ def choose_next(
         expected: what settings are expected to measure.
         questions: the open ones.
         first: settings that come first in any case.
+        only_failed: values and pairs of values whose trials have all failed, and that are not run again.
         seed: of the settings drawn.
-        is_allowed: tells whether a setting may be run.
     """
     chosen = [dict(setting) for setting in first][:NEXT_TRIALS]
     if not questions:
         return chosen
-    pool = expected.may_run([one for one in _drawn(expected, questions, seed) if is_allowed(one)], MOST_FAILURES)
+    pool = expected.may_run(
+        [one for one in _drawn(expected, questions, seed) if not has_only_failed(one, only_failed)], MOST_FAILURES
+    )
     if not pool:
         return chosen
     columns = _Columns(expected.encoder)
     coded = columns.of(expected.encoder.encode(pool))
     log_wh = expected.marginal(expected.encoder.encode(pool))[0]
-    models = [m for m in (expected.energy, expected.accuracy) if m is not None]
-    states = [_Known(columns, model, questions) for model in models]
+    states = [_Known(columns, expected.energy, questions, -CLEAR_SAVING)]
+    if expected.accuracy is not None:
+        states.append(_Known(columns, expected.accuracy, questions, -CLEAR_GAIN))
     for setting in chosen:
         row = columns.of(expected.encoder.encode([setting]))[0]
         for state in states:
@@ -78,35 +83,16 @@ def choose_next(
     return chosen
 
 
-def questions_of(expected: Expectation, values: Iterable[ValueAdvice], is_open: Collection[str]) -> list[Question]:
-    """Return the open questions; where no value is better than the baseline's, its closest rival in energy is asked of.
-
-    Args:
-        expected: what settings are expected to measure.
-        values: the advice by parameter.
-        is_open: the confidences that leave a question.
-    """
-    encoder, found = expected.encoder, []
-    for one in values:
-        if one.confidence not in is_open or one.parameter not in encoder.names:
-            continue
-        value = one.value
-        if value == one.baseline:
-            others = [other for other in completed_values(expected)[one.parameter] if other != one.baseline]
-            if not others:
-                continue
-            settings = [{**encoder.spec.space.baseline, one.parameter: other} for other in others]
-            value = others[int(np.argmin(expected.marginal(encoder.encode(settings))[0]))]
-        found.append(Question(one.parameter, value, one.baseline))
-    return found
-
-
 def _drawn(expected: Expectation, questions: Sequence[Question], seed: int) -> list[Mapping[str, Value]]:
     """Return random settings: parameters in question have one of the two values, others one that has completed."""
     generator = np.random.default_rng(seed)
     space = expected.encoder.spec.space
     options: dict[str, Sequence[Value]] = dict(completed_values(expected))
-    options |= {one.parameter: (one.value, one.baseline) for one in questions}
+    for one in questions:
+        options[one.parameter] = [
+            one.baseline,
+            *(other.value for other in questions if other.parameter == one.parameter),
+        ]
     picks = {name: generator.integers(len(values), size=POOL) for name, values in options.items()}
     return [
         {**space.baseline, **{name: values[picks[name][i]] for name, values in options.items()}} for i in range(POOL)
@@ -149,8 +135,15 @@ class _Columns:
 class _Known:
     """What the trials, and those chosen, tell of the questions in one response."""
 
-    def __init__(self, columns: _Columns, model: Posterior, questions: Sequence[Question]) -> None:
-        """Start from the trials that there are."""
+    def __init__(self, columns: _Columns, model: Posterior, questions: Sequence[Question], bound: float) -> None:
+        """Start from the trials that there are.
+
+        Args:
+            columns: of settings.
+            model: of the response.
+            questions: the open ones.
+            bound: the effect that is worth having, with its sign changed: below 0 for accuracy, whose gains count.
+        """
         design = columns.of(model.settings)
         prior = np.array([100.0, *(max(float(model.weights[p]), 1e-4) for p in columns.parameters)])
         self._noise = float(model.weights[-1] + model.weights[-2])
@@ -159,9 +152,12 @@ class _Known:
         standard = model.standard
         effects = self._inverse @ design.T @ standard / self._noise
         errors = np.sqrt(self._variances())
-        clearness = np.abs(self._contrasts @ effects) / errors
-        # Most is gained where an effect is half way to being settled or further, and none where nothing shows.
-        self._weights = np.maximum(np.minimum(clearness / _CLEAR, 1.0) ** 2, _LEAST_WEIGHT)
+        found = self._contrasts @ effects
+        # A question is answered by an effect that is clearly there, or that is clearly too small to be worth having.
+        shown = np.abs(found) / errors / _CLEAR
+        ruled_out = np.sign(bound) * (found + bound / model.scale) / errors / _RULED_OUT
+        near = np.maximum(np.minimum(shown, 1.0), np.where(ruled_out < 1, np.maximum(ruled_out, 0.0), 0.0))
+        self._weights = np.maximum(near**2, _LEAST_WEIGHT)
 
     def _variances(self) -> Matrix:
         return np.asarray(np.einsum("ij,jk,ik->i", self._contrasts, self._inverse, self._contrasts))

@@ -16,11 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr
 
-from greenopt.analysis.failures import has_only_failed
+from greenopt.analysis.failures import failed_trials, has_only_failed
 from greenopt.analysis.posterior import Encoder, Matrix, Posterior, fit_posterior
 from greenopt.analysis.results import MARGIN, MeasuredTrial, Predicted, Recommendation
 from greenopt.analysis.trials import other_length, plain_setting
-from greenopt.events import FailReason
 from greenopt.pareto import Point, pareto_front
 from greenopt.spec import Choice, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
@@ -37,8 +36,6 @@ MOST_FAILURES = 0.2
 """Expected share of failures up to which a setting that has not run may be proposed."""
 _SWEEPS = 2
 _BEYOND = 1.96
-_BY_SETTING = (FailReason.OUT_OF_MEMORY, FailReason.TIMEOUT, FailReason.WRONG_SETTING)
-"""Reasons to fail that lie in the setting: such a trial is one of accuracy 0."""
 
 Setting = Mapping[str, Value]
 
@@ -124,7 +121,7 @@ def expect(trials: "pd.DataFrame", spec: StudySpec) -> Expectation | None:
     judged = measured[measured["accuracy"].notna()]
     reached = judged["accuracy"].to_numpy(float)
     accuracy = fit_posterior(encoder, encoder.encode_trials(judged), reached)
-    lost = _failed_by_setting(inside)
+    lost = failed_trials(inside)
     ended = inside[lost | (inside["state"] == TrialState.COMPLETE)]
     failure = fit_posterior(encoder, encoder.encode_trials(ended), lost[ended.index].to_numpy().astype(np.float64))
     tried = (judged if len(judged) else measured).sort_values("trial")
@@ -135,19 +132,12 @@ def expect(trials: "pd.DataFrame", spec: StudySpec) -> Expectation | None:
     return Expectation(encoder, energy, accuracy, failure, only, tried.iloc[first], settings[first])
 
 
-def _failed_by_setting(trials: "pd.DataFrame") -> "pd.Series[bool]":
-    failed = trials["state"] == TrialState.PRUNED
-    if "fail_reason" in trials:
-        failed |= (trials["state"] == TrialState.FAIL) & trials["fail_reason"].isin(_BY_SETTING)
-    return failed
-
-
 def recommend(
     expected: Expectation,
     together: Setting,
     kept: Collection[str],
     doubtful: Collection[int] = (),
-    refused: Sequence[Setting] = (),
+    only_failed: Sequence[Setting] = (),
 ) -> Recommendation | None:
     """Hold the model's setting against the trials that ran, and say which to take.
 
@@ -156,7 +146,7 @@ def recommend(
         together: the advised values together, the baseline's where there is none.
         kept: parameters whose advised value stands; the others may take any value that trials have completed with.
         doubtful: trials whose accuracy is not to be believed.
-        refused: values and pairs of values that have only failed, each as a part of a setting.
+        only_failed: values and pairs of values whose trials have all failed.
     """
     rivals = _rivals(expected, doubtful)
     if rivals is None:
@@ -164,12 +154,12 @@ def recommend(
     best = rivals.best(expected)
     stands = {name: together[name] for name in kept}
     starts = (together, {**rivals.setting(best, expected), **stands})
-    proposals = [_improve(expected, start, rivals.settings[best], kept, refused) for start in starts]
+    proposals = [_improve(expected, start, rivals.settings[best], kept, only_failed) for start in starts]
     scores = _better(expected, expected.encoder.encode(proposals), rivals.settings[best])
     proposed = proposals[int(np.argmax(scores))]
     encoded = expected.encoder.encode([proposed])
     better = float(_better(expected, encoded, rivals.settings[best])[0])
-    chosen = better >= SURE and not has_only_failed(proposed, refused) and bool(expected.may_run([proposed]))
+    chosen = better >= SURE and not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
     ran = int(rivals.rows.iloc[best]["trial"])
     same = (rivals.settings == encoded).all(axis=1)
     tried_by = int(rivals.rows.iloc[int(np.argmax(same))]["trial"]) if same.any() else None
@@ -298,7 +288,7 @@ def _improve(
     start: Setting,
     rival: Matrix,
     kept: Collection[str],
-    refused: Sequence[Setting],
+    only_failed: Sequence[Setting],
 ) -> dict[str, Value]:
     """Give the parameters that no advice stands for the values that make the setting most probably better."""
     setting = dict(start)
@@ -307,11 +297,11 @@ def _improve(
         before = dict(setting)
         for name, values in options.items():
             others = [{**setting, name: value} for value in values]
-            allowed = expected.may_run([one for one in others if not has_only_failed(one, refused)]) or [setting]
+            allowed = expected.may_run([one for one in others if not has_only_failed(one, only_failed)]) or [setting]
             scores = _better(expected, expected.encoder.encode(allowed), rival)
             top = int(np.argmax(scores))
             now = float(_better(expected, expected.encoder.encode([setting]), rival)[0])
-            if scores[top] > now + 1e-6 or has_only_failed(setting, refused):
+            if scores[top] > now + 1e-6 or has_only_failed(setting, only_failed):
                 setting = dict(allowed[top])
         if setting == before:
             break

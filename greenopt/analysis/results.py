@@ -4,6 +4,7 @@ Invariant: everything here is frozen and comes from the trials alone. What could
 number but as a sentence that says why.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,10 @@ FOUND = 0.05
 """Below this an adjusted p is a finding."""
 MARGIN = 0.01
 """Accuracy that may be lost, as a fraction: one point in a hundred."""
+CLEAR_SAVING = math.log(0.8)
+"""A saving that is clearly worth having, as a log ratio."""
+CLEAR_GAIN = 0.05
+"""A gain of accuracy that is clearly worth having, as a fraction."""
 
 
 class Response(StrEnum):
@@ -414,7 +419,8 @@ class ValueAdvice:
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
         confidence: `settled` (holds after correction), `likely` (false discoveries among such are below 10 %), `hint`
             (below 5 % by itself, but so would chance be among so many values), `trade_off` (more accurate for more
-            energy), `no_matter` (all values within 10 % of energy), or `open`.
+            energy), `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy
+            at no loss, or gain 0.05 of accuracy), or `open`.
         text: one sentence.
         most_accurate: the value estimated to be the most accurate; None where accuracy is not known.
         most_accurate_change, most_accurate_energy_ratio: what it gives, against the baseline's value.

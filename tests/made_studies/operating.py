@@ -18,7 +18,7 @@ CLEAR_SAVING = float(np.log(0.8))
 NEXT = 10
 ADVISED = ("settled", "likely")
 ASKED = ("likely", "hint", "open")
-ANSWERED = ("settled", "trade_off", "no_matter")
+ANSWERED = ("settled", "trade_off", "no_matter", "little_to_gain")
 ROUNDING = 1e-9
 
 

@@ -1,5 +1,6 @@
 """The summary at the beginning of a report."""
 
+from greenopt.analysis.recommend_text import format_recommendation
 from greenopt.analysis.results import Analysis, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
@@ -27,6 +28,7 @@ def summary(inputs: ReportInputs) -> Section:
         _front(analysis),
         _what_matters(analysis),
         *(sentence(text) for text in analysis.advice.sentences[:1]),
+        *(format_recommendation(found)[:1] if (found := analysis.advice.recommended) is not None else ()),
         *(_confirmed(one) for one in inputs.confirmations),
         _spent(inputs),
         inputs.report_data.energy_note,
