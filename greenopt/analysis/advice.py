@@ -29,6 +29,9 @@ CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, OPEN = (
     *("hint", "no_matter", "open"),
 )
 NEXT_TRIALS = 6
+ALL_FAILED = (
+    "No whole setting is advised: with the baseline's other values it has a value or pair whose trials have all failed."
+)
 POOLED = (
     "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
     "trials show; changes of accuracy are drawn towards none as far as the trials leave it open."
@@ -66,6 +69,9 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
         *_together(setting, values, tried),
         *_cautions(evidence),
     ]
+    if has_only_failed(setting, parts):
+        sentences.append(ALL_FAILED)
+        return Advice(tuple(sentences), tuple(values), None, tuple(following), as_toml(following))
     return Advice(tuple(sentences), tuple(values), setting, tuple(following), as_toml(following))
 
 
@@ -84,7 +90,8 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
     setting = dict(spec.space.baseline)
     for advice in values:
         changed = {**setting, advice.parameter: advice.value}
-        if advice.confidence in (SETTLED, LIKELY) and not has_only_failed(changed, parts):
+        new = [part for part in parts if has_only_failed(changed, [part]) and not has_only_failed(setting, [part])]
+        if advice.confidence in (SETTLED, LIKELY) and not new:
             setting = changed
     return setting
 
