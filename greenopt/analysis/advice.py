@@ -41,6 +41,9 @@ CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, LITTLE, OPEN = (
 )
 ADVISED, ASKED = (SETTLED, LIKELY), (LIKELY, HINT, OPEN)
 NEXT_TRIALS = 6
+ALL_FAILED = (
+    "No whole setting is advised: with the baseline's other values it has a value or pair whose trials have all failed."
+)
 POOLED = (
     "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
     "trials show; changes of accuracy are drawn towards none as far as the trials leave it open."
@@ -85,7 +88,10 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
         *_doubtful(doubtful),
         *_cautions(evidence),
     ]
-    advised = setting if recommended is None else recommended.setting
+    advised: dict[str, Value] | None = setting if recommended is None else recommended.setting
+    if recommended is None and has_only_failed(setting, parts):
+        sentences.append(ALL_FAILED)
+        advised = None
     toml = as_toml(following, [format_prediction(forecast) for forecast in forecasts])
     return Advice(tuple(sentences), tuple(values), advised, tuple(following), toml, forecasts, recommended)
 
@@ -105,7 +111,8 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
     setting = dict(spec.space.baseline)
     for advice in values:
         changed = {**setting, advice.parameter: advice.value}
-        if advice.confidence in ADVISED and not has_only_failed(changed, parts):
+        new = [part for part in parts if has_only_failed(changed, [part]) and not has_only_failed(setting, [part])]
+        if advice.confidence in ADVISED and not new:
             setting = changed
     return setting
 

@@ -61,3 +61,14 @@ def test_only_failures_that_a_setting_can_cause_count(reason: str | None, counts
     trials = analysed_trials(made.spec, rows)
     assert failed_trials(trials).sum() == counts
     assert bool(failure_shares(trials, made.spec)) is counts
+
+
+def test_a_baseline_whose_trials_have_all_failed_is_not_advised() -> None:
+    made = diverging(3, 60)
+    rows = [dict(row) for row in made.rows]
+    for row in rows:
+        if row["optimizer"] == "RMSProp" and row["internal"] == "none":
+            row |= {"state": "fail", "fail_reason": "out_of_memory", "accuracy": None}
+    advice = advice_on(Made(made.spec, tuple(rows), made.truth, made.seed))
+    assert advice.setting is None or (advice.setting["optimizer"], advice.setting["internal"]) != ("RMSProp", "none")
+    assert advice.setting is not None or any("No whole setting is advised" in text for text in advice.sentences)
