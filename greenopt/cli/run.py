@@ -64,6 +64,7 @@ def run(
 
     from greenopt.coordination.preflight import check_study
     from greenopt.execution.gpus import choose_slots
+    from greenopt.search import startup_note
     from greenopt.spec import load_study
 
     changes = {"study.trials": trials, "study.seed": seed, "study.name": name, "energy.country": country}
@@ -74,6 +75,8 @@ def run(
     check_study(spec, study)
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
+    if (note := startup_note(spec)) is not None:
+        console.print(f"note: {note}", highlight=False, markup=False)
     if dry_run:
         from greenopt.cli.plan import print_plan
         from greenopt.identity.start import check_start

@@ -11,7 +11,7 @@ from greenopt.events import Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
-from greenopt.search import build_sampler
+from greenopt.search import check_sampler
 from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
@@ -30,7 +30,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
             installed; one line that starts with the file.
     """
     try:
-        build_sampler(spec, 0)
+        check_sampler(spec)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     try:

@@ -1,40 +1,16 @@
 """The trials of a study as flat rows, for readers."""
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
+from greenopt.search.exhaustive import setting_of
 from greenopt.spec import StudySpec
 from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE
-
-
-@dataclass(frozen=True)
-class StudySnapshot:
-    """A study as its storage had it at one moment.
-
-    Attributes:
-        rows: a trial each: `COLUMNS`, the parameters, then every further figure; None where there is none.
-    """
-
-    spec: StudySpec
-    rows: tuple[dict[str, Any], ...]
-
-    def renamed(self, name: str) -> Self:
-        """Return the same study under the name of its folder, which may have been renamed by hand."""
-        if self.spec.name == name:
-            return self
-        study = self.spec.study.model_copy(update={"name": name})
-        return replace(self, spec=self.spec.model_copy(update={"study": study}))
-
-    def count(self, *states: str) -> int:
-        """Return how many trials are in one of these states, each a `TrialState`."""
-        return sum(1 for row in self.rows if row["state"] in states)
+from greenopt.storage.snapshot import StudySnapshot, collector_paused
 
 
 def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot:
@@ -53,26 +29,14 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
         raise UsageError(f"study {name}: was not made by greenopt")
     spec = StudySpec.model_validate(kept)
     columns = (*COLUMNS, *spec.space.distributions)
-    with _collector_paused():
+    with collector_paused():
         return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause garbage collection while many objects are created, which halves the time for 10,000 trials."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str, Any], ...]:
     """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
     study_id = storage.get_study_id_from_name(name)
-    with _collector_paused():
+    with collector_paused():
         return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
 
 
@@ -91,7 +55,7 @@ def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> d
 def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
-    setting = trial.params or dict(trial.system_attrs.get("fixed_params", {}))
+    setting = setting_of(trial) if trial.state is TrialState.WAITING else trial.params
     row = {**dict.fromkeys(columns), **own, **setting, **times, **trial.user_attrs}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None

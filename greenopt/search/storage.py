@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
 from greenopt.identity.reference import sqlite_file
+from greenopt.search.rdb import FastReadingStorage
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.url import database_message, driver_missing, without_password
 
@@ -43,7 +44,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     )
     try:
         make_url(url)
-        return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=engine))
+        return optuna.storages.get_storage(FastReadingStorage(url, engine_kwargs=engine))
     except ImportError as error:
         raise driver_missing(url, error) from None
     except sqlalchemy.exc.ArgumentError:
