@@ -88,7 +88,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
         *_doubtful(doubtful),
         *_cautions(evidence),
     ]
-    advised: dict[str, Value] | None = setting if recommended is None else recommended.setting
+    advised: Mapping[str, Value] | None = setting if recommended is None else recommended.setting
     if recommended is None and has_only_failed(setting, parts):
         sentences.append(ALL_FAILED)
         advised = None

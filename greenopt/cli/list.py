@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from greenopt.runs.folder import RunFolder
 
 
+_SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id")
+"""The figures that the table rests on."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("list")(list_studies)
@@ -48,7 +52,7 @@ def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
 
 
 def _row(folder: "RunFolder") -> list[str]:
-    from greenopt.errors import UsageError
+    from greenopt.errors import GreenoptError
     from greenopt.formatting import MISSING, format_energy
     from greenopt.identity.snapshot import read_folder
     from greenopt.storage.trial_state import TrialState
@@ -58,8 +62,8 @@ def _row(folder: "RunFolder") -> list[str]:
     state = f"running ({holder})" if (holder := folder.holder()) else "not running"
     try:
         url = folder.storage()
-        snapshot = read_folder(folder)
-    except UsageError as error:
+        snapshot = read_folder(folder, only=_SHOWN)
+    except GreenoptError as error:
         return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     measured = [row for row in complete if row["energy_wh"] is not None]

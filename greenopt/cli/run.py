@@ -66,6 +66,7 @@ def run(
 
     from greenopt.coordination.preflight import check_study
     from greenopt.execution.gpus import choose_slots
+    from greenopt.search import startup_note
     from greenopt.spec import load_study
 
     changes = {"study.trials": trials, "study.seed": seed, "study.name": name, "energy.country": country}
@@ -76,7 +77,8 @@ def run(
     check_study(spec, study)
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
-    for note in spec.space.notes:
+    startup = startup_note(spec)
+    for note in (*spec.space.notes, *([startup] if startup is not None else [])):
         console.print(f"note: {note}", highlight=False, markup=False)
     if dry_run:
         from greenopt.cli.plan import print_plan

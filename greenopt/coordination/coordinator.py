@@ -31,7 +31,8 @@ RECEIVE_TIMEOUT_S = 0.5
 LOOK_EVERY_S = 10.0
 """How often the GPUs of running trials are looked at."""
 
-MAX_SKIPS_IN_A_ROW = 1000
+MAX_SKIPS_IN_A_ROW = 5
+"""Settings in a row that have run already, after which one is drawn that has not."""
 
 
 class Observer(Protocol):
@@ -230,7 +231,11 @@ class Coordinator:
     def _recover(self) -> None:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
         for trial in self._search.running():
-            summary = summarise(read_events(self._folder.own_events(trial, self._search.attempt(trial))))
+            attempt_id = self._search.attempt(trial)
+            if attempt_id is None and not self._folder.trial(trial).exists():
+                self._search.put_back(trial)
+                continue
+            summary = summarise(read_events(self._folder.own_events(trial, attempt_id)))
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
 
@@ -292,18 +297,20 @@ class Coordinator:
 
     def _next_proposal(self) -> Proposal | None:
         """Return the next setting that must be trained; skipped ones are told on the way."""
-        for _ in range(MAX_SKIPS_IN_A_ROW):
-            if not self._wants_more():
+        skips = 0
+        while self._wants_more():
+            if not self._search.has_more():
+                # One that is running may yet have to run again.
+                if not self._running:
+                    self._end = StudyEnd.SPACE_EXHAUSTED
                 return None
-            proposal = self._search.ask()
+            proposal = self._search.ask(untried=skips >= MAX_SKIPS_IN_A_ROW)
             _log.debug("trial %d asked for: %s", proposal.trial, proposal.values)
             skipped = self._skipped(proposal)
             if skipped is None:
                 return proposal
+            skips += skipped.reason is FailReason.DUPLICATE
             self._settle(proposal.trial, summarise(()), skipped)
-            if skipped.reason is FailReason.DUPLICATE and self._search.is_exhausted():
-                break
-        self._end = StudyEnd.SPACE_EXHAUSTED
         return None
 
     def _skipped(self, proposal: Proposal) -> Verdict | None:

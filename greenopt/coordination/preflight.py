@@ -6,12 +6,12 @@ from pathlib import Path
 from greenopt.coordination.image_checks import image_problem
 from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
-from greenopt.errors import UsageError, one_line, shown
+from greenopt.errors import UsageError
 from greenopt.events import Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
-from greenopt.search import Search
+from greenopt.search import check_sampler
 from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
@@ -30,7 +30,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
             installed; one line that starts with the file.
     """
     try:
-        _rehearse(spec)
+        check_sampler(spec)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     try:
@@ -49,17 +49,6 @@ def check_study(spec: StudySpec, file: Path) -> None:
     problem = image_problem(spec) if spec.data is not None else None
     if problem is not None:
         raise UsageError(f"{file}: {problem}")
-
-
-def _rehearse(spec: StudySpec) -> None:
-    """Ask for a first setting of a study in memory, which shows what a sampler's constructor does not check."""
-    try:
-        Search(spec, None).ask()
-    except UsageError:
-        raise
-    except Exception as error:
-        given = ", ".join(f"{name} = {shown(value)}" for name, value in spec.sampler.arguments.items())
-        raise UsageError(f"sampler: {spec.sampler.name} does not take {given}: {one_line(str(error), 80)}") from None
 
 
 def _is_relative(spec: StudySpec) -> bool:

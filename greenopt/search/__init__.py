@@ -1,13 +1,15 @@
 """Searching: samplers by name, the study in its storage, who may run it."""
 
+from greenopt.search.check import check_sampler, startup_note
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
-from greenopt.search.rows import StudySnapshot, read_attributes, read_rows, read_study, read_trial
+from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
 from greenopt.search.storage import Storage, artifact_store, change_spec, check_url, open_storage, rename_stored
 from greenopt.storage.rows import COLUMNS
+from greenopt.storage.snapshot import StudySnapshot
 
 __all__ = [
     "COLUMNS",
@@ -22,6 +24,7 @@ __all__ = [
     "artifact_store",
     "build_sampler",
     "change_spec",
+    "check_sampler",
     "check_url",
     "create_finished",
     "importances",
@@ -33,4 +36,5 @@ __all__ = [
     "read_trial",
     "rename_stored",
     "sampler_arguments",
+    "startup_note",
 ]

@@ -1,43 +1,20 @@
 """The trials of a study as flat rows, for readers."""
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError, one_line
-from greenopt.spec import StudySpec, on_step, stored_study
+from greenopt.search.exhaustive import setting_of
+from greenopt.spec import on_step, stored_study
 from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE, sound
+from greenopt.storage.snapshot import StudySnapshot, collector_paused
 
 _UNDECODED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
-
-
-@dataclass(frozen=True)
-class StudySnapshot:
-    """A study as its storage had it at one moment.
-
-    Attributes:
-        rows: a trial each: `COLUMNS`, the parameters, then every further figure; None where there is none.
-    """
-
-    spec: StudySpec
-    rows: tuple[dict[str, Any], ...]
-
-    def renamed(self, name: str) -> Self:
-        """Return the same study under the name of its folder, which may have been renamed by hand."""
-        if self.spec.name == name:
-            return self
-        study = self.spec.study.model_copy(update={"name": name})
-        return replace(self, spec=self.spec.model_copy(update={"study": study}))
-
-    def count(self, *states: str) -> int:
-        """Return how many trials are in one of these states, each a `TrialState`."""
-        return sum(1 for row in self.rows if row["state"] in states)
 
 
 def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot:
@@ -56,7 +33,7 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
             raise UsageError(f"study {name}: was not made by greenopt")
         spec = stored_study(kept, name)
         columns = (*COLUMNS, *spec.space.distributions)
-        with _collector_paused():
+        with collector_paused():
             return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
 
 
@@ -90,21 +67,9 @@ def _drawn(value: Any, distribution: optuna.distributions.BaseDistribution | Non
     return value
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause garbage collection while many objects are created, which halves the time for 10,000 trials."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str, Any], ...]:
     """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
-    with decoding(name), _collector_paused():
+    with decoding(name), collector_paused():
         study_id = storage.get_study_id_from_name(name)
         return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
 
@@ -125,7 +90,10 @@ def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> d
 def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
-    setting = drawn_values(trial.params, trial.distributions) or dict(trial.system_attrs.get("fixed_params", {}))
+    if trial.state is TrialState.WAITING:
+        setting: Mapping[str, Any] = setting_of(trial)
+    else:
+        setting = drawn_values(trial.params, trial.distributions)
     row = {**dict.fromkeys(columns), **own, **setting, **times, **sound(trial.user_attrs)}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None

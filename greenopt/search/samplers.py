@@ -1,21 +1,23 @@
 """Samplers by name: the registry, the check against a study, and building one for the next trial.
 
 Invariant: what is proposed for trial n depends on the study's seed, on n and on the trials before it, never on how
-often the study was interrupted. A sampler that keeps no state of its own is therefore built anew for each trial with
-a seed derived from (seed, n).
+often the study was interrupted. A sampler is therefore built anew for each trial; one that keeps no state of its own
+gets a seed derived from (seed, n).
 """
 
 import hashlib
 import importlib.util
-import inspect
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 
 from greenopt.errors import UsageError
+from greenopt.search.arguments import STARTUP, check_argument, offered, plain_parameters, shown
+from greenopt.search.exhaustive import ExhaustiveSampler
 from greenopt.spec import Choice, StudySpec
 
 
@@ -28,30 +30,47 @@ class SamplerEntry:
         several_objectives: whether it can optimise more than one.
         derived_seed: whether each trial gets a seed of its own; False where one sequence spans the study.
         modules: modules that it imports when first used.
+        extra: the extra of greenopt that installs them.
         defaults: arguments that differ from Optuna's, because they are better here.
+        startup: the argument that says how many trials are random before it learns from them.
+        visits_each_once: whether it proposes every setting of a finite space once; greenopt's own class does that.
     """
 
     class_name: str
     several_objectives: bool = True
     derived_seed: bool = True
     modules: tuple[str, ...] = ()
+    extra: str | None = None
     defaults: dict[str, Any] = field(default_factory=dict)
+    startup: str | None = None
+    visits_each_once: bool = False
 
+
+# Without it they log a line for each value that another sampler has to draw for them, such as those of first trials.
+_QUIET = {"warn_independent_sampling": False}
 
 SAMPLERS: dict[str, SamplerEntry] = {
     "random": SamplerEntry("RandomSampler"),
     # Multivariate: an ask cost 97 ms against 816 ms at 10,000 trials of ten categorical parameters (Optuna 5.0).
-    "tpe": SamplerEntry("TPESampler", defaults={"multivariate": True}),
-    "nsga2": SamplerEntry("NSGAIISampler"),
-    "nsga3": SamplerEntry("NSGAIIISampler"),
-    "gp": SamplerEntry("GPSampler", modules=("torch", "scipy")),
-    "qmc": SamplerEntry("QMCSampler", derived_seed=False),
-    "cmaes": SamplerEntry("CmaEsSampler", several_objectives=False, derived_seed=False, modules=("cmaes",)),
-    "grid": SamplerEntry("GridSampler", derived_seed=False),
-    "brute_force": SamplerEntry("BruteForceSampler"),
+    "tpe": SamplerEntry("TPESampler", defaults={"multivariate": True}, startup=STARTUP),
+    "nsga2": SamplerEntry("NSGAIISampler", startup="population_size"),
+    "nsga3": SamplerEntry("NSGAIIISampler", startup="population_size"),
+    "gp": SamplerEntry("GPSampler", modules=("torch", "scipy"), extra="gp", defaults=_QUIET, startup=STARTUP),
+    "qmc": SamplerEntry("QMCSampler", derived_seed=False, defaults=_QUIET),
+    "cmaes": SamplerEntry(
+        "CmaEsSampler",
+        several_objectives=False,
+        derived_seed=False,
+        modules=("cmaes",),
+        extra="cmaes",
+        defaults=_QUIET,
+        startup=STARTUP,
+    ),
+    "grid": SamplerEntry("GridSampler", visits_each_once=True),
+    "brute_force": SamplerEntry("BruteForceSampler", visits_each_once=True),
 }
 
-_OURS = ("seed", "search_space")
+_OURS = ("seed", "search_space", "independent_sampler")
 
 
 def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
@@ -64,22 +83,19 @@ def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
     Raises:
         UsageError: the name or an argument is unknown, or the sampler does not fit the study.
     """
-    entry = _entry(spec)
-    seed = derived_seed(spec.seeds.sampler, trial) if entry.derived_seed else spec.seeds.sampler
-    arguments = {**sampler_arguments(spec), "seed": seed}
-    if entry.class_name == "GridSampler":
-        arguments["search_space"] = _grid(spec)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            # Of arguments that a later Optuna will not take; the study is none the worse for them.
-            warnings.simplefilter("ignore", FutureWarning)
-            sampler: optuna.samplers.BaseSampler = getattr(optuna.samplers, entry.class_name)(**arguments)
-    except Exception as error:
-        raise UsageError(
-            f"sampler: {spec.sampler.name} does not take {_shown(spec.sampler.arguments)}: {error}"
-        ) from None
-    return sampler
+    entry = entry_of(spec)
+    arguments = sampler_arguments(spec)
+    if entry.visits_each_once:
+        _check_countable(spec)
+        return build_untried(spec, trial)
+    return build_with(spec, entry, trial, arguments)
+
+
+def build_untried(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
+    """Build what proposes a setting that no trial has had, whatever the study's sampler is. See `build_sampler`."""
+    seed = derived_seed(spec.seeds.sampler, trial)
+    # Of infinitely many, one that is drawn at random is a new one.
+    return optuna.samplers.RandomSampler(seed) if math.isinf(spec.space.size) else ExhaustiveSampler(spec.space, seed)
 
 
 def sampler_arguments(spec: StudySpec) -> dict[str, Any]:
@@ -88,15 +104,20 @@ def sampler_arguments(spec: StudySpec) -> dict[str, Any]:
     Raises:
         UsageError: the name or an argument is unknown, or the sampler does not fit the study.
     """
-    entry = _entry(spec)
-    signature = inspect.signature(getattr(optuna.samplers, entry.class_name).__init__)
-    known = {name: p for name, p in signature.parameters.items() if name != "self" and name not in _OURS}
+    entry = entry_of(spec)
+    known = {} if entry.visits_each_once else plain_parameters(getattr(optuna.samplers, entry.class_name), _OURS)
     for name, value in spec.sampler.arguments.items():
         if name not in known:
-            takes = ", ".join(known) or "no arguments but the study's seed"
-            raise UsageError(f"sampler.{name}: {value!r}: unknown argument of {spec.sampler.name}; it takes {takes}")
+            what = f"sampler.{shown(name)[1:-1]}: {shown(value)}: unknown argument of {spec.sampler.name}"
+            raise UsageError(f"{what}; it takes {offered(known)}")
+        check_argument(spec.sampler.name, name, value, known[name])
     plain = {name: p.default for name, p in known.items() if isinstance(p.default, bool | int | float | str)}
     return {**plain, **entry.defaults, **spec.sampler.arguments}
+
+
+def visits_each_once(spec: StudySpec) -> bool:
+    """Return whether the study's sampler proposes every setting once, and then has no more."""
+    return entry_of(spec).visits_each_once
 
 
 def derived_seed(seed: int, trial: int) -> int:
@@ -105,11 +126,32 @@ def derived_seed(seed: int, trial: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _entry(spec: StudySpec) -> SamplerEntry:
+def build_with(
+    spec: StudySpec, entry: SamplerEntry, trial: int, arguments: Mapping[str, Any]
+) -> optuna.samplers.BaseSampler:
+    """Build Optuna's sampler with these arguments; see `build_sampler`."""
+    own_seed = derived_seed(spec.seeds.sampler, trial)
+    arguments = {**arguments, "seed": own_seed if entry.derived_seed else spec.seeds.sampler}
+    if not entry.derived_seed:
+        # What it does not propose itself would be the same in each trial, were it drawn with the study's one seed.
+        arguments["independent_sampler"] = optuna.samplers.RandomSampler(seed=own_seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # Of arguments that a later Optuna will not take; the study is none the worse for them.
+            warnings.simplefilter("ignore", FutureWarning)
+            sampler: optuna.samplers.BaseSampler = getattr(optuna.samplers, entry.class_name)(**arguments)
+    except Exception as error:
+        raise refused(spec, error) from None
+    return sampler
+
+
+def entry_of(spec: StudySpec) -> SamplerEntry:
+    """Return the entry of a study's sampler; raises UsageError where there is none that fits the study."""
     name = spec.sampler.name
     entry = SAMPLERS.get(name)
     if entry is None:
-        raise UsageError(f"sampler.name: {name!r}: unknown sampler; known are {', '.join(SAMPLERS)}")
+        raise UsageError(f"sampler.name: {shown(name)}: unknown sampler; known are {', '.join(SAMPLERS)}")
     if len(spec.objectives) > 1 and not entry.several_objectives:
         fitting = ", ".join(other for other, e in SAMPLERS.items() if e.several_objectives)
         raise UsageError(
@@ -119,19 +161,23 @@ def _entry(spec: StudySpec) -> SamplerEntry:
     missing = [module for module in entry.modules if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(
-            f"sampler.name: {name!r}: needs {', '.join(missing)}, not installed; pip install {' '.join(missing)}"
+            f"sampler.name: {name!r}: needs {', '.join(missing)}, not installed; pip install 'greenopt[{entry.extra}]'"
         )
     return entry
 
 
-def _grid(spec: StudySpec) -> dict[str, Sequence[Any]]:
-    grid: dict[str, Sequence[Any]] = {}
-    for name, distribution in spec.space.distributions.items():
-        if not isinstance(distribution, Choice):
-            raise UsageError(f"space.{name}: a grid needs a list of values, not a range")
-        grid[name] = list(distribution.values)
-    return grid
+def _check_countable(spec: StudySpec) -> None:
+    """Raise UsageError where a sampler that visits each setting once would never end."""
+    name = spec.sampler.name
+    for parameter, distribution in spec.space.distributions.items():
+        if name == "grid" and not isinstance(distribution, Choice):
+            raise UsageError(f"space.{parameter}: a grid needs a list of values, not a range; or take brute_force")
+        if math.isinf(distribution.size):
+            raise UsageError(f"space.{parameter}: {name} needs a list of values, whole numbers, or a range with a step")
 
 
-def _shown(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {value!r}" for name, value in arguments.items()) or "these arguments"
+def refused(spec: StudySpec, error: Exception) -> UsageError:
+    """Return the error to raise where a sampler fails with its arguments."""
+    given = ", ".join(f"{name} = {shown(value)}" for name, value in spec.sampler.arguments.items()) or "these arguments"
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UsageError(f"sampler: {spec.sampler.name} does not take {given}: {why}")

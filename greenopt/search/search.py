@@ -6,6 +6,7 @@ again at most `MAX_RETRIES` times, and exactly once for each interruption, howev
 """
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from optuna.trial import TrialState as OptunaState
 from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
+from greenopt.search.exhaustive import Place, place_of, setting_of, tried_places
+from greenopt.search.known_space import knowing_space
 from greenopt.search.lease import StudyLease
 from greenopt.search.rows import drawn_values
-from greenopt.search.samplers import build_sampler, sampler_arguments
-from greenopt.spec import Choice, Direction, Distribution, Metric, Range, StudySpec, Value, stored_study
+from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
+from greenopt.spec import Choice, Direction, Distribution, Metric, OnDuplicate, Range, StudySpec, Value, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry
 
@@ -43,7 +46,8 @@ class Proposal:
         trial: Optuna's trial number.
         values: the setting, by parameter.
         retry_of: the trial that it repeats because that one was interrupted.
-        same_as: earlier trials that finished or run with this very setting, oldest first.
+        same_as: other trials that finished or run with this very setting, oldest first. A failed one is among them only
+            for what the sampler proposed: who enqueues its setting wants it to run again.
         repetition: how often the sampler had proposed this setting before; a retry has that of the trial it repeats.
         out_of_memory_in: an earlier trial in which this setting ran out of memory.
     """
@@ -110,6 +114,7 @@ class Search:
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
+        self._places: dict[int, Place | None] = {}
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -128,21 +133,50 @@ class Search:
             else:
                 self._study.enqueue_trial(setting, user_attrs={ENQUEUED_ATTRIBUTE: enqueued})
 
-    def ask(self) -> Proposal:
-        """Return the next setting to run; enqueued ones come first."""
+    def ask(self, *, untried: bool = False) -> Proposal:
+        """Return the next setting to run; enqueued ones come first.
+
+        Args:
+            untried: whether, where none is enqueued, one is drawn that no trial has had, in place of one of the
+                sampler's.
+        """
         history = self._trials()
-        self._study.sampler = build_sampler(self._spec, len(history))
+        # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
+        number = next((trial.number for trial in history if trial.state is OptunaState.WAITING), len(history))
+        sampler = (build_untried if untried else build_sampler)(self._spec, number)
+        self._study.sampler = sampler if untried else knowing_space(sampler, self._spec, self._distributions)
         trial = self._study.ask(self._distributions)
-        values = self._values(trial)
-        same = [other for other in history if self._values(other) == values]
+        place = place_of(self._spec.space, trial.params)
+        same = [other for other in history if self._place(other) == place and other.number != trial.number]
         return Proposal(
             trial=trial.number,
-            values=values,
+            values=self._values(trial),
             retry_of=trial.user_attrs.get("retry_of"),
-            same_as=tuple(other.number for other in same if other.state in _RAN_OR_RUNS),
+            same_as=tuple(other.number for other in same if _has_run(other, is_enqueued=_is_enqueued(trial))),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((other.number for other in same if _ran_out_of_memory(other)), None),
         )
+
+    def has_more(self) -> bool:
+        """Return whether there is a setting to ask for: one that is enqueued, or one that the sampler may propose.
+
+        What visits each setting once, or skips those that ran, has no more once every setting of the space was tried.
+        """
+        once = visits_each_once(self._spec) or self._spec.study.on_duplicate is OnDuplicate.SKIP
+        if not once or math.isinf(self._spec.space.size):
+            return True
+        trials = self._trials()
+        if any(trial.state is OptunaState.WAITING for trial in trials):
+            return True
+        return len(tried_places(self._spec.space, trials)) < self._spec.space.size
+
+    def put_back(self, trial: int) -> None:
+        """Let a trial that was asked for, and of which no process was started, be asked for again.
+
+        A process that was killed while it asked leaves a trial with a part of its parameters, or none; those that are
+        missing are drawn then as they would have been, and those that were enqueued are still known.
+        """
+        self._storage.set_trial_state_values(self._trials()[trial]._trial_id, OptunaState.WAITING)
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
         """Record that a trial's process is about to start.
@@ -189,7 +223,7 @@ class Search:
         for trial in trials:
             if is_to_retry(_state(trial), trial.user_attrs) and trial.number not in retried:
                 attempt = int(trial.user_attrs.get("attempt", 0)) + 1
-                self._study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number, "attempt": attempt})
+                self._study.enqueue_trial(setting_of(trial), user_attrs={"retry_of": trial.number, "attempt": attempt})
 
     def running(self) -> list[int]:
         """Numbers of the trials that Optuna holds for running."""
@@ -203,9 +237,14 @@ class Search:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
         return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
 
-    def is_exhausted(self) -> bool:
-        """Return whether every setting of the space has been asked for."""
-        return len({tuple(sorted(self._values(trial).items())) for trial in self._trials()}) >= self._spec.space.size
+    def _place(self, trial: FrozenTrial) -> Place | None:
+        """Return the place of a trial's setting, which of a finished one never changes."""
+        if trial.number in self._places:
+            return self._places[trial.number]
+        place = place_of(self._spec.space, trial.params)
+        if trial.state.is_finished():
+            self._places[trial.number] = place
+        return place
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -272,6 +311,15 @@ def stored_state(outcome: Outcome) -> OptunaState:
 
 def _state(trial: FrozenTrial) -> TrialState:
     return TrialState[trial.state.name]
+
+
+def _is_enqueued(trial: optuna.Trial) -> bool:
+    return ENQUEUED_ATTRIBUTE in trial.user_attrs
+
+
+def _has_run(trial: FrozenTrial, *, is_enqueued: bool) -> bool:
+    failed = is_settled(_state(trial), trial.user_attrs) and not is_enqueued
+    return trial.state in _RAN_OR_RUNS or failed
 
 
 def _ran_out_of_memory(trial: FrozenTrial) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from greenopt.errors import UsageError
 from greenopt.files import leads_out
 from greenopt.identity.reference import sqlite_file
+from greenopt.search.rdb import FastReadingStorage
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
@@ -45,7 +46,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     )
     try:
         make_url(completed := complete(url))
-        return optuna.storages.get_storage(optuna.storages.RDBStorage(completed, engine_kwargs=engine))
+        return optuna.storages.get_storage(FastReadingStorage(completed, engine_kwargs=engine))
     except ImportError as error:
         raise driver_missing(url, error) from None
     except (sqlalchemy.exc.ArgumentError, ValueError):

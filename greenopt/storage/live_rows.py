@@ -6,9 +6,9 @@ Invariant: rows equal those of `read_study`; tests compare the two, on SQLite an
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from greenopt.errors import GreenoptError, UsageError, one_line
@@ -76,17 +76,18 @@ class LiveRows:
         holder = kept_lease(self._attribute(LEASE_ATTRIBUTE))
         return holder if holder is not None and is_alive(holder) else None
 
-    def changed(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def changed(self, columns: Sequence[str], only: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return the rows of trials that are new, unfinished, or finished since the last call, by number.
 
         Args:
             columns: the study's parameters, which every row has beside `COLUMNS`.
+            only: the figures that are read, where not all are wanted; then no setting is read.
 
         Raises:
             GreenoptError: the storage does not answer.
         """
         with self._answering() as ask:
-            return self._read(ask, (*COLUMNS, *columns))
+            return self._read(ask, (*COLUMNS, *columns), only)
 
     def close(self) -> None:
         """Close the connections."""
@@ -116,7 +117,7 @@ class LiveRows:
             what = f"{type(error).__name__}: {one_line(str(error), 80)}"
             raise UsageError(f"storage {self._database.shown_url}: is damaged: {what}") from None
 
-    def _read(self, ask: Ask, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def _read(self, ask: Ask, columns: Sequence[str], only: Sequence[str] | None) -> list[dict[str, Any]]:
         trials = self._of_wanted(ask, _TRIALS)
         if not trials:
             return []
@@ -131,28 +132,39 @@ class LiveRows:
             for trial_id, number, state, began, ended in trials
         }
         # A trial that is created between two of these queries is left for the next call.
-        if any(state == TrialState.WAITING.name for _, _, state, *_ in trials):
+        if only is None:
+            self._add_settings(ask, rows)
+        self._add_figures(ask, rows, only)
+        self._remember([(trial_id, TrialState[state].is_finished) for trial_id, _, state, *_ in trials])
+        return list(rows.values())
+
+    def _add_settings(self, ask: Ask, rows: dict[int, dict[str, Any]]) -> None:
+        if any(row["state"] == TrialState.WAITING for row in rows.values()):
             for trial_id, text in self._of_wanted(ask, _FIXED):
                 if trial_id in rows:
                     rows[trial_id].update(json.loads(text))
         for trial_id, name, value in self._of_wanted(ask, _PARAMETERS):
             if trial_id in rows:
                 rows[trial_id][name] = (self._values.get(name) or self._learn(ask, name))(value)
-        attributes = self._of_wanted(ask, _ATTRIBUTES)
+
+    def _add_figures(self, ask: Ask, rows: dict[int, dict[str, Any]], only: Sequence[str] | None) -> None:
+        keys = {f"key_{index}": key for index, key in enumerate(only or ())}
+        chosen = f" AND a.key IN ({', '.join(f':{name}' for name in keys)})" if keys else ""
+        attributes = self._of_wanted(ask, _ATTRIBUTES + chosen, keys)
         # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         values = json.loads(f"[{','.join(text for _, _, text in attributes)}]")
         for (trial_id, key, _), value in zip(attributes, values, strict=True):
             if trial_id in rows and is_sound_metric(key, value):
                 rows[trial_id][key] = value
-        self._remember([(trial_id, TrialState[state].is_finished) for trial_id, _, state, *_ in trials])
-        return list(rows.values())
 
-    def _of_wanted(self, ask: Ask, query: str) -> list[tuple[Any, ...]]:
+    def _of_wanted(self, ask: Ask, query: str, keys: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
         """Run a query for the trials that may have changed."""
         wanted = "t.trial_id > :last_settled"
         if self._open:
             wanted += f" OR t.trial_id IN ({','.join(map(str, self._open))})"
-        return ask(query.format(wanted=wanted), study_id=self._study_id, last_settled=self._last_settled)
+        return ask(
+            query.format(wanted=wanted), study_id=self._study_id, last_settled=self._last_settled, **(keys or {})
+        )
 
     def _learn(self, ask: Ask, name: str) -> Callable[[float], Any]:
         """Read how a parameter's numbers become values; Optuna forbids changing choices within a study."""
@@ -172,8 +184,13 @@ class LiveRows:
 
 
 def _moment(stored: datetime | str | None) -> datetime | None:
-    """Convert a database time to a datetime; SQLite stores text."""
-    return datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    """Convert a database time to local time; SQLite stores text."""
+    return local_time(datetime.fromisoformat(stored) if isinstance(stored, str) else stored)
+
+
+def local_time(utc: datetime | None) -> datetime | None:
+    """Return a time that Optuna stores, which is UTC and says no zone, as it gives it: in local time without a zone."""
+    return None if utc is None else utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
 def _values_of(distribution: dict[str, Any]) -> Callable[[float], Any]:

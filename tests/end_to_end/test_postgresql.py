@@ -4,7 +4,9 @@ import os
 import socket
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from greenopt.coordination.coordinator import Coordinator
 from greenopt.errors import UsageError
@@ -12,10 +14,13 @@ from greenopt.identity.place import locate
 from greenopt.identity.start import storage_of
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
-from greenopt.search import Search, open_storage, read_study
+from greenopt.search import SAMPLERS, Search, open_storage, read_study
+from greenopt.search.rdb import FastReadingStorage
 from greenopt.storage.url import without_password
 from tests.builders import study
+from tests.contract.sampler_contract import IN_THE_MIDDLE, cases, keep_few_metrics, run_killed
 from tests.fakes import FakeEngine, dies
+from tests.unit.search.test_rdb import fill
 
 pytestmark = pytest.mark.end_to_end
 
@@ -30,6 +35,24 @@ def test_a_study_runs_resumes_and_is_read_on_postgresql(postgres_url: str, tmp_p
     rows = read_study("tried", storage).rows
     assert [row["state"] for row in rows].count("complete") == 4
     assert rows[2]["retry_of"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name, entry in SAMPLERS.items() if not entry.modules])
+def test_every_sampler_ends_on_postgresql_where_its_coordinator_was_killed(
+    name: str, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_few_metrics(monkeypatch)
+    if "tried" in optuna.get_all_study_names(open_storage(postgres_url)):
+        optuna.delete_study(study_name="tried", storage=open_storage(postgres_url))
+    was_killed, _, _ = run_killed(cases(name)[0], lambda: open_storage(postgres_url), tmp_path, IN_THE_MIDDLE)
+    assert was_killed
+
+
+def test_trials_read_by_plain_queries_equal_those_of_optuna_on_postgresql(postgres_url: str) -> None:
+    study_id = fill(postgres_url)
+    expected = RDBStorage(postgres_url).get_all_trials(study_id)
+    assert FastReadingStorage(postgres_url).get_all_trials(study_id) == expected
+    assert len(expected) == 7
 
 
 def test_a_second_coordinator_on_another_host_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
