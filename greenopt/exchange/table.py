@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from greenopt.cells import looked_up, loose_number, read_cell, read_column, read_plain_cell
 from greenopt.coordination.verdict import Verdict, metric_names
-from greenopt.errors import UsageError, one_line, shown
+from greenopt.errors import UsageError, one_line, printable, shortened, shown
 from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
@@ -255,7 +255,7 @@ def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, 
 def _check_numbers(metrics: Mapping[str, Any]) -> None:
     for name in NUMBERS & metrics.keys():
         if metrics[name] is not None and not is_sound_metric(name, metrics[name]):
-            raise BrokenRunError(f"{name} is {shown(metrics[name])}, which is no number")
+            raise BrokenRunError(f"{name} is {shortened(printable(str(metrics[name])), 40)}, which is no number")
     for name in Metric:
         number = metrics.get(name)
         if number is None:

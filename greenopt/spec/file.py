@@ -105,7 +105,7 @@ def describe(error: ValidationError) -> str:
 
 
 def _describe_one(detail: ErrorDetails) -> str:
-    location = [part for part in detail["loc"] if part not in ("int", "constrained-int", "literal['total']")]
+    location = [part for part in detail["loc"] if not _is_kind(part)]
     key = _dotted(location)
     message = detail["msg"].removeprefix("Value error, ")
     match detail["type"]:
@@ -119,6 +119,11 @@ def _describe_one(detail: ErrorDetails) -> str:
     if isinstance(value, dict) or not key:
         return f"{key}: {message}" if key else message
     return f"{key}: {shown(value)}: {message[:1].lower() + message[1:]}"
+
+
+def _is_kind(part: int | str) -> bool:
+    """Return whether a part of a location names one of several types that a key may have, and no key."""
+    return part in ("int", "literal['total']") or str(part).startswith(("constrained-int", "function-after["))
 
 
 def _dotted(location: list[int | str]) -> str:
