@@ -50,10 +50,25 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("GREENOPT_DEBUG"):
             raise
+        if (cause := _storage_cause(error)) is not None:
+            _quit(f"the storage failed: {cause}", ExitCode.FAILED)
         _quit(f"internal error: {type(error).__name__}: {error} (GREENOPT_DEBUG=1 shows where)", ExitCode.FAILED)
 
 
+def _storage_cause(error: Exception) -> str | None:
+    """Return why a storage failed, in words; None where the error is another one."""
+    if not type(error).__module__.startswith(("optuna.", "sqlalchemy.")):
+        return None
+    from greenopt.search import storage_cause
+
+    return storage_cause(error)
+
+
 def _quit(message: str, code: ExitCode) -> None:
-    sys.stdout.flush()
-    print(f"greenopt: {message}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+        print(f"greenopt: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        # Nothing can be said where the disk of both streams is full; what is left in them would fail again at the end.
+        os._exit(code)
     sys.exit(code)

@@ -13,6 +13,7 @@ from greenopt.search import Storage, StudySnapshot, read_study
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
 ROWS_SHOWN = 20
+STORAGE_LOST_TEXT = "stopped: its storage was away for too long; run the same command to resume, nothing is lost"
 
 
 def print_summary(
@@ -29,6 +30,7 @@ def print_summary(
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
         StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is used up; raise it to resume",
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
+        StudyEnd.STORAGE_LOST: STORAGE_LOST_TEXT,
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     complete, pruned = snapshot.count(TrialState.COMPLETE), snapshot.count(TrialState.PRUNED)

@@ -16,7 +16,7 @@ from greenopt.formatting import (
     format_seconds,
     format_setting,
 )
-from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd
+from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd, format_storage
 from greenopt.runs.trial_ending import format_ending
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
@@ -107,8 +107,17 @@ class PlainProgress:
         """Print that the study was paused, was resumed, or will stop."""
         self._say(RUN_STATE_TEXTS[run_state])
 
+    def storage_changed(self, name: str, cause: str | None) -> None:
+        """Print that the storage is away, and why, or that it is back."""
+        self._say(format_storage(name, cause))
+
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing: the summary is printed after the study's files are closed."""
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
+        try:
+            self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return  # a full disk costs the line, never the study

@@ -15,6 +15,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    StorageChanged,
     StudyEnd,
     TrialPlaced,
     TrialRecorded,
@@ -78,6 +79,10 @@ class StudyLogWriter:
     def run_state_changed(self, run_state: RunState) -> None:
         """Append the study's new run state."""
         self._append(RunStateChanged(utc_s=self._clock(), conduct=run_state))
+
+    def storage_changed(self, name: str, cause: str | None) -> None:
+        """Append that the storage is away or back."""
+        self._append(StorageChanged(utc_s=self._clock(), storage=name, cause=cause))
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Append why the coordinator ends."""

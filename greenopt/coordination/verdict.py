@@ -71,6 +71,7 @@ def judge(
 _CAUSES = {
     FailReason.INTERRUPTED: "the study was stopped while this trial ran",
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
+    FailReason.NOT_RECORDED: "its folder was deleted while it ran",
 }
 
 

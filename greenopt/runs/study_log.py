@@ -33,6 +33,13 @@ RUN_STATE_TEXTS = {
 }
 
 
+def format_storage(storage: str, cause: str | None) -> str:
+    """Format that a storage is away, or back again, in one line."""
+    if cause is None:
+        return f"storage {storage} is back; the study goes on"
+    return f"storage {storage} is away: {cause}; running trials go on and their results are kept on disk"
+
+
 class StudyEnd(StrEnum):
     """Why a coordinator stopped."""
 
@@ -42,6 +49,7 @@ class StudyEnd(StrEnum):
     SPACE_EXHAUSTED = "space_exhausted"
     BUDGET_SPENT = "budget_spent"
     INPUTS_CHANGED = "inputs_changed"
+    STORAGE_LOST = "storage_lost"
 
 
 class _Entry(BaseModel):
@@ -108,6 +116,19 @@ class RunStateChanged(_Entry):
     conduct: RunState
 
 
+class StorageChanged(_Entry):
+    """The study's storage went away, or came back.
+
+    Attributes:
+        storage: its URL without the password.
+        cause: why it is away, in words; None where it is back.
+    """
+
+    kind: Literal["storage_changed"] = "storage_changed"
+    storage: str
+    cause: str | None = None
+
+
 class CoordinatorEnded(_Entry):
     """The coordinator is done; `failure` is the reason where equal failures stopped it."""
 
@@ -116,7 +137,9 @@ class CoordinatorEnded(_Entry):
     failure: FailReason | None = None
 
 
-LogEntry: TypeAlias = CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | CoordinatorEnded
+LogEntry: TypeAlias = (
+    CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | StorageChanged | CoordinatorEnded
+)
 
 _ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="kind")])
 

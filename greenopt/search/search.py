@@ -31,6 +31,7 @@ SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
 
+_DOUBLED = "enqueued twice, because the storage went away meanwhile"
 _RAN_OR_RUNS = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.RUNNING)
 
 
@@ -108,6 +109,7 @@ class Search:
         self._record(STUDY_ID_ATTRIBUTE, self.study_id)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
+        self._asked = set(self.running())
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -127,11 +129,20 @@ class Search:
                 self._study.enqueue_trial(setting, user_attrs={ENQUEUED_ATTRIBUTE: enqueued})
 
     def ask(self) -> Proposal:
-        """Return the next setting to run; enqueued ones come first."""
-        history = self._trials()
-        self._study.sampler = build_sampler(self._spec, len(history))
-        trial = self._study.ask(self._distributions)
-        same = [other for other in history if other.params == trial.params]
+        """Return the next setting to run; enqueued ones come first.
+
+        A trial that an earlier call began and could not finish, because the storage went away, is finished.
+        """
+        while True:
+            history = self._trials()
+            trial = self._ask_to_the_end(history)
+            before = [other for other in history if other.number != trial.number]
+            if not self._is_doubled(trial, before):
+                break
+            self._asked.add(trial.number)
+            self.tell(trial.number, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _DOUBLED})
+        self._asked.add(trial.number)
+        same = [other for other in before if other.params == trial.params]
         return Proposal(
             trial=trial.number,
             values=dict(trial.params),
@@ -140,6 +151,23 @@ class Search:
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((other.number for other in same if _ran_out_of_memory(other)), None),
         )
+
+    def _ask_to_the_end(self, history: list[FrozenTrial]) -> optuna.Trial:
+        """Return a new trial with all its parameters, or the one that was begun and not handed out."""
+        begun = next((t for t in history if t.state is OptunaState.RUNNING and t.number not in self._asked), None)
+        self._study.sampler = build_sampler(self._spec, len(history) if begun is None else begun.number)
+        if begun is None:
+            return self._study.ask(self._distributions)
+        trial = optuna.Trial(self._study, begun._trial_id)
+        for name, distribution in self._distributions.items():
+            # A parameter that is stored already keeps its value.
+            trial._suggest(name, distribution)
+        return trial
+
+    def _is_doubled(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
+        """Return whether the same retry is there already: Optuna repeats a creation whose answer was lost."""
+        retry_of = trial.user_attrs.get("retry_of")
+        return retry_of is not None and any(other.user_attrs.get("retry_of") == retry_of for other in before)
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
         """Record that a trial's process is about to start.

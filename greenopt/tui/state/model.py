@@ -20,6 +20,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    StorageChanged,
     TrialPlaced,
     TrialRecorded,
 )
@@ -73,6 +74,7 @@ class StudyModel:
         self.settled = 0
         self.holder: dict[str, Any] | None = None
         self.problem: str | None = None
+        self.outage: str | None = None
         self.run_state = RunState.RUNNING
         self.coordinator: CoordinatorStarted | None = None
         self.end: CoordinatorEnded | None = None
@@ -174,6 +176,7 @@ class StudyModel:
         match entry:
             case CoordinatorStarted():
                 self.coordinator, self.end, self.run_state = entry, None, RunState.RUNNING
+                self.outage = None
                 self.slots = dict(entry.slots)
             case TrialPlaced():
                 self.placed[entry.trial] = entry.slot
@@ -181,6 +184,8 @@ class StudyModel:
                 self.placed.pop(entry.trial, None)
             case RunStateChanged():
                 self.run_state = entry.conduct
+            case StorageChanged():
+                self.outage = entry.cause
             case CoordinatorEnded():
                 self.end = entry
 

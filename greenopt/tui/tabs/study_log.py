@@ -13,8 +13,10 @@ from greenopt.runs.study_log import (
     CoordinatorStarted,
     LogEntry,
     RunStateChanged,
+    StorageChanged,
     TrialPlaced,
     TrialRecorded,
+    format_storage,
 )
 from greenopt.runs.trial_ending import format_ending
 from greenopt.tui.state.model import StudyModel
@@ -62,6 +64,8 @@ def entry_text(entry: LogEntry) -> Text:
             text.append(f"trial {entry.trial} {_format_recorded(entry)}", _recorded_style(entry))
         case RunStateChanged():
             text.append(RUN_STATE_TEXTS[entry.conduct], ORANGE)
+        case StorageChanged():
+            text.append(format_storage(entry.storage, entry.cause), ORANGE if entry.cause is None else VERMILION)
         case CoordinatorEnded():
             text.append(f"study {format_end(entry.end)}{f' ({entry.failure})' if entry.failure else ''}", "bold")
     return text
