@@ -1,7 +1,6 @@
 """What has to hold of a study after a fault: one record a trial with the energy that it drew, and nothing left over."""
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any
 import psutil
 
 from greenopt.runs.folder import RunFolder
-from greenopt.search import open_storage, read_study
-from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive
+from greenopt.storage.live_rows import LiveRows
 from greenopt.storage.trial_state import FINISHED_STATES, MAX_RETRIES, is_settled
 
 TOLERANCE = 1e-3
@@ -38,7 +36,11 @@ def drawn(ledger: Path) -> dict[int, list[tuple[int, float]]]:
 
 
 def rows_of(folder: RunFolder, url: str) -> list[dict[str, Any]]:
-    return list(read_study(folder.name, open_storage(url)).rows)
+    reader = LiveRows(folder.name, url)
+    try:
+        return reader.changed(["x"])
+    finally:
+        reader.close()
 
 
 def check_records(rows: Iterable[dict[str, Any]], folder: RunFolder, ledger: Path) -> Findings:
@@ -115,8 +117,10 @@ def check_leftovers(folder: RunFolder, url: str, ledger: Path) -> Findings:
     orphans = [f"process {pid}" for pid in pids if psutil.pid_exists(pid) and not _is_zombie(pid)]
     if (holder := folder.holder()) is not None:
         orphans.append(f"the folder is held by {holder}")
-    lease = _lease(url)
-    if lease is not None and is_alive(lease):
+    reader = LiveRows(folder.name, url)
+    lease = reader.holder()
+    reader.close()
+    if lease is not None:
         orphans.append(f"the storage is leased to {lease}")
     return Findings(orphans=tuple(orphans))
 
@@ -126,13 +130,3 @@ def _is_zombie(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _lease(url: str) -> dict[str, Any] | None:
-    if not url.startswith("sqlite:///"):
-        attributes = open_storage(url).get_study_user_attrs(1)
-        return attributes.get(LEASE_ATTRIBUTE)
-    with sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30) as connection:
-        asked = "SELECT value_json FROM study_user_attributes WHERE key = ?"
-        found = connection.execute(asked, (LEASE_ATTRIBUTE,)).fetchone()
-    return json.loads(found[0]) if found else None

@@ -12,8 +12,10 @@ import os
 import signal
 import struct
 import sys
+import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +196,12 @@ def preload() -> None:
     """Import what commands and trials import while they run, so that forks need not."""
     for name in _MODULES:
         importlib.import_module(name)
+    from greenopt.search import open_storage
+
+    with tempfile.TemporaryDirectory() as folder:
+        # What Optuna and SQLAlchemy import for themselves, they import at the first use.
+        storage = open_storage(f"sqlite:///{folder}/study.db")
+        storage._backend.engine.dispose()  # type: ignore[attr-defined]
 
 
 _MODULES = (
@@ -208,6 +216,13 @@ _MODULES = (
     ),
     *("greenopt.tui.state.reader", "greenopt.trial.__main__", "greenopt.trial.objective", "scripts.fault_processes"),
     *("sqlalchemy.dialects.sqlite", "optuna.storages._rdb.alembic", "alembic.command", "rich.table", "rich.console"),
+    *(
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+        "greenopt.dashboard.files",
+    ),
+    *("plotly.graph_objs.layout", "plotly.graph_objs.scatter", "plotly.io", "numpy.random", "rich._emoji_codes"),
     *("plotly.graph_objects", "psycopg", "sqlalchemy.dialects.postgresql.psycopg"),
 )
 
@@ -227,6 +242,8 @@ def fork_command(arguments: list[str], output: Path, ledger: Path, *, folder: Pa
         os.dup2(written, 1)
         os.dup2(written, 2)
         code = _run_command(arguments, ledger)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -253,6 +270,9 @@ def _run_command(arguments: list[str], ledger: Path) -> int:
 
     greenopt.execution.LocalEngine = lambda slots: LocalEngine(slots, ForkStarter(ledger))  # type: ignore[assignment,misc]
     time.time = lambda: _REAL_TIME() + CONTROLS["clock_offset_s"]
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    # An error that a command does not expect is then a traceback in its output, and no clean end.
+    os.environ["GREENOPT_DEBUG"] = "1"
     _listen_to_storage()
     sys.argv = ["greenopt", *arguments]
     try:

@@ -21,7 +21,7 @@ from scripts.fault_processes import CONTROLS, fork_command, preload
 
 TRIALS = 5
 LIMIT_S = 180.0
-PATIENCE_S = 60
+PATIENCE_S = 60.0
 _STUDY = """
 [study]
 name = "{name}"
@@ -37,7 +37,7 @@ x = {{ low = 0.0, high = 1.0 }}
 """
 
 # By a computed name, so that a change of this script is none of the studies' code.
-_OBJECTIVE = "import importlib\n\ndraws = importlib.import_module('scripts.fault_processes').draws\n"
+_OBJECTIVE = "import importlib\n\ndraws = importlib.import_module('.'.join(('scripts', 'fault_processes'))).draws\n"
 
 
 @dataclass
@@ -64,6 +64,7 @@ class Round:
     ledger: Path
     random: Random
     server: "Server | None" = None
+    patience_s: float = PATIENCE_S
     command: int | None = None
     code: int | None = None
     output: Path = field(init=False)
@@ -79,7 +80,7 @@ class Round:
             "--gpus",
             "none",
             "--storage-patience",
-            str(PATIENCE_S),
+            str(self.patience_s),
         ]
         arguments += ["--storage", self.url] if self.server is not None else []
         self.code = None
@@ -351,7 +352,7 @@ SQLITE_FAULTS: dict[str, Fault] = {
     "storage: moved away": _moved,
 }
 SERVER_FAULTS: dict[str, Fault] = {
-    "server killed with -9": _server(signal.SIGQUIT, 0.5),
+    "server killed with -9": _server(signal.SIGKILL, 1.0),
     "server restarted": _server(signal.SIGINT, 1.5),
     "server suspended": _hanging_server,
 }
@@ -381,7 +382,8 @@ class Session:
             while (made := sum(each.injected for each in self.tallies.values())) < faults:
                 self._run_round(faults - made, server)
 
-    def _run_round(self, most: int, server: Server | None) -> None:
+    def new_round(self, server: Server | None = None, patience_s: float = PATIENCE_S) -> Round:
+        """Write the file of a new study; nothing runs yet."""
         self._rounds += 1
         name = f"round{self._rounds:03d}"
         text = _STUDY.format(name=name, trials=TRIALS, seed=self._random.randint(0, 10**6))
@@ -389,7 +391,10 @@ class Session:
         folder = RunFolder(self._folder / "runs" / name)
         folder.path.parent.mkdir(exist_ok=True)
         url = server.url if server is not None else folder.default_storage
-        study = Round(folder, url, self._folder / f"{name}.ledger", self._random, server)
+        return Round(folder, url, self._folder / f"{name}.ledger", self._random, server, patience_s)
+
+    def _run_round(self, most: int, server: Server | None) -> None:
+        study = self.new_round(server)
         hits: list[str] = []
         attempts = 0
         while len(hits) < most and attempts < 60 and not (study.code == 0 and study.command is None):

@@ -50,9 +50,19 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("GREENOPT_DEBUG"):
             raise
+        if _was_interrupted(error):
+            _quit("interrupted", ExitCode.STOPPED_EARLY)
         if (cause := _storage_cause(error)) is not None:
             _quit(f"the storage failed: {cause}", ExitCode.FAILED)
         _quit(f"internal error: {type(error).__name__}: {error} (GREENOPT_DEBUG=1 shows where)", ExitCode.FAILED)
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Return whether an error came of Ctrl-C: a module that was being imported then is there in part."""
+    context: BaseException | None = error
+    while context is not None and not isinstance(context, KeyboardInterrupt):
+        context = context.__context__
+    return context is not None
 
 
 def _storage_cause(error: Exception) -> str | None:

@@ -251,7 +251,10 @@ class Coordinator:
     def _recover(self) -> None:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
         for trial in self._search.running():
-            summary = summarise(read_events(self._folder.own_events(trial, self._search.attempt(trial))))
+            attempt_id = self._search.attempt(trial)
+            if attempt_id is None and not self._folder.events(trial).exists() and self._wants_more():
+                continue  # its coordinator was killed while it asked for it: the next ask goes on with it
+            summary = summarise(read_events(self._folder.own_events(trial, attempt_id)))
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
 

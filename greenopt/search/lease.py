@@ -15,7 +15,7 @@ import optuna
 import psutil
 
 from greenopt.errors import GreenoptError, UsageError
-from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive
+from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, started_ticks
 
 RENEW_S = 20.0
 
@@ -51,7 +51,8 @@ class StudyLease:
             raise GreenoptError(
                 f"study {self._study} is being run by {holder}, which took it while its storage was away"
             )
-        process = {"pid": os.getpid(), "started_s": psutil.Process().create_time()}
+        pid = os.getpid()
+        process = {"pid": pid, "started_s": psutil.Process().create_time(), "started_ticks": started_ticks(pid)}
         self._write({**process, "host": socket.gethostname(), "utc_s": time.time()})
         self._renewed_at_s = now_s
 

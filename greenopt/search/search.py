@@ -109,7 +109,7 @@ class Search:
         self._record(STUDY_ID_ATTRIBUTE, self.study_id)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
-        self._asked = set(self.running())
+        self._asked: set[int] = set()
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -131,7 +131,8 @@ class Search:
     def ask(self) -> Proposal:
         """Return the next setting to run; enqueued ones come first.
 
-        A trial that an earlier call began and could not finish, because the storage went away, is finished.
+        A trial that was begun to be asked for and not finished, because the storage went away or the coordinator was
+        killed, is asked for to its end.
         """
         while True:
             history = self._trials()
@@ -154,7 +155,7 @@ class Search:
 
     def _ask_to_the_end(self, history: list[FrozenTrial]) -> optuna.Trial:
         """Return a new trial with all its parameters, or the one that was begun and not handed out."""
-        begun = next((t for t in history if t.state is OptunaState.RUNNING and t.number not in self._asked), None)
+        begun = next((t for t in history if _is_half_asked(t) and t.number not in self._asked), None)
         self._study.sampler = build_sampler(self._spec, len(history) if begun is None else begun.number)
         if begun is None:
             return self._study.ask(self._distributions)
@@ -293,6 +294,11 @@ def stored_state(outcome: Outcome) -> OptunaState:
 
 def _state(trial: FrozenTrial) -> TrialState:
     return TrialState[trial.state.name]
+
+
+def _is_half_asked(trial: FrozenTrial) -> bool:
+    """Return whether a trial is running that nobody has begun an attempt of."""
+    return trial.state is OptunaState.RUNNING and ATTEMPT_ATTRIBUTE not in trial.user_attrs
 
 
 def _ran_out_of_memory(trial: FrozenTrial) -> bool:

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +29,20 @@ def is_alive(holder: dict[str, Any]) -> bool:
     try:
         # Process numbers are reused; the start time distinguishes two processes.
         process = psutil.Process(holder["pid"])
-        return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
+        ticks = holder.get("started_ticks")
+        is_same = process.create_time() == holder["started_s"] if ticks is None else started_ticks(process.pid) == ticks
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def started_ticks(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since the machine was; None where Linux does not tell.
+
+    The wall clock's time of it, which psutil gives, moves whenever the clock is set.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])

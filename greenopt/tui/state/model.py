@@ -89,7 +89,9 @@ class StudyModel:
     def apply(self, batch: Batch) -> None:
         """Apply a batch of changes; `revision` grows when a trial begins or ends."""
         self.has_been_read = True
-        self.holder, self.problem = batch.holder, batch.problem
+        self.problem = batch.problem
+        # A storage that does not answer says nothing about who runs the study.
+        self.holder = batch.holder if batch.problem is None else self.holder
         for entry in batch.study_log:
             self._take_entry(entry)
         fresh = [row for row in batch.rows if self._is_news(row)]

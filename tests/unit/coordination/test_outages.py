@@ -1,5 +1,6 @@
 """A storage that is away, locked, full or replaced, and trial folders that vanish: they cost time or a trial."""
 
+import contextlib
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -60,6 +61,10 @@ class Database:
                 raise sqlite3.OperationalError(message)
 
         engine.dialect.do_commit = do_commit
+
+    def dispose(self) -> None:
+        """Close its connections, as the end of a process does."""
+        self.storage._backend.engine.dispose()  # type: ignore[attr-defined]
 
     def _before(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         self._refuse(statement)
@@ -406,3 +411,36 @@ def test_an_error_that_waiting_does_not_mend_ends_the_study_in_one_line(desk: De
     desk.database.fails = lambda _: "database disk image is malformed"
     with pytest.raises(GreenoptError, match=r"^storage sqlite:///study\.db: its file is damaged$"):
         coordinator.run()
+
+
+@pytest.mark.parametrize("writes", range(1, 24, 2))
+def test_a_coordinator_killed_while_it_asks_loses_no_setting_and_runs_none_twice(desk: Desk, writes: int) -> None:
+    """The next one goes on with the trial that was half asked for, enqueued or drawn."""
+    spec = study(study={"trials": 3, "enqueue": [{"batch_size": 8, "lr": 0.001}]})
+
+    class Killed(BaseException):
+        pass
+
+    left, engines = [writes], [FakeEngine(), FakeEngine()]
+
+    def dies(statement: str) -> str | None:
+        if not statement.lstrip().upper().startswith("SELECT") and "user_attributes" not in statement:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+        return None
+
+    first = desk.coordinator(engines[0], spec=spec)
+    desk.database.fails = dies
+    with contextlib.suppress(Killed):
+        first.run()
+    desk.database.dispose()
+    desk.database = Database(desk.folder.default_storage)
+    assert desk.coordinator(engines[1], spec=spec).run() is StudyEnd.DONE
+    rows = desk.rows
+    assert [row["state"] for row in rows].count("complete") == 3
+    ran = [trial.trial for engine in engines for trial in engine.specs]
+    assert len(ran) == len(set(ran))
+    enqueued = [row for row in rows if (row["batch_size"], row["lr"]) == (8, 0.001) and row["state"] == "complete"]
+    assert len(enqueued) >= 1
+    assert all(row["lr"] is not None for row in rows)
