@@ -51,6 +51,7 @@ def run_session(
     from greenopt.coordination.study_log_writer import StudyLogWriter
     from greenopt.dashboard import DashboardPublisher
     from greenopt.execution import GpuLeases, LocalEngine
+    from greenopt.files import full_disk_tolerated
     from greenopt.identity.start import open_study, storage_of
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.provenance import code_in_force
@@ -59,9 +60,13 @@ def run_session(
     from greenopt.search import check_url, failures_named, file_watch
     from greenopt.storage.url import without_password
 
+    def say(text: str) -> None:
+        with full_disk_tolerated():
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def announce(request: Request) -> None:
         if request is Request.STOP:
-            console.print("no new trials; Ctrl-C again ends the running ones too", highlight=False)
+            say("no new trials; Ctrl-C again ends the running ones too")
 
     def is_away() -> bool:
         return coordinator is not None and coordinator.is_storage_busy
@@ -94,7 +99,7 @@ def run_session(
             spec,
             opened,
             folder,
-            lambda text: console.print(text, highlight=False, markup=False),
+            say,
             is_busy=lambda: is_away(),
         )
         stack.callback(publisher.close)
@@ -113,9 +118,9 @@ def run_session(
         listen(coordinator, announce)
         end = coordinator.run()
     if end is StudyEnd.STORAGE_LOST:
-        console.print(f"study {folder.name}: {STORAGE_LOST_TEXT}", highlight=False, markup=False, soft_wrap=True)
+        say(f"study {folder.name}: {STORAGE_LOST_TEXT}")
         return end
-    with failures_named(place.name):
+    with failures_named(place.name), full_disk_tolerated():
         print_summary(console, folder, opened, end, coordinator.repeated_failure)
     return end
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from greenopt.coordination.verdict import Verdict, build_ending
 from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, TrialPrepared
 from greenopt.execution import Slot
+from greenopt.files import full_disk_tolerated
 from greenopt.formatting import (
     format_flags,
     format_fraction,
@@ -115,9 +116,5 @@ class PlainProgress:
         """Do nothing: the summary is printed after the study's files are closed."""
 
     def _say(self, text: str) -> None:
-        try:
+        with full_disk_tolerated():
             self._console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)
-        except BrokenPipeError:
-            raise
-        except OSError:
-            return  # a full disk costs the line, never the study
