@@ -59,6 +59,9 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
         raise driver_missing(url, error) from None
     except sqlalchemy.exc.ArgumentError:
         raise UsageError(f"storage {without_password(url)}: not a database URL such as sqlite:///study.db") from None
+    except AssertionError:
+        # Optuna asserts that the tables tell their version.
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: its tables are incomplete") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error)}") from None
 
