@@ -195,6 +195,7 @@ class FailReason(StrEnum):
     DATA_MISSING = "data_missing"
     WRONG_SETTING = "wrong_setting"
     NOT_MEASURED = "not_measured"
+    NOT_RECORDED = "not_recorded"
     GPU_BUSY = "gpu_busy"
     GPU_FAILED = "gpu_failed"
     DUPLICATE = "duplicate"
@@ -202,7 +203,16 @@ class FailReason(StrEnum):
     @property
     def is_worth_a_retry(self) -> bool:
         """Whether the same setting may succeed in another attempt."""
-        return self in (FailReason.KILLED, FailReason.INTERRUPTED, FailReason.GPU_BUSY, FailReason.GPU_FAILED)
+        return self in _WORTH_A_RETRY
+
+
+_WORTH_A_RETRY = (
+    FailReason.KILLED,
+    FailReason.INTERRUPTED,
+    FailReason.GPU_BUSY,
+    FailReason.GPU_FAILED,
+    FailReason.NOT_RECORDED,
+)
 
 
 class TrialEnded(_Record):

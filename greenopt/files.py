@@ -144,6 +144,17 @@ def leads_out(path: Path, folder: Path) -> bool:
         return True
 
 
+@contextmanager
+def full_disk_tolerated() -> Iterator[None]:
+    """Let lines be lost that cannot be written, because the disk of a log is full; a closed pipe still raises."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
+
+
 class LogTail:
     """Whole lines of a growing file. A last line without its newline is still being written and waits."""
 

@@ -150,6 +150,11 @@ def summarise(events: Iterable[Event]) -> TrialSummary:
     fold = TrialFold()
     for event in events:
         fold.take(event)
+    return summarise_fold(fold)
+
+
+def summarise_fold(fold: TrialFold) -> TrialSummary:
+    """Derive a trial's figures from its events in a fold; see `summarise`."""
     ended, epochs = fold.ended, fold.epochs
     phases = {phase.phase: phase.energy for phase in fold.phases}
     opened = fold.meter or fold.started

@@ -63,6 +63,10 @@ def main() -> None:
             _quit(problem, ExitCode.WRONG_USE)
         if os.environ.get("GREENOPT_DEBUG"):
             raise
+        if _was_interrupted(error):
+            _quit("interrupted", ExitCode.STOPPED_EARLY)
+        if (cause := _storage_cause(error)) is not None:
+            _quit(f"the storage failed: {cause}", ExitCode.FAILED)
         _quit(f"internal error: {type(error).__name__}: {error} (GREENOPT_DEBUG=1 shows where)", ExitCode.FAILED)
     else:
         sys.exit(code)
@@ -83,12 +87,33 @@ def _usage_problem(error: Exception) -> str | None:
     return f"{what}: {text}; see {command} --help" if what else f"{text}; see {command} --help"
 
 
+def _was_interrupted(error: BaseException) -> bool:
+    """Return whether an error came of Ctrl-C: a module that was being imported then is there in part."""
+    context: BaseException | None = error
+    while context is not None and not isinstance(context, KeyboardInterrupt):
+        context = context.__context__
+    return context is not None
+
+
+def _storage_cause(error: Exception) -> str | None:
+    """Return why a storage failed, in words; None where the error is another one."""
+    if not type(error).__module__.startswith(("optuna.", "sqlalchemy.")):
+        return None
+    from greenopt.search import storage_cause
+
+    return storage_cause(error)
+
+
 def _quit(message: str, code: int) -> NoReturn:
     """Print a line without what would command the terminal and without a storage's secrets, and end."""
     from greenopt.storage.url import STORAGE_VARIABLE, take_storage, without_secrets
 
     storages = (take_storage(sys.argv[1:])[1], os.environ.get(STORAGE_VARIABLE))
-    sys.stdout.flush()
     text = without_secrets(f"{NAME}: {message}", *(url for url in storages if url))
-    say(one_line(text), is_error=True)
+    try:
+        sys.stdout.flush()
+        say(one_line(text), is_error=True)
+    except OSError:
+        # Nothing can be said where the disk of both streams is full; what is left in them would fail again at the end.
+        os._exit(code)
     sys.exit(code)

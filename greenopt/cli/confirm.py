@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, AcceptChanges, DryRun, Gpus, Runs, ShareGpus, Storage, StudyName, Verbose
+from greenopt.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE_PATIENCE_S,
+    AcceptChanges,
+    DryRun,
+    Gpus,
+    Runs,
+    ShareGpus,
+    Storage,
+    StoragePatience,
+    StudyName,
+    Verbose,
+)
 from greenopt.errors import ExitCode
 
 MAX_COUNT = 2**31 - 1
@@ -41,6 +53,7 @@ def confirm(
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
     storage: Storage = None,
+    storage_patience: StoragePatience = DEFAULT_STORAGE_PATIENCE_S,
     runs: Runs = DEFAULT_RUNS,
     dry_run: DryRun = False,
     accept_changes: AcceptChanges = False,
@@ -70,7 +83,9 @@ def confirm(
     check_study(spec, folder.study_file)
     if not accept_changes:
         check_inputs(spec, picked.row, picked.trial)
-    work = _Work(folder, snapshot, picked, spec, None if url == folder.default_storage else url, accept_changes)
+    work = _Work(
+        folder, snapshot, picked, spec, None if url == folder.default_storage else url, accept_changes, storage_patience
+    )
     raise typer.Exit(_train_and_judge(work, gpus, share_gpus=share_gpus, dry_run=dry_run))
 
 
@@ -82,6 +97,7 @@ class _Work:
     spec: "StudySpec"
     storage: str | None
     accepts_changes: bool
+    storage_patience_s: float
 
 
 def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run: bool) -> ExitCode:
@@ -104,7 +120,17 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
         print_plan(console, work.spec, slots)
         return ExitCode.DONE
     runs = work.folder.path.parent
-    end = run_session(console, work.spec, slots, work.storage, runs, accepts_changes=work.accepts_changes)
+    end = run_session(
+        console,
+        work.spec,
+        slots,
+        work.storage,
+        runs,
+        accepts_changes=work.accepts_changes,
+        storage_patience_s=work.storage_patience_s,
+    )
+    if end == "storage_lost":
+        return ExitCode.STOPPED_EARLY
     target = RunFolder(work.folder.path.with_name(work.spec.name))
     confirming = read_folder(target, work.storage)
     print_confirmation(console, read_confirmation(work.folder, work.study, work.picked, target, confirming), target)

@@ -69,6 +69,15 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", envvar="GREENOPT_STORAGE", help="Storage URL. Default: SQLite in the study's folder."),
 ]
+StoragePatience = Annotated[
+    float,
+    typer.Option(
+        "--storage-patience",
+        min=0,
+        envvar="GREENOPT_STORAGE_PATIENCE",
+        help="How long to wait for a storage that is away, in seconds. Running trials go on.",
+    ),
+]
 StudyName = Annotated[str, typer.Argument(callback=study_name, help="Name of a study; `greenopt list` shows all.")]
 Gpus = Annotated[
     str | None,
@@ -95,6 +104,7 @@ Verbose = Annotated[
 ]
 
 DEFAULT_RUNS = Path("runs")
+DEFAULT_STORAGE_PATIENCE_S = 600.0
 
 
 def is_interactive() -> bool:

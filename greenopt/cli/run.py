@@ -8,12 +8,14 @@ import typer
 
 from greenopt.cli.options import (
     DEFAULT_RUNS,
+    DEFAULT_STORAGE_PATIENCE_S,
     AcceptChanges,
     DryRun,
     Gpus,
     Runs,
     ShareGpus,
     Storage,
+    StoragePatience,
     Verbose,
     is_interactive,
     named_path,
@@ -49,6 +51,7 @@ def run(
         str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
     ] = None,
     storage: Storage = None,
+    storage_patience: StoragePatience = DEFAULT_STORAGE_PATIENCE_S,
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: DryRun = False,
@@ -60,7 +63,7 @@ def run(
     In a terminal the study runs as a process of its own and is shown live; closing the view or the terminal leaves it
     running, and `greenopt watch` shows it again. In a pipe, or with --plain, it runs here and prints lines: Ctrl-C lets
     the running trials end; a second one ends them too, and they run again when the study goes on.
-    Exit code 0: all trials are done; 3: stopped before; 2: something was wrong with the input.
+    Exit code 0: all trials are done; 3: stopped before, by you or by a storage that stayed away; 2: wrong input.
     """
     from rich.console import Console
 
@@ -98,5 +101,7 @@ def run(
         from greenopt.logs import show_logs
 
         show_logs()
-    end = run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes)
+    end = run_session(
+        console, spec, slots, storage, runs, accepts_changes=accept_changes, storage_patience_s=storage_patience
+    )
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greenopt.cli.options import DEFAULT_STORAGE_PATIENCE_S
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from greenopt.execution import Slot
     from greenopt.runs.study_log import StudyEnd
+    from greenopt.search import Search
     from greenopt.spec import StudySpec
 
 
@@ -25,6 +28,7 @@ def run_session(
     runs: Path,
     *,
     accepts_changes: bool = False,
+    storage_patience_s: float = DEFAULT_STORAGE_PATIENCE_S,
 ) -> "StudyEnd":
     """Take the study's leases and lock, run it, and print the result.
 
@@ -35,29 +39,41 @@ def run_session(
         storage: URL of its storage; that of its folder unless given.
         runs: folder of all studies' results.
         accepts_changes: whether it goes on with changed code or data, or on another kind of device.
+        storage_patience_s: how long to wait for a storage that is away, in s.
 
     Returns:
         Why the study ended.
     """
-    from greenopt.cli.summary_output import print_summary
+    from greenopt.cli.summary_output import STORAGE_LOST_TEXT, print_summary
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
     from greenopt.coordination.progress import Forecast, PlainProgress
+    from greenopt.coordination.storage_access import StoragePlace
     from greenopt.coordination.study_log_writer import StudyLogWriter
     from greenopt.dashboard import DashboardPublisher
     from greenopt.energy.gpu_health import GpuWatch
     from greenopt.execution import GpuLeases, LocalEngine
-    from greenopt.identity.start import check_start, open_study
+    from greenopt.files import full_disk_tolerated
+    from greenopt.identity.start import check_start, open_study, storage_of
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.provenance import code_in_force
     from greenopt.runs.requests import Request, ignore_early, listen
-    from greenopt.search import check_url
+    from greenopt.runs.study_log import StudyEnd
+    from greenopt.search import check_url, failures_named, file_watch
     from greenopt.storage.url import without_password
+
+    def say(text: str) -> None:
+        with full_disk_tolerated():
+            print_lines(console, [text])
 
     def announce(request: Request) -> None:
         if request is Request.STOP:
-            print_lines(console, ["no new trials; Ctrl-C again ends the running ones too"])
+            say("no new trials; Ctrl-C again ends the running ones too")
 
+    def is_away() -> bool:
+        return coordinator is not None and coordinator.is_storage_busy
+
+    coordinator: Coordinator | None = None
     folder = RunFolder(runs.resolve() / spec.name)
     ignore_early()
     with ExitStack() as stack:
@@ -66,11 +82,14 @@ def run_session(
             check_url(storage)
         # Before the lock, which makes the folder: where the study is refused nothing has been written.
         folder.check_idle()
-        checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
+        with failures_named(without_password(storage_of(folder, storage))):
+            checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
         stack.enter_context(folder.claim())
-        study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
+        with failures_named(without_password(storage_of(folder, storage))):
+            study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
         search, spec, opened = study.search, study.search.spec, study.storage
-        stack.callback(search.lease.release)
+        place = StoragePlace(without_password(study.url), storage_patience_s, file_watch(study.url))
+        stack.callback(lambda: _release(search, is_away()))
         folder.write_study(
             spec.model_dump(mode="json"),
             without_password(study.url),
@@ -82,7 +101,13 @@ def run_session(
         stack.callback(engine.close)
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
         study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
-        publisher = DashboardPublisher(spec, opened, folder, lambda text: print_lines(console, [text]))
+        publisher = DashboardPublisher(
+            spec,
+            opened,
+            folder,
+            say,
+            is_busy=lambda: is_away(),
+        )
         stack.callback(publisher.close)
         observers: tuple[Observer, ...] = (study_log, lines, publisher)
         gpus = GpuWatch()
@@ -97,8 +122,26 @@ def run_session(
             inputs=study.guard,
             metered_by=study.device.energy,
             gpus=gpus,
+            place=place,
         )
         listen(coordinator, announce)
         end = coordinator.run()
-    print_summary(console, folder, opened, end, coordinator.repeated_failure)
+    if end is StudyEnd.STORAGE_LOST:
+        say(f"study {folder.name}: {STORAGE_LOST_TEXT}")
+        return end
+    with failures_named(place.name), full_disk_tolerated():
+        print_summary(console, folder, opened, end, coordinator.repeated_failure)
     return end
+
+
+def _release(search: "Search", is_away: bool) -> None:
+    """Give the lease in the storage back; one that stays where the storage is away ends with this process."""
+    from greenopt.search import is_outage
+
+    if is_away:
+        return
+    try:
+        search.lease.release()
+    except Exception as error:
+        if not is_outage(error):
+            raise

@@ -14,6 +14,7 @@ from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 from greenopt.validation_gap import MARK_TEXT, accuracy_caution, marked_accuracy
 
 ROWS_SHOWN = 20
+STORAGE_LOST_TEXT = "stopped: its storage was away for too long; run the same command to resume, nothing is lost"
 
 
 def print_summary(
@@ -31,6 +32,7 @@ def print_summary(
         StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is used up; raise it to resume",
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
         StudyEnd.GPUS_FAILED: "stopped: no GPU is left that works; mend them, then the same command resumes",
+        StudyEnd.STORAGE_LOST: STORAGE_LOST_TEXT,
         StudyEnd.SPACE_EXHAUSTED: "ended: every setting of the space has been tried",
     }
     complete, pruned = snapshot.count(TrialState.COMPLETE), snapshot.count(TrialState.PRUNED)

@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from greenopt.coordination.events_file import EventsFile
+from greenopt.coordination.storage_access import StorageAccess, StorageLostError, StoragePlace, through
 from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
 from greenopt.errors import UsageError
-from greenopt.events import AttemptBegan, Event, FailReason, Outcome, encode, read_events
-from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
+from greenopt.events import AttemptBegan, Event, FailReason, Outcome, read_events
+from greenopt.execution import Engine, EventArrived, Message, ProcessEnded, Slot
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
 from greenopt.logs import get_logger
@@ -23,7 +25,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
 from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
-from greenopt.summary import TrialSummary, summarise
+from greenopt.summary import TrialSummary, summarise, summarise_fold
 
 _log = get_logger(__name__)
 
@@ -67,6 +69,15 @@ class Observer(Protocol):
         ...
 
 
+@runtime_checkable
+class StorageObserver(Protocol):
+    """An observer that is also told of outages of the study's storage."""
+
+    def storage_changed(self, name: str, cause: str | None) -> None:
+        """Handle that the storage is away, and why in words; None where it is back."""
+        ...
+
+
 class Inputs(Protocol):
     """The code and the data that trials run with, as they are now."""
 
@@ -103,7 +114,7 @@ class GpuStates(Protocol):
 
 
 class Annotator(Protocol):
-    """Adds notes to a trial before it is told. Its methods must not raise and must be fast."""
+    """Adds notes to a trial before it is told. Its methods must be fast, and raise nothing but a storage's outage."""
 
     def annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
         """Add notes to a trial before it is told with this verdict and these metrics."""
@@ -116,7 +127,9 @@ class _Running:
     slot: Slot
     attempt_id: str
     deadline_s: float | None
+    events: EventsFile
     cause: FailReason | None = None
+    has_ended: bool = False
 
 
 class Coordinator:
@@ -135,10 +148,19 @@ class Coordinator:
         inputs: Inputs | None = None,
         metered_by: EnergySource | None = None,
         gpus: GpuStates | None = None,
+        place: StoragePlace | None = None,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
-        self._search = search
+        self._place = place or StoragePlace()
+        self._access = StorageAccess(
+            self._place,
+            meanwhile=self._serve,
+            may_give_up=lambda: all(running.has_ended for running in self._running.values()),
+            is_told_to_give_up=lambda: self._kill,
+            announce=self._announce_storage,
+        )
+        self._search = through(self._access, search)
         self._engine = engine
         self._folder = folder
         self._observers = tuple(observers)
@@ -152,6 +174,7 @@ class Coordinator:
         self._set_aside: set[Slot] = set()
         self._doubtful: set[Slot] = set()
         self._running: dict[int, _Running] = {}
+        self._ended: deque[ProcessEnded] = deque()
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
         self._end: StudyEnd | None = None
         self._kill = False
@@ -180,13 +203,29 @@ class Coordinator:
         """The reason, where the study stopped because the same failure came again and again."""
         return self._failures[-1] if self._end is StudyEnd.EQUAL_FAILURES else None
 
+    @property
+    def is_storage_busy(self) -> bool:
+        """Whether an operation on the storage runs or waits, or the storage was given up."""
+        return self._access.is_busy
+
     def run(self) -> StudyEnd:
-        """Run until the study is done or stopped; return why it ended."""
+        """Run until the study is done or stopped, or its storage was away for too long; return why it ended."""
+        try:
+            self._run()
+        except StorageLostError as error:
+            _log.warning("%s", error)
+            self._end = StudyEnd.STORAGE_LOST
+        finally:
+            self._access.close()
+        return self._conclude()
+
+    def _run(self) -> None:
         self._recover()
         self._search.enqueue_baseline()
         self._search.enqueue_listed()
+        settled = self._search.settled()
         for observer in self._observers:
-            observer.study_began(self._spec, self._search.settled())
+            observer.study_began(self._spec, settled)
         while True:
             self._heed_budget()
             self._look_at_gpus()
@@ -195,16 +234,29 @@ class Coordinator:
             self._heed_failed_gpus()
             if not self._running:
                 if not self._waits():
-                    return self._conclude()
+                    return
                 self._wait(RECEIVE_TIMEOUT_S)
-            for message in self._engine.receive(RECEIVE_TIMEOUT_S):
-                match message:
-                    case EventArrived():
-                        self._record_event(message.trial, message.event)
-                    case ProcessEnded():
-                        self._finish(message)
+            self._take(self._engine.receive(RECEIVE_TIMEOUT_S))
+            while self._ended:
+                self._finish(self._ended.popleft())
             self._end_overdue()
-            self._search.lease.renew()
+            self._access(self._search.lease.renew)
+
+    def _serve(self, timeout_s: float) -> None:
+        """Go on with the running trials while the storage is waited for."""
+        self._announce_run_state()
+        self._take(self._engine.receive(timeout_s))
+        self._end_overdue()
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Record events at once; ends of processes wait for the storage."""
+        for message in messages:
+            match message:
+                case EventArrived():
+                    self._record_event(message.trial, message.event)
+                case ProcessEnded():
+                    self._running[message.trial].has_ended = True
+                    self._ended.append(message)
 
     def _waits(self) -> bool:
         """Whether trials are to start later, though none runs: when it is resumed, or a silent GPU has answered."""
@@ -216,6 +268,12 @@ class Coordinator:
         for observer in self._observers:
             observer.study_ended(self._end, self.repeated_failure)
         return self._end
+
+    def _announce_storage(self, cause: str | None) -> None:
+        _log.info("storage %s: %s", self._place.name, cause or "is back")
+        for observer in self._observers:
+            if isinstance(observer, StorageObserver):
+                observer.storage_changed(self._place.name, cause)
 
     def _announce_run_state(self) -> None:
         """Notify the observers, from the loop's own thread, of changes by signal handlers."""
@@ -232,9 +290,8 @@ class Coordinator:
         """Settle what an earlier coordinator left running, and enqueue what it owes a retry."""
         for trial in self._search.running():
             attempt_id = self._search.attempt(trial)
-            if attempt_id is None and not self._folder.trial(trial).exists():
-                self._search.put_back(trial)
-                continue
+            if attempt_id is None and not self._folder.events(trial).exists() and self._wants_more():
+                continue  # its coordinator was killed while it asked for it: the next ask goes on with it
             summary = summarise(read_events(self._folder.own_events(trial, attempt_id)))
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
@@ -283,14 +340,18 @@ class Coordinator:
         for slot in self._engine.slots:
             if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
                 continue
-            if self._inputs is not None and self._inputs.change() is not None:
-                self._end = StudyEnd.INPUTS_CHANGED
-                return
             if not self._is_sound(slot):
                 continue
-            proposal = self._next_proposal()
-            if proposal is not None:
-                self._start(proposal, slot)
+            while self._end is None and (proposal := self._next_unchanged_proposal()) is not None:
+                if self._start(proposal, slot):
+                    break
+
+    def _next_unchanged_proposal(self) -> Proposal | None:
+        """Return the next setting to train; None where there is none, or where code or data changed."""
+        if self._inputs is not None and self._access(self._inputs.change) is not None:
+            self._end = StudyEnd.INPUTS_CHANGED
+            return None
+        return self._next_proposal()
 
     def _wants_more(self) -> bool:
         return self._search.settled() + len(self._running) < self._spec.study.trials
@@ -324,17 +385,33 @@ class Coordinator:
             return Verdict(Outcome.FAILED, FailReason.DUPLICATE, message, ran=False)
         return None
 
-    def _start(self, proposal: Proposal, slot: Slot) -> None:
+    def _start(self, proposal: Proposal, slot: Slot) -> bool:
+        """Start a trial; return whether it runs."""
         folder = self._folder.trial(proposal.trial)
         spec = build_trial_spec(self._spec, proposal, slot, folder)
-        attempt_id = self._begin_attempt(spec.trial)
-        self._engine.start(spec, slot, self._folder.log(spec.trial))
+        try:
+            attempt_id = self._begin_attempt(spec.trial)
+            self._engine.start(spec, slot, self._folder.log(spec.trial))
+        except OSError as error:
+            self._fail_start(spec, error)
+            return False
         _log.info("trial %d started on %s, attempt %s", spec.trial, slot.name, attempt_id)
         limit_s = self._spec.training.time_limit_s
         deadline_s = None if limit_s is None else self._clock() + limit_s
-        self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s)
+        events = EventsFile(self._folder.events(spec.trial))
+        self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s, events)
         for observer in self._observers:
             observer.trial_began(spec, slot)
+        return True
+
+    def _fail_start(self, spec: TrialSpec, error: OSError) -> None:
+        """Record a trial whose folder or process could not be made; it has drawn nothing."""
+        what = f"{error.filename}: " if error.filename else ""
+        message = f"it could not be started: {what}{error.strerror or error}"
+        verdict = Verdict(Outcome.FAILED, FailReason.NOT_RECORDED, message)
+        self._settle(spec.trial, summarise(()), verdict, spec)
+        self._search.enqueue_retries()
+        self._watch_failures(verdict)
 
     def _begin_attempt(self, trial: int) -> str:
         """Give a trial's attempt an identity, in the storage first and then in its folder; return it."""
@@ -352,27 +429,37 @@ class Coordinator:
         return head.attempt_id
 
     def _record_event(self, trial: int, event: Event) -> None:
-        with self._folder.events(trial).open("ab") as file:
-            file.write(encode(event))
+        running = self._running[trial]
+        running.events.append(event)
+        if running.events.is_gone and running.cause is None:
+            running.cause = FailReason.NOT_RECORDED
+            self._engine.end(trial)
         for observer in self._observers:
             observer.event_arrived(trial, event)
 
     def _finish(self, ended: ProcessEnded) -> None:
-        running = self._running.pop(ended.trial)
+        running = self._running[ended.trial]
         _log.debug("trial %d: its process ended, code %s, signal %s", ended.trial, ended.exit_code, ended.signal)
-        summary = summarise(read_events(self._folder.own_events(ended.trial, running.attempt_id)))
+        running.events.flush()
+        own = self._folder.own_events(ended.trial, running.attempt_id)
+        problem = running.events.problem or (None if own is not None else "was deleted or replaced")
+        summary = summarise(read_events(own)) if problem is None else summarise_fold(running.events.fold)
         if running.cause is None and not self._is_sound(running.slot):
             running.cause = FailReason.GPU_FAILED
         verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
+        if problem is not None:
+            message = f"{self._folder.events(ended.trial)} {problem}; its results could not be kept"
+            verdict = Verdict(Outcome.FAILED, FailReason.NOT_RECORDED, message)
         self._settle(ended.trial, summary, verdict, running.spec)
+        del self._running[ended.trial]
         self._search.enqueue_retries()
         self._watch_failures(verdict)
 
     def _settle(self, trial: int, summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None = None) -> None:
         metrics = trial_metrics(summary, verdict, spec)
         values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
-        if self._annotator is not None:
-            self._annotator.annotate(trial, verdict, metrics)
+        if (annotator := self._annotator) is not None:
+            self._access(lambda: annotator.annotate(trial, verdict, metrics))
         self._search.tell(trial, verdict.outcome, metrics, values)
         _log.info("trial %d told: %s %s %s", trial, verdict.outcome, values or verdict.reason or "", verdict.message)
         settled = self._search.settled()
@@ -390,6 +477,8 @@ class Coordinator:
 
     def _end_overdue(self) -> None:
         for trial, running in self._running.items():
+            if running.has_ended:
+                continue
             if self._kill and running.cause is None:
                 running.cause = FailReason.INTERRUPTED
                 self._engine.end(trial)

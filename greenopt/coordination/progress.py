@@ -9,6 +9,7 @@ from rich.console import Console
 from greenopt.coordination.verdict import Verdict, build_ending
 from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, TrialPrepared
 from greenopt.execution import Slot
+from greenopt.files import full_disk_tolerated
 from greenopt.formatting import (
     format_flags,
     format_fraction,
@@ -17,7 +18,7 @@ from greenopt.formatting import (
     format_setting,
 )
 from greenopt.plain_text import printable
-from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd
+from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd, format_storage
 from greenopt.runs.trial_ending import format_ending
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
@@ -113,9 +114,14 @@ class PlainProgress:
         rest = f"the study goes on on {', '.join(other.name for other in others)}" if others else "none is left"
         self._say(f"{slot.name} is set aside: {failure}; {rest}")
 
+    def storage_changed(self, name: str, cause: str | None) -> None:
+        """Print that the storage is away, and why, or that it is back."""
+        self._say(format_storage(name, cause))
+
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing: the summary is printed after the study's files are closed."""
 
     def _say(self, text: str) -> None:
         line = printable(f"{datetime.now():%H:%M:%S} {text}", keep="\n")
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        with full_disk_tolerated():
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from greenopt.runs.study_log import (
     RunState,
     RunStateChanged,
     SlotSetAside,
+    StorageChanged,
     StudyEnd,
     TrialPlaced,
     TrialRecorded,
@@ -83,6 +84,10 @@ class StudyLogWriter:
     def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
         """Append that a slot's GPU failed."""
         self._append(SlotSetAside(utc_s=self._clock(), slot=slot.name, reason=failure))
+
+    def storage_changed(self, name: str, cause: str | None) -> None:
+        """Append that the storage is away or back."""
+        self._append(StorageChanged(utc_s=self._clock(), storage=name, cause=cause))
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Append why the coordinator ends."""

@@ -75,6 +75,7 @@ _CAUSES = {
     FailReason.INTERRUPTED: "the study was stopped while this trial ran",
     FailReason.GPU_FAILED: "its GPU failed; the study's log says how",
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
+    FailReason.NOT_RECORDED: "its folder was deleted while it ran",
 }
 
 

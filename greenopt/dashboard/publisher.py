@@ -20,7 +20,7 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
-from greenopt.search import Storage, StudySnapshot, read_study, read_trial
+from greenopt.search import Storage, StudySnapshot, is_outage, read_study, read_trial
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.storage.trial_state import FINISHED_STATES, STATE_BY_OUTCOME
 from greenopt.storage.url import without_secrets
@@ -40,6 +40,7 @@ class DashboardPublisher:
         folder: RunFolder,
         warn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         """Store the arguments; nothing is read or written yet.
 
@@ -49,7 +50,9 @@ class DashboardPublisher:
             folder: its results.
             warn: called with one line on what could not be written.
             clock: monotonic seconds.
+            is_busy: whether the coordinator uses the storage or waits for it; what is not urgent is put off then.
         """
+        self._is_busy, self._is_note_old = is_busy, False
         self._spec, self._storage, self._folder = spec, storage, folder
         self._warn, self._clock = warn, clock
         self._store: DashboardStore | None = None
@@ -76,14 +79,21 @@ class DashboardPublisher:
             self._attempt(lambda: self._attach_curves(trial))
         if isinstance(event, TrialStarted) and (found := {_machine(event.gpu_name, event.host)} - self._machines):
             self._machines |= found
+            self._is_note_old = True
             self._attempt(self._describe)
         self._has_news = self._has_news or isinstance(event, EpochEnded)
         if self._has_news and self._clock() - self._drawn_at_s >= FIGURES_EVERY_S:
             self._attempt(self._draw)
 
     def annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
-        """Add a note and artifacts to a trial before the storage holds it as finished."""
-        self._attempt(lambda: self._annotate(trial, verdict, metrics))
+        """Add a note and artifacts to a trial before the storage holds it as finished.
+
+        Raises:
+            Exception: the storage is away; to be called again.
+        """
+        if self._is_note_old:
+            self._attempt(self._describe, is_in_turn=True)
+        self._attempt(lambda: self._annotate(trial, verdict, metrics), is_in_turn=True)
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
         """Mark the figures as out of date."""
@@ -103,14 +113,22 @@ class DashboardPublisher:
         if self._has_news:
             self._attempt(self._draw)
 
-    def _attempt(self, work: Callable[[], None]) -> None:
-        """Run work that may fail; after `MAX_FAILURES` consecutive failures no more work is attempted."""
-        if self._failures >= MAX_FAILURES:
+    def _attempt(self, work: Callable[[], None], *, is_in_turn: bool = False) -> None:
+        """Run work that may fail; after `MAX_FAILURES` consecutive failures no more work is attempted.
+
+        An outage of the storage is no such failure: work that is in turn is called again, other work is put off.
+        """
+        if self._failures >= MAX_FAILURES or (self._is_busy() and not is_in_turn):
             return
         try:
             work()
             self._failures = 0
         except Exception as error:
+            if is_outage(error):
+                self._has_news = True
+                if is_in_turn:
+                    raise
+                return
             self._failures += 1
             if self._failures in (1, MAX_FAILURES):
                 later = f"; `greenopt dashboard {self._spec.name}` adds what is missing" if self._failures > 1 else ""
@@ -125,6 +143,7 @@ class DashboardPublisher:
     def _describe(self) -> None:
         snapshot = read_study(self._spec.name, self._storage)
         self._opened().write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot) | self._machines)))
+        self._is_note_old = False
 
     def _draw(self) -> None:
         self._drawn_at_s, self._has_news = self._clock(), False

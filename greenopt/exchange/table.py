@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from greenopt.cells import looked_up, loose_number, read_cell, read_column, read_plain_cell
 from greenopt.coordination.verdict import Verdict, metric_names
-from greenopt.errors import UsageError, one_line, printable, shortened, shown
+from greenopt.errors import UsageError, one_line, shortened, shown
 from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
 from greenopt.files import open_regular
+from greenopt.plain_text import printable
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
 from greenopt.storage.rows import NUMBERS, is_sound_metric

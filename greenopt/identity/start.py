@@ -17,7 +17,15 @@ from greenopt.identity.place import StoredStudy, find_study
 from greenopt.identity.reference import is_same_storage, reference_to, sqlite_file
 from greenopt.identity.sameness import as_begun
 from greenopt.runs.folder import RunFolder
-from greenopt.search import Search, Storage, open_storage, read_attributes, read_rows, rename_stored
+from greenopt.search import (
+    COORDINATOR_BUSY_TIMEOUT_S,
+    Search,
+    Storage,
+    open_storage,
+    read_attributes,
+    read_rows,
+    rename_stored,
+)
 from greenopt.spec import StudySpec, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.trial_state import TrialState
@@ -97,7 +105,7 @@ def check_start(
     _check_belonging(folder, url, stored)
     attributes: dict[str, Any] = {}
     rows: Sequence[dict[str, Any]] = ()
-    opened = open_storage(url) if stored is not None else None
+    opened = open_storage(url, busy_timeout_s=COORDINATOR_BUSY_TIMEOUT_S) if stored is not None else None
     if stored is not None and opened is not None:
         rows, attributes = read_rows(stored.name, opened), read_attributes(stored.name, opened)
     _check_trials(folder, url, rows)
@@ -133,10 +141,10 @@ def open_study(
     checked = checked or check_start(spec, folder, storage, slots, accepts_changes=accepts_changes, reader=reader)
     if checked.stored is not None and checked.stored.name != spec.name:
         _adopt_name(folder, checked.stored, spec.name)
-        opened = open_storage(checked.url)
+        opened = open_storage(checked.url, busy_timeout_s=COORDINATOR_BUSY_TIMEOUT_S)
     else:
         # What it has read already it keeps: ten thousand trials take seconds.
-        opened = checked.opened or open_storage(checked.url)
+        opened = checked.opened or open_storage(checked.url, busy_timeout_s=COORDINATOR_BUSY_TIMEOUT_S)
     search = Search(spec, opened, is_same_data=checked.is_same_data)
     search.note(DEVICE_ATTRIBUTE, checked.device.kept)
     checked.guard.keep_by(lambda inputs: search.note(INPUTS_ATTRIBUTE, inputs.kept))

@@ -33,6 +33,13 @@ RUN_STATE_TEXTS = {
 }
 
 
+def format_storage(storage: str, cause: str | None) -> str:
+    """Format that a storage is away, or back again, in one line."""
+    if cause is None:
+        return f"storage {storage} is back; the study goes on"
+    return f"storage {storage} is away: {cause}; running trials go on and their results are kept on disk"
+
+
 class StudyEnd(StrEnum):
     """Why a coordinator stopped."""
 
@@ -43,6 +50,7 @@ class StudyEnd(StrEnum):
     BUDGET_SPENT = "budget_spent"
     INPUTS_CHANGED = "inputs_changed"
     GPUS_FAILED = "gpus_failed"
+    STORAGE_LOST = "storage_lost"
 
 
 class _Entry(BaseModel):
@@ -121,6 +129,19 @@ class SlotSetAside(_Entry):
     reason: str
 
 
+class StorageChanged(_Entry):
+    """The study's storage went away, or came back.
+
+    Attributes:
+        storage: its URL without the password.
+        cause: why it is away, in words; None where it is back.
+    """
+
+    kind: Literal["storage_changed"] = "storage_changed"
+    storage: str
+    cause: str | None = None
+
+
 class CoordinatorEnded(_Entry):
     """The coordinator is done; `failure` is the reason where equal failures stopped it."""
 
@@ -130,7 +151,13 @@ class CoordinatorEnded(_Entry):
 
 
 LogEntry: TypeAlias = (
-    CoordinatorStarted | TrialPlaced | TrialRecorded | RunStateChanged | SlotSetAside | CoordinatorEnded
+    CoordinatorStarted
+    | TrialPlaced
+    | TrialRecorded
+    | RunStateChanged
+    | SlotSetAside
+    | StorageChanged
+    | CoordinatorEnded
 )
 
 _ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="kind")])

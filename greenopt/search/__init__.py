@@ -4,15 +4,26 @@ from greenopt.search.check import check_sampler, startup_note
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
+from greenopt.search.outage import failures_named, is_outage, storage_cause
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
-from greenopt.search.storage import Storage, artifact_store, change_spec, check_url, open_storage, rename_stored
+from greenopt.search.storage import (
+    COORDINATOR_BUSY_TIMEOUT_S,
+    Storage,
+    artifact_store,
+    change_spec,
+    check_url,
+    open_storage,
+    rename_stored,
+)
+from greenopt.search.storage_file import file_watch
 from greenopt.storage.rows import COLUMNS
 from greenopt.storage.snapshot import StudySnapshot
 
 __all__ = [
     "COLUMNS",
+    "COORDINATOR_BUSY_TIMEOUT_S",
     "SAMPLERS",
     "FinishedTrial",
     "Proposal",
@@ -27,7 +38,10 @@ __all__ = [
     "check_sampler",
     "check_url",
     "create_finished",
+    "failures_named",
+    "file_watch",
     "importances",
+    "is_outage",
     "lease_holder",
     "open_storage",
     "read_attributes",
@@ -37,4 +51,5 @@ __all__ = [
     "rename_stored",
     "sampler_arguments",
     "startup_note",
+    "storage_cause",
 ]

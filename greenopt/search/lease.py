@@ -14,8 +14,8 @@ from typing import Any
 import optuna
 import psutil
 
-from greenopt.errors import UsageError
-from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, kept_lease
+from greenopt.errors import GreenoptError, UsageError
+from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, kept_lease, started_ticks
 
 RENEW_S = 20.0
 
@@ -30,7 +30,7 @@ class StudyLease:
             UsageError: another coordinator holds it.
         """
         self._storage = storage
-        self._study_id = storage.get_study_id_from_name(study)
+        self._study, self._study_id = study, storage.get_study_id_from_name(study)
         self._renewed_at_s = -math.inf
         holder = lease_holder(study, storage)
         if holder is not None:
@@ -38,17 +38,28 @@ class StudyLease:
         self.renew()
 
     def renew(self) -> None:
-        """Renew the lease, at most every `RENEW_S`."""
+        """Renew the lease, at most every `RENEW_S`.
+
+        Raises:
+            GreenoptError: it had lapsed, and another coordinator has taken it.
+        """
         now_s = time.monotonic()
         if now_s - self._renewed_at_s < RENEW_S:
             return
-        self._renewed_at_s = now_s
-        process = {"pid": os.getpid(), "started_s": psutil.Process().create_time()}
+        holder = lease_holder(self._study, self._storage)
+        if holder is not None:
+            raise GreenoptError(
+                f"study {self._study} is being run by {holder}, which took it while its storage was away"
+            )
+        pid = os.getpid()
+        process = {"pid": pid, "started_s": psutil.Process().create_time(), "started_ticks": started_ticks(pid)}
         self._write({**process, "host": socket.gethostname(), "utc_s": time.time()})
+        self._renewed_at_s = now_s
 
     def release(self) -> None:
-        """Release the lease."""
-        self._write(None)
+        """Release the lease, unless another coordinator has taken it."""
+        if lease_holder(self._study, self._storage) is None:
+            self._write(None)
 
     def _write(self, holder: dict[str, Any] | None) -> None:
         self._storage.set_study_user_attr(self._study_id, LEASE_ATTRIBUTE, holder)

@@ -35,6 +35,7 @@ SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
 
+_DOUBLED = "enqueued twice, because the storage went away meanwhile"
 _RAN_OR_RUNS = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.RUNNING)
 
 
@@ -115,6 +116,7 @@ class Search:
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
         self._places: dict[int, Place | None] = {}
+        self._asked: set[int] = set()
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -136,18 +138,24 @@ class Search:
     def ask(self, *, untried: bool = False) -> Proposal:
         """Return the next setting to run; enqueued ones come first.
 
+        A trial that was begun to be asked for and not finished, because the storage went away or the coordinator was
+        killed, is asked for to its end, with what was enqueued for it or drawn already.
+
         Args:
             untried: whether, where none is enqueued, one is drawn that no trial has had, in place of one of the
                 sampler's.
         """
-        history = self._trials()
-        # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
-        number = next((trial.number for trial in history if trial.state is OptunaState.WAITING), len(history))
-        sampler = (build_untried if untried else build_sampler)(self._spec, number)
-        self._study.sampler = sampler if untried else knowing_space(sampler, self._spec, self._distributions)
-        trial = self._study.ask(self._distributions)
+        while True:
+            history = self._trials()
+            trial = self._ask_to_the_end(history, untried=untried)
+            before = [other for other in history if other.number != trial.number]
+            if not self._is_doubled(trial, before):
+                break
+            self._asked.add(trial.number)
+            self.tell(trial.number, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _DOUBLED})
+        self._asked.add(trial.number)
         place = place_of(self._spec.space, trial.params)
-        same = [other for other in history if self._place(other) == place and other.number != trial.number]
+        same = [other for other in before if self._place(other) == place]
         return Proposal(
             trial=trial.number,
             values=self._values(trial),
@@ -170,13 +178,26 @@ class Search:
             return True
         return len(tried_places(self._spec.space, trials)) < self._spec.space.size
 
-    def put_back(self, trial: int) -> None:
-        """Let a trial that was asked for, and of which no process was started, be asked for again.
+    def _ask_to_the_end(self, history: list[FrozenTrial], *, untried: bool) -> optuna.Trial:
+        """Return a new trial with all its parameters, or the one that was begun and not handed out."""
+        begun = next((t for t in history if _is_half_asked(t) and t.number not in self._asked), None)
+        # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
+        waiting = (trial.number for trial in history if trial.state is OptunaState.WAITING)
+        number = next(waiting, len(history)) if begun is None else begun.number
+        sampler = (build_untried if untried else build_sampler)(self._spec, number)
+        self._study.sampler = sampler if untried else knowing_space(sampler, self._spec, self._distributions)
+        if begun is None:
+            return self._study.ask(self._distributions)
+        trial = optuna.Trial(self._study, begun._trial_id)
+        for name, distribution in self._distributions.items():
+            # A parameter that is stored already keeps its value.
+            trial._suggest(name, distribution)
+        return trial
 
-        A process that was killed while it asked leaves a trial with a part of its parameters, or none; those that are
-        missing are drawn then as they would have been, and those that were enqueued are still known.
-        """
-        self._storage.set_trial_state_values(self._trials()[trial]._trial_id, OptunaState.WAITING)
+    def _is_doubled(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
+        """Return whether the same retry is there already: Optuna repeats a creation whose answer was lost."""
+        retry_of = trial.user_attrs.get("retry_of")
+        return retry_of is not None and any(other.user_attrs.get("retry_of") == retry_of for other in before)
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
         """Record that a trial's process is about to start.
@@ -320,6 +341,11 @@ def _is_enqueued(trial: optuna.Trial) -> bool:
 def _has_run(trial: FrozenTrial, *, is_enqueued: bool) -> bool:
     failed = is_settled(_state(trial), trial.user_attrs) and not is_enqueued
     return trial.state in _RAN_OR_RUNS or failed
+
+
+def _is_half_asked(trial: FrozenTrial) -> bool:
+    """Return whether a trial is running that nobody has begun an attempt of."""
+    return trial.state is OptunaState.RUNNING and ATTEMPT_ATTRIBUTE not in trial.user_attrs
 
 
 def _ran_out_of_memory(trial: FrozenTrial) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import optuna
 import optuna.artifacts
@@ -21,6 +21,17 @@ from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
 SQLITE_BUSY_TIMEOUT_S = 60
+COORDINATOR_BUSY_TIMEOUT_S = 2
+"""A coordinator asks again by itself, and serves its trials meanwhile."""
+
+_POSTGRES_TIMEOUTS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Of libpq, in s and the last one in ms: a server that vanished from the network is noticed within half a minute."""
 
 _BY_NAME = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")
 _RENAME = sqlalchemy.text("UPDATE studies SET study_name = :name WHERE study_id = :id")
@@ -32,28 +43,43 @@ Storage: TypeAlias = optuna.storages.BaseStorage
 """An open storage; for annotations of those who pass it on."""
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> optuna.storages.BaseStorage:
     """Open a storage, creating its tables where there are none.
 
     Args:
         url: `sqlite:///FILE`, `postgresql+psycopg://USER@HOST/DATABASE`, or another URL that Optuna takes.
+        busy_timeout_s: how long to wait for an SQLite file that is locked, in s.
 
     Raises:
         UsageError: the URL cannot be read, its driver is not installed, or the database does not answer.
     """
-    engine = (
-        {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    )
     try:
         make_url(completed := complete(url))
-        return optuna.storages.get_storage(FastReadingStorage(completed, engine_kwargs=engine))
+        return optuna.storages.get_storage(
+            FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s))
+        )
     except ImportError as error:
         raise driver_missing(url, error) from None
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # A port that is no number is a ValueError, whose text may be a part of a password.
         raise UsageError(f"storage {without_password(url)}: not a database URL such as sqlite:///study.db") from None
+    except AssertionError:
+        # Optuna asserts that the tables tell their version.
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: its tables are incomplete") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error, url)}") from None
+
+
+def _engine_arguments(url: str, busy_timeout_s: float) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": busy_timeout_s}}
+    if not url.startswith("postgresql"):
+        return {"pool_pre_ping": True}
+    own = make_url(url).query
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {name: value for name, value in _POSTGRES_TIMEOUTS.items() if name not in own},
+    }
 
 
 def check_url(url: str) -> None:

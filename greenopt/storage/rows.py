@@ -4,6 +4,7 @@ import math
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -61,7 +62,9 @@ def is_alive(holder: dict[str, Any]) -> bool:
     try:
         # Process numbers are reused; the start time distinguishes two processes.
         process = psutil.Process(holder["pid"])
-        return process.create_time() == holder["started_s"] and process.status() != psutil.STATUS_ZOMBIE
+        ticks = holder.get("started_ticks")
+        is_same = process.create_time() == holder["started_s"] if ticks is None else started_ticks(process.pid) == ticks
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -73,3 +76,15 @@ def kept_lease(kept: Any) -> dict[str, Any] | None:
     number = all(type(kept.get(name)) in (int, float) for name in ("utc_s", "started_s"))
     is_whole = number and type(kept.get("pid")) is int and 0 < kept["pid"] < 2**31 and isinstance(kept.get("host"), str)
     return kept if is_whole else None
+
+
+def started_ticks(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since the machine was; None where Linux does not tell.
+
+    The wall clock's time of it, which psutil gives, moves whenever the clock is set.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,18 @@ def postgres_programs() -> Path:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A server on this machine alone; the URL of its database."""
+    with postgresql_server() as (url, start):
+        server = start()
+        try:
+            yield url
+        finally:
+            server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for open connections
+            server.wait()
+
+
+@contextmanager
+def postgresql_server() -> Iterator[tuple[str, Callable[[], "subprocess.Popen[bytes]"]]]:
+    """The URL of a database and what starts its server, again and again; the caller stops it."""
     programs = postgres_programs()
     folder = Path(tempfile.mkdtemp(prefix="greenopt-pg-"))
     # A PostgreSQL server refuses to run as root.
@@ -50,15 +62,16 @@ def postgresql() -> Iterator[str]:
     initdb = [str(programs / "initdb"), "-D", data, "-U", "greenopt", "-A", "trust", "--no-sync"]
     subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True)
     settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [str(programs / "postgres"), "-D", data, *settings], user=user, cwd=folder, stderr=subprocess.DEVNULL
-    )
-    try:
+
+    def start() -> "subprocess.Popen[bytes]":
+        command = [str(programs / "postgres"), "-D", data, *settings]
+        server = subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL)
         wait_until_ready(programs, port)
-        yield f"postgresql+psycopg://greenopt@127.0.0.1:{port}/postgres"
+        return server
+
+    try:
+        yield f"postgresql+psycopg://greenopt@127.0.0.1:{port}/postgres", start
     finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for open connections
-        server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

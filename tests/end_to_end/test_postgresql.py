@@ -1,14 +1,18 @@
 """A study whose storage is a PostgreSQL server, started for the test on this machine alone."""
 
 import os
+import signal
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
 
 from greenopt.coordination.coordinator import Coordinator
+from greenopt.coordination.storage_access import StoragePlace
 from greenopt.errors import UsageError
 from greenopt.identity.place import locate
 from greenopt.identity.start import storage_of
@@ -19,6 +23,7 @@ from greenopt.search.rdb import FastReadingStorage
 from greenopt.storage.url import without_password
 from tests.builders import study
 from tests.contract.sampler_contract import IN_THE_MIDDLE, cases, keep_few_metrics, run_killed
+from tests.end_to_end.programs import postgresql_server
 from tests.fakes import FakeEngine, dies
 from tests.unit.search.test_rdb import fill
 
@@ -63,6 +68,59 @@ def test_a_second_coordinator_on_another_host_is_refused(postgres_url: str, monk
         Search(here, open_storage(postgres_url))
     first.lease.release()
     Search(here, open_storage(postgres_url)).lease.release()
+
+
+def test_a_restart_of_the_server_costs_nothing_but_time(tmp_path: Path) -> None:
+    """Its connections are cut in the middle of the study, and it is away for two seconds."""
+    with postgresql_server() as (url, start):
+        servers = [start()]
+        told: list[str | None] = []
+
+        class Restarts(FakeEngine):
+            def receive(self, timeout_s: float) -> list[Any]:
+                if len(self.specs) == 2 and len(servers) == 1 and servers[0].poll() is None:
+                    servers[0].send_signal(signal.SIGINT)
+                    servers[0].wait()
+                if len(servers) == 1 and servers[0].poll() is not None and self.away.expired():
+                    servers.append(start())
+                return super().receive(timeout_s)
+
+            away = _Timer(2.0)
+
+        class Watch:
+            def storage_changed(self, name: str, cause: str | None) -> None:
+                assert "server" in (cause or "server")
+                told.append(cause)
+
+            def __getattr__(self, name: str) -> Any:
+                return lambda *_: None
+
+        spec = study(study={"trials": 4})
+        search = Search(spec, open_storage(url))
+        place = StoragePlace("postgresql", 60.0)
+        watch: Any = Watch()
+        try:
+            end = Coordinator(spec, search, Restarts(), RunFolder(tmp_path / "tried"), [watch], place=place).run()
+            search.lease.release()
+            rows = read_study("tried", open_storage(url)).rows
+        finally:
+            servers[-1].send_signal(signal.SIGINT)
+            servers[-1].wait()
+    assert end is StudyEnd.DONE
+    assert [row["state"] for row in rows] == ["complete"] * 4
+    assert told[0] is not None
+    assert told[-1] is None
+
+
+class _Timer:
+    """Expires so many seconds after it was first asked."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._until_s = seconds, 0.0
+
+    def expired(self) -> bool:
+        self._until_s = self._until_s or time.monotonic() + self._seconds
+        return time.monotonic() >= self._until_s
 
 
 def test_a_server_that_does_not_answer_is_one_line() -> None:

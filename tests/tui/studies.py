@@ -34,6 +34,7 @@ from greenopt.runs.study_log import (
     CoordinatorEnded,
     CoordinatorStarted,
     RunStateChanged,
+    StorageChanged,
     TrialPlaced,
     TrialRecorded,
     append_entry,
@@ -132,6 +133,9 @@ class Written:
 
     def conducted(self, conduct: Any) -> None:
         append_entry(self.folder.study_log, RunStateChanged(utc_s=self.utc_s, conduct=conduct))
+
+    def storage_changed(self, cause: str | None) -> None:
+        append_entry(self.folder.study_log, StorageChanged(utc_s=self.utc_s, storage="sqlite:///study.db", cause=cause))
 
     def completes(self, slot: str, minutes: float = 6.0) -> None:
         setting, quality = self._setting()

@@ -9,6 +9,8 @@ from greenopt.events import FailReason, Outcome
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, StudyReader
+from greenopt.tui.tabs.study_log import entry_text
+from greenopt.tui.text.header import state_text
 from tests.tui.studies import H100, NOW, Written, paper_like
 
 
@@ -114,6 +116,23 @@ def test_the_course_says_whether_it_is_paused_and_how_it_ended(tmp_path: Path) -
     model.apply(reader.read())
     assert model.end is not None
     assert model.end.end is StudyEnd.STOPPED
+
+
+def test_an_outage_of_the_storage_is_told_with_its_cause_until_it_is_over(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"gpu 0": H100})
+    study.held_by()
+    study.storage_changed("it is locked by another process")
+    reader, model = read(study)
+    assert state_text(model).plain == "! storage away: it is locked by another process"
+    model.apply(Batch(problem="storage sqlite: database is locked"))
+    assert model.is_running, "the storage cannot say so now, and its coordinator goes on"
+    assert "locked by another process" in state_text(model).plain
+    study.storage_changed(None)
+    model.apply(reader.read())
+    assert state_text(model).plain == "▶ running"
+    entries = [entry_text(entry).plain for entry in model.study_log]
+    assert any("is away: it is locked by another process" in entry for entry in entries)
+    assert any("is back" in entry for entry in entries)
 
 
 def test_a_storage_without_its_folder_shows_what_the_storage_knows(written: Callable[[str], Written]) -> None:

@@ -20,6 +20,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    StorageChanged,
     TrialPlaced,
     TrialRecorded,
 )
@@ -73,6 +74,7 @@ class StudyModel:
         self.settled = 0
         self.holder: dict[str, Any] | None = None
         self.problem: str | None = None
+        self.outage: str | None = None
         self.run_state = RunState.RUNNING
         self.coordinator: CoordinatorStarted | None = None
         self.end: CoordinatorEnded | None = None
@@ -87,7 +89,9 @@ class StudyModel:
     def apply(self, batch: Batch) -> None:
         """Apply a batch of changes; `revision` grows when a trial begins or ends."""
         self.has_been_read = True
-        self.holder, self.problem = batch.holder, batch.problem
+        self.problem = batch.problem
+        # A storage that does not answer says nothing about who runs the study.
+        self.holder = batch.holder if batch.problem is None else self.holder
         for entry in batch.study_log:
             self._take_entry(entry)
         fresh = [row for row in batch.rows if self._is_news(row)]
@@ -174,6 +178,7 @@ class StudyModel:
         match entry:
             case CoordinatorStarted():
                 self.coordinator, self.end, self.run_state = entry, None, RunState.RUNNING
+                self.outage = None
                 self.slots = dict(entry.slots)
             case TrialPlaced():
                 self.placed[entry.trial] = entry.slot
@@ -181,6 +186,8 @@ class StudyModel:
                 self.placed.pop(entry.trial, None)
             case RunStateChanged():
                 self.run_state = entry.conduct
+            case StorageChanged():
+                self.outage = entry.cause
             case CoordinatorEnded():
                 self.end = entry
 

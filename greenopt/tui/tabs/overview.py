@@ -125,6 +125,8 @@ def live_in(model: StudyModel, slot: str) -> LiveTrial | None:
 
 def format_idle_slot(model: StudyModel) -> str:
     """Return why a slot has no trial."""
+    if model.outage is not None:
+        return "idle: the storage is away"
     if model.run_state is RunState.PAUSED:
         return "idle: the study is paused; press p to resume"
     if model.run_state in (RunState.STOPPING, RunState.STOPPING_NOW):

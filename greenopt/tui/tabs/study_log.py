@@ -14,8 +14,10 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunStateChanged,
     SlotSetAside,
+    StorageChanged,
     TrialPlaced,
     TrialRecorded,
+    format_storage,
 )
 from greenopt.runs.trial_ending import format_ending
 from greenopt.tui.state.model import StudyModel
@@ -65,6 +67,8 @@ def entry_text(entry: LogEntry) -> Text:
             text.append(RUN_STATE_TEXTS[entry.conduct], ORANGE)
         case SlotSetAside():
             text.append(f"{entry.slot} is set aside: {entry.reason}", VERMILION)
+        case StorageChanged():
+            text.append(format_storage(entry.storage, entry.cause), ORANGE if entry.cause is None else VERMILION)
         case CoordinatorEnded():
             text.append(f"study {format_end(entry.end)}{f' ({entry.failure})' if entry.failure else ''}", "bold")
     return text

@@ -34,6 +34,7 @@ _ENDS = {
     StudyEnd.BUDGET_SPENT: ("■ stopped: the energy budget is spent", f"bold {VERMILION}"),
     StudyEnd.INPUTS_CHANGED: ("■ stopped: its code or data changed", f"bold {VERMILION}"),
     StudyEnd.GPUS_FAILED: ("× stopped: no GPU is left that works", f"bold {VERMILION}"),
+    StudyEnd.STORAGE_LOST: ("× stopped: its storage was away for too long", f"bold {VERMILION}"),
     StudyEnd.SPACE_EXHAUSTED: ("■ done: every setting was tried", f"bold {GREEN}"),
 }
 
@@ -58,6 +59,8 @@ def find_end(model: StudyModel) -> StudyEnd | None:
 def state_text(model: StudyModel) -> Text:
     """Return the state of the study: running, paused, stopping, done, or not running."""
     if model.problem is not None:
+        if model.outage is not None and model.end is None:
+            return Text(f"! storage away: {model.outage}", f"bold {VERMILION}")
         return Text("! storage does not respond", f"bold {VERMILION}")
     end = find_end(model)
     if end is not None:
@@ -65,6 +68,8 @@ def state_text(model: StudyModel) -> Text:
         return (
             text.append(", at once") if end is StudyEnd.STOPPED and model.run_state is RunState.STOPPING_NOW else text
         )
+    if model.is_running and model.outage is not None:
+        return Text(f"! storage away: {model.outage}", f"bold {VERMILION}")
     return Text(*_RUN_STATES[model.run_state]) if model.is_running else Text("■ not running", f"bold {ORANGE}")
 
 

@@ -51,3 +51,12 @@ def test_the_forecast_follows_the_mean_duration_and_the_number_of_slots() -> Non
     forecast.began(1)
     now[0] = 14.0
     assert forecast.remaining_s(1) == 18.0
+
+
+def test_a_full_disk_costs_the_line_and_not_the_study() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    progress = PlainProgress(Console(file=Full()), Forecast(1, 1))
+    progress.storage_changed("sqlite:///study.db", None)

@@ -3,17 +3,19 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
 import pytest
 
-from greenopt.errors import UsageError
+from greenopt.errors import GreenoptError, UsageError
 from greenopt.search import Search, open_storage, read_study
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, Range
-from greenopt.storage.rows import LEASE_ATTRIBUTE
+from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, started_ticks
 from greenopt.storage.url import without_password
 from tests.builders import study
 
@@ -78,8 +80,6 @@ def test_a_study_that_a_living_process_runs_is_refused(storage: optuna.storages.
 
 @pytest.mark.parametrize(("age_s", "refused"), [(10.0, True), (1000.0, False)])
 def test_a_lease_of_another_host_lapses(storage: optuna.storages.BaseStorage, age_s: float, refused: bool) -> None:
-    import time
-
     begin(storage)
     holder = {"pid": 1, "started_s": 0.0, "host": "elsewhere", "utc_s": time.time() - age_s}
     optuna.load_study(study_name="tried", storage=storage).set_user_attr(LEASE_ATTRIBUTE, holder)
@@ -136,3 +136,45 @@ def test_wanted_settings_run_first_each_once(storage: optuna.storages.BaseStorag
     again.enqueue_listed()
     assert len(read_study("tried", storage).rows) == 4
     assert again.ask().values["batch_size"] == 4
+
+
+def test_a_clock_that_was_set_does_not_make_a_coordinator_dead() -> None:
+    """The time at which a process was started, by the wall clock, moves with the clock."""
+    holder = {"pid": os.getpid(), "started_s": 12.0, "host": os.uname().nodename, "utc_s": 0.0}
+    assert not is_alive(holder)
+    assert is_alive({**holder, "started_ticks": started_ticks(os.getpid())})
+    assert not is_alive({**holder, "started_ticks": 1})
+
+
+def test_a_lease_that_another_coordinator_took_is_neither_renewed_nor_released(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/study.db")
+    search = Search(study(), storage)
+    other = {"pid": 1, "started_s": 0.0, "host": "elsewhere", "utc_s": time.time()}
+    storage.set_study_user_attr(1, LEASE_ATTRIBUTE, other)
+    search.lease._renewed_at_s = -1000.0
+    with pytest.raises(GreenoptError, match="is being run by pid 1 on elsewhere, which took it"):
+        search.lease.renew()
+    search.lease.release()
+    assert storage.get_study_user_attrs(1)[LEASE_ATTRIBUTE] == other
+
+
+def test_an_ask_that_was_broken_off_is_asked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The enqueued setting is neither lost nor drawn anew, whatever write the storage failed at."""
+    storage = open_storage(f"sqlite:///{tmp_path}/study.db")
+    search = Search(study(study={"enqueue": [{"batch_size": 8, "lr": 0.001}]}), storage)
+    search.enqueue_listed()
+    kept, calls = type(storage).set_trial_param, [0]
+
+    def fails(self: Any, *arguments: Any) -> None:
+        calls[0] += 1
+        if calls[0] in (1, 3, 6):
+            raise optuna.exceptions.StorageInternalError("lost")
+        kept(self, *arguments)
+
+    monkeypatch.setattr(type(storage), "set_trial_param", fails)
+    for _ in range(3):
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            search.ask()
+    proposal = search.ask()
+    assert (proposal.trial, proposal.values["batch_size"], proposal.values["lr"]) == (0, 8, 0.001)
+    assert search.ask().trial == 1

@@ -1,0 +1,42 @@
+"""Which failures of a storage may pass, and what is said of them."""
+
+import sqlite3
+
+import optuna
+import pytest
+import sqlalchemy.exc
+
+from greenopt.errors import GreenoptError
+from greenopt.search.outage import failures_named, is_outage, storage_cause
+
+
+def wrapped(message: str, kind: type[sqlalchemy.exc.DBAPIError] = sqlalchemy.exc.OperationalError) -> Exception:
+    """An error as Optuna hands it on, with a sentence of its own."""
+    error = optuna.exceptions.StorageInternalError("due to invalid data in the commit")
+    error.__cause__ = kind("INSERT", {}, sqlite3.OperationalError(message))
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass", "cause"),
+    [
+        (wrapped("database is locked"), True, "it is locked by another process"),
+        (wrapped("database or disk is full"), True, "its disk is full"),
+        (wrapped("database disk image is malformed"), False, "its file is damaged"),
+        (wrapped("no such column: x", sqlalchemy.exc.ProgrammingError), False, "no such column: x"),
+        (wrapped("something new"), True, "something new"),
+        (KeyError("x"), False, None),
+        (ValueError("database is locked"), False, None),
+    ],
+)
+def test_an_outage_is_told_apart_from_a_refusal(error: Exception, may_pass: bool, cause: str | None) -> None:
+    assert is_outage(error) == may_pass
+    assert storage_cause(error) == cause
+
+
+def test_a_failure_becomes_one_line_that_names_the_storage() -> None:
+    with (
+        pytest.raises(GreenoptError, match=r"^storage postgresql://me@host/db: it is read-only$"),
+        failures_named("postgresql://me@host/db"),
+    ):
+        raise wrapped("cannot execute INSERT in a read-only transaction")
