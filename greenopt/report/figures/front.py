@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from greenopt.formatting import format_energy_amount
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import (
     BLUE,
@@ -35,8 +36,8 @@ def pareto_front(report_data: ReportData) -> Picture:
     reference = ""
     if volume.reference_energy_wh is not None:
         reference = (
-            f"Right: the share of the area up to an accuracy of 1 and {volume.reference_energy_wh:.3g} Wh that the "
-            "front dominates, after each completed trial."
+            f"Right: the hypervolume after each completed trial: the share of the area up to an accuracy of 1 and "
+            f"{format_energy_amount(volume.reference_energy_wh, None)} that the front dominates."
         )
     return Drawing(slug, title, sentences(caption, reference, report_data.energy_note), figure)
 
