@@ -28,6 +28,7 @@ for _command in (
     "importing",
     "analyze",
     "report",
+    "compare",
     "confirm",
     "dashboard",
     "export",
