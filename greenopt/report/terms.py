@@ -26,7 +26,11 @@ TERMS: tuple[tuple[str, str, str], ...] = (
         "loses no more "
         "accuracy than allowed",
     ),
-    ("likely", r"\blikely\b", "the 95 % interval lies on one side, but not after that correction"),
+    (
+        "likely",
+        r"\blikely\b",
+        "clear by its own 95 % interval, but not after correction for all values that were compared",
+    ),
     ("hint", r"\bhint\b", "an effect that may well be chance; what the next trials should look at"),
     ("open", r"\bopen questions?\b|(?m:^open$)|[Uu]ndecided", "the interval holds both a saving and a loss"),
     ("trade-off", r"trade[-_]off", "more accuracy for more energy"),

@@ -46,7 +46,7 @@ def test_every_figure_is_drawn_and_saved_whole(tmp_path: Path) -> None:
     pictures = drawn(made_report_data())
     assert set(pictures) == OF_THE_PAPER | BEYOND
     assert {slug for slug, picture in pictures.items() if isinstance(picture, SkippedFigure)} == {
-        *("importance", "interactions-log-energy-wh", "interactions-accuracy", "interactions-efficiency")
+        *("importance", "interactions-log-energy-wh", "interactions-efficiency")
     }
     with style():
         for picture in pictures.values():
