@@ -1,6 +1,7 @@
 """Formatting of quantities, shared by all outputs: estimates are marked, missing values are a dash."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -11,6 +12,7 @@ from greenopt.spec import PARAMETERS
 
 MISSING = "–"
 SMALLEST_PLAIN = 1e-9
+_ENERGY_UNITS = ((1e6, "MWh"), (1e3, "kWh"))
 
 
 def format_energy(energy_wh: float | None, source: str | None) -> str:
@@ -60,6 +62,31 @@ def significant(number: float, digits: int = 3) -> str:
     text = f"{number:.{digits}g}"
     # Decimal writes all digits of a very small or large number, where a fixed number of decimals would end in zeros.
     return f"{Decimal(text):f}" if "e" in text and abs(number) >= SMALLEST_PLAIN else text
+
+
+def fixed_digits(number: float, digits: int = 3) -> str:
+    """Return a number with all of its significant digits, zeros at the end included: `51.0`, `0.160`, `12300`."""
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    text = f"{number:#.{digits}g}".removesuffix(".")
+    return f"{Decimal(text):f}" if "e" in text and abs(number) >= SMALLEST_PLAIN else text
+
+
+def format_energy_amount(energy_wh: float | None, source: str | None) -> str:
+    """Format an energy in the unit that suits it: `0.160 Wh`, `51.0 Wh`, `15.2 kWh`; estimates are marked."""
+    if energy_wh is None:
+        return MISSING
+    # A figure that rounds to 1000 belongs to the next unit.
+    size = abs(float(f"{energy_wh:.3g}"))
+    factor, unit = next((one for one in _ENERGY_UNITS if size >= one[0]), (1.0, "Wh"))
+    figure = f"{fixed_digits(energy_wh / factor)} {unit}"
+    return f"~{figure} est." if source == EnergySource.ESTIMATE else figure
+
+
+def format_percent(share: float) -> str:
+    """Format a share 0..1 in percent: `28 %`, `5.2 %`."""
+    percent = 100 * share
+    return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{fixed_digits(percent, 2)} %"
 
 
 def counted(count: int, thing: str = "trial") -> str:

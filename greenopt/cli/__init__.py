@@ -33,6 +33,7 @@ for _command in (
     "importing",
     "analyze",
     "report",
+    "compare",
     "confirm",
     "dashboard",
     "export",

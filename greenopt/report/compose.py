@@ -7,6 +7,7 @@ from greenopt.report.figures import Drawing, Picture
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections import effects, limits, method, results, summary, winner
 from greenopt.report.sections.formatting import plural
+from greenopt.report.terms import with_terms
 
 
 def compose(
@@ -28,13 +29,19 @@ def compose(
     if analysis.counts.complete:
         sections.append(results.trials_section(inputs, pictures))
     if analysis.counts.complete >= results.FEW:
-        sections += [*effects.effects(inputs, pictures), results.matrices(pictures)]
+        sections += effects.effects(inputs, pictures)
+    sections += [results.endings(inputs), limits.limits(inputs)]
+    if analysis.counts.complete >= results.FEW:
+        sections.append(results.parallels(pictures))
     if inputs.report_data.curves or analysis.counts.complete:
         sections.append(results.distributions(inputs, pictures))
-    sections += [results.endings(inputs), limits.limits(inputs)]
+    if analysis.counts.complete >= results.FEW:
+        sections += effects.appendix(inputs, pictures)
+    sections.append(results.runs(inputs))
     kept = tuple(section for section in sections if section is not None and section.blocks)
-    return Document(
+    document = Document(
         f"Study {analysis.study.name}",
         f"Accuracy and energy of {plural(analysis.counts.trials, 'trial')}, {today}",
         kept,
     )
+    return with_terms(document)

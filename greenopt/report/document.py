@@ -12,7 +12,7 @@ from greenopt.plain_text import printable
 
 _NUMERIC, _DIGIT = re.compile(r"^(–|[~<x(±+-]*\s?[\d.,]+.*)$"), re.compile(r"\d")
 
-Kind = Literal["text", "note", "list", "table", "figure", "code"]
+Kind = Literal["text", "note", "terms", "list", "table", "figure", "code"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Block:
     Attributes:
         kind: which of the other fields it has.
         text: of `text`, `note`, `code`, and the caption of `table` and `figure`.
-        items: of a `list`; the pieces of `code` that may stand beside one another.
+        items: of a `list`; the explanations of `terms`; the pieces of `code` that may stand beside one another, none of
+            which is cut over pages.
         heads, rows: of a `table`; `wide` is the index of the column that takes the room that is left, `numeric` those
             of the columns of numbers, which are aligned to the right.
-        file: of a `figure`, without its ending.
+        file: of a `figure`, without its ending; one that `floats` may move to the top or bottom of a page, where text
+            then fills the place that it leaves.
     """
 
     kind: Kind
@@ -36,6 +38,7 @@ class Block:
     wide: int | None = None
     numeric: tuple[int, ...] = ()
     file: str = ""
+    floats: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ def note(remark: str) -> Block:
     return Block("note", remark)
 
 
+def terms(explanations: Iterable[str]) -> Block:
+    """Return explanations of terms, each `term: meaning.`, in small print."""
+    return Block("terms", items=tuple(explanations))
+
+
 def bullets(items: Iterable[str]) -> tuple[Block, ...]:
     """Return a list, or nothing if it would be empty."""
     kept = tuple(item for item in items if item)
@@ -103,9 +111,9 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], wid
     return Block("table", caption, heads=tuple(heads), rows=kept, wide=wide, numeric=numeric)
 
 
-def figure(file: str, caption: str) -> Block:
+def figure(file: str, caption: str, *, floats: bool = True) -> Block:
     """Return a figure by the name of its file."""
-    return Block("figure", caption, file=file)
+    return Block("figure", caption, file=file, floats=floats)
 
 
 def code(pieces: Iterable[str]) -> Block:

@@ -18,13 +18,14 @@ class Environment:
     """The machine and software that trials recorded; each value once, in order of first occurrence.
 
     Attributes:
-        asked: how many trials were asked; `answered` is how many had something on file.
+        asked: how many trials were asked; `answered` is how many had something on file, `ended` how many have ended.
         idle: idle power by device, in W, with where it is from.
         facts: versions, data and sizes by name.
     """
 
     asked: int
     answered: int
+    ended: int = 0
     hosts: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ def read_environment(folder: RunFolder, trials: Mapping[int, str | None]) -> Env
     return Environment(
         asked=len(heads),
         answered=sum(1 for head in heads if head),
+        ended=len(trials),
         hosts=_each(event.host for event in started),
         gpus=_each(event.gpu_name for event in started),
         drivers=_each(event.driver for event in started),

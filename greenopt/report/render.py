@@ -27,6 +27,24 @@ def pdf(document: Document, figures: Path) -> bytes:
     Returns:
         A PDF file with its fonts embedded.
     """
+    content = _typeset(document, figures, format="pdf")
+    assert isinstance(content, bytes)
+    return content
+
+
+def page_pictures(document: Document, figures: Path, ppi: float = 40.0) -> list[bytes]:
+    """Typeset a document and return each page as a PNG file, to be looked at.
+
+    Args:
+        document: the report.
+        figures: folder with its figures as SVG.
+        ppi: pixels per inch.
+    """
+    content = _typeset(document, figures, format="png", ppi=ppi)
+    return [bytes(page) for page in content] if isinstance(content, list) else [bytes(content)]
+
+
+def _typeset(document: Document, figures: Path, **options: Any) -> Any:
     import typst
 
     files = {
@@ -36,9 +54,7 @@ def pdf(document: Document, figures: Path) -> bytes:
     }
     # The fonts come with typst and matplotlib, so a report looks the same on every machine.
     fonts = [str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")]
-    content = typst.compile(cast(Any, files), format="pdf", font_paths=fonts, ignore_system_fonts=True)
-    assert isinstance(content, bytes)
-    return content
+    return typst.compile(cast(Any, files), font_paths=fonts, ignore_system_fonts=True, **options)
 
 
 def html(document: Document, figures: Path) -> bytes:

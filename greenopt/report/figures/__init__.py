@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from greenopt.analysis.results import Response
-from greenopt.report.figures import curves, distributions, effects, front, matrix, scatter
+from greenopt.report.figures import curves, distributions, effects, front, matrix, parallel, scatter
+from greenopt.report.figures import interactions as interaction_figures
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure
 from greenopt.report.figures.style import save, style
 from greenopt.report.report_data import ReportData
@@ -18,6 +19,8 @@ FIGURES: tuple[Callable[[ReportData], Picture], ...] = (
     distributions.accuracy_histogram,
     scatter.accuracy_against_seconds,
     scatter.test_against_training,
+    parallel.parallel_by_accuracy,
+    parallel.parallel_by_energy,
     matrix.settings_by_accuracy,
     matrix.settings_by_power_draw,
     matrix.settings_by_efficiency,
@@ -26,6 +29,9 @@ FIGURES: tuple[Callable[[ReportData], Picture], ...] = (
     partial(effects.coefficients, response=Response.LOG_ENERGY_WH),
     partial(effects.coefficients, response=Response.ACCURACY),
     partial(effects.coefficients, response=Response.EFFICIENCY),
+    partial(interaction_figures.interactions, response=Response.LOG_ENERGY_WH),
+    partial(interaction_figures.interactions, response=Response.ACCURACY),
+    partial(interaction_figures.interactions, response=Response.EFFICIENCY),
     effects.importance,
     scatter.counter_against_integral,
 )

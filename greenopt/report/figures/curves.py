@@ -13,11 +13,11 @@ from greenopt.report.figures.style import (
     GREY,
     ORANGE,
     SCALE,
+    epochs_axis,
     is_many,
     legend_above,
     log_if_wide,
     new_figure,
-    whole_numbers,
 )
 from greenopt.report.report_data import STATE_TEXTS, Curve, Floats, ReportData
 
@@ -58,8 +58,8 @@ def winner_curves(curve: Curve, report_data: ReportData) -> Drawing:
     """Draw accuracy, loss and energy of the winner's training."""
     figure, (left, middle, right) = new_figure(3, height_in=2.3)
     for axis, pair, label in ((left, ("accuracy", "val_accuracy"), "accuracy"), (middle, ("loss", "val_loss"), "loss")):
-        for name, colour, label in ((pair[0], ORANGE, "training"), (pair[1], BLUE, "validation")):
-            axis.plot(curve.epoch, getattr(curve, name), color=colour, label=label, marker=_marker(curve))
+        for name, colour, part in ((pair[0], ORANGE, "training"), (pair[1], BLUE, "validation")):
+            axis.plot(curve.epoch, getattr(curve, name), color=colour, label=part, marker=_marker(curve))
         axis.set(xlabel="epoch", ylabel=label)
         legend_above(axis)
     log_if_wide(middle, "y", np.concatenate((curve.loss, curve.val_loss)))
@@ -69,8 +69,7 @@ def winner_curves(curve: Curve, report_data: ReportData) -> Drawing:
     if not np.isfinite(curve.energy_wh[-1:]).all():
         right.text(0.5, 0.5, "not measured\nin every epoch", transform=right.transAxes, ha="center", color=GREY)
     for axis in (left, middle, right):
-        axis.set_xlim(left.get_xlim())
-        whole_numbers(axis.xaxis)
+        epochs_axis(axis, float(curve.epoch[-1]))
     title = f"Training curves of trial {curve.trial}"
     return Drawing(
         f"course-{curve.trial}", title, sentences("Training and validation.", report_data.energy_note), figure
@@ -85,11 +84,11 @@ def _pair(report_data: ReportData, slug: str, title: str, names: tuple[str, str]
         return SkippedFigure(slug, title, NO_CURVES)
     figure, axes = new_figure(2, share_y=True)
     scale = Normalize(0, max(float(np.nanmax(curve.val_accuracy, initial=0.0)) for curve in curves) or 1.0)
-    for axis, name, label in zip(axes, names, ("training", "validation"), strict=True):
+    for axis, name, part in zip(axes, names, ("training", "validation"), strict=True):
         _coloured(axis, curves, name, scale)
-        axis.set(xlabel="epoch", title=label)
+        axis.set(xlabel="epoch", title=part)
         axis.autoscale_view()
-        whole_numbers(axis.xaxis)
+        epochs_axis(axis, max(float(curve.epoch[-1]) for curve in curves))
     axes[0].set_ylabel(label)
     if label.startswith("loss"):
         axes[0].set_yscale("log")
@@ -97,9 +96,16 @@ def _pair(report_data: ReportData, slug: str, title: str, names: tuple[str, str]
     colours.set_label("last validation accuracy")
     colours.outline.set_visible(False)
     ended = {state: sum(1 for curve in curves if curve.state == state) for state in STATE_TEXTS}
-    label = ", ".join(f"{count} {STATE_TEXTS[state]}" for state, count in ended.items() if count)
+    states = ", ".join(f"{count} {STATE_TEXTS[state]}" for state, count in ended.items() if count)
     note = "Losses that were not finite are left out." if label.startswith("loss") else ""
-    return Drawing(slug, title, sentences(f"Trainings: {label}.", note, report_data.curves_note), figure)
+    return Drawing(
+        slug,
+        title,
+        sentences(
+            f"One line per training, coloured by its last validation accuracy: {states}.", note, report_data.curves_note
+        ),
+        figure,
+    )
 
 
 def _coloured(axis: Axes, curves: list[Curve], name: str, scale: Normalize) -> None:

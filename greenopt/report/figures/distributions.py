@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from greenopt.formatting import fixed_digits
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, legend_above, new_figure, whole_numbers
 from greenopt.report.report_data import Floats, ReportData
@@ -42,10 +43,10 @@ def _histogram(report_data: ReportData, slug: str, title: str, column: str, labe
     values = _known(report_data, column)
     if not len(values):
         return SkippedFigure(slug, title, "no completed trial has this figure")
-    figure, (axis,) = new_figure(height_in=2.5)
+    figure, (axis,) = new_figure()
     axis.hist(values, bins=_bins(column, values), color=colour, edgecolor="white", linewidth=0.5)
     median = float(np.median(values))
-    axis.axvline(median, color=GREY, linestyle="--", label=f"median {median:.3g}")
+    axis.axvline(median, color=GREY, linestyle="--", label=f"median {fixed_digits(median)}")
     axis.set(xlabel=label, ylabel="trials")
     whole_numbers(axis.yaxis)
     legend_above(axis)

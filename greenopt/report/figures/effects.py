@@ -4,7 +4,7 @@ import numpy as np
 
 from greenopt.analysis.results import Coding, Coefficient, Regression, Response
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
-from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, RED, legend_above, make_log, new_figure, plain
+from greenopt.report.figures.style import BLUE, GREEN, GREY, ORANGE, RED, legend_above, make_log, new_figure, shortened
 from greenopt.report.report_data import ReportData
 
 _TITLES = {
@@ -66,7 +66,7 @@ def importance(report_data: ReportData) -> Picture:
         axis.barh(places, shares, height, color=colours[index % len(colours)], label=f"{one.objective} ({one.method})")
         chances = [one.chance.get(name, np.nan) for name in names]
         axis.scatter(chances, places, marker="|", color="black", s=24, linewidths=0.9, zorder=3)
-    axis.set_yticks(np.arange(len(names))[::-1], [plain(name) for name in names])
+    axis.set_yticks(np.arange(len(names))[::-1], [shortened(name, 34) for name in names])
     axis.set_xlabel("share")
     legend_above(axis)
     caption = (
@@ -102,8 +102,9 @@ def _colour(coefficient: float, bounds: tuple[float, float], response: Response)
 def _name(one: Coefficient, fit: Regression) -> str:
     reference = fit.reference.get(one.parameter) if one.parameter is not None else None
     if one.value is None:
-        return plain(f"{one.parameter} (slope)")
-    return plain(f"{one.parameter} {one.value}" + (f" (from {reference})" if reference is not None else ""))
+        return f"{shortened(one.parameter, 34)} (slope)"
+    of = f" (from {shortened(reference, 16)})" if reference is not None else ""
+    return f"{shortened(one.parameter)} {shortened(one.value)}{of}"
 
 
 def _label(response: Response) -> str:

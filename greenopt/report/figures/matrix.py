@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
-from greenopt.report.figures.style import GREY, SCALE, new_figure, plain
+from greenopt.report.figures.style import GREY, SCALE, new_figure, plain_log_colours, shortened
 from greenopt.report.report_data import Floats, ReportData
 from greenopt.spec import Choice, SearchSpace
 
@@ -88,7 +88,7 @@ def _draw(axis: Axes, shares: Floats, means: Floats, columns: Sequence[_Column],
         extent=(-0.5, len(columns) - 0.5, rows - 0.5, -0.5),
     )
     axis.grid(visible=False)
-    axis.set_xticks(range(len(columns)), [plain(one.label) for one in columns], rotation=90, fontsize=6)
+    axis.set_xticks(range(len(columns)), [one.label for one in columns], rotation=90, fontsize=6)
     axis.set_yticks([0, rows - 1] if rows > 1 else [0], ["first", "last"] if rows > 1 else ["only"])
     axis.set_ylabel("trials in this order")
     starts = [i for i, one in enumerate(columns) if i == 0 or one.parameter != columns[i - 1].parameter]
@@ -96,7 +96,7 @@ def _draw(axis: Axes, shares: Floats, means: Floats, columns: Sequence[_Column],
         axis.text(
             (start + end - 1) / 2,
             1.015,
-            plain(columns[start].parameter),
+            shortened(columns[start].parameter, 20),
             transform=axis.get_xaxis_transform(),
             ha="left",
             va="bottom",
@@ -109,6 +109,8 @@ def _draw(axis: Axes, shares: Floats, means: Floats, columns: Sequence[_Column],
     colours = axis.figure.colorbar(picture, ax=axis, pad=0.01, alpha=1)
     colours.set_label(label)
     colours.outline.set_visible(False)
+    if wide:
+        plain_log_colours(colours)
 
 
 def _columns(space: SearchSpace, trials: pd.DataFrame) -> list[_Column]:
@@ -120,7 +122,9 @@ def _columns(space: SearchSpace, trials: pd.DataFrame) -> list[_Column]:
         if isinstance(distribution, Choice):
             others = [value for value in dict.fromkeys(values.dropna()) if value not in distribution.values]
             known = [*distribution.values, *others]
-            found += [_Column(parameter, str(v), (values == v).fillna(False).to_numpy(dtype=float)) for v in known]
+            found += [
+                _Column(parameter, shortened(v, 20), (values == v).fillna(False).to_numpy(dtype=float)) for v in known
+            ]
         else:
             found += _binned(parameter, values)
     return found

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from greenopt.formatting import fixed_digits
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import BLUE, GREY, RED, is_many, legend_above, log_if_wide, mark_size, new_figure
 from greenopt.report.report_data import Floats, ReportData
@@ -33,7 +34,7 @@ def test_against_training(report_data: ReportData) -> Picture:
     known = np.isfinite(training) & np.isfinite(test)
     if not known.any():
         return SkippedFigure(slug, title, "no completed trial has both accuracies")
-    figure, (axis,) = new_figure(height_in=3.4)
+    figure, (axis,) = new_figure()
     _marks(axis, training[known], test[known])
     low, high = min(training[known].min(), test[known].min()), max(training[known].max(), test[known].max())
     axis.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=0.8, label="equal")
@@ -66,7 +67,7 @@ def counter_against_integral(report_data: ReportData) -> Picture:
     right.axhline(0, color=GREY, linestyle="--", linewidth=0.8)
     right.set(xlabel="counter (Wh)", ylabel="integral differs by (%)")
     log_if_wide(right, "x", counter)
-    caption = f"{known.sum():,} trials; the largest difference is {np.abs(percent).max():.2g} %."
+    caption = f"{known.sum():,} trials; the largest difference is {fixed_digits(float(np.abs(percent).max()), 2)} %."
     return Drawing(slug, title, caption, figure)
 
 

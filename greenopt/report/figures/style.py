@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -25,7 +26,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E0
 GREY, LIGHT = "#5f5f5f", "#c9c9c9"
 SCALE = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0, 0.86, 256)))
 """Dark blue to orange: without the yellow that white paper swallows."""
-WIDTH_IN, HEIGHT_IN = 6.7, 3.0
+WIDTH_IN, HEIGHT_IN = 6.7, 2.5
 PNG_DPI = 200
 RASTER_FROM = 1000
 """From so many marks on, they are pixels inside of the SVG file."""
@@ -87,6 +88,18 @@ def whole_numbers(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
+def epochs_axis(axis: Axes, epochs: float) -> None:
+    """Let an axis of epochs begin before the first one and end after the last one, with ticks at whole numbers."""
+    axis.set_xlim(0.5 if epochs < 5 else 0, epochs + (0.5 if epochs < 5 else 0.02 * epochs))
+    whole_numbers(axis.xaxis)
+
+
+def shortened(text: object, limit: int = 22) -> str:
+    """Shorten a user's text for a figure's labels; the tables have it whole."""
+    shown = f"{text:.5g}" if isinstance(text, float) and len(str(text)) > 7 else str(text)
+    return plain(shown if len(shown) <= limit else f"{shown[: limit // 2]}…{shown[-(limit - limit // 2 - 1) :]}")
+
+
 def log_if_wide(axis: Axes, name: str, values: npt.NDArray[np.float64], ratio: float = 30.0) -> None:
     """Make an axis (`x` or `y`) logarithmic if positive values span more than a ratio."""
     positive = values[np.isfinite(values) & (values > 0)]
@@ -102,6 +115,13 @@ def make_log(axis: Axes, name: str) -> None:
     scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 200 else (1.0,)))
     scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.set_minor_formatter(NullFormatter())
+
+
+def plain_log_colours(colours: Colorbar) -> None:
+    """Write plain numbers beside a logarithmic bar of colours."""
+    colours.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    colours.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    colours.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(axis: Axes) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 from greenopt.analysis.results import Advice, Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
 from greenopt.formatting import MISSING, format_energy
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
+from greenopt.report.figures import Drawing
 from greenopt.report.figures.effects import READ_FIRST
+from greenopt.report.figures.interactions import interaction_slug
 from greenopt.report.inputs import ReportInputs
-from greenopt.report.sections.formatting import format_p, number, sentence, signed
-from greenopt.report.sections.results import Pictures, drawn
+from greenopt.report.sections.formatting import format_p, format_value, number, sentence, signed, whole
+from greenopt.report.sections.results import Pictures, drawn, matrices
 
 _TITLES = {
     Response.LOG_ENERGY_WH: "log energy",
@@ -18,6 +20,11 @@ _TITLES = {
     Response.EFFICIENCY: "efficiency",
 }
 _INTERACTIONS = 6
+_HOW_READ = (
+    "Each value against the baseline's, all others kept. Trials: how many have the value; std. error: plain, and "
+    "robust "
+    "(HC3); interval and p are the plain ones, p (Holm) is adjusted over all values of a regression."
+)
 
 
 def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
@@ -27,15 +34,28 @@ def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
         "Effects of the parameters",
         (
             text(
-                "Each coefficient says what changing one value from the baseline's does, all others kept, if effects "
-                "add "
-                "up. For energy they add up on the log scale: energy is multiplied by the factor. A value that does "
-                "nothing in a setting counts as what it amounts to there."
+                "Each effect says what changing one value from the baseline's does, all others kept, if effects "
+                "add up. "
+                "For energy they add up on the log scale: energy is multiplied by a factor. A value that does "
+                "nothing in a "
+                "setting counts as what it amounts to there. All coefficients stand in the appendix."
             ),
             *drawn(pictures, "importance"),
         ),
     )
-    return [first, *(_response(analysis, response, pictures) for response in _TITLES), *_paper(analysis)]
+    return [first, *(_response(analysis, response, pictures) for response in _TITLES)]
+
+
+def appendix(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
+    """Return the sections with all coefficients and all settings, the paper's coding last."""
+    analysis = inputs.analysis
+    fits = [analysis.regressions.get(response, {}).get(READ_FIRST) for response in _TITLES]
+    tables = tuple(_coefficients(fit) for fit in fits if fit is not None)
+    explained = (text(_HOW_READ),) if tables else ()
+    return [
+        Section("Appendix: coefficients and settings", (*explained, *matrices(pictures), *tables)),
+        *_paper(analysis),
+    ]
 
 
 def advice(inputs: ReportInputs) -> Section:
@@ -79,8 +99,8 @@ def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Sec
             *bullets(sentence(remark) for remark in (*fit.notes, *fit.diagnostics.text)),
             *drawn(pictures, f"coefficients-{str(response).replace('_', '-')}"),
             *_anova(fit),
-            _coefficients(fit),
             *_interactions(fit),
+            *_interaction_figures(pictures, response),
             *bullets([_lack_of_fit(fit), *(f"{one.method}, {one.n} trials: {one.text}." for one in fit.alternatives)]),
         ),
         2,
@@ -91,7 +111,7 @@ def _quality(fit: Regression) -> str:
     return (
         f"{fit.n:,} trials, {fit.columns} columns of rank {fit.rank}. R2 {fit.r_squared:.3f}, adjusted "
         f"{number(fit.adj_r_squared)}, on trials left out of the fit {number(fit.cv_r_squared)}. "
-        f"F({number(fit.df_model)}, {number(fit.df_resid)}) = {number(fit.f_value)}, p {format_p(fit.f_pvalue)}. "
+        f"F({whole(fit.df_model)}, {whole(fit.df_resid)}) = {number(fit.f_value)}, p {format_p(fit.f_pvalue)}. "
         f"Condition number {number(fit.condition_number)}."
     )
 
@@ -118,16 +138,17 @@ def _anova(fit: Regression) -> Iterable[Block]:
 
 def _coefficients(fit: Regression) -> Block:
     is_log = fit.response is Response.LOG_ENERGY_WH
-    heads = ("value", "trials", "coefficient", "std. error", "robust", "95 %", "p", "p (Holm)")
+    heads = ("value", "trials", "coefficient", "std. error", "robust", "95 % interval", "p", "p (Holm)")
     rows = [_coefficient(one, is_log) for one in fit.coefficients]
     if is_log:
         heads = ("value", "trials", "factor", *heads[3:])
+    unit = fit.response.unit
     remark = (
-        "Coefficients; the standard errors are those of log energy"
+        "as factors of energy; the standard errors are those of log energy."
         if is_log
-        else f"Coefficients, in {fit.response.unit}"
+        else f"{'as a fraction' if unit == 'fraction' else f'in {unit}'}."
     )
-    return table(f"{remark}; interval and p are the plain ones.", heads, rows, wide=0)
+    return table(f"Coefficients of {_TITLES[fit.response]}, {remark}", heads, rows, wide=0)
 
 
 def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
@@ -135,7 +156,9 @@ def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
         return number(float(np.exp(np.clip(value, -50, 50)))) if is_log else signed(value)
 
     return (
-        one.name if one.parameter is None else f"{one.parameter} {'slope' if one.value is None else one.value}",
+        one.name
+        if one.parameter is None
+        else f"{one.parameter} {'slope' if one.value is None else format_value(one.value)}",
         f"{one.trials:,}",
         shown(one.coef),
         number(one.std_err),
@@ -163,6 +186,12 @@ def _interactions(fit: Regression) -> Iterable[Block]:
         yield table(remark, ("parameters", "df", "F", "p", "p (Holm)", "robust p (Holm)"), rows, wide=0)
 
 
+def _interaction_figures(pictures: Pictures, response: Response) -> Iterable[Block]:
+    """Return the figures of the interactions that stand out; none where no pair does."""
+    slug = interaction_slug(response)
+    return drawn(pictures, slug) if isinstance(pictures.get(slug), Drawing) else ()
+
+
 def _lack_of_fit(fit: Regression) -> str:
     found = fit.lack_of_fit
     if found is None:
@@ -184,7 +213,7 @@ def _paper(analysis: Analysis) -> Iterable[Section]:
     fit = analysis.regressions.get(Response.WH_PER_EPOCH, {}).get(Coding.PAPER)
     if fit is None:
         return
-    heads = ("name", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
+    heads = ("name", "coefficient", "std. error", "t", "p", "2.5 %", "97.5 %")
     rows = [
         (
             one.name,
@@ -196,7 +225,7 @@ def _paper(analysis: Analysis) -> Iterable[Section]:
         for one in fit.coefficients
     ]
     yield Section(
-        "The paper's regression",
+        "Appendix: the paper's regression",
         (
             text(
                 "Power draw (Wh per epoch) on a column for every value without a constant, of minimum norm, as in the "
@@ -206,12 +235,11 @@ def _paper(analysis: Analysis) -> Iterable[Section]:
             *bullets(sentence(remark) for remark in fit.notes),
             table("Coefficients in the paper's coding, Wh per epoch.", heads, rows, wide=0),
         ),
-        2,
     )
 
 
 def _advised(one: ValueAdvice) -> tuple[str, ...]:
-    names = one.parameter, f"{one.value}", f"{one.baseline}"
+    names = one.parameter, format_value(one.value), format_value(one.baseline)
     if one.value == one.baseline:
         return *names, MISSING, MISSING, "keep the baseline's"
     energy = f"x {number(one.energy_ratio)} ({number(one.energy_low)} to {number(one.energy_high)})"

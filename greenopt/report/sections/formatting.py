@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from greenopt.analysis.results import Ranked
-from greenopt.formatting import MISSING, format_setting, significant
-from greenopt.spec import PARAMETERS, Value
+from greenopt.formatting import MISSING, fixed_digits, format_setting
+from greenopt.spec import Value
 
 NAMED_TRIALS = 12
 
@@ -21,14 +21,19 @@ def number(value: float | None, digits: int = 3) -> str:
     """Format a number with `digits` significant digits; a dash if it is None."""
     if value is None or math.isnan(value):
         return MISSING
-    return (
-        "infinite" if math.isinf(value) else f"{value:.{digits}g}" if abs(value) >= 1e6 else significant(value, digits)
-    )
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:.{digits}g}" if abs(value) >= 1e6 else fixed_digits(value, digits)
 
 
 def signed(value: float, digits: int = 3) -> str:
     """Format a difference with its sign."""
     return f"{'+' if value > 0 else ''}{number(value, digits)}"
+
+
+def whole(value: float | None) -> str:
+    """Format degrees of freedom and other counts, which have no digits to be kept."""
+    return MISSING if value is None else f"{value:g}"
 
 
 def plural(count: int, word: str) -> str:
@@ -60,9 +65,11 @@ def stopped(text: str) -> str:
 
 
 def format_trial(one: Ranked) -> str:
-    """Return a trial's number, its version where there are several, and the run that it was imported from."""
-    number = f"{one.trial}" if one.version is None else f"{one.trial} {one.version}"
-    return number + (f" (run {one.run})" if one.run else "")
+    """Return a trial's number, and its version where there are several.
+
+    The run that a trial was imported from stands in the appendix alone, so that a trial has one number throughout.
+    """
+    return f"{one.trial}" if one.version is None else f"{one.trial} {one.version}"
 
 
 def brief_setting(values: Mapping[str, Value]) -> str:
@@ -73,11 +80,10 @@ def brief_setting(values: Mapping[str, Value]) -> str:
 
 
 def full_setting(values: Mapping[str, Value]) -> str:
-    """Format a whole setting with every value; the ten parameters' names are left out where unambiguous."""
-    if set(values) == set(PARAMETERS):
-        shown = (f"{name} {value}" if name in _NEED_NAMES else str(value) for name, value in values.items())
-        return ", ".join(shown)
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    """Format a whole setting, every value with its parameter's name."""
+    return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
-_NEED_NAMES = ("preprocessing", "augmentation", "batch_size", "lr", "optimizer_momentum", "internal")
+def format_value(value: object) -> str:
+    """Format a parameter's value; one sampled from a range with five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) and len(str(value)) > 7 else str(value)

@@ -3,26 +3,33 @@
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets
 from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.facts import has_tests, imported_count, is_imported, partitionings
 from greenopt.report.sections.formatting import plural, sentence
+
+GPU_SOURCES = (EnergySource.NVML_COUNTER, EnergySource.NVML_POWER, EnergySource.NVIDIA_SMI_SNAPSHOT)
 
 
 def limits(inputs: ReportInputs) -> Section:
     """Return the section on limits, those of this study's own trials first."""
-    return Section(
-        "Limits", bullets([*(sentence(remark) for remark in inputs.analysis.footnotes), *_own(inputs), *_all()])
-    )
+    return Section("Limits", bullets([*_footnotes(inputs), *_own(inputs), *_measured(inputs)]))
+
+
+def _footnotes(inputs: ReportInputs) -> list[str]:
+    """Return what holds for the whole analysis; of a study without a completed trial there is none."""
+    return [sentence(remark) for remark in inputs.analysis.footnotes] if inputs.analysis.counts.complete else []
 
 
 def _own(inputs: ReportInputs) -> list[str]:
     analysis, report_data = inputs.analysis, inputs.report_data
     trials, found = analysis.trials, []
-    if "run" in trials and trials["run"].notna().any():
+    imported = imported_count(trials)
+    if imported:
         found.append(
-            f"{plural(int(trials['run'].notna().sum()), 'trial')} ran elsewhere and were imported. How their images "
-            "were "
-            "split is not known: if they were shuffled anew before each split, validation and test images were "
-            "trained on "
-            "and their accuracies are too high."
+            f"{plural(imported, 'trial')} ran elsewhere and were imported. How their images were split is not "
+            "known: if "
+            "they were shuffled anew before each split, validation and test images were trained on and their "
+            "accuracies "
+            "are too high."
         )
     if EnergySource.ESTIMATE in report_data.sources:
         found.append(
@@ -47,16 +54,63 @@ def _own(inputs: ReportInputs) -> list[str]:
     return found
 
 
-def _all() -> list[str]:
-    return [
-        "Energy is that of the GPU (or CPU) alone: the rest of the machine, its power supply and cooling are not in "
-        "it.",
-        "Boards of one kind differ by about 5 % from a wall meter: compare trials on one board.",
-        "The search optimised validation accuracy: read test accuracy for what to expect of new images. All trials "
-        "share "
-        "one split.",
-        "Regressions describe this space, this data and this hardware, and assume that effects add up; a value's "
-        "effect "
-        "elsewhere may differ. They show association under random settings, and less than that where a sampler chose "
-        "them.",
+def _measured(inputs: ReportInputs) -> list[str]:
+    """Return what holds for the energies and accuracies of this study."""
+    sources = inputs.report_data.sources
+    found = [
+        f"Energy is that of the {_device(sources)} alone: the rest of the machine, its power supply and cooling "
+        "are not "
+        "in it."
     ]
+    if set(sources) & set(GPU_SOURCES):
+        found.append("Boards of one kind differ by about 5 % from a wall meter: compare trials on one board.")
+    if not inputs.analysis.counts.complete:
+        return found
+    tests = "read test accuracy for what to expect of new images" if has_tests(inputs) else "no test accuracy is known"
+    found.append(f"{_optimised(inputs)}: {tests}.{_split(inputs)}")
+    if inputs.analysis.regressions:
+        found.append(
+            "Regressions describe this space, this data and this hardware, and assume that effects add up; a value's "
+            f"effect elsewhere may differ. {_association(inputs)}"
+        )
+    return found
+
+
+def _device(sources: tuple[str, ...]) -> str:
+    on_cpu = {EnergySource.RAPL, EnergySource.ESTIMATE}
+    if not sources or EnergySource.UNKNOWN in sources:
+        return "GPU or CPU"
+    kinds = ["GPU"] if set(sources) - on_cpu else []
+    kinds += ["CPU"] if set(sources) & on_cpu else []
+    return " or ".join(kinds)
+
+
+def _optimised(inputs: ReportInputs) -> str:
+    if is_imported(inputs.analysis.trials):
+        return "Trials are ranked by validation accuracy, and the best of many looks better than it is"
+    return "The search optimised validation accuracy"
+
+
+def _split(inputs: ReportInputs) -> str:
+    if is_imported(inputs.analysis.trials) or inputs.analysis.study.study.objective:
+        return ""
+    if len(partitionings(inputs)) > 1:
+        return (
+            " Trials of different partitionings are validated and tested on different images, and train on more "
+            "or fewer "
+            "of them: part of a partitioning's effect on accuracy and energy is that."
+        )
+    return " All trials share one split."
+
+
+def _association(inputs: ReportInputs) -> str:
+    if is_imported(inputs.analysis.trials):
+        return "How settings were chosen is not recorded, so they show association, not cause."
+    name = str(inputs.analysis.study.sampler.name)
+    if name in ("random", "qmc", "grid", "brute_force"):
+        return "Settings did not depend on results, so they show what a value does on average over the space."
+    return (
+        f"The sampler {name} chose settings by earlier results, so that values of good trials are seen together "
+        "more often: "
+        "they show association, not cause."
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.results import Analysis, Ranked
-from greenopt.formatting import MISSING, format_energy, format_fraction, significant
+from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_fraction
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
 from greenopt.report.figures import Drawing, Picture, SkippedFigure
 from greenopt.report.inputs import ReportInputs
@@ -19,21 +19,29 @@ from greenopt.report.sections.formatting import (
     number,
     plural,
     sentence,
+    whole,
 )
 from greenopt.storage.trial_state import TrialState
 from greenopt.validation_gap import MARK_TEXT, mark
 
 _RANKINGS = {"accuracy": "Highest accuracy", "energy": "Least energy", "efficiency": "Highest efficiency"}
-_UNITS = {
-    "energy_wh": "Wh",
-    "total_wh": "Wh",
-    "wh_per_epoch": "Wh",
-    "efficiency": "1/Wh",
-    "avg_power_w": "W",
-    "seconds": "s",
+_NAMES = {
+    "accuracy": "accuracy",
+    "test_accuracy": "test accuracy",
+    "train_accuracy": "training accuracy",
+    "energy_wh": "energy (Wh)",
+    "total_wh": "energy with set-up (Wh)",
+    "wh_per_epoch": "power draw (Wh per epoch)",
+    "efficiency": "efficiency (1/Wh)",
+    "avg_power_w": "average power (W)",
+    "seconds": "time (s)",
+    "epochs_done": "epochs",
 }
+_WHOLE = ("epochs_done",)
 _FRONT_SHOWN = 25
 _FAILURES_SHOWN = 15
+_RUNS_BESIDE, _SHORT_RUN = 5, 12
+"""So many trials with their runs stand in one row, if the runs' names are no longer than so many letters."""
 FEW = 2
 """Of fewer completed trials there is nothing to compare, and no distribution."""
 Pictures = Mapping[str, Picture]
@@ -84,27 +92,51 @@ def distributions(inputs: ReportInputs, pictures: Pictures) -> Section:
     drawings = [one for name in names if isinstance(one := pictures[name], Drawing)]
     if inputs.analysis.counts.complete < FEW:
         drawings = [one for one in drawings if one.slug in names[:2]]
-    blocks = [block for one in drawings for block in drawn(pictures, one.slug)]
+    blocks = [block for one in drawings for block in drawn(pictures, one.slug, floats=False)]
     without = [f"{one.title}: {one.reason}." for name in names if isinstance(one := pictures[name], SkippedFigure)]
-    if without:
+    if not inputs.analysis.counts.complete:
+        blocks.append(text("Figures of completed trials are left out, for there are none."))
+    elif without:
         blocks += [text("Not drawn for lack of data:"), *bullets(without)]
     return Section("Figures of all trials", tuple(blocks))
 
 
-def matrices(pictures: Pictures) -> Section:
-    """Return the section with the values of the best trials."""
+def parallels(pictures: Pictures) -> Section:
+    """Return the section with the values of all trials beside one another."""
+    names = ("parallel-accuracy", "parallel-energy")
+    return Section("Values of all trials", tuple(b for name in names for b in drawn(pictures, name, floats=False)))
+
+
+def matrices(pictures: Pictures) -> tuple[Block, ...]:
+    """Return the figures with every value of every trial, for the appendix."""
     names = ("settings-accuracy", "settings-power-draw", "settings-efficiency")
-    blocks = [block for name in names for block in drawn(pictures, name)]
-    return Section("Settings", tuple(blocks))
+    return tuple(block for name in names for block in drawn(pictures, name))
 
 
-def drawn(pictures: Pictures, slug: str) -> tuple[Block, ...]:
-    """Return a figure, or the reason why it is missing."""
+def runs(inputs: ReportInputs) -> Section | None:
+    """Return the appendix with the runs that trials were imported from; None where none was."""
+    trials = inputs.analysis.trials
+    known = trials[trials["run"].notna()] if "run" in trials else trials[:0]
+    if not len(known):
+        return None
+    pairs = [(f"{trial}", f"{run}") for trial, run in zip(known["trial"], known["run"], strict=True)]
+    if all(trial == run for trial, run in pairs):
+        return None
+    beside = _RUNS_BESIDE if max(len(run) for _, run in pairs) <= _SHORT_RUN else 1
+    rows = -(-len(pairs) // beside)
+    cells = [[cell for at in range(row, len(pairs), rows) for cell in pairs[at]] for row in range(rows)]
+    filled = [line + [""] * (2 * beside - len(line)) for line in cells]
+    caption = "The trials of this study, and the runs that they were imported from."
+    return Section("Appendix: imported runs", (table(caption, ("trial", "run") * beside, filled),))
+
+
+def drawn(pictures: Pictures, slug: str, *, floats: bool = True) -> tuple[Block, ...]:
+    """Return a figure, or the reason why it is missing; it may float where text stands around it."""
     picture = pictures.get(slug)
     if picture is None:
         return ()
     if isinstance(picture, Drawing):
-        return (figure(slug, f"{picture.title}. {picture.caption}"),)
+        return (figure(slug, f"{picture.title}. {picture.caption}", floats=floats),)
     return (note(f"Not drawn: {picture.title}: {picture.reason}."),)
 
 
@@ -135,8 +167,8 @@ def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str]
             format_trial(one),
             mark(one.accuracy, is_doubtful=one.caution is not None),
             format_fraction(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
-            format_energy(one.energy_wh, one.energy_source),
-            significant(one.efficiency) if one.efficiency is not None else MISSING,
+            format_energy_amount(one.energy_wh, one.energy_source),
+            fixed_digits(one.efficiency) if one.efficiency is not None else MISSING,
             one.energy_source or MISSING,
             brief_setting(one.params),
         )
@@ -148,9 +180,12 @@ def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str]
 def _descriptive(analysis: Analysis) -> Iterable[Block]:
     rows = [
         (
-            f"{name} ({_UNITS[name]})" if name in _UNITS else name,
+            _NAMES.get(name, name),
             f"{one.n:,}",
-            *(number(value) for value in (one.minimum, one.median, one.mean, one.maximum, one.std)),
+            *((whole if name in _WHOLE else number)(value) for value in (one.minimum, one.median)),
+            number(one.mean),
+            (whole if name in _WHOLE else number)(one.maximum),
+            number(one.std),
         )
         for name, one in analysis.descriptive.items()
     ]
@@ -162,7 +197,7 @@ def _descriptive(analysis: Analysis) -> Iterable[Block]:
 def _correlations(analysis: Analysis) -> Iterable[Block]:
     rows = [
         (
-            f"{one.first}, {one.second}",
+            f"{_unitless(one.first)}, {_unitless(one.second)}",
             f"{one.n:,}",
             f"{one.pearson:.2f}",
             f"{one.low:.2f} to {one.high:.2f}",
@@ -173,8 +208,12 @@ def _correlations(analysis: Analysis) -> Iterable[Block]:
         for one in analysis.correlations
     ]
     if rows:
-        heads = ("figures", "trials", "Pearson", "95 %", "p", "Spearman", "p")
+        heads = ("figures", "trials", "Pearson", "95 % interval", "p", "Spearman", "p")
         yield table("Correlations over the completed trials.", heads, rows, wide=0)
+
+
+def _unitless(name: str) -> str:
+    return _NAMES.get(name, name).partition(" (")[0]
 
 
 def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -190,6 +229,6 @@ def _ending(row: Mapping[Any, Any]) -> tuple[str, ...]:
         str(row["trial"]),
         STATE_TEXTS[TrialState(row["state"])],
         reason if isinstance(reason, str) else MISSING,
-        format_energy(known, source if isinstance(source, str) else None),
+        format_energy_amount(known, source if isinstance(source, str) else None),
         text("message"),
     )

@@ -1,14 +1,15 @@
 """The summary at the beginning of a report."""
 
 from greenopt.analysis.recommend_text import format_recommendation
-from greenopt.analysis.results import Analysis, Ranked, Response
+from greenopt.analysis.results import Analysis, Counts, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
-from greenopt.formatting import format_energy, format_fraction, significant
+from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_percent
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
+from greenopt.report.sections.facts import imported_count, is_imported
 from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
 
 _SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}
@@ -22,6 +23,7 @@ def summary(inputs: ReportInputs) -> Section:
     best = {name: ranked[0] for name, ranked in analysis.ranking.items() if ranked}
     items = [
         _ended(analysis),
+        _numbering(inputs),
         f"The most accurate is {_described(best['accuracy'])}." if "accuracy" in best else "",
         _least_energy(best),
         _most_efficient(best),
@@ -46,23 +48,43 @@ def _nothing(analysis: Analysis) -> str:
     return f"None of the study's {plural(counts.trials, 'trial')} completed: there is no result, only how they ended."
 
 
+def _numbering(inputs: ReportInputs) -> str:
+    if not imported_count(inputs.analysis.trials):
+        return ""
+    return "Trials are numbered as in this study; the appendix lists the runs that they were imported from."
+
+
 def _ended(analysis: Analysis) -> str:
     counts = analysis.counts
     text = (
         f"{counts.complete:,} of {plural(counts.trials, 'trial')} completed, with {plural(counts.settings, 'setting')}"
     )
-    if counts.pruned or counts.failed:
-        text += f"; {counts.pruned:,} stopped early and {counts.failed:,} failed"
+    early = format_ended_early(counts)
+    text += f"; {early}" if early else ""
     return text + (f"; {counts.unfinished:,} have not ended." if counts.unfinished else ".")
 
 
 def _ended_early(analysis: Analysis) -> str:
-    counts = analysis.counts
-    return f"{counts.pruned:,} stopped early, {counts.failed:,} failed." if counts.pruned or counts.failed else ""
+    early = format_ended_early(analysis.counts)
+    return f"{sentence(early)}" if early else ""
+
+
+def format_ended_early(counts: Counts) -> str:
+    """Return how many trials stopped early and failed, in words; empty if none did."""
+    parts = [
+        f"{count:,} {what}"
+        for count, what in (
+            (counts.pruned, "stopped early"),
+            (counts.failed, "failed"),
+            (counts.duplicates_skipped, "were skipped, because their setting had run"),
+        )
+        if count
+    ]
+    return " and ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _described(one: Ranked) -> str:
-    energy = format_energy(one.energy_wh, one.energy_source)
+    energy = format_energy_amount(one.energy_wh, one.energy_source)
     text = (
         f"trial {format_trial(one)}: accuracy {format_fraction(one.accuracy)}, {energy} ({brief_setting(one.params)})"
     )
@@ -83,11 +105,11 @@ def _most_efficient(best: dict[str, Ranked]) -> str:
     one, accurate = best["efficiency"], best["accuracy"]
     same = next((name for name, text in _SAME.items() if best.get(name, one).trial == one.trial and name in best), None)
     who = f"the same as {_SAME[same]}" if same is not None else _described(one)
-    text = f"The most efficient, by accuracy over Wh per epoch, is {who}, with {significant(one.value)} 1/Wh."
+    text = f"The most efficient, by accuracy over Wh per epoch, is {who}, with {fixed_digits(one.value)} 1/Wh."
     if one.trial == accurate.trial or not (one.energy_wh and accurate.energy_wh and one.accuracy and accurate.accuracy):
         return text
     share, loss = one.energy_wh / accurate.energy_wh, accurate.accuracy - one.accuracy
-    return f"{text} It took {share:.0%} of the most accurate one's energy and is {loss:.3f} less accurate."
+    return f"{text} It took {format_percent(share)} of the most accurate one's energy and is {loss:.3f} less accurate."
 
 
 def _front(analysis: Analysis) -> str:
@@ -98,8 +120,9 @@ def _front(analysis: Analysis) -> str:
         return f"Trial {format_trial(front[0])} alone is on the Pareto front: no other is more accurate or cheaper."
     first, last = front[0], front[-1]
     return (
-        f"The Pareto front has {len(front)} trials, from {format_energy(first.energy_wh, first.energy_source)} at "
-        f"{format_fraction(first.accuracy)} to {format_energy(last.energy_wh, last.energy_source)} at "
+        f"The Pareto front has {len(front)} trials, from "
+        f"{format_energy_amount(first.energy_wh, first.energy_source)} at "
+        f"{format_fraction(first.accuracy)} to {format_energy_amount(last.energy_wh, last.energy_source)} at "
         f"{format_fraction(last.accuracy)}."
     )
 
@@ -134,9 +157,18 @@ def _spent(inputs: ReportInputs) -> str:
     if "total_wh" not in trials or trials["total_wh"].isna().all():
         return ""
     known = trials[trials["total_wh"].notna()]
+    without = len(trials) - len(known) - inputs.analysis.counts.unfinished
     total_wh = float(known["total_wh"].sum())
     is_estimate = "total_source" in known and (known["total_source"] == EnergySource.ESTIMATE).any()
-    energy = format_energy(total_wh, EnergySource.ESTIMATE if is_estimate else None)
+    energy = format_energy_amount(total_wh, EnergySource.ESTIMATE if is_estimate else None)
     footprint = Footprint.from_spec(inputs.analysis.study.energy)
     beside = f", {footprint.format(total_wh)}" if footprint.is_known else ""
-    return stopped(f"All trials together, set-up and failed ones included, took {energy}{beside}")
+    what = "All imported runs together, as far as their files say," if is_imported(trials) else _whole(inputs, without)
+    return stopped(f"{what} took {energy}{beside}")
+
+
+def _whole(inputs: ReportInputs, without: int) -> str:
+    counts = inputs.analysis.counts
+    ended = " and trials that did not complete" if counts.pruned or counts.failed else ""
+    lacking = f" ({plural(without, 'trial')} without a known energy left out)" if without > 0 else ""
+    return f"All trials together, set-up{ended} included{lacking},"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from greenopt.analysis.results import Ranked
 from greenopt.confirmation import Confirmation, comparison_table, confirmation_lines, end_lines
-from greenopt.formatting import format_energy, format_fraction
+from greenopt.formatting import format_energy_amount, format_fraction
 from greenopt.report.document import Section, bullets, figure, table, text
 from greenopt.report.figures import Drawing
 from greenopt.report.inputs import ReportInputs
@@ -30,7 +30,7 @@ def winner(inputs: ReportInputs, winner_drawings: Iterable[Drawing]) -> Section 
             text(
                 stopped(
                     f"Trial {format_trial(one)}, {title}: accuracy {format_fraction(one.accuracy)}, "
-                    f"{format_energy(one.energy_wh, one.energy_source)}"
+                    f"{format_energy_amount(one.energy_wh, one.energy_source)}"
                 ),
                 f"Its setting: {full_setting(one.params)}.",
                 *([stopped(f"Caution: {one.caution}")] if one.caution else []),

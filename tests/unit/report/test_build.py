@@ -50,7 +50,7 @@ def test_a_report_says_first_what_the_study_came_to(tmp_path: Path) -> None:
     [
         (learns, 0, ["This study has no trials yet; there is nothing to report", "Limits", "Method"]),
         (learns, 1, ["There is one completed trial: nothing can be compared", "The winner"]),
-        (fails("crash"), 3, ["None of the study's 3 trials completed", "crash", "As scripted.", "1.2 Wh"]),
+        (fails("crash"), 3, ["None of the study's 3 trials completed", "crash", "As scripted.", "1.20 Wh"]),
         (diverges, 2, ["None of the study's 2 trials completed", "stopped early", "The loss was not finite."]),
     ],
 )
