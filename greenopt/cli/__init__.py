@@ -29,6 +29,7 @@ for _command in (
     "analyze",
     "report",
     "confirm",
+    "replay",
     "dashboard",
     "export",
     "doctor",

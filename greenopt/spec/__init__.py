@@ -28,6 +28,8 @@ from greenopt.spec.study import (
     OnDuplicate,
     SamplerSpec,
     Seeds,
+    StoppingKind,
+    StoppingSpec,
     StudySpec,
     TrainingSpec,
 )
@@ -62,6 +64,8 @@ __all__ = [
     "Seeds",
     "Setting",
     "Shares",
+    "StoppingKind",
+    "StoppingSpec",
     "StudySpec",
     "TrainingSpec",
     "TrialSpec",
