@@ -35,6 +35,7 @@ for _command in (
     "report",
     "compare",
     "confirm",
+    "replay",
     "dashboard",
     "export",
     "doctor",

@@ -9,7 +9,14 @@ from greenopt.comparison.cautions import short_id
 from greenopt.comparison.compare import Comparison, Side
 from greenopt.comparison.equal_settings import Difference, Estimate
 from greenopt.comparison.read import ComparedStudy
-from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_fraction, format_setting
+from greenopt.formatting import (
+    MISSING,
+    fixed_digits,
+    format_budgets,
+    format_energy_amount,
+    format_fraction,
+    format_setting,
+)
 
 _BEST = {"accuracy": "most accurate", "energy": "least energy", "efficiency": "most efficient"}
 _PERCENT_UP_TO = 10.0

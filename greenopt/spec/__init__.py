@@ -30,6 +30,8 @@ from greenopt.spec.study import (
     OnDuplicate,
     SamplerSpec,
     Seeds,
+    StoppingKind,
+    StoppingSpec,
     StudySpec,
     TrainingSpec,
 )
@@ -65,6 +67,8 @@ __all__ = [
     "Seeds",
     "Setting",
     "Shares",
+    "StoppingKind",
+    "StoppingSpec",
     "StudySpec",
     "TrainingSpec",
     "TrialSpec",

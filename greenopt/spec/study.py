@@ -259,6 +259,41 @@ class SamplerSpec(BaseModel):
         return dict(self.model_extra or {})
 
 
+class StoppingKind(StrEnum):
+    """A rule by which trials are stopped early."""
+
+    NONE = "none"
+    PARETO = "pareto"
+    MOASHA = "moasha"
+
+
+class StoppingSpec(Table):
+    """A rule by which trials are stopped early, and its constants."""
+
+    kind: StoppingKind = StoppingKind.NONE
+    """The rule: `pareto` stops what is not worth its energy, `moasha` is multi-objective successive halving, `none`
+    trains every trial to its end."""
+    patience: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """`pareto`: a trial goes on while the gain in hypervolume expected of it is, per Wh, at least this share of that
+    of a new trial. 0 stops nothing."""
+    audit: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """`pareto`: the mean share of the trials to be stopped that are trained to their end nevertheless, so that the
+    rule's error is measured; cheap ones more often than dear ones."""
+    refuse: bool = True
+    """`pareto`: whether a trial is not even started where the energy forecast for it rules out a gain."""
+    min_epochs: PositiveInt = 1
+    """Epochs that every trial may train; for `moasha` the first rung. Unit: epochs."""
+    reduction_factor: Annotated[float, Field(gt=1, le=100)] = 3.0
+    """`moasha`: of the trials at a rung the best 1 in so many go on, to this many times the epochs."""
+    growth: Annotated[float, Field(ge=0, le=10)] = 0.5
+    """`pareto`: growth of log(a / (1 - a)) of the accuracy a for each factor e of the epochs, before a trial's own is
+    seen."""
+    growth_spread: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """`pareto`: standard deviation of that growth between trials."""
+    wander: Annotated[float, Field(gt=0, le=10)] = 0.7
+    """`pareto`: standard deviation of a curve about its growth, for one factor e of the epochs."""
+
+
 class OnDuplicate(StrEnum):
     """The treatment of a proposed setting that has already run."""
 

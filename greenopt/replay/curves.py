@@ -1,0 +1,78 @@
+"""Reads the curves of a study's trials from its folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from greenopt.errors import UsageError
+from greenopt.events import EpochEnded, read_epochs
+from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
+from greenopt.identity.snapshot import read_folder
+from greenopt.reading import EnergySource
+from greenopt.runs.folder import RunFolder
+from greenopt.spec import SearchSpace
+from greenopt.stopping import Curve
+from greenopt.storage.trial_state import TrialState
+
+
+@dataclass(frozen=True)
+class StudyCurves:
+    """The whole curves of a study.
+
+    Attributes:
+        space: the study's.
+        curves: of trials that were trained to their end, by number.
+        left_out: completed trials of which no whole curve is known.
+        not_completed: trials that ended in another way.
+        is_estimate: whether the energy of one of them is an estimate.
+    """
+
+    space: SearchSpace
+    curves: tuple[Curve, ...]
+    left_out: tuple[int, ...]
+    not_completed: tuple[int, ...]
+    is_estimate: bool
+
+
+def read_curves(folder: RunFolder, storage: str | None = None) -> StudyCurves:
+    """Read the curves of a study's completed trials.
+
+    Args:
+        folder: its results.
+        storage: URL of its storage; the one that it was last run with unless given.
+
+    Raises:
+        UsageError: there is no such study, or none of its trials has a whole curve with measured energies.
+    """
+    snapshot = read_folder(folder, storage)
+    complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
+    curves, left_out = [], []
+    for row in complete:
+        trial = int(row["trial"])
+        epochs = read_epochs(folder.own_events(trial, row.get(ATTEMPT_ATTRIBUTE)))
+        setting = {name: row[name] for name in snapshot.spec.space.distributions}
+        curve = curve_from_epochs(trial, setting, epochs)
+        if curve is None or not curve.is_whole or curve.used_wh <= 0:
+            left_out.append(trial)
+        else:
+            curves.append(curve)
+    if not curves:
+        raise UsageError(
+            f"study {folder.name}: no completed trial has accuracy and energy of all its epochs; nothing to replay"
+        )
+    ended = (TrialState.PRUNED, TrialState.FAIL)
+    is_estimate = any(row["energy_source"] == EnergySource.ESTIMATE for row in complete)
+    others = tuple(int(row["trial"]) for row in snapshot.rows if row["state"] in ended)
+    return StudyCurves(snapshot.spec.space, tuple(curves), tuple(left_out), others, is_estimate)
+
+
+def curve_from_epochs(trial: int, setting: Mapping[str, Any], epochs: list[EpochEnded]) -> Curve | None:
+    """Return the curve of a trial's epochs; None where there are none, or one lacks its accuracy or energy."""
+    accuracies = [epoch.val_accuracy for epoch in epochs]
+    energies = [epoch.energy.energy_wh for epoch in epochs]
+    known = [(a, e) for a, e in zip(accuracies, energies, strict=True) if a is not None and e is not None]
+    if not known or len(known) < len(epochs):
+        return None
+    energies_wh = tuple(accumulate(energy_wh for _, energy_wh in known))
+    return Curve(trial, setting, epochs[-1].epochs, tuple(accuracy for accuracy, _ in known), energies_wh)

@@ -1,0 +1,9 @@
+"""Rules that stop trials which are not worth their energy, for studies of accuracy against energy.
+
+They know curves and settings alone: no storage, no process, no clock. A study and a replay use the same rules.
+"""
+
+from greenopt.stopping.curve import Curve
+from greenopt.stopping.rule import Refusal, Stop, StoppingRule, build_rule
+
+__all__ = ["Curve", "Refusal", "Stop", "StoppingRule", "build_rule"]
