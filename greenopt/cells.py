@@ -10,12 +10,16 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from greenopt.plain_text import is_seen
 from greenopt.spec import Choice, Distribution, Range, Value
 
 MAX_DIGITS = 300
 """Digits of the largest whole number, so that it is also finite as a fraction."""
+
+CELLS_REMEMBERED = 4096
+"""Texts whose cells are kept: most texts of a table stand in it again and again."""
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -26,17 +30,21 @@ _TRUTHS = {"True": True, "False": False}
 
 def cell_of(value: Value) -> str:
     """Return a value as the text of a cell."""
-    if not isinstance(value, str):
-        return repr(value)
+    return _text_cell(value) if isinstance(value, str) else repr(value)
+
+
+@lru_cache(maxsize=CELLS_REMEMBERED)
+def _text_cell(value: str) -> str:
     is_plain = value.isprintable() and value == value.strip() and value != "" and not value.startswith('"')
     if is_plain and not _FORMULA.search(value) and isinstance(read_cell(value), str):
         return value
     return _quoted(value)
 
 
+@lru_cache(maxsize=CELLS_REMEMBERED)
 def plain_cell(text: str) -> str:
     """Return a text as a cell of a column that holds nothing but texts, where numbers need no quotes."""
-    is_plain = all(letter == "\n" or is_seen(letter) for letter in text)
+    is_plain = text.isprintable() or all(letter == "\n" or is_seen(letter) for letter in text)
     if is_plain and not text.startswith('"') and not _FORMULA.search(text):
         return text
     return _quoted(text)

@@ -333,7 +333,8 @@ class Coordinator:
         for trial, running in self._running.items():
             if running.slot == slot and running.cause is None:
                 running.cause = FailReason.GPU_FAILED
-                self._engine.end(trial)
+                if not running.has_ended:
+                    self._engine.end(trial)
 
     def _fill_slots(self) -> None:
         busy = {running.slot for running in self._running.values()}

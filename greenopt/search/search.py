@@ -174,13 +174,13 @@ class Search:
         if not once or math.isinf(self._spec.space.size):
             return True
         trials = self._trials()
-        if any(trial.state is OptunaState.WAITING for trial in trials):
+        if any(trial.state is OptunaState.WAITING or self._is_unfinished(trial) for trial in trials):
             return True
         return len(tried_places(self._spec.space, trials)) < self._spec.space.size
 
     def _ask_to_the_end(self, history: list[FrozenTrial], *, untried: bool) -> optuna.Trial:
         """Return a new trial with all its parameters, or the one that was begun and not handed out."""
-        begun = next((t for t in history if _is_half_asked(t) and t.number not in self._asked), None)
+        begun = next((trial for trial in history if self._is_unfinished(trial)), None)
         # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
         waiting = (trial.number for trial in history if trial.state is OptunaState.WAITING)
         number = next(waiting, len(history)) if begun is None else begun.number
@@ -193,6 +193,10 @@ class Search:
             # A parameter that is stored already keeps its value.
             trial._suggest(name, distribution)
         return trial
+
+    def _is_unfinished(self, trial: FrozenTrial) -> bool:
+        """Return whether a trial was begun to be asked for and never handed out."""
+        return _is_half_asked(trial) and trial.number not in self._asked
 
     def _is_doubled(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
         """Return whether the same retry is there already: Optuna repeats a creation whose answer was lost."""
