@@ -137,7 +137,10 @@ def rendered(markdown: str) -> str:
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_anybodys_text_is_shown_letter_by_letter(text: str) -> None:
     row = {**ROW, "state": "fail", "fail_reason": text, "message": text, "host": text, "gpu_name": text, "lr": text}
-    pages = [trial_note(study(), row, f"last {text}"), study_note(study(study={"description": text}), [text])]
+    spec = study()
+    # A study file may not hold such a description; a storage of an earlier version may.
+    described = spec.model_copy(update={"study": spec.study.model_copy(update={"description": text})})
+    pages = [trial_note(spec, row, f"last {text}"), study_note(described, [text])]
     pages += [trial_note(study(), {**ROW, "state": "pruned", "stop_reason": text, "message": text, "flags": text})]
     for page in map(rendered, pages):
         for tag in ("<img", "<a ", "<script", "<del>", "<em>_", "<h1"):

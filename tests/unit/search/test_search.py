@@ -129,8 +129,11 @@ def test_wanted_settings_run_first_each_once(storage: optuna.storages.BaseStorag
     search = Search(study(study={"enqueue": wanted}), storage)
     search.enqueue_listed()
     search.enqueue_listed()
-    asked = [search.ask().values for _ in range(3)]
-    assert [(values["batch_size"], values["lr"]) for values in asked] == [(8, 0.1), (4, 0.001), (8, 0.1)]
+    asked = [search.ask() for _ in range(3)]
+    for proposal in asked:
+        search.begin(proposal.trial, f"attempt-{proposal.trial}", {})
+    settings = [proposal.values for proposal in asked]
+    assert [(values["batch_size"], values["lr"]) for values in settings] == [(8, 0.1), (4, 0.001), (8, 0.1)]
     search.lease.release()
     again = Search(study(study={"enqueue": [*wanted, {"batch_size": 4}]}), storage)
     again.enqueue_listed()
