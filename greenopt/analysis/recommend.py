@@ -26,8 +26,11 @@ from greenopt.storage.trial_state import TrialState
 
 SURE = 0.8
 """Probability from which on the model's setting is advised in place of the best trial that ran."""
-HARDLY_DOMINATED = 0.05
-"""Probability of being dominated by another trial up to which a trial may be advised."""
+HARDLY_DOMINATED = 0.3
+"""Probability up to which a trial may be advised that some one other trial is better in both.
+
+One and not any: of many settings that are as good as equal, each is likely to be beaten a little by one of the others.
+"""
 COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
 SHOWN = 4
@@ -182,7 +185,7 @@ class _Rivals:
     """The trials that are held against one another, with draws of what their settings truly measure.
 
     Attributes:
-        dominated: probability that another of them is better in both.
+        dominated: the largest probability with which one of the others is better in both.
     """
 
     rows: "pd.DataFrame"
@@ -240,10 +243,11 @@ def _rivals(expected: Expectation, doubtful: Collection[int]) -> _Rivals | None:
     generator = np.random.default_rng(0)
     energies = _draws(expected.energy, settings, generator)
     accuracies = _draws(expected.accuracy, settings, generator) if expected.accuracy is not None else 0 * energies
-    better = np.zeros((len(chosen), DRAWS), dtype=bool)
+    dominated = np.zeros(len(chosen))
     for other in range(len(chosen)):
-        better |= (energies[other] < energies) & (accuracies[other] >= accuracies)
-    return _Rivals(rows, settings, log_wh[chosen], accuracy[chosen], better.mean(axis=1))
+        by_this = ((energies[other] < energies) & (accuracies[other] >= accuracies)).mean(axis=1)
+        dominated = np.maximum(dominated, by_this)
+    return _Rivals(rows, settings, log_wh[chosen], accuracy[chosen], dominated)
 
 
 def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":

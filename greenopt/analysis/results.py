@@ -483,7 +483,7 @@ class Recommendation:
         measured: the best trials that ran, the one first that the model's setting is compared with.
         probability_better: that the model's setting takes less energy than that trial's and loses at most 0.01 of
             accuracy; `probability_needed` is how much it takes to be advised.
-        probability_dominated: that another trial's setting is truly better in both than that trial's.
+        probability_dominated: that the likeliest of the other trials is truly better in both than that trial's setting.
     """
 
     trial: int | None

@@ -63,9 +63,10 @@ def test_trials_read_by_plain_queries_equal_those_of_optuna_on_postgresql(postgr
 def test_a_second_coordinator_on_another_host_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     here = study(study={"name": "shared"})
     first = Search(here, open_storage(postgres_url))
-    monkeypatch.setattr(socket, "gethostname", lambda: "another-host")
-    with pytest.raises(UsageError, match=rf"study shared is being run by pid {os.getpid()} on "):
-        Search(here, open_storage(postgres_url))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "another-host")
+        with pytest.raises(UsageError, match=rf"study shared is being run by pid {os.getpid()} on "):
+            Search(here, open_storage(postgres_url))
     first.lease.release()
     Search(here, open_storage(postgres_url)).lease.release()
 

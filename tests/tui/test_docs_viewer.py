@@ -84,7 +84,7 @@ def test_links_are_chosen_by_keys() -> None:
         await pilot.press("l")
         await until(pilot, lambda: isinstance(app.screen, LinkList), True)
         options = app.screen.query_one(OptionList)
-        assert options.option_count == len(page_links(find_page("watching").path.read_text(encoding="utf-8"))) == 1
+        assert options.option_count == len(page_links(find_page("watching").path.read_text(encoding="utf-8"))) > 0
         await pilot.press("enter")
         await until(pilot, lambda: app.page.name, "running")
 

@@ -159,7 +159,7 @@ def test_more_accuracy_for_more_energy_is_left_to_the_reader() -> None:
     assert (advice.value, advice.confidence) == (128, "trade_off")
     assert "a trade-off between accuracy and energy" in advice.text
     assert found.advice.setting is not None
-    assert found.advice.setting["batch_size"] == 4
+    assert found.advice.setting["batch_size"] != 128, "more energy for more accuracy is nothing to advise"
 
 
 def test_a_range_is_advised_by_its_ends() -> None:

@@ -11,6 +11,7 @@ from greenopt.errors import UsageError
 from greenopt.exchange import STUDY_ATTRIBUTE, read_import, table
 from greenopt.exchange.imported import BrokenRunError
 from greenopt.exchange.paper import read_parameters, read_runs
+from greenopt.files import MAX_DOCUMENT_BYTES
 from tests.unit.exchange.test_round_trip import made_spec
 
 ROWS = pd.DataFrame({"width": [1, 2, 4], "accuracy": [0.1, 0.2, 0.3], "energy_wh": [1.0, 2.0, 3.0]})
@@ -53,7 +54,7 @@ def test_a_parquet_file_is_measured_before_it_is_unpacked(tmp_path: Path, monkey
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for suffix in ("csv", "parquet"):
         os.mkfifo(tmp_path / f"t.{suffix}")
-        with pytest.raises(UsageError, match="is no regular file"):
+        with pytest.raises(UsageError, match="is not a regular file"):
             read_import(tmp_path / f"t.{suffix}", "t")
 
 
@@ -93,10 +94,10 @@ def test_yaml_builds_nothing_and_grows_to_nothing(tmp_path: Path, text: str, wor
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenopt.exchange.paper.MAX_FILE_BYTES", 100)
-    with pytest.raises(BrokenRunError, match=r"parameters\.yaml is larger than"):
-        read_parameters(run_of(tmp_path / "run", PARAMETERS.format(batch_size=4)))
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    text = f"{PARAMETERS.format(batch_size=4)}\n#{' ' * MAX_DOCUMENT_BYTES}"
+    with pytest.raises(BrokenRunError, match=r"parameters\.yaml cannot be read: .*is larger than 10 MB"):
+        read_parameters(run_of(tmp_path / "run", text))
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:

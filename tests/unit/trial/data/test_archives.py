@@ -104,5 +104,5 @@ def test_a_pipe_in_an_unpacked_folder_is_not_waited_for(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / CIFAR.batches[0])
-    with pytest.raises(DataMissingError, match="is no regular file"):
+    with pytest.raises(DataMissingError, match="is not a regular file"):
         read_archive(tmp_path, CIFAR)
