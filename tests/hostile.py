@@ -5,7 +5,8 @@ import unicodedata
 from pathlib import Path
 
 COMMANDING = "\x1b[31m\x1b]0;owned\x07\u202e\x9b2J"
-NAME = f"[bold]opt[/]{COMMANDING}"
+NAME = "[bold]opt[/]"
+"""Of a parameter; one that would command a terminal is refused."""
 MARKED = (
     *("[@click=app.quit]SGD[/]", "[link=http://x]Adam[/link]\x1b[2J"),
     *("=HYPERLINK(1)", "<img src=x onerror=alert(1)>"),

@@ -44,7 +44,7 @@ _ARGUMENTS: dict[str, Tables] = {
     "qmc": {"qmc_type": "sobol", "scramble": True},
     "cmaes": {"n_startup_trials": 1, "sigma0": 0.5, "popsize": 4},
     "gp": {"n_startup_trials": 1, "deterministic_objective": True},
-    "brute_force": {"avoid_premature_stop": True},
+    "brute_force": {},
 }
 
 

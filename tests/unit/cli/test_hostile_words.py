@@ -57,7 +57,7 @@ def test_every_command_shows_it_as_text(run: Run, table: Path, tmp_path: Path) -
         _, said[arguments] = run(*arguments)
         assert commands_in(said[arguments]) == [], arguments
         assert "internal error" not in said[arguments]
-    assert "[bold]opt[/]\\x1b[31m" in said["analyze", "made"]
+    assert NAME in said["analyze", "made"]
     assert "[@click=app.quit]SGD[/]" in said["analyze", "made"]
     assert NAME in json.loads(said["analyze", "made", "--json"])["advice"]["sentences"][0]
     (tmp_path / "runs" / "made").rename(tmp_path / "runs" / f"x{COMMANDING}[red]")
