@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from greenopt.errors import GreenoptError, UsageError
 from greenopt.spec import StudySpec
 from greenopt.storage.live_rows import LiveRows
 
@@ -43,11 +44,16 @@ def read_snapshot(study: str, url: str, only: Sequence[str] | None = None) -> St
 
     Raises:
         UsageError: the storage cannot be read, has no such study, or it is not one of greenopt's.
-        GreenoptError: the storage stopped answering.
     """
-    with closing(LiveRows(study, url)) as rows, collector_paused():
-        spec = rows.spec()
-        return StudySnapshot(spec, tuple(rows.changed(tuple(spec.space.distributions), only)))
+    try:
+        with closing(LiveRows(study, url)) as rows, collector_paused():
+            spec = rows.spec()
+            return StudySnapshot(spec, tuple(rows.changed(tuple(spec.space.distributions), only)))
+    except UsageError:
+        raise
+    except GreenoptError as error:
+        # A view would ask again; whoever reads once has nothing to work with.
+        raise UsageError(str(error)) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tests.contract.sampler_contract import IN_THE_MIDDLE, Case, cases, keep_few
 EVERY = [
     pytest.param(case, id=f"{case.sampler}-{index}") for name in SAMPLERS for index, case in enumerate(cases(name))
 ]
-STEPS = {"random": 1, "grid": 1, "gp": 30}
+STEPS = {"random": 3, "grid": 3, "gp": 40}
 """Every how many-th write is the last; `scripts/kill_every_write` takes each of every sampler."""
 
 
@@ -43,7 +43,7 @@ def same(storage: optuna.storages.BaseStorage) -> Callable[[], optuna.storages.B
 @pytest.mark.parametrize("case", EVERY)
 def test_it_ends_wherever_its_coordinator_is_killed(case: Case, tmp_path: Path) -> None:
     needs_modules(case)
-    step = STEPS.get(case.sampler, 7)
+    step = STEPS.get(case.sampler, 13)
     write, was_killed = 1, True
     while was_killed:
         was_killed, _, _ = run_killed(case, same(optuna.storages.InMemoryStorage()), tmp_path / str(write), write)

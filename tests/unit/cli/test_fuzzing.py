@@ -26,7 +26,7 @@ def place() -> Iterator[Place]:
 
 @pytest.mark.parametrize(
     ("campaign", "examples"),
-    [(try_study_files, 100), (try_damaged_studies, 30), (try_imports, 30), (try_command_lines, 80)],
+    [(try_study_files, 100), (try_damaged_studies, 12), (try_imports, 12), (try_command_lines, 80)],
 )
 def test_nothing_ends_otherwise_than_it_must(
     place: Place, campaign: Callable[[Place, int, int], list[Tally]], examples: int
