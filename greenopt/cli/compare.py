@@ -43,10 +43,10 @@ def compare(
     are compared like others.
     """
     import json
-    import sys
 
     from rich.console import Console
 
+    from greenopt.cli.output import say, say_json
     from greenopt.comparison import build_comparison_document, compare_studies, read_compared
 
     for target, endings, option in ((figure, ("svg", "png"), "--figure"), (report, ("pdf", "html"), "--report")):
@@ -59,13 +59,12 @@ def compare(
             status.update("drawing")
             _write(comparison, figure, report)
     if as_json:
-        print(json.dumps(build_comparison_document(comparison), allow_nan=False, ensure_ascii=False))
+        say_json(json.dumps(build_comparison_document(comparison), allow_nan=False, ensure_ascii=False))
     else:
         print_comparison(Console(), comparison)
-    told = sys.stderr if as_json else sys.stdout
     for name, target in (("figure", figure), ("report", report)):
         if target is not None:
-            print(f"{name}: {target}", file=told)
+            say(f"{name}: {target}", is_error=as_json)
 
 
 def _check_target(target: Path, endings: tuple[str, ...], option: str) -> None:

@@ -67,6 +67,7 @@ def run(
     """
     from rich.console import Console
 
+    from greenopt.cli.tables import print_lines
     from greenopt.coordination.preflight import check_study
     from greenopt.execution.gpus import choose_slots
     from greenopt.search import startup_note
@@ -82,7 +83,7 @@ def run(
     console = Console(soft_wrap=not sys.stdout.isatty())
     startup = startup_note(spec)
     for note in (*spec.space.notes, *([startup] if startup is not None else [])):
-        console.print(f"note: {note}", highlight=False, markup=False)
+        print_lines(console, [f"note: {note}"])
     if dry_run:
         from greenopt.cli.plan import print_plan
         from greenopt.identity.start import check_start

@@ -98,13 +98,14 @@ def _after(
     console: "Console", folder: "RunFolder", url: str, launched: "Launched", model: "StudyModel"
 ) -> ExitCode | int:
     from greenopt.cli.summary_output import STORAGE_LOST_TEXT, print_summary
+    from greenopt.cli.tables import print_lines
     from greenopt.errors import GreenoptError
     from greenopt.runs.study_log import StudyEnd
     from greenopt.search import open_storage
 
     ending = launched.ending()
     if ending is not None and ending.end is StudyEnd.STORAGE_LOST:
-        console.print(f"study {folder.name}: {STORAGE_LOST_TEXT}", highlight=False, markup=False, soft_wrap=True)
+        print_lines(console, [f"study {folder.name}: {STORAGE_LOST_TEXT}"])
         return ExitCode.STOPPED_EARLY
     if ending is not None:
         print_summary(console, folder, open_storage(url), ending.end, ending.failure)

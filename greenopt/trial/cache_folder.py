@@ -16,6 +16,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from greenopt.plain_text import printable
+
 FOLDER_VARIABLE = "GREENOPT_CACHE"
 """Environment variable that names another folder; an empty one keeps nothing."""
 
@@ -49,7 +51,7 @@ def cache_folder(say: Callable[[str], None] | None = None) -> Path | None:
 
 @cache
 def _say(line: str) -> None:
-    print(f"greenopt: {line}", file=sys.stderr, flush=True)
+    print(f"greenopt: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _doubt(folder: Path, *, is_default: bool) -> str | None:
