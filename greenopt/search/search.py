@@ -316,9 +316,12 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
         return IntDistribution(
             int(distribution.low), int(distribution.last), log=distribution.log, step=int(distribution.step or 1)
         )
-    return FloatDistribution(
-        float(distribution.low), float(distribution.last), log=distribution.log, step=distribution.step
-    )
+    with warnings.catch_warnings():
+        # Of a last value whose digits were rounded; what a step does not divide `SearchSpace.notes` says.
+        warnings.simplefilter("ignore", UserWarning)
+        return FloatDistribution(
+            float(distribution.low), float(distribution.last), log=distribution.log, step=distribution.step
+        )
 
 
 def _repetition(retry_of: int | None, same: list[FrozenTrial]) -> int:

@@ -3,6 +3,7 @@
 SQLite goes on writing to a deleted file without an error, and everything that is written there is lost.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def file_watch(url: str) -> Callable[[], str | None]:
         url: the storage's; one without a file never changes.
     """
     file = sqlite_file(url)
-    if file is None or not file.exists():
+    if file is None or not os.path.exists(file):
         return lambda: None
     first = _identity(file)
 

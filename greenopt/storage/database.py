@@ -4,6 +4,7 @@ SQLAlchemy takes a third of a second to import, for which whoever opens a view o
 that all of these databases understand, with `:name` for what is filled in. Nothing is ever written, no file is made.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def find_database(url: str) -> Database:
     if file is None:
         return _server(url)
     path = Path(unquote(file["path"] or ""))
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"storage {without_password(url)}: no such file")
     return Database(lambda: _file_connection(path), lambda: None, without_password(url))
 

@@ -60,6 +60,9 @@ def _shown_head(head: str) -> str:
     """Return user, host, port and database without the password."""
     userinfo, at, place = head.rpartition("@")
     user, colon, _ = userinfo.partition(":")
+    if slip := re.search(r"[/;&=#]", user):
+        # No name of a user: an @ further on, in a password that stands where no password belongs.
+        return f"{user[: slip.start()]}{HIDDEN}"
     if not colon and ":" in unquote(user):
         user, colon = unquote(user).partition(":")[0], ":"
     shown = f"{user}{f':{HIDDEN}' if colon else ''}{at}"

@@ -81,6 +81,10 @@ def test_a_secret_is_hidden_wherever_it_stands(form: str, secret: str) -> None:
     assert "***" in shown
 
 
+def test_a_secret_with_an_at_sign_in_the_place_of_a_database_is_hidden() -> None:
+    assert without_password("postgresql://h/db;password=hunter2@Xyz") == "postgresql://h***"
+
+
 @given(st.sampled_from(HIDING), st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=4))
 def test_no_secret_whatsoever_is_shown_in_full(form: str, secret: str) -> None:
     assert f"S3{secret}T" not in without_password(form.format(f"S3{secret}T"))
