@@ -279,9 +279,6 @@ def decode(line: bytes | str) -> Event:
 
 def first_event(path: Path) -> Event | None:
     """Return the event in a file's first line; None where there is no such file or the line is not an event."""
-    if not path.is_file():
-        # A pipe in its place would be waited for.
-        return None
     try:
         with open_regular(path) as file:
             return decode(file.readline(MAX_LINE_BYTES))

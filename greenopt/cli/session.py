@@ -82,10 +82,11 @@ def run_session(
             check_url(storage)
         # Before the lock, which makes the folder: where the study is refused nothing has been written.
         folder.check_idle()
-        with failures_named(without_password(storage_of(folder, storage))):
+        shown = without_password(storage_of(folder, storage))
+        with failures_named(shown):
             checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
         stack.enter_context(folder.claim())
-        with failures_named(without_password(storage_of(folder, storage))):
+        with failures_named(shown):
             study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
         search, spec, opened = study.search, study.search.spec, study.storage
         place = StoragePlace(without_password(study.url), storage_patience_s, file_watch(study.url))
@@ -106,7 +107,7 @@ def run_session(
             opened,
             folder,
             say,
-            is_busy=lambda: is_away(),
+            is_busy=is_away,
         )
         stack.callback(publisher.close)
         observers: tuple[Observer, ...] = (study_log, lines, publisher)

@@ -8,14 +8,13 @@ trial has, whoever proposed it, is not proposed again while there is another.
 import math
 import random
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from greenopt.spec import Choice, Distribution, SearchSpace, Value
+from greenopt.spec import Choice, Distribution, SearchSpace, Value, value_at_step
 
 Place = tuple[float, ...]
 """The positions of a setting's values in their distributions; of a continuous one, the value."""
@@ -115,8 +114,5 @@ def _index(distribution: Distribution, value: Value | None) -> float | None:
 def _value_at(distribution: Distribution, index: int) -> Value:
     if isinstance(distribution, Choice):
         return distribution.values[index]
-    step = distribution.step or 1
-    if distribution.is_integer:
-        return int(distribution.low + index * step)
-    # In decimals, as the study file has them: 0.1 + 2 * 0.1 would not be 0.3.
-    return float(Decimal(str(distribution.low)) + index * Decimal(str(step)))
+    value = value_at_step(distribution.low, distribution.step or 1, index)
+    return int(value) if distribution.is_integer else float(value)

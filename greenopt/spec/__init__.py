@@ -15,7 +15,7 @@ from greenopt.spec.setting import (
     Shares,
 )
 from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchSpace, Value, is_too_varied
-from greenopt.spec.steps import on_step
+from greenopt.spec.steps import on_step, value_at_step
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
@@ -79,4 +79,5 @@ __all__ = [
     "load_study",
     "on_step",
     "stored_study",
+    "value_at_step",
 ]

@@ -11,7 +11,7 @@ _DIGITS = 800
 
 def last_value(low: int | float, high: int | float, step: int | float) -> int | float:
     """Return the largest value of `low + k * step` that is at most `high`; a whole number where all three are."""
-    return _value(low, step, steps_between(low, high, step))
+    return value_at_step(low, step, steps_between(low, high, step))
 
 
 def steps_between(low: int | float, high: int | float, step: int | float) -> int:
@@ -26,10 +26,11 @@ def on_step(value: float, low: int | float, step: int | float) -> float:
     with localcontext() as context:
         context.prec = _DIGITS
         steps = ((_decimal(value) - _decimal(low)) / _decimal(step)).to_integral_value(ROUND_HALF_EVEN)
-    return float(_value(low, step, int(steps)))
+    return float(value_at_step(low, step, int(steps)))
 
 
-def _value(low: int | float, step: int | float, steps: int) -> int | float:
+def value_at_step(low: int | float, step: int | float, steps: int) -> int | float:
+    """Return `low + steps * step`, as its digits say it; a whole number where both are."""
     if isinstance(low, int) and isinstance(step, int):
         return low + steps * step
     with localcontext() as context:
