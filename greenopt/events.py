@@ -181,7 +181,19 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     DIVERGED = "diverged"
+    STOPPED = "stopped"
     FAILED = "failed"
+
+
+class StopReason(StrEnum):
+    """Why a trial was stopped early, or not started, though nothing had failed."""
+
+    DIVERGED = "diverged"
+    AT_CHANCE = "at_chance"
+    DOMINATED = "dominated"
+    NOT_WORTH_ENERGY = "not_worth_energy"
+    HALVED = "halved"
+    NOT_STARTED = "not_started"
 
 
 class FailReason(StrEnum):
@@ -226,7 +238,7 @@ class TrialEnded(_Record):
         cpu: energy of all CPU packages of the host over the window of `energy`; None where not readable.
         dram: the same of the host's memory.
         total: from the start of metering to here.
-        reason: a `FailReason`, or what made it stop early (`diverged`).
+        reason: a `FailReason`, or the `StopReason` `diverged`.
         message: one line for the user.
     """
 

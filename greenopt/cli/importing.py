@@ -67,8 +67,8 @@ def _import_lines(imported: "Import") -> list[str]:
     from greenopt.events import Outcome
 
     ends = [trial.verdict.outcome for trial in imported.trials]
-    kinds = {"completed": Outcome.COMPLETED, "stopped early": Outcome.DIVERGED, "failed": Outcome.FAILED}
-    counts = ", ".join(f"{ends.count(outcome)} {word}" for word, outcome in kinds.items())
+    early = ends.count(Outcome.DIVERGED) + ends.count(Outcome.STOPPED)
+    counts = f"{ends.count(Outcome.COMPLETED)} completed, {early} stopped early, {ends.count(Outcome.FAILED)} failed"
     lines = [f"study {imported.spec.name}: {len(ends)} trials imported ({counts}), {len(imported.skipped)} skipped"]
     lines += imported.notes
     lines += _first([f"skipped {where}: {why}" for where, why in imported.skipped.items()])

@@ -23,6 +23,10 @@ CONSTANTS = {
 }
 
 
+_NOT_REPLAYED = ("kind", "chance_epochs")
+"""Keys of a rule that are another option here, or that need what no curve holds."""
+
+
 class Rule(StrEnum):
     """The stopping rules; the names of `greenopt.spec.StoppingKind`."""
 
@@ -94,8 +98,9 @@ def _rule(kind: Rule, constants: "Sequence[str]") -> "StoppingSpec":
     given: dict[str, Any] = {"kind": kind}
     for constant in constants:
         name, equals, value = constant.partition("=")
-        if not equals or name == "kind" or name not in StoppingSpec.model_fields:
-            known = ", ".join(key for key in StoppingSpec.model_fields if key != "kind")
+        known_names = [key for key in StoppingSpec.model_fields if key not in _NOT_REPLAYED]
+        if not equals or name not in known_names:
+            known = ", ".join(known_names)
             raise UsageError(f"--set {constant}: give KEY=VALUE with one of {known}")
         given[name] = value
     try:

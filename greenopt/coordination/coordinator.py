@@ -7,13 +7,14 @@ once a trial, at its end; killed at any moment, the next coordinator finds in st
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from greenopt.coordination.early_stops import EarlyStops, past_curves
 from greenopt.coordination.events_file import EventsFile
 from greenopt.coordination.storage_access import StorageAccess, StorageLostError, StoragePlace, through
-from greenopt.coordination.verdict import Verdict, judge, objective_values, trial_metrics
+from greenopt.coordination.verdict import Verdict, judge, objective_values, refused, trial_metrics
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, Event, FailReason, Outcome, read_events
 from greenopt.execution import Engine, EventArrived, Message, ProcessEnded, Slot
@@ -25,6 +26,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
 from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
+from greenopt.stopping import Stop
 from greenopt.summary import TrialSummary, summarise, summarise_fold
 
 _log = get_logger(__name__)
@@ -128,7 +130,7 @@ class _Running:
     attempt_id: str
     deadline_s: float | None
     events: EventsFile
-    cause: FailReason | None = None
+    cause: FailReason | Stop | None = None
     has_ended: bool = False
 
 
@@ -170,6 +172,7 @@ class Coordinator:
         self._inputs = inputs
         self._metered_by = metered_by
         self._gpus = gpus
+        self._stops = EarlyStops(spec)
         self._look_at_s = -float("inf")
         self._set_aside: set[Slot] = set()
         self._doubtful: set[Slot] = set()
@@ -221,6 +224,8 @@ class Coordinator:
 
     def _run(self) -> None:
         self._recover()
+        if self._stops.is_learning:
+            self._stops.learn(past_curves(self._search, self._folder))
         self._search.enqueue_baseline()
         self._search.enqueue_listed()
         settled = self._search.settled()
@@ -360,7 +365,7 @@ class Coordinator:
     def _next_proposal(self) -> Proposal | None:
         """Return the next setting that must be trained; skipped ones are told on the way."""
         skips = 0
-        while self._wants_more():
+        while self._end is None and self._wants_more():
             if not self._search.has_more():
                 # One that is running may yet have to run again.
                 if not self._running:
@@ -373,6 +378,7 @@ class Coordinator:
                 return proposal
             skips += skipped.reason is FailReason.DUPLICATE
             self._settle(proposal.trial, summarise(()), skipped)
+            self._serve(0.0)
         return None
 
     def _skipped(self, proposal: Proposal) -> Verdict | None:
@@ -384,7 +390,8 @@ class Coordinator:
         if proposal.same_as and self._spec.study.on_duplicate is OnDuplicate.SKIP:
             message = f"same setting as trial {proposal.same_as[0]}"
             return Verdict(Outcome.FAILED, FailReason.DUPLICATE, message, ran=False)
-        return None
+        refusal = self._stops.refusal(proposal)
+        return None if refusal is None else refused(refusal)
 
     def _start(self, proposal: Proposal, slot: Slot) -> bool:
         """Start a trial; return whether it runs."""
@@ -401,6 +408,7 @@ class Coordinator:
         deadline_s = None if limit_s is None else self._clock() + limit_s
         events = EventsFile(self._folder.events(spec.trial))
         self._running[spec.trial] = _Running(spec, slot, attempt_id, deadline_s, events)
+        self._stops.trial_began(proposal)
         for observer in self._observers:
             observer.trial_began(spec, slot)
         return True
@@ -435,6 +443,11 @@ class Coordinator:
         if running.events.is_gone and running.cause is None:
             running.cause = FailReason.NOT_RECORDED
             self._engine.end(trial)
+        stop = self._stops.event_arrived(trial, event)
+        if stop is not None and running.cause is None:
+            _log.info("trial %d is stopped: %s", trial, stop.message)
+            running.cause = stop
+            self._engine.end(trial)
         for observer in self._observers:
             observer.event_arrived(trial, event)
 
@@ -451,7 +464,10 @@ class Coordinator:
         if problem is not None:
             message = f"{self._folder.events(ended.trial)} {problem}; its results could not be kept"
             verdict = Verdict(Outcome.FAILED, FailReason.NOT_RECORDED, message)
+        if verdict.outcome is Outcome.COMPLETED:
+            verdict = replace(verdict, decision=self._stops.audit(ended.trial))
         self._settle(ended.trial, summary, verdict, running.spec)
+        self._stops.trial_ended(ended.trial, verdict)
         del self._running[ended.trial]
         self._search.enqueue_retries()
         self._watch_failures(verdict)

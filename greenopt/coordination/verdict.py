@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from greenopt.events import FailReason, Outcome
+from greenopt.events import FailReason, Outcome, StopReason
 from greenopt.execution import ProcessEnded
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.trial_ending import TrialEnding
 from greenopt.spec import Metric, StudySpec, TrialSpec
+from greenopt.stopping import Refusal, Stop
 from greenopt.summary import TrialSummary, summarise
 
 DIGITS = 9
@@ -24,18 +25,25 @@ class Verdict:
         reason: a `FailReason`, or the word for an early stop; None for a completed trial.
         message: one line for the user.
         ran: False where the trial was never started.
+        decision: what the stopping rule decided about it, whether or not that was carried out.
     """
 
     outcome: Outcome
     reason: FailReason | str | None = None
     message: str = ""
     ran: bool = True
+    decision: Stop | Refusal | None = None
+
+
+def refused(refusal: Refusal) -> Verdict:
+    """Return the verdict on a trial that was not worth its start."""
+    return Verdict(Outcome.STOPPED, StopReason.NOT_STARTED, refusal.message, ran=False, decision=refusal)
 
 
 def judge(
     summary: TrialSummary,
     study: StudySpec,
-    cause: FailReason | None,
+    cause: FailReason | Stop | None,
     process: ProcessEnded | None,
     metered_by: EnergySource | None = None,
 ) -> Verdict:
@@ -44,7 +52,7 @@ def judge(
     Args:
         summary: what its events say.
         study: its objectives must all have been measured.
-        cause: why the coordinator ended it, if it did.
+        cause: why the coordinator ended it, if it did; a decision to stop it that came too late changes nothing.
         process: how its process ended; None where that is not known.
         metered_by: source of the energies of a study on the CPU; None where any will do. An estimate does not stand
             among measured energies.
@@ -62,6 +70,8 @@ def judge(
         return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
     if ended is not None and ended.outcome is Outcome.DIVERGED and not gpu_failed:
         return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
+    if isinstance(cause, Stop):
+        return Verdict(Outcome.STOPPED, cause.reason, cause.message, decision=cause)
     if cause is not None:
         return Verdict(Outcome.FAILED, cause, _CAUSES[cause])
     if process is not None and process.exceeded_bytes is not None:
@@ -141,11 +151,22 @@ def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | Non
         "inert": " ".join(prepared.inert) or None if prepared else None,
         "training_seed": spec.training_seed if spec else None,
         "replicate_of": spec.replicate_of if spec else None,
-        "stop_reason": str(verdict.reason) if verdict.outcome is Outcome.DIVERGED else None,
+        "stop_reason": str(verdict.reason) if verdict.outcome in (Outcome.DIVERGED, Outcome.STOPPED) else None,
         "fail_reason": str(verdict.reason) if verdict.outcome is Outcome.FAILED else None,
         "message": verdict.message or None,
+        **_decision(verdict),
     }
     return {name: _shortened(value) if isinstance(value, float) else value for name, value in metrics.items()}
+
+
+def _decision(verdict: Verdict) -> dict[str, Any]:
+    decision = verdict.decision
+    audited = isinstance(decision, Stop) and decision.is_audited
+    return {
+        "forecast_wh": decision.forecast_wh if decision is not None else None,
+        "dominated_by": decision.dominated_by if decision is not None else None,
+        "audited": decision.message if isinstance(decision, Stop) and audited else None,
+    }
 
 
 def _shortened(value: float) -> float:

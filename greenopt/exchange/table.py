@@ -24,7 +24,7 @@ from greenopt.plain_text import printable
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Value, describe, is_too_varied
 from greenopt.storage.rows import NUMBERS, is_sound_metric
-from greenopt.storage.trial_state import OUTCOME_BY_STATE, TrialState
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState, outcome_of
 
 STUDY_ATTRIBUTE = "greenopt_study"
 """Where a Parquet file of `greenopt export` keeps its study."""
@@ -235,12 +235,12 @@ def _figure(cell: str | None, name: str) -> Any:
 
 def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
     state = row.get("state") or TrialState.COMPLETE
-    if state not in OUTCOME_BY_STATE:
+    if state not in FINISHED_STATES:
         raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
     values = _values(row, parameters, is_setting=is_setting)
     metrics = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
     _check_numbers(metrics)
-    verdict = _verdict(row, OUTCOME_BY_STATE[state])
+    verdict = _verdict(row, outcome_of(state, row) or Outcome.FAILED)
     began, ended = _time(row.get("began")), _time(row.get("ended"))
     return ImportedTrial(
         run=str(row.get("run") or number),
@@ -287,8 +287,9 @@ def _verdict(row: Mapping[str, Any], outcome: Outcome) -> Verdict:
         known = row.get("fail_reason")
         reason = FailReason(known) if known in list(FailReason) else FailReason.CRASH
         return Verdict(outcome, reason, message)
-    format_reason = str(row.get("stop_reason") or "ended_early") if outcome is Outcome.DIVERGED else None
-    return Verdict(outcome, format_reason, message)
+    if outcome is Outcome.COMPLETED:
+        return Verdict(outcome, message=message)
+    return Verdict(outcome, str(row.get("stop_reason") or "ended_early"), message)
 
 
 def _time(value: Any) -> datetime | None:

@@ -1,18 +1,15 @@
 """Reads the curves of a study's trials from its folder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
 from greenopt.errors import UsageError
-from greenopt.events import EpochEnded, read_epochs
+from greenopt.events import read_epochs
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.spec import SearchSpace
-from greenopt.stopping import Curve
+from greenopt.stopping import Curve, curve_from_epochs
 from greenopt.storage.trial_state import TrialState
 
 
@@ -65,14 +62,3 @@ def read_curves(folder: RunFolder, storage: str | None = None) -> StudyCurves:
     is_estimate = any(row["energy_source"] == EnergySource.ESTIMATE for row in complete)
     others = tuple(int(row["trial"]) for row in snapshot.rows if row["state"] in ended)
     return StudyCurves(snapshot.spec.space, tuple(curves), tuple(left_out), others, is_estimate)
-
-
-def curve_from_epochs(trial: int, setting: Mapping[str, Any], epochs: list[EpochEnded]) -> Curve | None:
-    """Return the curve of a trial's epochs; None where there are none, or one lacks its accuracy or energy."""
-    accuracies = [epoch.val_accuracy for epoch in epochs]
-    energies = [epoch.energy.energy_wh for epoch in epochs]
-    known = [(a, e) for a, e in zip(accuracies, energies, strict=True) if a is not None and e is not None]
-    if not known or len(known) < len(epochs):
-        return None
-    energies_wh = tuple(accumulate(energy_wh for _, energy_wh in known))
-    return Curve(trial, setting, epochs[-1].epochs, tuple(accuracy for accuracy, _ in known), energies_wh)

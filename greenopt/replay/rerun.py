@@ -107,7 +107,7 @@ def _replay_once(curves: Sequence[Curve], rule: StoppingRule) -> _Order:
         curve = whole
         for epoch in range(1, whole.planned_epochs):
             stop = rule.judge(whole.up_to(epoch))
-            if stop is not None and stop.audited:
+            if stop is not None and stop.is_audited:
                 audited.add(whole.trial)
                 break
             if stop is not None:

@@ -57,7 +57,9 @@ def format_ending(ending: TrialEnding) -> str:
             f"{format_flags(ending.flags)}"
         )
     if not ending.ran:
-        return f"skipped: {ending.message}"
-    word = "stopped" if ending.outcome is Outcome.DIVERGED else "failed"
+        return f"skipped: {ending.message}" if ending.outcome is Outcome.FAILED else ending.message
     spent = format_energy(ending.total_wh, ending.total_source)
+    if ending.outcome is Outcome.STOPPED:
+        return f"stopped: {ending.message} ({spent} spent)"
+    word = "stopped" if ending.outcome is Outcome.DIVERGED else "failed"
     return f"{word}: {ending.reason}: {ending.message} ({spent} spent)"

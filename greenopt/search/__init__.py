@@ -7,7 +7,7 @@ from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.outage import failures_named, is_outage, storage_cause
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
-from greenopt.search.search import Proposal, Search
+from greenopt.search.search import EndedTrial, Proposal, Search
 from greenopt.search.storage import (
     COORDINATOR_BUSY_TIMEOUT_S,
     Storage,
@@ -25,6 +25,7 @@ __all__ = [
     "COLUMNS",
     "COORDINATOR_BUSY_TIMEOUT_S",
     "SAMPLERS",
+    "EndedTrial",
     "FinishedTrial",
     "Proposal",
     "Search",

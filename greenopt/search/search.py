@@ -29,7 +29,7 @@ from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
 from greenopt.spec import Choice, Direction, Distribution, Metric, OnDuplicate, Range, StudySpec, Value, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE
-from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry
+from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry, outcome_of
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
@@ -51,6 +51,7 @@ class Proposal:
             for what the sampler proposed: who enqueues its setting wants it to run again.
         repetition: how often the sampler had proposed this setting before; a retry has that of the trial it repeats.
         out_of_memory_in: an earlier trial in which this setting ran out of memory.
+        is_asked_for: whether the user asked for this setting: the baseline, or one of `study.enqueue`.
     """
 
     trial: int
@@ -59,6 +60,23 @@ class Proposal:
     same_as: tuple[int, ...] = ()
     repetition: int = 0
     out_of_memory_in: int | None = None
+    is_asked_for: bool = False
+
+
+@dataclass(frozen=True)
+class EndedTrial:
+    """A trial that has ended, as the storage has it.
+
+    Attributes:
+        reason: its `stop_reason` or `fail_reason`; empty for a completed one.
+        attempt_id: its attempt; None where it was never started.
+    """
+
+    number: int
+    setting: Mapping[str, Value]
+    outcome: Outcome
+    reason: str
+    attempt_id: str | None
 
 
 class Search:
@@ -163,6 +181,7 @@ class Search:
             same_as=tuple(other.number for other in same if _has_run(other, is_enqueued=_is_enqueued(trial))),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((other.number for other in same if _ran_out_of_memory(other)), None),
+            is_asked_for=_is_asked_for(trial, {other.number: other for other in before}),
         )
 
     def has_more(self) -> bool:
@@ -254,6 +273,20 @@ class Search:
         """Numbers of the trials that Optuna holds for running."""
         return [trial.number for trial in self._trials() if trial.state is OptunaState.RUNNING]
 
+    def ended_trials(self) -> list[EndedTrial]:
+        """Return the trials that have ended, by number."""
+        return [
+            EndedTrial(
+                trial.number,
+                self._values(trial),
+                outcome,
+                str(trial.user_attrs.get("stop_reason") or trial.user_attrs.get("fail_reason") or ""),
+                trial.user_attrs.get(ATTEMPT_ATTRIBUTE),
+            )
+            for trial in self._trials()
+            if (outcome := outcome_of(_state(trial), trial.user_attrs)) is not None
+        ]
+
     def settled(self) -> int:
         """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
         return sum(1 for trial in self._trials() if is_settled(_state(trial), trial.user_attrs))
@@ -343,6 +376,16 @@ def _state(trial: FrozenTrial) -> TrialState:
 
 def _is_enqueued(trial: optuna.Trial) -> bool:
     return ENQUEUED_ATTRIBUTE in trial.user_attrs
+
+
+def _is_asked_for(trial: optuna.Trial | FrozenTrial, before: Mapping[int, FrozenTrial]) -> bool:
+    """Return whether the user asked for a trial's setting, or for that of the trial that it repeats."""
+    asked: optuna.Trial | FrozenTrial | None = trial
+    while asked is not None:
+        if ENQUEUED_ATTRIBUTE in asked.user_attrs or asked.user_attrs.get("baseline"):
+            return True
+        asked = before.get(asked.user_attrs.get("retry_of", -1))
+    return False
 
 
 def _has_run(trial: FrozenTrial, *, is_enqueued: bool) -> bool:

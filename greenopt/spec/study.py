@@ -237,6 +237,9 @@ class Metric(StrEnum):
     EFFICIENCY = "efficiency"
 
 
+_ENERGIES = (Metric.ENERGY_WH, Metric.TOTAL_WH)
+
+
 class Direction(StrEnum):
     """Which way is better."""
 
@@ -268,7 +271,11 @@ class StoppingKind(StrEnum):
 
 
 class StoppingSpec(Table):
-    """A rule by which trials are stopped early, and its constants."""
+    """When trials are stopped early.
+
+    A rule, and its constants, for studies of accuracy against the energy of whole trainings. Whatever the rule, a
+    training that has not begun to learn is stopped, and one that diverged ends by itself.
+    """
 
     kind: StoppingKind = StoppingKind.NONE
     """The rule: `pareto` stops what is not worth its energy, `moasha` is multi-objective successive halving, `none`
@@ -292,6 +299,9 @@ class StoppingSpec(Table):
     """`pareto`: standard deviation of that growth between trials."""
     wander: Annotated[float, Field(gt=0, le=10)] = 0.7
     """`pareto`: standard deviation of a curve about its growth, for one factor e of the epochs."""
+    chance_epochs: Annotated[int, Field(ge=0, strict=True)] = 10
+    """A training that was at chance in accuracy, in training and validation, in all of so many epochs and more is
+    stopped (`at_chance`), whatever the rule. 0 stops none. Unit: epochs."""
 
 
 class OnDuplicate(StrEnum):
@@ -389,6 +399,8 @@ class StudySpec(Table):
     """The images. Required, except with `study.objective`."""
     training: TrainingSpec
     """Everything about a training that is the same for all trials."""
+    stopping: StoppingSpec = StoppingSpec()
+    """When trials are stopped early; see [stopping rules](stopping.md)."""
     energy: EnergySpec = EnergySpec()
     """How energy is measured, and what it means in carbon and money."""
     space: SearchSpace
@@ -427,6 +439,18 @@ class StudySpec(Table):
                 raise PydanticCustomError(
                     "training", "training.{key}: has no effect with study.objective", {"key": key}
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _has_objectives_that_the_rule_weighs(self) -> Self:
+        weighed = ({Metric.ACCURACY: Direction.MAXIMIZE, energy: Direction.MINIMIZE} for energy in _ENERGIES)
+        if self.stopping.kind is not StoppingKind.NONE and self.objectives not in weighed:
+            raise PydanticCustomError(
+                "stopping",
+                "stopping.kind: {kind} weighs accuracy (maximize) against energy_wh or total_wh (minimize); the "
+                "study's objectives are {objectives}",
+                {"kind": self.stopping.kind, "objectives": ", ".join(self.objectives)},
+            )
         return self
 
     @model_validator(mode="after")

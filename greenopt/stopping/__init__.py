@@ -3,7 +3,8 @@
 They know curves and settings alone: no storage, no process, no clock. A study and a replay use the same rules.
 """
 
-from greenopt.stopping.curve import Curve
+from greenopt.stopping.chance import stuck_at_chance
+from greenopt.stopping.curve import Curve, curve_from_epochs
 from greenopt.stopping.rule import Refusal, Stop, StoppingRule, build_rule
 
-__all__ = ["Curve", "Refusal", "Stop", "StoppingRule", "build_rule"]
+__all__ = ["Curve", "Refusal", "Stop", "StoppingRule", "build_rule", "curve_from_epochs", "stuck_at_chance"]

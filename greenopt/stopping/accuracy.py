@@ -58,6 +58,10 @@ class AccuracyForecast:
         return 1 - NormalDist(self.mean, self.deviation).cdf(_logit(accuracy))
 
 
+NOTHING = AccuracyForecast(math.log(EDGE / (1 + EDGE)), 0.0)
+"""The forecast of a trial that was lost: accuracy 0."""
+
+
 def forecast_accuracy(curve: Curve, spec: StoppingSpec) -> AccuracyForecast:
     """Forecast a trial's final accuracy; that of a whole curve is its last one.
 

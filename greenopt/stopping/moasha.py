@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from greenopt.events import StopReason
 from greenopt.spec import StoppingSpec, Value
 from greenopt.stopping.curve import Curve
 from greenopt.stopping.energy import PaceModel
@@ -52,7 +53,8 @@ class MultiObjectiveAsha:
         place = trials.index(curve.trial)
         if place < kept:
             return None
-        return Stop(f"place {place + 1} of {len(rung)} at epoch {curve.epochs}: the best {kept} go on")
+        message = f"place {place + 1} of {len(rung)} at epoch {curve.epochs}: the best {kept} go on"
+        return Stop(StopReason.HALVED, message, self._pace.forecast(curve).median_wh)
 
     def _epochs_of_rungs(self, planned: int) -> list[int]:
         rungs, epoch = [], self._spec.min_epochs

@@ -13,9 +13,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from greenopt.events import StopReason
 from greenopt.pareto import Point
 from greenopt.spec import SearchSpace, StoppingSpec, Value
-from greenopt.stopping.accuracy import EVEN_ACCURACIES, AccuracyForecast, forecast_accuracy
+from greenopt.stopping.accuracy import EVEN_ACCURACIES, NOTHING, AccuracyForecast, forecast_accuracy
 from greenopt.stopping.curve import Curve
 from greenopt.stopping.energy import EnergyForecast, EnergyModel, PaceModel
 from greenopt.stopping.gain import Frame, Front
@@ -56,8 +57,9 @@ class ParetoStopping:
         self._pace.add(curve)
         energy = self._pace.forecast(curve)
         self._energies.add(curve, energy)
-        self._seen.append(_Seen(forecast_accuracy(curve, self._spec), energy.median_wh, curve.accuracy))
-        if curve.is_whole:
+        accuracy = NOTHING if curve.is_lost else forecast_accuracy(curve, self._spec)
+        self._seen.append(_Seen(accuracy, energy.median_wh, 0.0 if curve.is_lost else curve.accuracy))
+        if curve.is_whole and not curve.is_lost:
             self._finished.append(Point(curve.used_wh, curve.accuracy, curve.trial))
         self._new_trial = None
 
@@ -89,11 +91,11 @@ class ParetoStopping:
         gain = (sum(gains) + front.gain(low_wh, EVEN_ACCURACIES)) / (len(pool) + 1)
         if best is None or gain / low_wh >= self._spec.patience * self._gain_of_a_new_trial(frame):
             return None
-        reason = (
+        message = (
             f"not started: it would take {energy.median_wh:.3g} Wh (at least {low_wh:.3g}), and trial {best.trial} has "
             f"accuracy {best.accuracy:.3f} for {best.energy_wh:.3g} Wh"
         )
-        return Refusal(reason, energy.median_wh, best.trial)
+        return Refusal(message, energy.median_wh, best.trial)
 
     def _leads(self, curve: Curve, energy: EnergyForecast, running: Sequence[Curve]) -> bool:
         """Return whether no other trial is better in one of the objectives; alone, a trial does not lead."""
@@ -109,13 +111,13 @@ class ParetoStopping:
         best = max(rivals, key=_accuracy, default=None)
         audited = self._draw(curve.trial) < self._audit_share(energy.median_wh)
         if best is None:
-            reason = f"not worth its energy at epoch {curve.epochs}: {forecast}; a new trial is likely to bring more"
-            return Stop(reason, audited=audited)
-        reason = (
+            message = f"not worth its energy at epoch {curve.epochs}: {forecast}; a new trial is likely to bring more"
+            return Stop(StopReason.NOT_WORTH_ENERGY, message, energy.median_wh, is_audited=audited)
+        message = (
             f"dominated by trial {best.trial} at epoch {curve.epochs}: {forecast}; "
             f"that one has {best.accuracy:.3f} for {best.energy_wh:.3g} Wh"
         )
-        return Stop(reason, best.trial, audited)
+        return Stop(StopReason.DOMINATED, message, energy.median_wh, best.trial, audited)
 
     def _audit_share(self, energy_wh: float) -> float:
         """Return the probability with which a stopped trial is trained to its end.

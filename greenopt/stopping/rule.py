@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from greenopt.events import StopReason
 from greenopt.spec import SearchSpace, StoppingKind, StoppingSpec, Value
 from greenopt.stopping.curve import Curve
 
@@ -13,14 +14,18 @@ class Stop:
     """A decision to stop a running trial.
 
     Attributes:
-        reason: in words, without the trial's own number: `dominated by trial 12 at epoch 4: ...`.
+        reason: the word for it.
+        message: why, without the trial's own number: `dominated by trial 12 at epoch 4: ...`.
+        forecast_wh: the energy that the whole training was expected to take, in Wh; None where none was needed.
         dominated_by: the trial that is expected to be better; None where it is no single one.
-        audited: whether the trial is nevertheless trained to its end, to measure how often the rule is wrong.
+        is_audited: whether the trial is nevertheless trained to its end, to measure how often the rule is wrong.
     """
 
-    reason: str
+    reason: StopReason
+    message: str
+    forecast_wh: float | None = None
     dominated_by: int | None = None
-    audited: bool = False
+    is_audited: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,12 @@ class Refusal:
     """A decision not to start a trial.
 
     Attributes:
-        reason: in words.
+        message: why, in words.
         forecast_wh: the energy that it would have taken, in Wh.
         dominated_by: the trial that it would have to beat.
     """
 
-    reason: str
+    message: str
     forecast_wh: float
     dominated_by: int
 
@@ -61,7 +66,7 @@ class StoppingRule(Protocol):
         ...
 
     def add(self, curve: Curve) -> None:
-        """Learn from a trial that has ended, whole or stopped."""
+        """Learn from a trial that has ended: whole, stopped, or lost."""
         ...
 
 

@@ -30,6 +30,7 @@ NUMBERS = frozenset(
         *("avg_power_w", "seconds", "epochs_done", "unquantized_accuracy", "train_accuracy", "counter_wh"),
         *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
         *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
+        *("forecast_wh", "dominated_by"),
     )
 )
 """Metrics of a trial that are numbers."""
@@ -37,7 +38,7 @@ NUMBERS = frozenset(
 TEXTS = frozenset(
     (
         *("energy_source", "total_source", "energy_missing", "flags", "gpu_uuid", "gpu_name", "host", "inert"),
-        *("stop_reason", "fail_reason", "message", "attempt_id", "code_id", "data_id"),
+        *("stop_reason", "fail_reason", "message", "audited", "attempt_id", "code_id", "data_id"),
     )
 )
 """Metrics and marks of a trial that are texts."""

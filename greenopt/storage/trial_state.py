@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from greenopt.events import FailReason, Outcome
+from greenopt.events import FailReason, Outcome, StopReason
 
 MAX_RETRIES = 2
 """How often a setting that was interrupted is run again."""
@@ -31,13 +31,26 @@ class TrialState(StrEnum):
 STATE_BY_OUTCOME = {
     Outcome.COMPLETED: TrialState.COMPLETE,
     Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.STOPPED: TrialState.PRUNED,
     Outcome.FAILED: TrialState.FAIL,
 }
 """The state in which a trial of each outcome is stored."""
 
-OUTCOME_BY_STATE = {state: outcome for outcome, state in STATE_BY_OUTCOME.items()}
+FINISHED_STATES = tuple(dict.fromkeys(STATE_BY_OUTCOME.values()))
 
-FINISHED_STATES = tuple(OUTCOME_BY_STATE)
+_STOPPED_BY_GREENOPT = tuple(reason for reason in StopReason if reason is not StopReason.DIVERGED)
+
+
+def outcome_of(state: str, attributes: Mapping[str, Any]) -> Outcome | None:
+    """Return how a trial ended; None where it has not. One that ended early for an unknown reason counts as diverged.
+
+    Args:
+        state: the trial's `TrialState`.
+        attributes: its attributes in the storage, or its row.
+    """
+    if state == TrialState.PRUNED:
+        return Outcome.STOPPED if attributes.get("stop_reason") in _STOPPED_BY_GREENOPT else Outcome.DIVERGED
+    return next((outcome for outcome, its_state in STATE_BY_OUTCOME.items() if its_state == state), None)
 
 
 def failure_of(state: str, attributes: Mapping[str, Any]) -> FailReason | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from greenopt.events import StopReason
 from greenopt.replay import replay
 from greenopt.spec import StoppingSpec, Value
 from greenopt.stopping import Curve, Refusal, Stop, build_rule
@@ -22,7 +23,7 @@ class AtEpoch:
 
     def judge(self, curve: Curve, running: Sequence[Curve] = ()) -> Stop | None:
         ends = curve.trial in self._stopped and curve.epochs == self._epoch
-        return Stop("why", audited=self._audited) if ends else None
+        return Stop(StopReason.DOMINATED, "why", is_audited=self._audited) if ends else None
 
     def add(self, curve: Curve) -> None:
         self.added.append(curve)

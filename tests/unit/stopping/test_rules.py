@@ -39,7 +39,7 @@ def test_what_is_surely_dominated_is_stopped_and_told_by_whom() -> None:
         r"dominated by trial 0 at epoch 4: its forecast is accuracy 0\.\d+ to 0\.\d+ for 200 Wh; "
         r"that one has 0\.900 for 20 Wh"
     )
-    assert re.fullmatch(pattern, stop.reason)
+    assert re.fullmatch(pattern, stop.message)
 
 
 def test_what_may_come_to_the_front_goes_on() -> None:
@@ -90,7 +90,7 @@ def test_a_setting_whose_energy_rules_out_a_gain_is_not_started() -> None:
     refusal = learned.refuse(30, {**WHOLE, "width": 4}, 40)
     assert refusal is not None
     assert refusal.forecast_wh == pytest.approx(2000, rel=0.2)
-    assert refusal.reason.startswith("not started: it would take ")
+    assert refusal.message.startswith("not started: it would take ")
     assert learned.refuse(30, {**WHOLE, "width": 1}, 40) is None
 
 
@@ -108,8 +108,8 @@ def test_audited_trials_are_the_same_however_often_one_asks_and_about_as_many_as
         again = taught(audit=0.2).judge(curve(trial, 0.02, 17.0, epochs=20))
         assert one is not None
         assert again is not None
-        assert one.audited == again.audited
-        audits.append(one.audited)
+        assert one.is_audited == again.is_audited
+        audits.append(one.is_audited)
     # 17 Wh lies between the trials seen; its share is 0.2 x 17^-2 over their mean of the same.
     share = 0.2 * 17**-2 / np.mean([wh**-2 for wh in (20.0, 10.0, 40.0, 12.0)])
     assert np.mean(audits) == pytest.approx(share, abs=0.04)

@@ -6,17 +6,17 @@ from pathlib import Path
 import optuna
 import pytest
 
-from greenopt.events import FailReason, Outcome
+from greenopt.events import FailReason, Outcome, StopReason
 from greenopt.search import Search, open_storage
 from greenopt.storage.live_rows import LiveRows
 from greenopt.storage.trial_state import (
     FINISHED_STATES,
     MAX_RETRIES,
-    OUTCOME_BY_STATE,
     STATE_BY_OUTCOME,
     TrialState,
     is_settled,
     is_to_retry,
+    outcome_of,
 )
 from tests.builders import study
 
@@ -27,9 +27,12 @@ def test_states_are_optuna_s_by_name_and_the_rows_words_by_value() -> None:
         assert (state, state.is_finished) == (state.name.lower(), optuna.trial.TrialState[state.name].is_finished())
 
 
-def test_every_outcome_has_a_state_of_its_own_and_these_are_the_finished_ones() -> None:
-    assert set(STATE_BY_OUTCOME) == set(Outcome)
-    assert {OUTCOME_BY_STATE[STATE_BY_OUTCOME[outcome]] for outcome in Outcome} == set(Outcome)
+def test_every_outcome_has_a_state_and_is_found_again_by_it_and_the_reason() -> None:
+    reasons = {Outcome.STOPPED: StopReason.DOMINATED, Outcome.DIVERGED: StopReason.DIVERGED}
+    for outcome in Outcome:
+        assert outcome_of(STATE_BY_OUTCOME[outcome], {"stop_reason": reasons.get(outcome)}) is outcome
+    assert outcome_of("pruned", {"stop_reason": "ended_early"}) is Outcome.DIVERGED
+    assert outcome_of("running", {}) is None
     assert set(FINISHED_STATES) == {state for state in TrialState if state.is_finished}
 
 
