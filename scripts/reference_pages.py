@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenopt.spec import Range, Setting
-from greenopt.spec.study import Confirms, DataSpec, EnergySpec, SamplerSpec, StudyTable, TrainingSpec
+from greenopt.spec.study import Confirms, DataSpec, EnergySpec, SamplerSpec, StoppingSpec, StudyTable, TrainingSpec
 from scripts.command_reference import command_list, command_sections
 from scripts.study_file_reference import keys_table, objectives_table, samplers_table, tables_list
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "objectives": objectives_table,
     "sampler": lambda: keys_table(SamplerSpec),
     "samplers": samplers_table,
+    "stopping": lambda: keys_table(StoppingSpec),
     "data": lambda: keys_table(DataSpec),
     "training": lambda: keys_table(TrainingSpec),
     "energy": lambda: keys_table(EnergySpec),

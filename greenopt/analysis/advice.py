@@ -13,7 +13,7 @@ import pandas as pd
 
 from greenopt.analysis.design import left_out_words
 from greenopt.analysis.evidence import Effect, Evidence, enough_to_pool, gather
-from greenopt.analysis.failures import failure_shares, has_only_failed, only_failed
+from greenopt.analysis.failures import has_only_failed, tried_in_vain
 from greenopt.analysis.next_trials import Question, choose_next
 from greenopt.analysis.no_advice import no_advice
 from greenopt.analysis.recommend import Expectation, expect, recommend
@@ -71,7 +71,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
         if parameter in evidence.energy
     ]
     values.sort(key=lambda advice: (CONFIDENCES.index(advice.confidence), advice.energy_ratio))
-    parts = only_failed(failure_shares(trials, spec))
+    parts = tried_in_vain(trials, spec)
     setting = _setting(values, spec, parts)
     tried = _tried_settings(trials, spec)
     doubtful = doubtful_trials(spec, trials[trials["state"] == TrialState.COMPLETE].to_dict(orient="records"))
@@ -121,7 +121,7 @@ def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> 
     reference = evidence.reference[parameter]
     costs = evidence.energy[parameter]
     gains = evidence.accuracy.get(parameter, {})
-    all_gains = evidence.with_failed.get(parameter, {})
+    all_gains = evidence.with_early.get(parameter, {})
     allowed = [
         value
         for value in costs
@@ -130,7 +130,7 @@ def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> 
     value = min(allowed or [reference], key=lambda candidate: costs[candidate].estimate)
     cost, gain = costs[value], gains.get(value)
     confidence = _confidence(cost, gain)
-    if evidence.has_failed and gain is not None:
+    if evidence.has_early and gain is not None:
         confidence = _weaker(confidence, _confidence(cost, all_gains.get(value)))
     is_told = distribution.size <= len(costs) or (isinstance(distribution, Range) and len(costs) > 1)
     if (
@@ -178,7 +178,7 @@ def _questions(values: Sequence[ValueAdvice], evidence: Evidence) -> list[Questi
     for one in values:
         if one.confidence not in ASKED:
             continue
-        gains = evidence.with_failed.get(one.parameter) or evidence.accuracy.get(one.parameter, {})
+        gains = evidence.with_early.get(one.parameter) or evidence.accuracy.get(one.parameter, {})
         found += [
             Question(one.parameter, value, one.baseline)
             for value, cost in evidence.energy[one.parameter].items()

@@ -15,6 +15,7 @@ from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
+from greenopt.stopping import format_tally, tally_stops
 from greenopt.validation_gap import doubtful_trials
 
 
@@ -63,6 +64,14 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple
         notes.append(
             f"{counted(counts.pruned)} stopped early and {counts.failed} failed; they are left out of means, rankings "
             "and regressions, which therefore describe trials that can be completed"
+        )
+    tally = tally_stops(trials.to_dict(orient="records"))
+    if tally is not None:
+        notes.append(format_tally(tally))
+    if tally is not None and (tally.stopped or tally.not_started):
+        notes.append(
+            "completed trials are those that the stopping rule let run, so means and effects describe them and not the "
+            "whole space; alternative fits and advice count the others with what they had reached"
         )
     sources = set(trials["energy_source"].dropna()) if "energy_source" in trials else set()
     if EnergySource.ESTIMATE in sources:

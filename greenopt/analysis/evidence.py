@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.design import NOTHING_NEW, Design, Matrix, build_design
-from greenopt.analysis.failures import failed_trials
+from greenopt.analysis.failures import failed_trials, stopped_trials
 from greenopt.analysis.fit import adjusted_p
 from greenopt.analysis.pooled import (
     Contrasts,
@@ -86,7 +86,8 @@ class Evidence:
     Attributes:
         energy: on log energy.
         accuracy: of completed trials, pooled towards none; empty where accuracy cannot be explained.
-        with_failed: the same with failed trials counted as an accuracy of 0; empty where none failed.
+        with_early: the same with failed trials counted as an accuracy of 0, and stopped ones with what they had
+            reached; empty where there were none.
         reference: parameter -> the value that its effects are compared with.
         trials: numbers of the trials behind `energy`.
         is_pooled: whether effects on energy are partially pooled.
@@ -94,11 +95,11 @@ class Evidence:
 
     energy: Effects
     accuracy: Effects
-    with_failed: Effects
+    with_early: Effects
     reference: Mapping[str, Value]
     trials: tuple[int, ...]
     is_pooled: bool
-    has_failed: bool = False
+    has_early: bool = False
     why_no_accuracy: str = ""
     regressions: Mapping[Response, Regression] = field(default_factory=dict)
 
@@ -130,20 +131,20 @@ def gather(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     if energy is None:
         return None
     accuracy, of_accuracy = _explained(samples[wanted[1]], found.get(wanted[1]), spec, pool=True)
-    failed = failed_trials(trials)
-    with_failed: Effects | None = None
-    of_failed: Mapping[str, Value] = {}
-    if accuracy is not None and failed.any():
-        with_failed, of_failed = _explained(_with_failed(samples[wanted[1]], trials[failed]), None, spec, pool=True)
+    early = _early_accuracies(trials)
+    with_early: Effects | None = None
+    of_early: Mapping[str, Value] = {}
+    if accuracy is not None and len(early):
+        with_early, of_early = _explained(_joined(samples[wanted[1]], trials, early), None, spec, pool=True)
     energy, accuracy = _with_q(energy, _same_reference(accuracy, of_accuracy, of_energy), of_energy)
     return Evidence(
         energy=energy,
         accuracy=accuracy,
-        with_failed=_same_reference(with_failed, of_failed, of_energy),
+        with_early=_same_reference(with_early, of_early, of_energy),
         reference=of_energy,
         trials=tuple(int(number) for number in samples[wanted[0]].trials["trial"]),
         is_pooled=_is_pooled(samples[wanted[0]], found.get(wanted[0]), spec),
-        has_failed=bool(failed.any()),
+        has_early=bool(len(early)),
         why_no_accuracy="" if accuracy else regressions.refused.get((wanted[1], Coding.EFFECTIVE), ""),
         regressions={response: found[response] for response in wanted if response in found},
     )
@@ -156,9 +157,20 @@ def _same_reference(effects: Effects | None, ours: Mapping[str, Value], wanted: 
     }
 
 
-def _with_failed(sample: Sample, failed: "pd.DataFrame") -> Sample:
-    response = pd.concat([sample.response, pd.Series(FAILED_ACCURACY, index=failed.index)])
-    return Sample(pd.concat([sample.trials, failed]), response)
+def _early_accuracies(trials: "pd.DataFrame") -> "pd.Series[float]":
+    """Return the accuracies that trials which ended early are counted with.
+
+    What failed because of its setting reached nothing, what was stopped its last accuracy at least. Effects that stand
+    both without these trials and with them do not come from the choice of what was stopped.
+    """
+    failed = failed_trials(trials)
+    stopped = trials[stopped_trials(trials) & trials["in_space"] & trials["accuracy"].notna()]
+    return pd.concat([pd.Series(FAILED_ACCURACY, index=trials.index[failed]), stopped["accuracy"].astype(float)])
+
+
+def _joined(sample: Sample, trials: "pd.DataFrame", accuracies: "pd.Series[float]") -> Sample:
+    response = pd.concat([sample.response, accuracies])
+    return Sample(pd.concat([sample.trials, trials.loc[accuracies.index]]), response)
 
 
 def _is_pooled(sample: Sample, regression: Regression | None, spec: StudySpec) -> bool:

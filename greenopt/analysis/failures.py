@@ -13,18 +13,19 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.results import FailureShare
-from greenopt.events import FailReason
+from greenopt.events import FailReason, StopReason
 from greenopt.spec import Choice, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 
 OF_THE_SETTING = frozenset((FailReason.OUT_OF_MEMORY, FailReason.CRASH, FailReason.TIMEOUT, FailReason.WRONG_SETTING))
 """Reasons that a setting can be the cause of."""
+STOPPED = frozenset(reason for reason in StopReason if reason is not StopReason.DIVERGED)
 LEVEL = 0.95
 Item = tuple[str, Value]
 
 
 def failed_trials(trials: "pd.DataFrame") -> "pd.Series[bool]":
-    """Return which trials inside the space were stopped early or failed because of their setting."""
+    """Return which trials inside the space diverged, or failed because of their setting."""
     failed = trials["state"] == TrialState.FAIL
     # A failure without a reason on record counts against its setting.
     because = (
@@ -32,7 +33,19 @@ def failed_trials(trials: "pd.DataFrame") -> "pd.Series[bool]":
         if "fail_reason" in trials
         else True
     )
-    return trials["in_space"] & ((trials["state"] == TrialState.PRUNED) | (failed & because))
+    diverged = (trials["state"] == TrialState.PRUNED) & ~stopped_trials(trials)
+    return trials["in_space"] & (diverged | (failed & because))
+
+
+def stopped_trials(trials: "pd.DataFrame") -> "pd.Series[bool]":
+    """Return which trials were stopped early, or not started, although nothing had failed."""
+    reasons = trials["stop_reason"] if "stop_reason" in trials else pd.Series(None, index=trials.index, dtype=object)
+    return (trials["state"] == TrialState.PRUNED) & reasons.isin(STOPPED)
+
+
+def tried_in_vain(trials: "pd.DataFrame", spec: StudySpec) -> tuple[dict[str, Value], ...]:
+    """Return the values and pairs of values that no trial has completed with: all diverged, failed or were stopped."""
+    return only_failed(_shares(trials, spec, failed_trials(trials) | (stopped_trials(trials) & trials["in_space"])))
 
 
 def failure_shares(trials: "pd.DataFrame", spec: StudySpec) -> tuple[FailureShare, ...]:
@@ -45,7 +58,10 @@ def failure_shares(trials: "pd.DataFrame", spec: StudySpec) -> tuple[FailureShar
     Returns:
         Empty where no trial failed because of its setting.
     """
-    failed = failed_trials(trials)
+    return _shares(trials, spec, failed_trials(trials))
+
+
+def _shares(trials: "pd.DataFrame", spec: StudySpec, failed: "pd.Series[bool]") -> tuple[FailureShare, ...]:
     if not failed.any():
         return ()
     judged = trials[failed | ((trials["state"] == TrialState.COMPLETE) & trials["in_space"])]

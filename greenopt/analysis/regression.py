@@ -10,6 +10,7 @@ import pandas as pd
 from greenopt.analysis.alternatives import at_worst, censored, robust
 from greenopt.analysis.design import Design, build_design, matched
 from greenopt.analysis.diagnose import diagnose
+from greenopt.analysis.failures import stopped_trials
 from greenopt.analysis.fit import (
     Fit,
     RefusedError,
@@ -161,14 +162,14 @@ def _alternatives(
     fitted: Fit, found: tuple[Coefficient, ...], asked: "_Asked", *, odd: bool
 ) -> tuple[Alternative, ...]:
     others = [robust(fitted, found)] if odd else []
-    early = asked.early()
-    if len(early):
-        matrix, known = matched(fitted.design, early, asked.spec, asked.coding)
-        if asked.response is LOG_ENERGY and len(matrix) and not fitted.is_exact:
-            bounds = response_values(LOG_ENERGY, early[known]).to_numpy().astype(np.float64)
-            others.append(censored(fitted, found, matrix, bounds))
-        elif len(matrix) and asked.response is not LOG_ENERGY:
-            others.append(at_worst(fitted, found, matrix, 0.0))
+    bounded = asked.bounded()
+    if len(bounded) and not fitted.is_exact:
+        matrix, known = matched(fitted.design, bounded, asked.spec, asked.coding)
+        bounds = response_values(asked.response, bounded[known]).to_numpy().astype(np.float64)
+        others.append(censored(fitted, found, matrix, bounds) if len(matrix) else None)
+    if len(lost := asked.lost()):
+        matrix, _ = matched(fitted.design, lost, asked.spec, asked.coding)
+        others.append(at_worst(fitted, found, matrix, 0.0) if len(matrix) else None)
     return tuple(other for other in others if other is not None)
 
 
@@ -181,9 +182,15 @@ class _Asked:
     trials: "pd.DataFrame"
     spec: StudySpec
 
-    def early(self) -> "pd.DataFrame":
-        """Return the trials inside the space that ended early and still bound the response."""
+    def bounded(self) -> "pd.DataFrame":
+        """Return the trials inside the space that ended early, and whose response would have been at least as it is."""
         trials = self.trials[self.trials["in_space"]]
         if self.response is LOG_ENERGY:
             return trials[trials["state"].isin((TrialState.PRUNED, TrialState.FAIL)) & (trials["energy_wh"] > 0)]
-        return trials[(trials["state"] == TrialState.PRUNED) & (self.response is Response.ACCURACY)]
+        return trials[stopped_trials(trials) & trials["accuracy"].notna() & (self.response is Response.ACCURACY)]
+
+    def lost(self) -> "pd.DataFrame":
+        """Return the trials inside the space that diverged: their accuracy is the worst."""
+        trials = self.trials[self.trials["in_space"]]
+        diverged = (trials["state"] == TrialState.PRUNED) & ~stopped_trials(trials)
+        return trials[diverged & (self.response is Response.ACCURACY)]

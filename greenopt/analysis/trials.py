@@ -106,11 +106,19 @@ def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
     return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
 
 
+_EARLY_LEFT_OUT = "means, rankings and regressions; alternative fits count it as bounds"
+
+
 def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:
     """Return which trials are excluded from which calculation, and why."""
     if not len(trials):
         return ()
-    found = [_exclusion(trials[trials["state"] == TrialState.PRUNED], "stopped early", "everything but counts")]
+    early = trials[trials["state"] == TrialState.PRUNED]
+    why = early["stop_reason"].fillna("unknown") if "stop_reason" in early else pd.Series("unknown", index=early.index)
+    found = [
+        _exclusion(group, f"stopped early: {reason}" if reason != "unknown" else "stopped early", _EARLY_LEFT_OUT)
+        for reason, group in early.groupby(why)
+    ]
     failed = trials[trials["state"] == TrialState.FAIL]
     reasons = failed["fail_reason"].fillna("unknown") if "fail_reason" in failed else None
     if reasons is not None and len(failed):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ from greenopt.errors import UsageError, shown
 
 MAX_NAME_BYTES = 255
 """What file systems take for a name."""
+
+
+class Rule(StrEnum):
+    """The stopping rules; the names of `greenopt.spec.StoppingKind`."""
+
+    PARETO = "pareto"
+    MOASHA = "moasha"
+    NONE = "none"
 
 
 def study_name(name: str) -> str:

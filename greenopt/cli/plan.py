@@ -8,9 +8,15 @@ from rich.console import Console
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.execution import Slot
 from greenopt.search import Search, sampler_arguments
-from greenopt.spec import Setting, StudySpec, inert_parameters
+from greenopt.spec import Setting, StoppingKind, StudySpec, inert_parameters
 
 SETTINGS_SHOWN = 3
+
+_CONSTANTS = {
+    StoppingKind.NONE: (),
+    StoppingKind.PARETO: ("patience", "audit", "refuse", "min_epochs"),
+    StoppingKind.MOASHA: ("min_epochs", "reduction_factor"),
+}
 
 
 def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None:
@@ -24,12 +30,23 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None
         *data,
         f"objectives {', '.join(f'{direction} {metric}' for metric, direction in spec.objectives.items())}",
         f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
+        *([f"stopping   {_stopping(spec)}"] if _stopping(spec) else []),
         f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
         f"runs on    {', '.join(slot.name for slot in slots)}",
     ]
     print_lines(console, lines)
     print_table(console, _settings(spec))
     print_lines(console, ["nothing was written"])
+
+
+def _stopping(spec: StudySpec) -> str:
+    """Return by what trials are stopped early, in words; empty where nothing stops them."""
+    table = spec.stopping
+    rule = [f"{table.kind} ({', '.join(f'{key}={getattr(table, key):g}' for key in _CONSTANTS[table.kind])})"]
+    chance = f"at chance after {table.chance_epochs} epochs"
+    can_be_stuck = 0 < table.chance_epochs < spec.training.epochs and spec.study.objective is None
+    parts = (rule if table.kind is not StoppingKind.NONE else []) + ([chance] if can_be_stuck else [])
+    return "; ".join(parts)
 
 
 def _settings(spec: StudySpec) -> Table:

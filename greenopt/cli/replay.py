@@ -1,11 +1,10 @@
 """`greenopt replay`: what a stopping rule would have spent and kept on a study that has run."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, StudyName
+from greenopt.cli.options import DEFAULT_RUNS, Rule, Runs, Storage, StudyName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +24,6 @@ CONSTANTS = {
 
 _NOT_REPLAYED = ("kind", "chance_epochs")
 """Keys of a rule that are another option here, or that need what no curve holds."""
-
-
-class Rule(StrEnum):
-    """The stopping rules; the names of `greenopt.spec.StoppingKind`."""
-
-    PARETO = "pareto"
-    MOASHA = "moasha"
-    NONE = "none"
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from greenopt.cli.options import (
     AcceptChanges,
     DryRun,
     Gpus,
+    Rule,
     Runs,
     ShareGpus,
     Storage,
@@ -44,6 +45,9 @@ def run(
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials, in place of the file's.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Sampler by name: random, tpe, nsga2, ...")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed, in place of the file's.")] = None,
+    stopping: Annotated[
+        Rule | None, typer.Option(help="Rule by which trials are stopped early, in place of the file's.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study, in place of the file's.")] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
@@ -73,7 +77,13 @@ def run(
     from greenopt.search import startup_note
     from greenopt.spec import load_study
 
-    changes = {"study.trials": trials, "study.seed": seed, "study.name": name, "energy.country": country}
+    changes = {
+        "study.trials": trials,
+        "study.seed": seed,
+        "study.name": name,
+        "energy.country": country,
+        "stopping.kind": None if stopping is None else str(stopping),
+    }
     overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if sampler is not None:
         overrides["sampler"] = {"name": sampler}

@@ -10,6 +10,7 @@ from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Storage, StudySnapshot, read_study
+from greenopt.stopping import format_tally, tally_stops
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 from greenopt.validation_gap import MARK_TEXT, accuracy_caution, marked_accuracy
 
@@ -42,6 +43,9 @@ def print_summary(
     spent = _spent(snapshot)
     if spent:
         print_lines(console, [spent])
+    tally = tally_stops(snapshot.rows)
+    if tally is not None:
+        print_lines(console, [format_tally(tally)])
     # Nothing can be said of a study without a completed trial.
     telling = ("analyze", "report") if complete else ()
     commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))

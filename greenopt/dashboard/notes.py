@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
+from greenopt.events import StopReason
 from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.plain_text import in_one_line, printable, uncoloured
 from greenopt.reading import EnergySource
@@ -100,6 +101,8 @@ def _ending(row: Mapping[str, Any]) -> str:
         efficiency = row.get("efficiency")
         return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
+    if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
+        return f"N{_markdown(str(row['message']))[1:]}."
     message = f": {_markdown(str(row['message']))}" if row.get("message") else ""
     return f"{word}, {_code(str(row.get(reason) or 'unknown'))}{message}."
 
@@ -112,6 +115,8 @@ def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
         lines.append(f"the setting of trial {row['replicate_of']} again, with training seed {row.get('training_seed')}")
     if row.get("baseline"):
         lines.append("the baseline: the first value of each parameter")
+    if row.get("audited"):
+        lines.append(f"an audit of the stopping rule, which would have stopped it: {_markdown(str(row['audited']))}")
     if row.get("inert"):
         lines.append(f"without effect in this setting: {row['inert'].replace(' ', ', ')}")
     if row["state"] != TrialState.COMPLETE and row.get("energy_wh") is not None:

@@ -5,10 +5,10 @@ from typing import Any
 
 from rich.text import Text
 
-from greenopt.events import PowerSampled
+from greenopt.events import Outcome, PowerSampled
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
 from greenopt.reading import EnergySource
-from greenopt.storage.trial_state import TrialState
+from greenopt.storage.trial_state import TrialState, outcome_of
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.reader import Row
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, YELLOW, bar, sparkline, status_text
@@ -107,6 +107,8 @@ def format_reason(row: Mapping[str, Any]) -> str:
     """Format why a trial is not complete: `out_of_memory: the GPU has ...`; empty if it is, or still runs."""
     reason = row.get("stop_reason") or row.get("fail_reason")
     message = row.get("message")
+    if message and outcome_of(row["state"], row) is Outcome.STOPPED:
+        return str(message)
     if row["state"] == TrialState.FAIL and reason is None:
         reason = "interrupted"
     return ": ".join(str(part) for part in (reason, message) if part)
