@@ -82,13 +82,23 @@ def censored(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, bounds:
 
 def at_worst(fitted: Fit, found: tuple[Coefficient, ...], early: Matrix, worst: float) -> Alternative:
     """Fit OLS with the trials that ended early at their worst possible value."""
-    response = np.concatenate([fitted.response, np.full(len(early), worst)])
+    method = f"OLS with {counted(len(early))} that ended early at {worst:g}"
+    return _with_more(fitted, found, early, np.full(len(early), worst), method)
+
+
+def at_forecast(fitted: Fit, found: tuple[Coefficient, ...], stopped: Matrix, forecasts: Matrix) -> Alternative:
+    """Fit OLS with the trials that a rule stopped at the value that was forecast for them."""
+    method = f"OLS with {counted(len(stopped))} that a rule stopped at their forecast"
+    return _with_more(fitted, found, stopped, forecasts, method)
+
+
+def _with_more(fitted: Fit, found: tuple[Coefficient, ...], more: Matrix, values: Matrix, method: str) -> Alternative:
+    response = np.concatenate([fitted.response, values])
     with warnings.catch_warnings():
         # An exact fit has no p, and a value without one is left out below.
         warnings.simplefilter("ignore")
-        result = OLS(response, np.vstack([fitted.design.matrix, early])).fit()
+        result = OLS(response, np.vstack([fitted.design.matrix, more])).fit()
         errors, ps = result.bse, result.pvalues
-    method = f"OLS with {counted(len(early))} that ended early at {worst:g}"
     return _compared(method, fitted, found, len(response), result.params, errors, ps)
 
 

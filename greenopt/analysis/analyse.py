@@ -71,7 +71,7 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple
     if tally is not None and (tally.stopped or tally.not_started):
         notes.append(
             "completed trials are those that the stopping rule let run, so means and effects describe them and not the "
-            "whole space; alternative fits and advice count the others with what they had reached"
+            "whole space; alternative fits and advice count the others by their forecasts"
         )
     sources = set(trials["energy_source"].dropna()) if "energy_source" in trials else set()
     if EnergySource.ESTIMATE in sources:

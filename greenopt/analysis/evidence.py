@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.design import NOTHING_NEW, Design, Matrix, build_design
-from greenopt.analysis.failures import failed_trials, stopped_trials
+from greenopt.analysis.failures import failed_trials, forecast_accuracies
 from greenopt.analysis.fit import adjusted_p
 from greenopt.analysis.pooled import (
     Contrasts,
@@ -86,8 +86,8 @@ class Evidence:
     Attributes:
         energy: on log energy.
         accuracy: of completed trials, pooled towards none; empty where accuracy cannot be explained.
-        with_early: the same with failed trials counted as an accuracy of 0, and stopped ones with what they had
-            reached; empty where there were none.
+        with_early: the same with failed trials counted as an accuracy of 0, and stopped ones with what was
+            forecast for them; empty where there were none.
         reference: parameter -> the value that its effects are compared with.
         trials: numbers of the trials behind `energy`.
         is_pooled: whether effects on energy are partially pooled.
@@ -160,12 +160,12 @@ def _same_reference(effects: Effects | None, ours: Mapping[str, Value], wanted: 
 def _early_accuracies(trials: "pd.DataFrame") -> "pd.Series[float]":
     """Return the accuracies that trials which ended early are counted with.
 
-    What failed because of its setting reached nothing, what was stopped its last accuracy at least. Effects that stand
-    both without these trials and with them do not come from the choice of what was stopped.
+    What failed because of its setting reached nothing; of what was stopped, the forecast. Effects that stand both
+    without these trials and with them do not come from the choice of what was stopped.
     """
     failed = failed_trials(trials)
-    stopped = trials[stopped_trials(trials) & trials["in_space"] & trials["accuracy"].notna()]
-    return pd.concat([pd.Series(FAILED_ACCURACY, index=trials.index[failed]), stopped["accuracy"].astype(float)])
+    forecasts = forecast_accuracies(trials[trials["in_space"]]).dropna()
+    return pd.concat([pd.Series(FAILED_ACCURACY, index=trials.index[failed]), forecasts])
 
 
 def _joined(sample: Sample, trials: "pd.DataFrame", accuracies: "pd.Series[float]") -> Sample:

@@ -43,6 +43,17 @@ def stopped_trials(trials: "pd.DataFrame") -> "pd.Series[bool]":
     return (trials["state"] == TrialState.PRUNED) & reasons.isin(STOPPED)
 
 
+def forecast_accuracies(trials: "pd.DataFrame") -> "pd.Series[float]":
+    """Return the accuracies that were forecast for stopped trials: what they had reached, where nothing was.
+
+    Returns:
+        NaN for all other trials, and for those that were not started.
+    """
+    reached = trials["accuracy"].astype(float)
+    forecast = pd.to_numeric(trials["forecast_accuracy"]) if "forecast_accuracy" in trials else reached
+    return forecast.fillna(reached).where(stopped_trials(trials))
+
+
 def tried_in_vain(trials: "pd.DataFrame", spec: StudySpec) -> tuple[dict[str, Value], ...]:
     """Return the values and pairs of values that no trial has completed with: all diverged, failed or were stopped."""
     return only_failed(_shares(trials, spec, failed_trials(trials) | (stopped_trials(trials) & trials["in_space"])))

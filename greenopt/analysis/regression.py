@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from greenopt.analysis.alternatives import at_worst, censored, robust
+from greenopt.analysis.alternatives import at_forecast, at_worst, censored, robust
 from greenopt.analysis.design import Design, build_design, matched
 from greenopt.analysis.diagnose import diagnose
-from greenopt.analysis.failures import stopped_trials
+from greenopt.analysis.failures import forecast_accuracies, stopped_trials
 from greenopt.analysis.fit import (
     Fit,
     RefusedError,
@@ -162,11 +162,14 @@ def _alternatives(
     fitted: Fit, found: tuple[Coefficient, ...], asked: "_Asked", *, odd: bool
 ) -> tuple[Alternative, ...]:
     others = [robust(fitted, found)] if odd else []
-    bounded = asked.bounded()
-    if len(bounded) and not fitted.is_exact:
+    if len(bounded := asked.bounded()) and not fitted.is_exact:
         matrix, known = matched(fitted.design, bounded, asked.spec, asked.coding)
-        bounds = response_values(asked.response, bounded[known]).to_numpy().astype(np.float64)
+        bounds = response_values(LOG_ENERGY, bounded[known]).to_numpy().astype(np.float64)
         others.append(censored(fitted, found, matrix, bounds) if len(matrix) else None)
+    if len(stopped := asked.stopped()):
+        matrix, known = matched(fitted.design, stopped, asked.spec, asked.coding)
+        forecasts = forecast_accuracies(stopped[known]).to_numpy().astype(np.float64)
+        others.append(at_forecast(fitted, found, matrix, forecasts) if len(matrix) else None)
     if len(lost := asked.lost()):
         matrix, _ = matched(fitted.design, lost, asked.spec, asked.coding)
         others.append(at_worst(fitted, found, matrix, 0.0) if len(matrix) else None)
@@ -183,11 +186,15 @@ class _Asked:
     spec: StudySpec
 
     def bounded(self) -> "pd.DataFrame":
-        """Return the trials inside the space that ended early, and whose response would have been at least as it is."""
+        """Return the trials inside the space that ended early, whose energy would have been at least as it is."""
         trials = self.trials[self.trials["in_space"]]
-        if self.response is LOG_ENERGY:
-            return trials[trials["state"].isin((TrialState.PRUNED, TrialState.FAIL)) & (trials["energy_wh"] > 0)]
-        return trials[stopped_trials(trials) & trials["accuracy"].notna() & (self.response is Response.ACCURACY)]
+        ended_early = trials["state"].isin((TrialState.PRUNED, TrialState.FAIL)) & (trials["energy_wh"] > 0)
+        return trials[ended_early & (self.response is LOG_ENERGY)]
+
+    def stopped(self) -> "pd.DataFrame":
+        """Return the trials inside the space that a rule stopped, whose accuracy was forecast."""
+        trials = self.trials[self.trials["in_space"]]
+        return trials[forecast_accuracies(trials).notna() & (self.response is Response.ACCURACY)]
 
     def lost(self) -> "pd.DataFrame":
         """Return the trials inside the space that diverged: their accuracy is the worst."""

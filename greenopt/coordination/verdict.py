@@ -164,6 +164,7 @@ def _decision(verdict: Verdict) -> dict[str, Any]:
     audited = isinstance(decision, Stop) and decision.is_audited
     return {
         "forecast_wh": decision.forecast_wh if decision is not None else None,
+        "forecast_accuracy": decision.forecast_accuracy if isinstance(decision, Stop) else None,
         "dominated_by": decision.dominated_by if decision is not None else None,
         "audited": decision.message if isinstance(decision, Stop) and audited else None,
     }

@@ -112,12 +112,14 @@ class ParetoStopping:
         audited = self._draw(curve.trial) < self._audit_share(energy.median_wh)
         if best is None:
             message = f"not worth its energy at epoch {curve.epochs}: {forecast}; a new trial is likely to bring more"
-            return Stop(StopReason.NOT_WORTH_ENERGY, message, energy.median_wh, is_audited=audited)
+            return Stop(
+                StopReason.NOT_WORTH_ENERGY, message, energy.median_wh, accuracy.quantile(0.5), is_audited=audited
+            )
         message = (
             f"dominated by trial {best.trial} at epoch {curve.epochs}: {forecast}; "
             f"that one has {best.accuracy:.3f} for {best.energy_wh:.3g} Wh"
         )
-        return Stop(StopReason.DOMINATED, message, energy.median_wh, best.trial, audited)
+        return Stop(StopReason.DOMINATED, message, energy.median_wh, accuracy.quantile(0.5), best.trial, audited)
 
     def _audit_share(self, energy_wh: float) -> float:
         """Return the probability with which a stopped trial is trained to its end.

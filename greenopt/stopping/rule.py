@@ -17,6 +17,8 @@ class Stop:
         reason: the word for it.
         message: why, without the trial's own number: `dominated by trial 12 at epoch 4: ...`.
         forecast_wh: the energy that the whole training was expected to take, in Wh; None where none was needed.
+        forecast_accuracy: the accuracy 0..1 that its final one was as likely to be above as below; None where none was
+            needed.
         dominated_by: the trial that is expected to be better; None where it is no single one.
         is_audited: whether the trial is nevertheless trained to its end, to measure how often the rule is wrong.
     """
@@ -24,6 +26,7 @@ class Stop:
     reason: StopReason
     message: str
     forecast_wh: float | None = None
+    forecast_accuracy: float | None = None
     dominated_by: int | None = None
     is_audited: bool = False
 

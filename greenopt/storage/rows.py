@@ -30,7 +30,7 @@ NUMBERS = frozenset(
         *("avg_power_w", "seconds", "epochs_done", "unquantized_accuracy", "train_accuracy", "counter_wh"),
         *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
         *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
-        *("forecast_wh", "dominated_by"),
+        *("forecast_wh", "forecast_accuracy", "dominated_by"),
     )
 )
 """Metrics of a trial that are numbers."""
