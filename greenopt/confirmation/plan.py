@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from greenopt.confirmation.pick import Picked
 from greenopt.errors import UsageError
-from greenopt.spec import Choice, Confirms, OnDuplicate, SamplerSpec, StudySpec, describe
+from greenopt.spec import Choice, Confirms, OnDuplicate, SamplerSpec, StoppingSpec, StudySpec, describe
 
 SEED_DISTANCE = 10_000
 """From the training seed of a study to the first one of its confirmation: beyond what replicates have used."""
@@ -36,6 +36,8 @@ def _changed(study: StudySpec, picked: Picked, epochs: int, seeds: int, name: st
         **study.model_dump(),
         "study": {**dict(study.study), **_study_table(study, picked, seeds, name)},
         "sampler": SamplerSpec(name="random").model_dump(),
+        # Trainings that are to be averaged all go to their end.
+        "stopping": StoppingSpec(chance_epochs=0).model_dump(),
         "training": {**study.training.model_dump(), **_training(study, epochs)},
         "space": {"own": study.space.own, "distributions": _setting(study, picked)},
     }

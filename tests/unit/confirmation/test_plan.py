@@ -33,6 +33,11 @@ def test_it_trains_one_setting_on_the_same_split_with_other_seeds_and_keeps_the_
     assert {**dict(spec.training), "keep_model": False} == dict(study().training)
 
 
+def test_all_its_trainings_go_to_their_end() -> None:
+    stopping = planned(stopping={"kind": "pareto", "chance_epochs": 3}).stopping
+    assert (stopping.kind, stopping.chance_epochs) == ("none", 0)
+
+
 def test_more_epochs_get_more_time() -> None:
     assert planned(epochs=4, training={"time_limit_s": 60.0}).training.time_limit_s == 120.0
     assert planned(epochs=1, training={"time_limit_s": 60.0}).training.time_limit_s == 60.0
