@@ -1,6 +1,6 @@
 """`greenopt list`: the studies there are."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from greenopt.runs.folder import RunFolder
+    from greenopt.runs.study_log import ForecastMade
+    from greenopt.spec import StudySpec
 
 
 _SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id")
@@ -21,11 +23,15 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_studies)
 
 
-def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
+def list_studies(
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
     """List the studies with their state, trials and best results.
 
     `changed` beside the trials: code or data changed between them; `greenopt analyze` tells them apart. `!` behind the
-    best accuracy: it is far above the trial's test accuracy.
+    best accuracy: it is far above the trial's test accuracy. `forecast`: what a study that is not done will take in
+    all, and how much longer, with the interval of 90 %.
     """
     from rich.console import Console
 
@@ -34,11 +40,18 @@ def list_studies(runs: Runs = DEFAULT_RUNS) -> None:
     from greenopt.runs.folder import run_folders
 
     folders = run_folders(runs.resolve())
+    if as_json:
+        import json
+
+        from greenopt.cli.output import say_json
+
+        say_json(json.dumps([_document(folder) for folder in folders], allow_nan=False, ensure_ascii=False))
+        return
     if not folders:
         say(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
         return
-    heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "storage")
-    table = Table(*heads, left=("study",), wraps=("state", "storage"))
+    heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "forecast", "storage")
+    table = Table(*heads, left=("study",), wraps=("state", "forecast", "storage"))
     for folder in folders:
         table.add_row(folder.name, *_row(folder))
     print_table(Console(), table)
@@ -64,7 +77,7 @@ def _row(folder: "RunFolder") -> list[str]:
         url = folder.storage()
         snapshot = read_folder(folder, only=_SHOWN)
     except GreenoptError as error:
-        return [state, MISSING, MISSING, MISSING, MISSING, str(error)]
+        return [state, MISSING, MISSING, MISSING, MISSING, MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     measured = [row for row in complete if row["energy_wh"] is not None]
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
@@ -76,5 +89,66 @@ def _row(folder: "RunFolder") -> list[str]:
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
+        _forecast_text(folder, snapshot.spec, is_running=holder is not None) or MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]
+
+
+def _last_forecast(folder: "RunFolder") -> "ForecastMade | None":
+    from greenopt.runs.study_log import ForecastMade, read_entries
+
+    made = [each for each in read_entries(folder.study_log, folder.study_id) if isinstance(each, ForecastMade)]
+    return made[-1] if made else None
+
+
+def _forecast_text(folder: "RunFolder", spec: "StudySpec", *, is_running: bool) -> str:
+    """Return what a study will take that is not done: in all, and how much longer if it runs; empty if unknown."""
+    import time
+
+    from greenopt.energy.footprint import Footprint
+    from greenopt.errors import GreenoptError
+    from greenopt.forecast import forecast_kept, format_forecast
+
+    made = _last_forecast(folder)
+    if made is None or not made.left:
+        return ""
+    try:
+        footprint = Footprint.from_spec(spec.energy)
+    except GreenoptError:
+        footprint = Footprint()
+    passed_s = time.time() - made.utc_s if is_running else 0.0
+    return format_forecast(forecast_kept(made, passed_s), footprint)
+
+
+def _document(folder: "RunFolder") -> "dict[str, Any]":
+    """Return a study as a JSON object; what is not known is null."""
+    from greenopt.errors import GreenoptError
+    from greenopt.forecast import ended_trials
+    from greenopt.identity.snapshot import read_folder
+    from greenopt.runs.study_log import elapsed_s, read_entries
+    from greenopt.storage.trial_state import TrialState
+
+    head: dict[str, Any] = {"study": folder.name, "running": folder.holder()}
+    try:
+        snapshot = read_folder(folder)
+    except GreenoptError as error:
+        return {**head, "problem": str(error)}
+    rows, spec, made = snapshot.rows, snapshot.spec, _last_forecast(folder)
+    used = [trial.energy_wh for trial in ended_trials(spec, rows) if trial.energy_wh is not None]
+    complete = [row for row in rows if row["state"] == TrialState.COMPLETE]
+    accuracies = [row["accuracy"] for row in complete if row["accuracy"] is not None]
+    energies = [row["energy_wh"] for row in complete if row["energy_wh"] is not None]
+    return {
+        **head,
+        "problem": None,
+        "trials": spec.study.trials,
+        "completed": len(complete),
+        "stopped_early": snapshot.count(TrialState.PRUNED),
+        "failed": snapshot.count(TrialState.FAIL),
+        "best_accuracy": max(accuracies, default=None),
+        "least_energy_wh": min(energies, default=None),
+        "used_wh": sum(used) if used else None,
+        "elapsed_s": elapsed_s(read_entries(folder.study_log, folder.study_id)),
+        "budgets": [str(budget) for budget in spec.budgets],
+        "forecast": None if made is None or not made.left else made.model_dump(mode="json", exclude={"kind"}),
+    }

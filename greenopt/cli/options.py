@@ -34,6 +34,11 @@ def study_name(name: str) -> str:
     return name
 
 
+def optional_study_name(name: str | None) -> str | None:
+    """Return the name of a study, as `study_name` does; None where none is given."""
+    return None if name is None else study_name(name)
+
+
 def named_path(path: Path | None) -> Path | None:
     """Return a path that a command was given; what it leads to need not exist.
 

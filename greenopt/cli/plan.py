@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.energy.footprint import Footprint
+from greenopt.errors import UsageError
 from greenopt.execution import Slot
-from greenopt.search import Search, sampler_arguments
+from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast
+from greenopt.forecast.study import MAX_SIMULATED
+from greenopt.formatting import counted
+from greenopt.identity.snapshot import read_folder
+from greenopt.runs.folder import RunFolder
+from greenopt.search import ADAPTIVE, Search, sampler_arguments
 from greenopt.spec import Setting, StoppingKind, StudySpec, inert_parameters
+from greenopt.storage.snapshot import StudySnapshot
+from greenopt.storage.trial_state import is_settled
 
 SETTINGS_SHOWN = 3
 
@@ -19,8 +29,8 @@ _CONSTANTS = {
 }
 
 
-def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None:
-    """Print what a run would do; the settings come from a study in memory."""
+def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecast: Sequence[str] = ()) -> None:
+    """Print what a run would do, and what it is forecast to take; the settings come from a study in memory."""
     size = "infinitely many" if math.isinf(spec.space.size) else f"{int(spec.space.size):,}"
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
@@ -33,6 +43,9 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> None
         *([f"stopping   {_stopping(spec)}"] if _stopping(spec) else []),
         f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
         f"runs on    {', '.join(slot.name for slot in slots)}",
+        *([f"budgets    {', '.join(map(str, spec.budgets))}"] if spec.budgets else []),
+        *([f"patience   {spec.study.patience} trials without a change of the front"] if spec.study.patience else []),
+        *forecast,
     ]
     print_lines(console, lines)
     print_table(console, _settings(spec))
@@ -47,6 +60,68 @@ def _stopping(spec: StudySpec) -> str:
     can_be_stuck = 0 < table.chance_epochs < spec.training.epochs and spec.study.objective is None
     parts = (rule if table.kind is not StoppingKind.NONE else []) + ([chance] if can_be_stuck else [])
     return "; ".join(parts)
+
+
+def plan_forecast(
+    spec: StudySpec, folder: RunFolder, storage: str | None, like: RunFolder | None, slots: Sequence[Slot]
+) -> list[str]:
+    """Return lines on what a study will take, by the trials of an earlier study, or by its own where it has begun.
+
+    Args:
+        spec: the study.
+        folder: its results, which need not exist.
+        storage: URL of its storage; that of the folder unless given.
+        like: results of the study whose trials tell; the study's own unless given.
+        slots: where trials would run.
+
+    Raises:
+        UsageError: there is no study `like`, or it has other parameters.
+    """
+    own = _rows(folder, storage) if folder.study_file.exists() else None
+    told = own if like is None else read_folder(like)
+    if like is not None and told is not None and set(told.spec.space.distributions) != set(spec.space.distributions):
+        raise UsageError(f"--like {like.name}: its trials have other parameters than study {spec.name}")
+    forecaster = StudyForecaster(spec.space, adapts=spec.sampler.name in ADAPTIVE, seed=spec.seeds.sampler)
+    origin = "" if like is None else f" by the trials of {like.name}"
+    if told is not None:
+        _teach(forecaster, spec, told, is_own=like is None)
+    search = Search(spec.model_copy(update={"study": spec.study.model_copy(update={"name": "forecast"})}), None)
+    search.enqueue_baseline()
+    search.enqueue_listed()
+    settled = 0 if own is None else sum(is_settled(row["state"], row) for row in own.rows)
+    left = max(0, spec.study.trials - settled)
+    upcoming = search.upcoming(min(spec.study.trials, settled + MAX_SIMULATED))[settled:]
+    made = forecaster.forecast([], upcoming, left, len(slots))
+    footprint = Footprint.from_spec(spec.energy)
+    if made.energy_wh is None and made.left_s is None:
+        return [
+            f"forecast   not known before {MIN_TRIALS} trials have run; --like STUDY forecasts from another's trials"
+        ]
+    drift = ", if it goes on to propose settings like the latest" if spec.sampler.name in ADAPTIVE else ""
+    basis = f"90 % interval in brackets; rests on {counted(made.ended)}{drift}"
+    return [f"forecast   {format_forecast(made, footprint)}{origin}", f"           {basis}"]
+
+
+def _rows(folder: RunFolder, storage: str | None) -> StudySnapshot | None:
+    try:
+        return read_folder(folder, storage)
+    except UsageError:
+        return None
+
+
+def _teach(forecaster: StudyForecaster, spec: StudySpec, told: StudySnapshot, *, is_own: bool) -> None:
+    """Add the trials of an earlier study; those of another one tell what a trial takes, and were not spent by this."""
+    epochs = spec.training.epochs / told.spec.training.epochs
+    for trial in ended_trials(told.spec, told.rows):
+        if is_own:
+            forecaster.add(trial)
+            continue
+        # Set-up is taken to grow with the epochs too: it is a small part of all but the shortest trainings.
+        energy_wh = None if trial.energy_wh is None else trial.energy_wh * epochs
+        seconds = None if trial.seconds is None else trial.seconds * epochs
+        forecaster.add(replace(trial, energy_wh=energy_wh, seconds=seconds))
+    if not is_own:
+        forecaster.used_wh = 0.0
 
 
 def _settings(spec: StudySpec) -> Table:

@@ -20,8 +20,9 @@ from greenopt.cli.options import (
     Verbose,
     is_interactive,
     named_path,
+    optional_study_name,
 )
-from greenopt.errors import ExitCode
+from greenopt.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +50,18 @@ def run(
         Rule | None, typer.Option(help="Rule by which trials are stopped early, in place of the file's.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study, in place of the file's.")] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="The most that the study may use: 2kWh, 500Wh, 3h, 90min, 5EUR, 1kgCO2. Repeatable, one of each "
+            "kind; in place of the file's of that kind.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="End the study when its front has stood still for so many trials that ended."),
+    ] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
     country: Annotated[
@@ -59,6 +72,12 @@ def run(
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: DryRun = False,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY", callback=optional_study_name, help="With --dry-run: forecast from this study's trials."
+        ),
+    ] = None,
     accept_changes: AcceptChanges = False,
     verbose: Verbose = False,
 ) -> None:
@@ -67,7 +86,8 @@ def run(
     In a terminal the study runs as a process of its own and is shown live; closing the view or the terminal leaves it
     running, and `greenopt watch` shows it again. In a pipe, or with --plain, it runs here and prints lines: Ctrl-C lets
     the running trials end; a second one ends them too, and they run again when the study goes on.
-    Exit code 0: all trials are done; 3: stopped before, by you or by a storage that stayed away; 2: wrong input.
+    Exit code 0: all trials are done; 3: stopped before, by you, a budget, patience or a storage that stayed away; 2:
+    wrong input.
     """
     from rich.console import Console
 
@@ -82,12 +102,13 @@ def run(
         "study.seed": seed,
         "study.name": name,
         "energy.country": country,
+        "study.patience": patience,
         "stopping.kind": None if stopping is None else str(stopping),
     }
     overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if sampler is not None:
         overrides["sampler"] = {"name": sampler}
-    spec = load_study(study, overrides)
+    spec = load_study(study, overrides, budget or ())
     check_study(spec, study)
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
@@ -95,13 +116,17 @@ def run(
     for note in (*spec.space.notes, *([startup] if startup is not None else [])):
         print_lines(console, [f"note: {note}"])
     if dry_run:
-        from greenopt.cli.plan import print_plan
+        from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
         from greenopt.runs.folder import RunFolder
 
-        check_start(spec, RunFolder(runs.resolve() / spec.name), storage, slots, accepts_changes=accept_changes)
-        print_plan(console, spec, slots)
+        folder = RunFolder(runs.resolve() / spec.name)
+        check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
+        lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+        print_plan(console, spec, slots, lines)
         return
+    if like is not None:
+        raise UsageError("--like: is for --dry-run, which says what the study will take")
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 

@@ -58,7 +58,7 @@ def run_session(
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.provenance import code_in_force
     from greenopt.runs.requests import Request, ignore_early, listen
-    from greenopt.runs.study_log import StudyEnd
+    from greenopt.runs.study_log import StudyEnd, elapsed_s, read_entries
     from greenopt.search import check_url, failures_named, file_watch
     from greenopt.storage.url import without_password
 
@@ -124,6 +124,7 @@ def run_session(
             metered_by=study.device.energy,
             gpus=gpus,
             place=place,
+            elapsed_before_s=elapsed_s(read_entries(folder.study_log, search.study_id)),
         )
         listen(coordinator, announce)
         end = coordinator.run()

@@ -5,10 +5,11 @@ from rich.console import Console
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
 from greenopt.events import FailReason
+from greenopt.forecast import ended_trials, format_larger, spendings
 from greenopt.formatting import MISSING, format_energy, format_seconds, format_setting, significant
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
-from greenopt.runs.study_log import StudyEnd
+from greenopt.runs.study_log import StudyEnd, elapsed_s, read_entries
 from greenopt.search import Storage, StudySnapshot, read_study
 from greenopt.stopping import format_tally, tally_stops
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
@@ -30,7 +31,9 @@ def print_summary(
         StudyEnd.DONE: "all trials are done",
         StudyEnd.STOPPED: "stopped; run the same command to resume",
         StudyEnd.EQUAL_FAILURES: f"stopped: the last trials all failed: {failure}; see {folder.path}/trials/*/log.txt",
-        StudyEnd.BUDGET_SPENT: "stopped: study.energy_budget_wh is used up; raise it to resume",
+        StudyEnd.BUDGET_SPENT: budget_text(folder, snapshot),
+        StudyEnd.FRONT_STILL: f"stopped: its front stood still for {snapshot.spec.study.patience} trials that ended; "
+        f"the same command with --patience {2 * (snapshot.spec.study.patience or 1)} goes on",
         StudyEnd.INPUTS_CHANGED: "stopped: its code or data changed while it ran; the same command says what changed",
         StudyEnd.GPUS_FAILED: "stopped: no GPU is left that works; mend them, then the same command resumes",
         StudyEnd.STORAGE_LOST: STORAGE_LOST_TEXT,
@@ -50,6 +53,18 @@ def print_summary(
     telling = ("analyze", "report") if complete else ()
     commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))
     print_lines(console, [f"results: {folder.path}", f"next: {commands}"])
+
+
+def budget_text(folder: RunFolder, snapshot: StudySnapshot) -> str:
+    """Return what was spent of which budget, and how to go on."""
+    used_wh = sum(trial.energy_wh or 0.0 for trial in ended_trials(snapshot.spec, snapshot.rows))
+    spent = spendings(snapshot.spec, used_wh, elapsed_s(read_entries(folder.study_log, folder.study_id)))
+    fullest = max(spent, key=lambda each: each.used / each.budget.amount, default=None)
+    if fullest is None:
+        return "stopped: its budget is spent"
+    rest = "" if fullest.is_spent else "; the next trial would take more than what is left"
+    used = ", ".join(map(str, spent))
+    return f"stopped: its budget is spent: {used}{rest}; the same command with {format_larger([fullest])} goes on"
 
 
 def _spent(snapshot: StudySnapshot) -> str:

@@ -13,11 +13,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from greenopt.coordination.early_stops import EarlyStops, past_curves
 from greenopt.coordination.events_file import EventsFile
+from greenopt.coordination.limits import Limits
 from greenopt.coordination.storage_access import StorageAccess, StorageLostError, StoragePlace, through
 from greenopt.coordination.verdict import Verdict, judge, objective_values, refused, trial_metrics
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, Event, FailReason, Outcome, read_events
 from greenopt.execution import Engine, EventArrived, Message, ProcessEnded, Slot
+from greenopt.forecast import StudyForecast
 from greenopt.identity.belongings import take_trial_folder
 from greenopt.identity.ids import new_id
 from greenopt.logs import get_logger
@@ -77,6 +79,15 @@ class StorageObserver(Protocol):
 
     def storage_changed(self, name: str, cause: str | None) -> None:
         """Handle that the storage is away, and why in words; None where it is back."""
+        ...
+
+
+@runtime_checkable
+class ForecastObserver(Protocol):
+    """An observer that is also told what the study is forecast to take."""
+
+    def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
+        """Handle a forecast, made when so many trials counted and had used this energy in Wh."""
         ...
 
 
@@ -151,6 +162,7 @@ class Coordinator:
         metered_by: EnergySource | None = None,
         gpus: GpuStates | None = None,
         place: StoragePlace | None = None,
+        elapsed_before_s: float = 0.0,
     ) -> None:
         """Wire the parts; nothing runs yet. The caller holds the folder's lock and the GPUs' leases."""
         self._spec = spec
@@ -165,8 +177,11 @@ class Coordinator:
         self._search = through(self._access, search)
         self._engine = engine
         self._folder = folder
-        self._observers = tuple(observers)
         self._clock = clock
+        slots = len(engine.slots)
+        self._limits = Limits(spec, self._search, slots, clock, self._announce_forecast, elapsed_before_s)
+        # First, so that the others know of the forecast when they tell of the trial that changed it.
+        self._observers: tuple[Observer, ...] = (self._limits, *observers)
         self._annotator = annotator
         self._wait = wait
         self._inputs = inputs
@@ -232,7 +247,7 @@ class Coordinator:
         for observer in self._observers:
             observer.study_began(self._spec, settled)
         while True:
-            self._heed_budget()
+            self._heed_limits()
             self._look_at_gpus()
             self._announce_run_state()
             self._fill_slots()
@@ -280,6 +295,11 @@ class Coordinator:
             if isinstance(observer, StorageObserver):
                 observer.storage_changed(self._place.name, cause)
 
+    def _announce_forecast(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
+        for observer in self._observers:
+            if isinstance(observer, ForecastObserver):
+                observer.forecast_made(forecast, settled, used_wh)
+
     def _announce_run_state(self) -> None:
         """Notify the observers, from the loop's own thread, of changes by signal handlers."""
         run_state = RunState.PAUSED if self._is_paused else RunState.RUNNING
@@ -301,11 +321,20 @@ class Coordinator:
             self._settle(trial, summary, judge(summary, self._spec, FailReason.INTERRUPTED, None))
         self._search.enqueue_retries()
 
-    def _heed_budget(self) -> None:
-        """Stop starting trials once ended trials have used the study's energy budget."""
-        budget_wh = self._spec.study.energy_budget_wh
-        if budget_wh is not None and self._end is None and self._wants_more() and self._search.used_wh() >= budget_wh:
+    def _heed_limits(self) -> None:
+        """Stop starting trials once a budget is spent, or the front has stood still for long enough."""
+        if self._end is None and self._wants_more():
+            self._end = self._limits.end()
+
+    def _has_room(self) -> bool:
+        """Return whether the budgets have room for another trial; end the study where nothing runs that may leave some.
+
+        A running trial may need less than is reserved for it.
+        """
+        has_room = self._limits.may_start()
+        if not has_room and not self._running:
             self._end = StudyEnd.BUDGET_SPENT
+        return has_room
 
     def _look_at_gpus(self) -> None:
         """Look at all GPUs now and then: a trial can hang on one that was lost."""
@@ -346,7 +375,7 @@ class Coordinator:
         for slot in self._engine.slots:
             if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
                 continue
-            if not self._is_sound(slot):
+            if not self._is_sound(slot) or not self._has_room():
                 continue
             while self._end is None and (proposal := self._next_unchanged_proposal()) is not None:
                 if self._start(proposal, slot):

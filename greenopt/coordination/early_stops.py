@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from greenopt.coordination.verdict import Verdict
 from greenopt.events import EpochEnded, Event, FailReason, Outcome, StopReason, TrialPrepared, read_epochs
 from greenopt.runs.folder import RunFolder
-from greenopt.search import EndedTrial, Proposal, Search
+from greenopt.search import PastTrial, Proposal, Search
 from greenopt.spec import StoppingKind, StudySpec, Value
 from greenopt.stopping import (
     Curve,
@@ -87,7 +87,7 @@ class EarlyStops:
         """Learn from a trial of this run."""
         watched = self._watched.pop(trial)
         self._asked_for.discard(trial)
-        ended = EndedTrial(trial, watched.setting, verdict.outcome, str(verdict.reason or ""), None)
+        ended = PastTrial(trial, watched.setting, verdict.outcome, str(verdict.reason or ""), None)
         curve = _ended_curve(ended, watched.epochs)
         if curve is not None:
             self._rule.add(curve)
@@ -115,7 +115,7 @@ def past_curves(search: Search, folder: RunFolder) -> Iterable[Curve]:
             yield curve
 
 
-def _ended_curve(trial: EndedTrial, epochs: list[EpochEnded]) -> Curve | None:
+def _ended_curve(trial: PastTrial, epochs: list[EpochEnded]) -> Curve | None:
     """Return what a rule learns from an ended trial; None where it says nothing about its setting."""
     is_result = trial.outcome is Outcome.COMPLETED
     if trial.outcome is Outcome.FAILED and trial.reason in _BY_CHANCE:

@@ -7,9 +7,11 @@ from datetime import datetime
 from rich.console import Console
 
 from greenopt.coordination.verdict import Verdict, build_ending
+from greenopt.energy.footprint import Footprint
 from greenopt.events import EpochEnded, Event, FailReason, MeterOpened, TrialPrepared
 from greenopt.execution import Slot
 from greenopt.files import full_disk_tolerated
+from greenopt.forecast import StudyForecast, format_forecast
 from greenopt.formatting import (
     format_flags,
     format_fraction,
@@ -63,13 +65,15 @@ class PlainProgress:
     def __init__(self, console: Console, forecast: Forecast) -> None:
         """Print to this console."""
         self._console, self._forecast = console, forecast
-        self._trials = 0
+        self._trials, self._footprint = 0, Footprint()
+        self._foreseen: StudyForecast | None = None
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
         """Print the study's size and how many trials are already done."""
-        self._trials = spec.study.trials
+        self._trials, self._footprint = spec.study.trials, Footprint.from_spec(spec.energy)
         there = f", {settled} of them finished earlier" if settled else ""
         self._say(f"study {spec.name}: {spec.study.trials} trials x {spec.training.epochs} epochs{there}")
+        self._say_forecast()
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
         """Print which setting runs in which slot."""
@@ -104,6 +108,17 @@ class PlainProgress:
         remaining_s = self._forecast.remaining_s(settled)
         rest = f", about {format_seconds(remaining_s)} left" if remaining_s else ""
         self._say(f"trial {trial} {format_ending(build_ending(summary, verdict))} [{settled}/{self._trials}{rest}]")
+        self._say_forecast()
+
+    def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
+        """Keep a forecast, which is printed when a trial has ended."""
+        self._foreseen = forecast
+
+    def _say_forecast(self) -> None:
+        """Print what the study will take, once for each forecast; not where no trial is left."""
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is not None and foreseen.left:
+            self._say(f"forecast {format_forecast(foreseen, self._footprint)}")
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Print that the study was paused, was resumed, or will stop."""

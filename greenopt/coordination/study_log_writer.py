@@ -4,14 +4,18 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from greenopt.coordination.verdict import Verdict, build_ending
 from greenopt.events import Event, FailReason
 from greenopt.execution import Slot
+from greenopt.forecast import StudyForecast
 from greenopt.runs.study_log import (
     CoordinatorEnded,
     CoordinatorStarted,
+    ForecastAmount,
+    ForecastMade,
     LogEntry,
     RunState,
     RunStateChanged,
@@ -88,6 +92,22 @@ class StudyLogWriter:
     def storage_changed(self, name: str, cause: str | None) -> None:
         """Append that the storage is away or back."""
         self._append(StorageChanged(utc_s=self._clock(), storage=name, cause=cause))
+
+    def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
+        """Append what the study is forecast to take."""
+        energy_wh, left_s = forecast.energy_wh, forecast.left_s
+        self._append(
+            ForecastMade(
+                utc_s=self._clock(),
+                settled=settled,
+                ended=forecast.ended,
+                left=forecast.left,
+                used_wh=used_wh,
+                energy_wh=None if energy_wh is None else ForecastAmount(**asdict(energy_wh)),
+                left_s=None if left_s is None else ForecastAmount(**asdict(left_s)),
+                is_estimate=forecast.is_estimate,
+            )
+        )
 
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Append why the coordinator ends."""

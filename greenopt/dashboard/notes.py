@@ -38,12 +38,13 @@ HOW_TO_READ = """\
 """
 
 
-def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
+def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> str:
     """Return a note on what a study does, how, on which machine, and how to read it.
 
     Args:
         spec: the study.
         machines: devices in words, as far as known.
+        forecast: what it will take, in words; empty where that is not known or it has ended.
     """
     rows = {
         "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
@@ -55,6 +56,8 @@ def study_note(spec: StudySpec, machines: Iterable[str]) -> str:
         ),
         "machine": "; ".join(map(_markdown, machines)) or "not known yet",
         "electricity": _markdown(Footprint.from_spec(spec.energy).origin),
+        "budgets": _markdown(", ".join(map(str, spec.budgets))),
+        "forecast": _markdown(forecast),
     }
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""

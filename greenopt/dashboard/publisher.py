@@ -14,8 +14,10 @@ from greenopt.dashboard.content import attach_curves, describe_trial, write_figu
 from greenopt.dashboard.notes import format_row_setting, study_note
 from greenopt.dashboard.store import DashboardStore
 from greenopt.dashboard.trial_curves import CurvesByTrial
+from greenopt.energy.footprint import Footprint
 from greenopt.events import EpochEnded, Event, FailReason, TrialEnded, TrialStarted
 from greenopt.execution import Slot
+from greenopt.forecast import StudyForecast, format_forecast
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
@@ -53,6 +55,8 @@ class DashboardPublisher:
             is_busy: whether the coordinator uses the storage or waits for it; what is not urgent is put off then.
         """
         self._is_busy, self._is_note_old = is_busy, False
+        self._foreseen: StudyForecast | None = None
+        self._is_forecast_new, self._footprint = False, Footprint.from_spec(spec.energy)
         self._spec, self._storage, self._folder = spec, storage, folder
         self._warn, self._clock = warn, clock
         self._store: DashboardStore | None = None
@@ -105,6 +109,10 @@ class DashboardPublisher:
     def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
         """Do nothing: the dashboard does not show slots."""
 
+    def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
+        """Keep the forecast; the note has it when the figures are drawn next."""
+        self._foreseen, self._is_forecast_new = forecast, True
+
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing: `close` draws the last figures."""
 
@@ -142,12 +150,22 @@ class DashboardPublisher:
 
     def _describe(self) -> None:
         snapshot = read_study(self._spec.name, self._storage)
-        self._opened().write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot) | self._machines)))
+        self._write_note(snapshot)
+
+    def _write_note(self, snapshot: StudySnapshot) -> None:
+        foreseen = self._foreseen
+        forecast = format_forecast(foreseen, self._footprint) if foreseen is not None and foreseen.left else ""
+        machines = sorted(_machines(snapshot) | self._machines)
+        self._opened().write_study_note(study_note(snapshot.spec, machines, forecast))
         self._is_note_old = False
 
     def _draw(self) -> None:
         self._drawn_at_s, self._has_news = self._clock(), False
-        write_figures(self._opened(), read_study(self._spec.name, self._storage), self._curves_by_trial)
+        snapshot = read_study(self._spec.name, self._storage)
+        write_figures(self._opened(), snapshot, self._curves_by_trial)
+        if self._is_forecast_new:
+            self._is_forecast_new = False
+            self._write_note(snapshot)
 
     def _annotate(self, trial: int, verdict: Verdict, metrics: Mapping[str, Any]) -> None:
         kept = read_trial(self._spec.name, self._storage, trial)

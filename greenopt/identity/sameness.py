@@ -20,7 +20,7 @@ DEFAULT_SIDE = 32
 _MAY_CHANGE = {
     "study": (
         *("name", "description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures"),
-        *("energy_budget_wh", "confirms", "seed", "split_seed", "training_seed"),
+        *("energy_budget_wh", "budget", "patience", "confirms", "seed", "split_seed", "training_seed"),
     ),
     "training": (*TRIAL_LIMITS, "keep_model"),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),

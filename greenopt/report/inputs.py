@@ -14,6 +14,7 @@ from greenopt.report.environment import Environment, read_environment
 from greenopt.report.report_data import CURVES_DRAWN, Curve, ReportData
 from greenopt.report.study_analysis import analyse_snapshot
 from greenopt.runs.folder import RunFolder, run_folders
+from greenopt.runs.study_log import ForecastMade, read_entries
 from greenopt.search import StudySnapshot
 from greenopt.spec import Confirms
 from greenopt.storage.trial_state import FINISHED_STATES
@@ -27,6 +28,7 @@ class ReportInputs:
     environment: Environment
     code: dict[str, str]
     confirmations: tuple[Confirmation, ...] = ()
+    forecasts: tuple[ForecastMade, ...] = ()
 
     @property
     def analysis(self) -> Analysis:
@@ -65,6 +67,7 @@ def read_report_inputs(
         read_environment(folder, _ended(snapshot)),
         folder.code(),
         _confirmations(folder, snapshot, storage),
+        tuple(each for each in read_entries(folder.study_log, folder.study_id) if isinstance(each, ForecastMade)),
     )
 
 

@@ -4,6 +4,7 @@ Invariant: written by the coordinator alone, appended, never changed. Results ar
 events; this file holds the rest: who runs the study, where its trials were placed, whether it is paused.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from greenopt.events import FailReason
+from greenopt.files import open_regular
 from greenopt.runs.trial_ending import TrialEnding
 
 FILE_NAME = "course.jsonl"
@@ -48,6 +50,7 @@ class StudyEnd(StrEnum):
     EQUAL_FAILURES = "equal_failures"
     SPACE_EXHAUSTED = "space_exhausted"
     BUDGET_SPENT = "budget_spent"
+    FRONT_STILL = "front_still"
     INPUTS_CHANGED = "inputs_changed"
     GPUS_FAILED = "gpus_failed"
     STORAGE_LOST = "storage_lost"
@@ -142,6 +145,39 @@ class StorageChanged(_Entry):
     cause: str | None = None
 
 
+class ForecastAmount(BaseModel):
+    """A quantity that is forecast, with its interval of 90 %."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    expected: float
+    low: float
+    high: float
+
+
+class ForecastMade(_Entry):
+    """What the whole study was forecast to take.
+
+    Attributes:
+        settled: trials that counted towards the study's size by then.
+        ended: trials that the forecast rests on.
+        left: trials that had yet to end, the running ones included.
+        used_wh: energy of the trials that had ended, in Wh.
+        energy_wh: of all trials in the end, in Wh; None where no energy was known.
+        left_s: time until then, in s; None where no duration was known.
+        is_estimate: whether an energy that it rests on was estimated and not measured.
+    """
+
+    kind: Literal["forecast_made"] = "forecast_made"
+    settled: int
+    ended: int
+    left: int
+    used_wh: float
+    energy_wh: ForecastAmount | None = None
+    left_s: ForecastAmount | None = None
+    is_estimate: bool = False
+
+
 class CoordinatorEnded(_Entry):
     """The coordinator is done; `failure` is the reason where equal failures stopped it."""
 
@@ -157,10 +193,43 @@ LogEntry: TypeAlias = (
     | RunStateChanged
     | SlotSetAside
     | StorageChanged
+    | ForecastMade
     | CoordinatorEnded
 )
 
 _ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="kind")])
+
+
+def read_entries(file: Path, study_id: str | None) -> list[LogEntry]:
+    """Return the entries of a study log; what coordinators of another study did there is left out.
+
+    Args:
+        file: the log, which need not exist.
+        study_id: the study's identity; None where it is not known, and then all entries are returned.
+    """
+    found, is_own = [], True
+    try:
+        with open_regular(file) as lines:
+            entries = [decode_entry(line) for line in lines if line.endswith(b"\n")]
+    except OSError:
+        return []
+    for entry in entries:
+        if isinstance(entry, CoordinatorStarted) and study_id is not None:
+            is_own = entry.study_id in (None, study_id)
+        if entry is not None and is_own:
+            found.append(entry)
+    return found
+
+
+def elapsed_s(entries: Iterable[LogEntry]) -> float:
+    """Return how long a study's coordinators ran, in s, without the time between them."""
+    total_s, began_s, last_s = 0.0, None, 0.0
+    for entry in entries:
+        if isinstance(entry, CoordinatorStarted):
+            total_s += max(0.0, last_s - began_s) if began_s is not None else 0.0
+            began_s = entry.utc_s
+        last_s = entry.utc_s
+    return total_s + (max(0.0, last_s - began_s) if began_s is not None else 0.0)
 
 
 def append_entry(file: Path, entry: LogEntry) -> None:

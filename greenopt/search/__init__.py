@@ -6,8 +6,8 @@ from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.outage import failures_named, is_outage, storage_cause
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
-from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
-from greenopt.search.search import EndedTrial, Proposal, Search
+from greenopt.search.samplers import ADAPTIVE, SAMPLERS, build_sampler, sampler_arguments
+from greenopt.search.search import PastTrial, Proposal, Search
 from greenopt.search.storage import (
     COORDINATOR_BUSY_TIMEOUT_S,
     Storage,
@@ -22,11 +22,12 @@ from greenopt.storage.rows import COLUMNS
 from greenopt.storage.snapshot import StudySnapshot
 
 __all__ = [
+    "ADAPTIVE",
     "COLUMNS",
     "COORDINATOR_BUSY_TIMEOUT_S",
     "SAMPLERS",
-    "EndedTrial",
     "FinishedTrial",
+    "PastTrial",
     "Proposal",
     "Search",
     "Shares",

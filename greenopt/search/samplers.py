@@ -70,6 +70,9 @@ SAMPLERS: dict[str, SamplerEntry] = {
     "brute_force": SamplerEntry("BruteForceSampler", visits_each_once=True),
 }
 
+ADAPTIVE = tuple(name for name, entry in SAMPLERS.items() if entry.startup is not None)
+"""Samplers that learn from the trials, so that what they propose drifts."""
+
 _OURS = ("seed", "search_space", "independent_sampler")
 
 

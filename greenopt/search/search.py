@@ -8,7 +8,7 @@ again at most `MAX_RETRIES` times, and exactly once for each interruption, howev
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -28,7 +28,7 @@ from greenopt.search.lease import StudyLease
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
 from greenopt.spec import Choice, Direction, Distribution, Metric, OnDuplicate, Range, StudySpec, Value, stored_study
-from greenopt.storage.rows import SPEC_ATTRIBUTE
+from greenopt.storage.rows import SPEC_ATTRIBUTE, sound
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry, outcome_of
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
@@ -64,7 +64,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class EndedTrial:
+class PastTrial:
     """A trial that has ended, as the storage has it.
 
     Attributes:
@@ -135,6 +135,7 @@ class Search:
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
         self._places: dict[int, Place | None] = {}
         self._asked: set[int] = set()
+        self._foreseen: dict[int, dict[str, Any]] = {}
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
     def enqueue_baseline(self) -> None:
@@ -243,6 +244,10 @@ class Search:
         """Return the identity of a trial's attempt; None where it was begun before there were any."""
         return self._trials()[trial].user_attrs.get(ATTEMPT_ATTRIBUTE)
 
+    def attempts_before(self, trial: int) -> int:
+        """Return how often a trial's setting was interrupted before it."""
+        return int(self._trials()[trial].user_attrs.get("attempt", 0))
+
     def tell(self, trial: int, outcome: Outcome, metrics: dict[str, Any], values: list[float] | None = None) -> None:
         """Record how a trial ended; a trial that is already recorded stays as it is.
 
@@ -273,10 +278,10 @@ class Search:
         """Numbers of the trials that Optuna holds for running."""
         return [trial.number for trial in self._trials() if trial.state is OptunaState.RUNNING]
 
-    def ended_trials(self) -> list[EndedTrial]:
+    def ended_trials(self) -> list[PastTrial]:
         """Return the trials that have ended, by number."""
         return [
-            EndedTrial(
+            PastTrial(
                 trial.number,
                 self._values(trial),
                 outcome,
@@ -290,6 +295,50 @@ class Search:
     def settled(self) -> int:
         """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
         return sum(1 for trial in self._trials() if is_settled(_state(trial), trial.user_attrs))
+
+    def ended_rows(self) -> list[dict[str, Any]]:
+        """Return setting, state and figures of each trial that has ended, in the order of their ends."""
+        ended = [trial for trial in self._trials() if trial.state.is_finished()]
+        ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete or 0, trial.number))
+        return [
+            {
+                **self._values(trial),
+                **sound(trial.user_attrs),
+                "trial": trial.number,
+                "state": _state(trial),
+                "values": trial.values,
+                "began": trial.datetime_start,
+                "ended": trial.datetime_complete,
+            }
+            for trial in ended
+        ]
+
+    def upcoming(self, most: int) -> list[dict[str, Value]]:
+        """Return the settings of the next trials, as far as they are known before they are asked for.
+
+        Enqueued ones are; and those of the random sampler, which follow from the seed and the trial's number.
+
+        Args:
+            most: how many at most.
+        """
+        trials = self._trials()
+        waiting = [setting_of(trial) for trial in trials if trial.state is OptunaState.WAITING]
+        known = [setting for setting in waiting if self._distributions.keys() <= setting.keys()][:most]
+        if len(known) < min(most, len(waiting)) or self._spec.sampler.name != "random":
+            return known
+        return [*known, *(self._random_setting(len(trials) + index) for index in range(most - len(known)))]
+
+    def _random_setting(self, number: int) -> dict[str, Value]:
+        if number not in self._foreseen:
+            sampler = build_sampler(self._spec, number)
+            drawn = {
+                name: next(iter(_only_values(distribution)))
+                if distribution.single()
+                else sampler.sample_independent(self._study, _UNUSED, name, distribution)
+                for name, distribution in self._distributions.items()
+            }
+            self._foreseen[number] = drawn_values(drawn, self._distributions)
+        return self._foreseen[number]
 
     def used_wh(self) -> float:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
@@ -355,6 +404,18 @@ def as_optuna(distribution: Distribution) -> BaseDistribution:
         return FloatDistribution(
             float(distribution.low), float(distribution.last), log=distribution.log, step=distribution.step
         )
+
+
+_UNUSED = optuna.trial.create_trial(state=OptunaState.RUNNING)
+"""In the place of the trial that a random sampler draws for, and does not look at."""
+
+
+def _only_values(distribution: BaseDistribution) -> Sequence[Any]:
+    """Return the value of a distribution that has but one."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return (distribution.low,)
 
 
 def _repetition(retry_of: int | None, same: list[FrozenTrial]) -> int:

@@ -1,5 +1,6 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
+from greenopt.spec.budget import Budget, BudgetKind
 from greenopt.spec.file import describe, load_study, stored_study
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
@@ -46,6 +47,8 @@ __all__ = [
     "REFERENCE_PATTERN",
     "TRIAL_LIMITS",
     "Augmentation",
+    "Budget",
+    "BudgetKind",
     "Choice",
     "Confirms",
     "DataSet",

@@ -3,6 +3,7 @@
 import difflib
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from pydantic_core import ErrorDetails
 from greenopt.errors import UsageError, one_line, shortened, shown
 from greenopt.files import read_document
 from greenopt.plain_text import printable
+from greenopt.spec.budget import replaced
 from greenopt.spec.study import StudySpec
 
 
-def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec:
+def load_study(path: Path, overrides: dict[str, Any] | None = None, budgets: Sequence[str] = ()) -> StudySpec:
     """Read and validate a study file.
 
     Args:
         path: a TOML file; its stem names the study unless the file does.
         overrides: values by dotted key (`study.trials`) or whole tables (`sampler`) that replace those of the file.
+        budgets: budgets that replace those of the same kind in the file.
 
     Raises:
         UsageError: one line with file, key, value and what would be right.
@@ -33,6 +36,8 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None) -> StudySpec
         elif isinstance(raw.setdefault(table, {}), dict):
             raw[table][field] = value
     if isinstance(raw.get("study"), dict):
+        if budgets:
+            replaced(raw["study"], budgets)
         raw["study"].setdefault("name", path.stem)
     if "modules_folder" in raw:
         raise UsageError(f"{path}: modules_folder: unknown key; it follows from where the file is")

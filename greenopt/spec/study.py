@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from greenopt.errors import shortened, shown
 from greenopt.plain_text import printable
+from greenopt.spec.budget import Budget, Budgets, budget_problem, parse_budgets
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import PositiveFloat, PositiveInt
 from greenopt.spec.sizes import MAX_BYTES, parse_size
@@ -336,8 +337,8 @@ class StudyTable(Table):
 
     `objective` names a function, `package.module:function`, that trains in place of greenopt's own training.
     `enqueue` lists settings that run before any that the sampler proposes; a parameter that one leaves out takes the
-    baseline's value. `confirms` is set by `greenopt confirm`. Once the trials that ended have drawn `energy_budget_wh`,
-    set-up included, no new one starts; the running ones end as they would.
+    baseline's value. `confirms` is set by `greenopt confirm`. A trial starts only while what was used, what the running
+    trials are forecast to need and the next one fit into each budget; the running ones end as they would.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
@@ -367,8 +368,14 @@ class StudyTable(Table):
     stop_after_equal_failures: PositiveInt = 5
     """The study stops when so many trials in a row fail for the same reason. Unit: trials."""
     energy_budget_wh: PositiveFloat | None = None
-    """No new trial starts once those that ended have used this much, set-up included; running trials end as usual. No
-    limit unless given. Unit: Wh."""
+    """The same as a `budget` in Wh. No limit unless given. Unit: Wh."""
+    budget: Budgets = ()
+    """The most that the study may use, one of each kind: `["2 kWh", "3 h", "5 EUR", "1 kgCO2"]`. No trial starts that
+    would exceed one by what is forecast of it and of the running ones; failed trials, stopped ones and set-up count.
+    No limit unless given."""
+    patience: PositiveInt | None = None
+    """The study ends when its Pareto front has stood still for so many trials that ended. No limit unless given. Unit:
+    trials."""
     confirms: Confirms | None = None
     """Which trial of which study this one trains again. Written by `greenopt confirm`; leave it out of files of your
     own."""
@@ -476,6 +483,26 @@ class StudySpec(Table):
                 {"model": self.training.model, "least": least},
             )
         return self
+
+    @model_validator(mode="after")
+    def _can_keep_to_its_budgets(self) -> Self:
+        electricity = self.energy
+        has_carbon = electricity.country is not None or bool(electricity.carbon_g_per_kwh)
+        found = budget_problem(
+            self.budgets,
+            price=electricity.price_per_kwh,
+            currency=electricity.currency.strip(),
+            has_carbon=has_carbon,
+        )
+        if found is not None:
+            where = {"budget": str(found[0]), "why": found[1]}
+            raise PydanticCustomError("budget", "study.budget: {budget}: {why}", where)
+        return self
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The study's budgets, at most one of each kind."""
+        return parse_budgets(self.study.budget, self.study.energy_budget_wh)
 
     @property
     def name(self) -> str:

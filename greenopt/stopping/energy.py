@@ -6,14 +6,14 @@ until the trials tell, and never undefined.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
 import numpy as np
 import numpy.typing as npt
 
-from greenopt.spec import Choice, Distribution, Range, SearchSpace, Value
+from greenopt.spec import Choice, Range, SearchSpace, Value
 from greenopt.stopping.curve import Curve
 
 Floats = npt.NDArray[np.float64]
@@ -105,9 +105,16 @@ def _steps(curve: Curve) -> list[float]:
 class EnergyModel:
     """Energy an epoch by setting; learns from each trial as it ends."""
 
-    def __init__(self, space: SearchSpace) -> None:
-        """Start without trials."""
+    def __init__(self, space: SearchSpace, *, with_slopes: bool = False) -> None:
+        """Start without trials.
+
+        Args:
+            space: the study's.
+            with_slopes: whether a list of three or more positive numbers has a slope in their logarithm beside the
+                effects of its values, so that numbers which no trial had yet are extrapolated to.
+        """
         self._space = space
+        self._logs_of_lists = _logs_of_lists(space) if with_slopes else {}
         self._columns: dict[tuple[str, Value | None], int] = {}
         for name, distribution in space.distributions.items():
             if isinstance(distribution, Choice):
@@ -115,10 +122,12 @@ class EnergyModel:
                     self._columns |= {(name, value): 0 for value in distribution.values}
             else:
                 self._columns[name, None] = 0
+        self._columns |= {(name, None): 0 for name in self._logs_of_lists}
         self._columns = {key: index for index, key in enumerate(self._columns, 1)}
-        names = list(dict.fromkeys(name for name, _ in self._columns))
-        self._groups = [[index for (of, _), index in self._columns.items() if of == name] for name in names]
-        self._group_of_column = np.array([names.index(name) for name, _ in self._columns], dtype=np.intp)
+        groups = [(name, value is None) for name, value in self._columns]
+        names = list(dict.fromkeys(groups))
+        self._groups = [[index for index, of in enumerate(groups, 1) if of == name] for name in names]
+        self._group_of_column = np.array([names.index(of) for of in groups], dtype=np.intp)
         self._rows: list[Floats] = []
         self._logs: list[float] = []
         self._fitted: tuple[Floats, Floats, float] | None = None
@@ -139,6 +148,29 @@ class EnergyModel:
         row = self._row(setting)
         variance = noise**2 + float(row @ covariance @ row)
         return EnergyForecast(float(row @ effects) + math.log(max(1, epochs)), math.sqrt(variance))
+
+    def draw_logs(
+        self, settings: Sequence[Mapping[str, Value]], random: np.random.Generator, draws: int
+    ) -> Floats | None:
+        """Draw log(Wh an epoch) of trials with these settings, with the uncertainty of effects and noise.
+
+        Returns:
+            (draws, settings) float64; one draw's effects are the same for all settings. None while fewer than two
+            trials have ended.
+        """
+        if len(self._rows) < 2:
+            return None
+        if self._fitted is None:
+            self._fitted = self._fit()
+        effects, covariance, noise = self._fitted
+        rows = np.array([self._row(setting) for setting in settings]).reshape(len(settings), len(effects))
+        # The noise is known as well as the trials beyond those that the effects took tell.
+        taken = float(np.trace(covariance @ (np.array(self._rows).T @ np.array(self._rows)))) / noise**2
+        degrees = max(2.0, len(self._rows) + _NOISE_TRIALS - taken)
+        noises = noise * np.sqrt(degrees / random.chisquare(degrees, size=(draws, 1)))
+        drawn = random.multivariate_normal(effects, covariance, size=draws, method="cholesky")
+        logs: Floats = drawn @ rows.T + noises * random.normal(size=(draws, len(settings)))
+        return logs
 
     def _fit(self) -> tuple[Floats, Floats, float]:
         """Return effects, their covariance, and the noise's standard deviation, all of log(Wh an epoch).
@@ -170,14 +202,30 @@ class EnergyModel:
         for name, value in setting.items():
             if (name, value) in self._columns:
                 row[self._columns[name, value]] = 1.0
+                if name in self._logs_of_lists and isinstance(value, int | float):
+                    mean, deviation = self._logs_of_lists[name]
+                    row[self._columns[name, None]] = (math.log(value) - mean) / deviation
             elif (name, None) in self._columns and isinstance(value, int | float):
-                row[self._columns[name, None]] = _position(float(value), self._space.distributions[name])
+                distribution = self._space.distributions[name]
+                if isinstance(distribution, Range):
+                    row[self._columns[name, None]] = _position(float(value), distribution)
         return row
 
 
-def _position(value: float, distribution: Distribution) -> float:
+def _logs_of_lists(space: SearchSpace) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation of the logarithms of each listed parameter that is a positive number."""
+    found = {}
+    for name, distribution in space.distributions.items():
+        values = distribution.values if isinstance(distribution, Choice) else ()
+        numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        if len(values) > 2 and len(numbers) == len(values) and min(numbers) > 0:
+            logs = np.log(numbers)
+            found[name] = (float(logs.mean()), float(logs.std()))
+    return found
+
+
+def _position(value: float, distribution: Range) -> float:
     """Return where a value lies in its range, from -0.5 to 0.5; on a logarithmic scale where the range is above 0."""
-    assert isinstance(distribution, Range)
     low, high = float(distribution.low), float(distribution.high)
     if low > 0:
         value, low, high = math.log(value), math.log(low), math.log(high)

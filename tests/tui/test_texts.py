@@ -192,7 +192,7 @@ def test_the_energy_spent_is_told_of_the_budget_where_the_study_has_one() -> Non
     [
         ("stopped", RunState.STOPPING, "■ stopped on request", "resume with `greenopt run` and its study file"),
         ("stopped", RunState.STOPPING_NOW, "■ stopped on request, at once", "resume with `greenopt run` and its study"),
-        ("budget_spent", None, "■ stopped: the energy budget is spent", "raise study.energy_budget_wh, then resume"),
+        ("budget_spent", None, "■ stopped: the budget is spent", "its study file and a larger --budget"),
         (None, None, "■ not running", "resume with `greenopt run` and its study file"),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_spent_budget_is_seen_from_another_machine_too(tmp_path: Path) -> None
     written.completes("gpu 0")
     written.folder.study_log.unlink()
     written.abandoned()
-    assert state_text(model_of(written)).plain == "■ stopped: the energy budget is spent"
+    assert state_text(model_of(written)).plain == "■ stopped: the budget is spent"
     written.held_by()
     assert state_text(model_of(written)).plain == "▶ running"
 

@@ -4,6 +4,7 @@ from greenopt.analysis.recommend_text import format_recommendation
 from greenopt.analysis.results import Analysis, Counts, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
+from greenopt.forecast import forecast_kept, format_amount
 from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_percent
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, note, text
@@ -19,7 +20,8 @@ def summary(inputs: ReportInputs) -> Section:
     """Return the summary section."""
     analysis = inputs.analysis
     if not analysis.counts.complete:
-        return Section("Summary", (note(_nothing(analysis)), *bullets([_ended_early(analysis), _spent(inputs)])))
+        items = [_ended_early(analysis), _spent(inputs), _forecast(inputs)]
+        return Section("Summary", (note(_nothing(analysis)), *bullets(items)))
     best = {name: ranked[0] for name, ranked in analysis.ranking.items() if ranked}
     items = [
         _ended(analysis),
@@ -33,6 +35,7 @@ def summary(inputs: ReportInputs) -> Section:
         *(format_recommendation(found)[:1] if (found := analysis.advice.recommended) is not None else ()),
         *(_confirmed(one) for one in inputs.confirmations),
         _spent(inputs),
+        _forecast(inputs),
         inputs.report_data.energy_note,
     ]
     only = text("There is one completed trial: nothing can be compared.") if analysis.counts.complete == 1 else None
@@ -165,6 +168,27 @@ def _spent(inputs: ReportInputs) -> str:
     beside = f", {footprint.format(total_wh)}" if footprint.is_known else ""
     what = "All imported runs together, as far as their files say," if is_imported(trials) else _whole(inputs, without)
     return stopped(f"{what} took {energy}{beside}")
+
+
+def _forecast(inputs: ReportInputs) -> str:
+    """Return what the study was forecast to take after a tenth of its trials, or will take if it has not ended."""
+    trials = inputs.analysis.study.study.trials
+    known = [each for each in inputs.forecasts if each.energy_wh is not None]
+    tenth = next((each for each in known if 10 * each.settled >= trials), None)
+    if tenth is None or tenth.energy_wh is None:
+        return ""
+    latest = known[-1]
+    told = latest if latest.left else tenth
+    energy_wh = forecast_kept(told).energy_wh
+    foreseen = "" if energy_wh is None else format_amount(energy_wh)
+    if latest.left:
+        return f"After {latest.settled} of {trials} trials the study is forecast to take {foreseen} in all."
+    actual = format_energy_amount(latest.used_wh, EnergySource.ESTIMATE if latest.is_estimate else None)
+    inside = "inside" if tenth.energy_wh.low <= latest.used_wh <= tenth.energy_wh.high else "outside"
+    return (
+        f"After {plural(tenth.settled, 'trial')} of {trials} the study was forecast to take {foreseen}; it "
+        f"took {actual}, {inside} the interval of 90 %."
+    )
 
 
 def _whole(inputs: ReportInputs, without: int) -> str:

@@ -17,6 +17,7 @@ from greenopt.reading import EnergySource
 from greenopt.runs.study_log import (
     CoordinatorEnded,
     CoordinatorStarted,
+    ForecastMade,
     LogEntry,
     RunState,
     RunStateChanged,
@@ -78,6 +79,7 @@ class StudyModel:
         self.run_state = RunState.RUNNING
         self.coordinator: CoordinatorStarted | None = None
         self.end: CoordinatorEnded | None = None
+        self.foreseen: ForecastMade | None = None
         self.slots: dict[str, str | None] = {}
         self.placed: dict[int, str] = {}
         self.study_log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
@@ -174,7 +176,8 @@ class StudyModel:
                 self._best[figure] = row
 
     def _take_entry(self, entry: LogEntry) -> None:
-        self.study_log.append(entry)
+        if not isinstance(entry, ForecastMade):
+            self.study_log.append(entry)
         match entry:
             case CoordinatorStarted():
                 self.coordinator, self.end, self.run_state = entry, None, RunState.RUNNING
@@ -188,6 +191,8 @@ class StudyModel:
                 self.run_state = entry.conduct
             case StorageChanged():
                 self.outage = entry.cause
+            case ForecastMade():
+                self.foreseen = entry
             case CoordinatorEnded():
                 self.end = entry
 

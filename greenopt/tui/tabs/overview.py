@@ -45,7 +45,7 @@ class Overview(Vertical):
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw the current state of the study."""
         is_over = model.end is not None or not model.is_running
-        self.query_one("#header", ResponsiveText).fit(lambda width, _: _header_lines(model, width))
+        self.query_one("#header", ResponsiveText).fit(lambda width, _: _header_lines(model, now, width))
         self.query_one("#folded", ResponsiveText).fit(lambda width, _: _folded(model, width, is_over=is_over))
         self.query_one("#front", FrontPlot).show_model(model)
         self.query_one("#slots").display = not is_over
@@ -158,7 +158,9 @@ def _format_ending(model: StudyModel) -> str:
     if model.end is not None and model.end.failure is not None:
         return f"reason: {model.end.failure}; tab 2, enter: the trial's log"
     if header.find_end(model) is StudyEnd.BUDGET_SPENT:
-        return "raise study.energy_budget_wh, then resume with `greenopt run`"
+        return "resume with `greenopt run`, its study file and a larger --budget"
+    if header.find_end(model) is StudyEnd.FRONT_STILL:
+        return "resume with `greenopt run`, its study file and a larger --patience"
     if model.settled < model.spec.study.trials:
         return "resume with `greenopt run` and its study file"
     return f"{model.counts[TrialState.COMPLETE]} of {model.spec.study.trials} trials completed"
@@ -168,10 +170,12 @@ def _ended(model: StudyModel, row: Row, width: int) -> Text:
     return trial_lines.ended_text(row, model.state(row), tuple(model.spec.space.distributions), width)
 
 
-def _header_lines(model: StudyModel, width: int) -> Text:
+def _header_lines(model: StudyModel, now: datetime, width: int) -> Text:
     counts, energy, best = header.counts_text(model), header.energy_text(model), header.best_text(model, width)
     gap = width - counts.cell_len - energy.cell_len
     lines = [counts + Text(" " * gap) + energy, best] if gap >= 3 else [counts, energy, best]
+    if (forecast := header.forecast_text(model, now)) is not None:
+        lines.append(forecast)
     if model.problem is not None:
         lines.insert(0, Text(model.problem))
     for line in lines:

@@ -4,8 +4,10 @@ from datetime import datetime
 
 from rich.text import Text
 
+from greenopt.forecast import forecast_kept, format_forecast
 from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
 from greenopt.runs.study_log import RunState, StudyEnd
+from greenopt.spec import BudgetKind
 from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.forecast import Remaining
 from greenopt.tui.state.model import StudyModel
@@ -31,7 +33,8 @@ _ENDS = {
     StudyEnd.DONE: ("■ done", f"bold {GREEN}"),
     StudyEnd.STOPPED: ("■ stopped on request", f"bold {ORANGE}"),
     StudyEnd.EQUAL_FAILURES: ("× stopped: the last trials all failed", f"bold {VERMILION}"),
-    StudyEnd.BUDGET_SPENT: ("■ stopped: the energy budget is spent", f"bold {VERMILION}"),
+    StudyEnd.BUDGET_SPENT: ("■ stopped: the budget is spent", f"bold {VERMILION}"),
+    StudyEnd.FRONT_STILL: ("■ stopped: the front stood still", f"bold {ORANGE}"),
     StudyEnd.INPUTS_CHANGED: ("■ stopped: its code or data changed", f"bold {VERMILION}"),
     StudyEnd.GPUS_FAILED: ("× stopped: no GPU is left that works", f"bold {VERMILION}"),
     StudyEnd.STORAGE_LOST: ("× stopped: its storage was away for too long", f"bold {VERMILION}"),
@@ -40,7 +43,7 @@ _ENDS = {
 
 
 def format_end(end: StudyEnd) -> str:
-    """Format why a study ended: `stopped: the energy budget is spent`."""
+    """Format why a study ended: `stopped: the budget is spent`."""
     return _ENDS[end][0][2:]
 
 
@@ -52,8 +55,27 @@ def find_end(model: StudyModel) -> StudyEnd | None:
         return None
     if model.settled >= model.spec.study.trials:
         return StudyEnd.DONE
-    budget_wh = model.spec.study.energy_budget_wh
+    budget_wh = energy_budget_wh(model)
     return StudyEnd.BUDGET_SPENT if budget_wh is not None and model.used().energy_wh >= budget_wh else None
+
+
+def energy_budget_wh(model: StudyModel) -> float | None:
+    """Return the study's budget of energy in Wh; None where it has none."""
+    budgets = (budget.limit for budget in model.spec.budgets if budget.kind is BudgetKind.ENERGY)
+    return next(budgets, None)
+
+
+def forecast_text(model: StudyModel, now: datetime) -> Text | None:
+    """Return what the whole study will take: energy, time left, carbon and cost; None where nothing is known or runs.
+
+    The time left is counted down from the moment of the forecast.
+    """
+    entry = model.foreseen
+    if entry is None or not entry.left or not model.is_running or model.end is not None:
+        return None
+    forecast = forecast_kept(entry, now.timestamp() - entry.utc_s)
+    text = format_forecast(forecast, model.footprint, with_time=model.run_state is RunState.RUNNING)
+    return Text.assemble(("forecast ", GREY), text) if text else None
 
 
 def state_text(model: StudyModel) -> Text:
@@ -76,7 +98,7 @@ def state_text(model: StudyModel) -> Text:
 def title_text(model: StudyModel, now: datetime, width: int) -> Text:
     """Return name and protocol at the left; state, elapsed and remaining time at the right, which are never cut."""
     right = Text.assemble(state_text(model), "  ", (format_seconds(model.elapsed_s(now)).replace(".0 s", " s"), "bold"))
-    forecast = format_forecast(model)
+    forecast = format_time_left(model, now)
     if forecast:
         right.append(f"  {forecast}", GREY)
     left = Text.assemble((" greenopt ", "bold reverse"), " ", (model.spec.name, "bold"), (f"  {protocol(model)}", GREY))
@@ -94,10 +116,17 @@ def protocol(model: StudyModel) -> str:
     return f"{trained} · {data}{spec.sampler.name} sampler"
 
 
-def format_forecast(model: StudyModel) -> str:
-    """Format the remaining time: `~11 h left (9 to 14 h)`; empty if it is unknown or nothing runs."""
+def format_time_left(model: StudyModel, now: datetime) -> str:
+    """Format the remaining time: `~11 h left (9 to 14 h)`; empty if it is unknown or nothing runs.
+
+    It is the coordinator's forecast where there is one, else follows from the durations of the trials.
+    """
     if not model.is_running or model.end is not None or model.run_state is not RunState.RUNNING:
         return ""
+    if model.foreseen is not None:
+        left_s = forecast_kept(model.foreseen, now.timestamp() - model.foreseen.utc_s).left_s
+        if left_s is not None:
+            return format_remaining(Remaining(left_s.expected, left_s.low, left_s.high))
     left = model.spec.study.trials - model.settled
     remaining = model.forecast.remaining(left, model.live.values(), len(model.slots) or 1)
     return "" if remaining is None else format_remaining(remaining)
@@ -151,7 +180,7 @@ def energy_text(model: StudyModel) -> Text:
     text = Text.assemble(
         ("energy ", GREY), (format_used_energy(used.energy_wh if used.is_known else None, used.source), "bold")
     )
-    budget = model.spec.study.energy_budget_wh
+    budget = energy_budget_wh(model)
     if budget is not None:
         text.append(f" of {format_used_energy(budget, None)}", GREY)
     footprint = model.footprint.format(used.energy_wh) if used.is_known else ""

@@ -181,3 +181,26 @@ def test_an_ask_that_was_broken_off_is_asked_to_its_end(tmp_path: Path, monkeypa
     proposal = search.ask()
     assert (proposal.trial, proposal.values["batch_size"], proposal.values["lr"]) == (0, 8, 0.001)
     assert search.ask().trial == 1
+
+
+def test_what_the_random_sampler_will_propose_is_known_beforehand() -> None:
+    space = {
+        "batch_size": {"low": 4, "high": 64},
+        "lr": {"low": 1e-4, "high": 1e-1, "log": True},
+        "optimizer_momentum": {"low": 0.0, "high": 0.9, "step": 0.3},
+        "precision": ["float16", "float32"],
+        "augmentation": ["none"],
+    }
+    enqueued = {"batch_size": 5, "lr": 0.01, "optimizer_momentum": 0.3, "precision": "float16"}
+    spec = study(study={"trials": 9, "seed": 3, "enqueue": [enqueued]}, space=space)
+    search = Search(spec, None)
+    search.enqueue_listed()
+    foreseen = search.upcoming(5)
+    assert enqueued.items() <= foreseen[0].items()
+    assert foreseen == [search.ask().values for _ in range(5)]
+
+
+def test_what_a_sampler_that_learns_will_propose_is_not_known() -> None:
+    search = Search(study(study={"trials": 9, "baseline": True}, sampler={"name": "tpe"}), None)
+    search.enqueue_baseline()
+    assert len(search.upcoming(5)) == 1

@@ -1,0 +1,91 @@
+"""Trials as a forecast sees them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from greenopt.events import FailReason
+from greenopt.reading import EnergySource
+from greenopt.spec import StudySpec, Value
+from greenopt.storage.trial_state import TrialState, failure_of, is_settled
+
+
+@dataclass(frozen=True)
+class EndedTrial:
+    """A trial that has ended, in whatever way.
+
+    Attributes:
+        setting: its parameters.
+        energy_wh: used by it, set-up included, in Wh; None where not measured.
+        seconds: that it took; None where not known.
+        share: the part 0..1 of its epochs that it trained.
+        is_settled: whether it counts towards the study's size, and is not run again.
+        is_estimate: whether its energy was estimated.
+    """
+
+    setting: Mapping[str, Value]
+    energy_wh: float | None
+    seconds: float | None
+    share: float
+    is_settled: bool = True
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that runs.
+
+    Attributes:
+        setting: its parameters.
+        energy_wh: used by it so far, set-up included, in Wh; None where not known.
+        seconds: since it started.
+        share: the part 0..1 of its epochs that has ended.
+    """
+
+    setting: Mapping[str, Value]
+    energy_wh: float | None
+    seconds: float
+    share: float
+
+
+def ended_trial(spec: StudySpec, row: Mapping[str, Any]) -> EndedTrial | None:
+    """Return a trial of a study's storage; None where it has not ended, or was skipped and never ran.
+
+    Args:
+        spec: its study.
+        row: its setting and figures by name, and its `state`.
+    """
+    state = row["state"]
+    if not TrialState(state).is_finished or failure_of(state, row) is FailReason.DUPLICATE:
+        return None
+    share = 1.0 if state == TrialState.COMPLETE else min(1.0, (row.get("epochs_done") or 0) / spec.training.epochs)
+    return EndedTrial(
+        {name: row[name] for name in spec.space.distributions if row.get(name) is not None},
+        used_wh(row),
+        _seconds(row),
+        share,
+        is_settled(state, row),
+        EnergySource.ESTIMATE in (row.get("total_source"), row.get("energy_source")),
+    )
+
+
+def ended_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> list[EndedTrial]:
+    """Return the trials of a study's storage that have ended and were not skipped; see `ended_trial`."""
+    return [trial for row in rows if (trial := ended_trial(spec, row)) is not None]
+
+
+def used_wh(row: Mapping[str, Any]) -> float | None:
+    """Return the energy of a trial in Wh; of set-up and training where the whole was not measured; None without."""
+    if row.get("total_wh") is not None:
+        return float(row["total_wh"])
+    parts = [float(row[name]) for name in ("setup_wh", "energy_wh") if row.get(name) is not None]
+    return sum(parts) if parts else None
+
+
+def _seconds(row: Mapping[str, Any]) -> float | None:
+    if row.get("total_s") is not None:
+        return float(row["total_s"])
+    began, ended = row.get("began"), row.get("ended")
+    if began is not None and ended is not None:
+        return max(0.0, float((ended - began).total_seconds()))
+    return None if row.get("seconds") is None else float(row["seconds"])
