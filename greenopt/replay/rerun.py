@@ -78,9 +78,9 @@ def replay(curves: Sequence[Curve], build: Callable[[int], StoppingRule], orders
     energies_wh = [point.energy_wh for point in points]
     frame = Frame(min(energies_wh) * 0.9, max(energies_wh) * (1 + 1e-9))
     whole_wh = sum(point.energy_wh for point in points)
-    whole, whole_log = _hypervolumes(points, frame)
+    whole, whole_log = hypervolumes(points, frame)
     ran = [_replay_once(_shuffled(curves, seed + number), build(seed + number)) for number in range(orders)]
-    volumes = [_hypervolumes(order.kept, frame) for order in ran]
+    volumes = [hypervolumes(order.kept, frame) for order in ran]
     kept = [{point.trial for point in order.kept} for order in ran]
     return Replay(
         orders=orders,
@@ -120,7 +120,7 @@ def _replay_once(curves: Sequence[Curve], rule: StoppingRule) -> _Order:
     return _Order(spent_wh, tuple(kept), refused, frozenset(audited))
 
 
-def _hypervolumes(points: Sequence[Point], frame: Frame) -> tuple[float, float]:
+def hypervolumes(points: Sequence[Point], frame: Frame) -> tuple[float, float]:
     """Return the shares 0..1 of the frame that points dominate, with energy as it is and with its logarithm."""
     shares = [0.0, 0.0]
     front = pareto_front(points)

@@ -5,6 +5,7 @@ from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.outage import failures_named, is_outage, storage_cause
+from greenopt.search.prior import PRIOR_ATTRIBUTE, Prior, read_prior
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
@@ -24,8 +25,10 @@ from greenopt.storage.snapshot import StudySnapshot
 __all__ = [
     "COLUMNS",
     "COORDINATOR_BUSY_TIMEOUT_S",
+    "PRIOR_ATTRIBUTE",
     "SAMPLERS",
     "FinishedTrial",
+    "Prior",
     "Proposal",
     "Search",
     "Shares",
@@ -45,6 +48,7 @@ __all__ = [
     "lease_holder",
     "open_storage",
     "read_attributes",
+    "read_prior",
     "read_rows",
     "read_study",
     "read_trial",
