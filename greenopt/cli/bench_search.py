@@ -109,7 +109,7 @@ def _tables(name: str, runs: "Path", storage: str | None) -> "tuple[Callable[[in
         if name in FAMILIES:
             return lambda seed: make_table(name, seed), "made"
         raise UsageError(f"{name}: is neither a study in {runs.resolve()} nor one of {', '.join(FAMILIES)}")
-    read = read_curves(RunFolder(folder), storage)
+    read = read_curves(RunFolder(folder), storage, needs_epochs=False)
     recorded = TrialTable(read.space, read.curves)
     return lambda seed: recorded, "recorded"
 

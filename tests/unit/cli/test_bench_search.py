@@ -1,6 +1,8 @@
 """`greenopt bench-search` on imported and on made trials."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from greenopt.errors import UsageError
 from tests.paper_layout import write_run
 from tests.unit.cli.test_replay import run
 
+ROOT = Path(__file__).parents[3]
 FAST = ("--seeds", "2", "--sampler", "random", "--sampler", "energy_aware", "--stopping", "none")
 
 
@@ -68,3 +71,27 @@ def test_what_cannot_be_compared_is_refused_in_a_line(arguments: tuple[str, ...]
     with pytest.raises(UsageError, match=says) as caught:
         run("bench-search", *arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_zeus_traces_are_imported_from_a_table_and_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch size x power limit x epochs on an A40, as published by ml-energy/zeus; a part of its batch sizes."""
+    monkeypatch.chdir(tmp_path)
+    traces = ROOT / "tests" / "data" / "zeus"
+    script = [
+        sys.executable,
+        str(ROOT / "scripts/zeus_table"),
+        str(traces),
+        "a40",
+        "cifar100",
+        "shufflenetv2",
+        "zeus.csv",
+    ]
+    subprocess.run(script, check=True)
+    assert "270 trials imported (270 completed" in run("import", "zeus.csv")
+    arguments = ("bench-search", "zeus", "--seeds", "2", "--sampler", "random", "--stopping", "none", "--json")
+    document = json.loads(run(*arguments))
+    assert (document["origin"], document["trials"]) == ("recorded", 270)
+    goals = {(each["scale"], each["goal"]): each for each in document["contenders"][0]["goals"]}
+    assert {each["median"] for each in goals.values()} == {1.0}
+    with pytest.raises(UsageError, match="no completed trial has accuracy and energy of all its epochs"):
+        run("replay", "zeus")
