@@ -126,7 +126,7 @@ def samplers_table() -> str:
     rows = [
         (
             f"`{name}`",
-            "greenopt's own" if entry.visits_each_once else f"`{entry.class_name}`",
+            "greenopt's own" if entry.is_own else f"`{entry.class_name}`",
             "one or more" if entry.several_objectives else "one",
             ", ".join(f"`{key} = {_toml(value)}`" for key, value in entry.defaults.items()) or "–",
             f"needs {' and '.join(entry.modules)}: `pip install 'greenopt[{entry.extra}]'`" if entry.extra else "–",

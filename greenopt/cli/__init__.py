@@ -36,6 +36,7 @@ for _command in (
     "compare",
     "confirm",
     "replay",
+    "bench_search",
     "dashboard",
     "export",
     "doctor",

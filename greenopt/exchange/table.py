@@ -37,7 +37,18 @@ MAX_ROWS, MAX_COLUMNS, MAX_BYTES = 1_000_000, 5_000, 1 << 30
 """Of a table that is imported: a small file may claim, or unpack to, more than fits into memory."""
 
 _OF_THE_ROW = ("trial", "state", "began", "ended")
-_BESIDE = ("baseline", "retry_of", "attempt", "carbon_g", "cost", "run", "n_parameters", "accuracy_caution")
+_BESIDE = (
+    "baseline",
+    "wanted",
+    "from_prior",
+    "retry_of",
+    "attempt",
+    "carbon_g",
+    "cost",
+    "run",
+    "n_parameters",
+    "accuracy_caution",
+)
 _NO_NUMBERS = ("nan", "inf", "infinity")
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)

@@ -16,13 +16,17 @@ from greenopt.identity.inputs import InputGuard, InputReader, Inputs
 from greenopt.identity.place import StoredStudy, find_study
 from greenopt.identity.reference import is_same_storage, reference_to, sqlite_file
 from greenopt.identity.sameness import as_begun
+from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.search import (
     COORDINATOR_BUSY_TIMEOUT_S,
+    PRIOR_ATTRIBUTE,
+    Prior,
     Search,
     Storage,
     open_storage,
     read_attributes,
+    read_prior,
     read_rows,
     rename_stored,
 )
@@ -76,6 +80,7 @@ class CheckedStudy:
     device: Device
     guard: InputGuard
     is_same_data: bool | None
+    prior: Prior | None = None
 
 
 def check_start(
@@ -118,7 +123,8 @@ def check_start(
     if not accepts_changes:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)
     guard = InputGuard(reader, before, accepts=accepts_changes)
-    return CheckedStudy(url, stored, opened, device, guard, is_same_data)
+    prior = _prior(spec, folder, attributes.get(PRIOR_ATTRIBUTE))
+    return CheckedStudy(url, stored, opened, device, guard, is_same_data, prior)
 
 
 def open_study(
@@ -146,9 +152,28 @@ def open_study(
         # What it has read already it keeps: ten thousand trials take seconds.
         opened = checked.opened or open_storage(checked.url, busy_timeout_s=COORDINATOR_BUSY_TIMEOUT_S)
     search = Search(spec, opened, is_same_data=checked.is_same_data)
+    if checked.prior is not None:
+        search.note(PRIOR_ATTRIBUTE, checked.prior.kept)
     search.note(DEVICE_ATTRIBUTE, checked.device.kept)
     checked.guard.keep_by(lambda inputs: search.note(INPUTS_ATTRIBUTE, inputs.kept))
     return OpenStudy(checked.url, opened, search, checked.guard, checked.device)
+
+
+def _prior(spec: StudySpec, folder: RunFolder, kept: dict[str, Any] | None) -> Prior | None:
+    """Return the earlier study that a study starts from; None without one, or where it was started from it already."""
+    name = spec.sampler.prior
+    if name is None or (kept is not None and kept.get("study") == name):
+        return None
+    if name == spec.name:
+        raise UsageError(f"sampler.prior: {name}: is this study itself; name another one")
+    earlier = RunFolder(folder.path.parent / name)
+    if not earlier.path.is_dir():
+        raise UsageError(f"sampler.prior: {name}: there is no such study in {folder.path.parent}")
+    try:
+        snapshot = read_folder(earlier)
+    except UsageError as error:
+        raise UsageError(f"sampler.prior: {error}") from None
+    return read_prior(spec, snapshot)
 
 
 def _stored(url: str, folder: RunFolder, name: str) -> StoredStudy | None:

@@ -1,6 +1,8 @@
 """Reads the curves of a study's trials from its folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from greenopt.errors import UsageError
 from greenopt.events import read_epochs
@@ -32,12 +34,14 @@ class StudyCurves:
     is_estimate: bool
 
 
-def read_curves(folder: RunFolder, storage: str | None = None) -> StudyCurves:
+def read_curves(folder: RunFolder, storage: str | None = None, *, needs_epochs: bool = True) -> StudyCurves:
     """Read the curves of a study's completed trials.
 
     Args:
         folder: its results.
         storage: URL of its storage; the one that it was last run with unless given.
+        needs_epochs: whether a study of which no epoch is known is refused, such as one imported from a table; else
+            each of its trials is taken for one epoch.
 
     Raises:
         UsageError: there is no such study, or none of its trials has a whole curve with measured energies.
@@ -54,6 +58,9 @@ def read_curves(folder: RunFolder, storage: str | None = None) -> StudyCurves:
             left_out.append(trial)
         else:
             curves.append(curve)
+    if not curves and not needs_epochs:
+        curves = [curve for row in complete if (curve := _single_epoch(row, snapshot.spec.space)) is not None]
+        left_out = sorted({int(row["trial"]) for row in complete} - {curve.trial for curve in curves})
     if not curves:
         raise UsageError(
             f"study {folder.name}: no completed trial has accuracy and energy of all its epochs; nothing to replay"
@@ -62,3 +69,12 @@ def read_curves(folder: RunFolder, storage: str | None = None) -> StudyCurves:
     is_estimate = any(row["energy_source"] == EnergySource.ESTIMATE for row in complete)
     others = tuple(int(row["trial"]) for row in snapshot.rows if row["state"] in ended)
     return StudyCurves(snapshot.spec.space, tuple(curves), tuple(left_out), others, is_estimate)
+
+
+def _single_epoch(row: Mapping[str, Any], space: SearchSpace) -> Curve | None:
+    """Return a completed trial as a curve of one epoch; None where its accuracy or its energy is not known."""
+    accuracy, energy_wh = row["accuracy"], row["energy_wh"]
+    if accuracy is None or energy_wh is None or energy_wh <= 0:
+        return None
+    setting = {name: row[name] for name in space.distributions}
+    return Curve(int(row["trial"]), setting, 1, (float(accuracy),), (float(energy_wh),))

@@ -5,6 +5,7 @@ from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
 from greenopt.search.outage import failures_named, is_outage, storage_cause
+from greenopt.search.prior import PRIOR_ATTRIBUTE, Prior, read_prior
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import ADAPTIVE, SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import PastTrial, Proposal, Search
@@ -25,9 +26,11 @@ __all__ = [
     "ADAPTIVE",
     "COLUMNS",
     "COORDINATOR_BUSY_TIMEOUT_S",
+    "PRIOR_ATTRIBUTE",
     "SAMPLERS",
     "FinishedTrial",
     "PastTrial",
+    "Prior",
     "Proposal",
     "Search",
     "Shares",
@@ -47,6 +50,7 @@ __all__ = [
     "lease_holder",
     "open_storage",
     "read_attributes",
+    "read_prior",
     "read_rows",
     "read_study",
     "read_trial",

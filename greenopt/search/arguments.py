@@ -76,7 +76,9 @@ def shown(value: object) -> str:
 
 def _kinds(parameter: inspect.Parameter) -> list[str]:
     """Return the plain types of a parameter; none where only code could give it a value."""
-    kinds = [kind.strip() for kind in str(parameter.annotation).split("|")]
+    annotation = parameter.annotation
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    kinds = [kind.strip() for kind in text.split("|")]
     return [kind for kind in kinds if kind in _TYPES]
 
 

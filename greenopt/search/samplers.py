@@ -17,8 +17,10 @@ import optuna
 
 from greenopt.errors import UsageError
 from greenopt.search.arguments import STARTUP, check_argument, offered, plain_parameters, shown
+from greenopt.search.energy_aware import EnergyAwareSampler
+from greenopt.search.evidence import energy_metric
 from greenopt.search.exhaustive import ExhaustiveSampler
-from greenopt.spec import Choice, StudySpec
+from greenopt.spec import Choice, Metric, StudySpec
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class SamplerEntry:
         defaults: arguments that differ from Optuna's, because they are better here.
         startup: the argument that says how many trials are random before it learns from them.
         visits_each_once: whether it proposes every setting of a finite space once; greenopt's own class does that.
+        is_energy_aware: whether it is greenopt's own that weighs expected gain against forecast energy.
     """
 
     class_name: str
@@ -44,6 +47,12 @@ class SamplerEntry:
     defaults: dict[str, Any] = field(default_factory=dict)
     startup: str | None = None
     visits_each_once: bool = False
+    is_energy_aware: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its class is greenopt's."""
+        return self.visits_each_once or self.is_energy_aware
 
 
 # Without it they log a line for each value that another sampler has to draw for them, such as those of first trials.
@@ -55,6 +64,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
     "tpe": SamplerEntry("TPESampler", defaults={"multivariate": True}, startup=STARTUP),
     "nsga2": SamplerEntry("NSGAIISampler", startup="population_size"),
     "nsga3": SamplerEntry("NSGAIIISampler", startup="population_size"),
+    "energy_aware": SamplerEntry("EnergyAwareSampler", startup=STARTUP, is_energy_aware=True),
     "gp": SamplerEntry("GPSampler", modules=("torch", "scipy"), extra="gp", defaults=_QUIET, startup=STARTUP),
     "qmc": SamplerEntry("QMCSampler", derived_seed=False, defaults=_QUIET),
     "cmaes": SamplerEntry(
@@ -73,7 +83,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
 ADAPTIVE = tuple(name for name, entry in SAMPLERS.items() if entry.startup is not None)
 """Samplers that learn from the trials, so that what they propose drifts."""
 
-_OURS = ("seed", "search_space", "independent_sampler")
+_OURS = ("spec", "seed", "settings", "search_space", "independent_sampler")
 
 
 def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
@@ -108,7 +118,7 @@ def sampler_arguments(spec: StudySpec) -> dict[str, Any]:
         UsageError: the name or an argument is unknown, or the sampler does not fit the study.
     """
     entry = entry_of(spec)
-    known = {} if entry.visits_each_once else plain_parameters(getattr(optuna.samplers, entry.class_name), _OURS)
+    known = {} if entry.visits_each_once else plain_parameters(_class_of(entry), _OURS)
     for name, value in spec.sampler.arguments.items():
         if name not in known:
             what = f"sampler.{shown(name)[1:-1]}: {shown(value)}: unknown argument of {spec.sampler.name}"
@@ -116,6 +126,11 @@ def sampler_arguments(spec: StudySpec) -> dict[str, Any]:
         check_argument(spec.sampler.name, name, value, known[name])
     plain = {name: p.default for name, p in known.items() if isinstance(p.default, bool | int | float | str)}
     return {**plain, **entry.defaults, **spec.sampler.arguments}
+
+
+def _class_of(entry: SamplerEntry) -> type:
+    found: type = EnergyAwareSampler if entry.is_energy_aware else getattr(optuna.samplers, entry.class_name)
+    return found
 
 
 def visits_each_once(spec: StudySpec) -> bool:
@@ -134,6 +149,8 @@ def build_with(
 ) -> optuna.samplers.BaseSampler:
     """Build Optuna's sampler with these arguments; see `build_sampler`."""
     own_seed = derived_seed(spec.seeds.sampler, trial)
+    if entry.is_energy_aware:
+        return EnergyAwareSampler(spec, own_seed, **arguments)
     arguments = {**arguments, "seed": own_seed if entry.derived_seed else spec.seeds.sampler}
     if not entry.derived_seed:
         # What it does not propose itself would be the same in each trial, were it drawn with the study's one seed.
@@ -160,6 +177,11 @@ def entry_of(spec: StudySpec) -> SamplerEntry:
         raise UsageError(
             f"sampler.name: {name!r}: optimises one objective and this study has {len(spec.objectives)}; "
             f"give one objective or take one of {fitting}"
+        )
+    if entry.is_energy_aware and (Metric.ACCURACY not in spec.objectives or energy_metric(spec) is None):
+        raise UsageError(
+            f"sampler.name: {name!r}: weighs accuracy against energy; the study needs accuracy to maximize and one of "
+            "energy_wh, total_wh, wh_per_epoch to minimize for its objectives"
         )
     missing = [module for module in entry.modules if importlib.util.find_spec(module) is None]
     if missing:

@@ -22,9 +22,12 @@ from optuna.trial import TrialState as OptunaState
 from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
+from greenopt.search.energy_aware import EnergyAwareSampler
+from greenopt.search.energy_view import EnergyView, seeing_logarithms
 from greenopt.search.exhaustive import Place, place_of, setting_of, tried_places
 from greenopt.search.known_space import knowing_space
 from greenopt.search.lease import StudyLease
+from greenopt.search.prior import kept_front
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
 from greenopt.spec import Choice, Direction, Distribution, Metric, OnDuplicate, Range, StudySpec, Value, stored_study
@@ -34,6 +37,9 @@ from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_o
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
 """Attribute of a trial that `study.enqueue` asked for: its setting, as JSON."""
+
+PRIOR_FRONT_ATTRIBUTE = "from_prior"
+"""Attribute of a trial whose setting is of the front of an earlier study: that study's name."""
 
 _DOUBLED = "enqueued twice, because the storage went away meanwhile"
 _RAN_OR_RUNS = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.RUNNING)
@@ -131,7 +137,9 @@ class Search:
         self.run_id = new_id()
         self._record(STUDY_ID_ATTRIBUTE, self.study_id)
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
-        self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
+        prior = {"prior": spec.sampler.prior} if spec.sampler.prior is not None else {}
+        self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec), **prior})
+        self._view = EnergyView(spec)
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
         self._places: dict[int, Place | None] = {}
         self._asked: set[int] = set()
@@ -153,6 +161,19 @@ class Search:
                 there.remove(enqueued)
             else:
                 self._study.enqueue_trial(setting, user_attrs={ENQUEUED_ATTRIBUTE: enqueued})
+
+        self._enqueue_front()
+
+    def _enqueue_front(self) -> None:
+        """Put the front's settings of the study that this one was started from into the queue, once."""
+        prior = self._spec.sampler.prior
+        if prior is None:
+            return
+        tried = tried_places(self._spec.space, self._trials())
+        for setting in kept_front(self._study):
+            if (place := place_of(self._spec.space, setting)) is not None and place not in tried:
+                tried.add(place)
+                self._study.enqueue_trial(setting, user_attrs={PRIOR_FRONT_ATTRIBUTE: prior})
 
     def ask(self, *, untried: bool = False) -> Proposal:
         """Return the next setting to run; enqueued ones come first.
@@ -205,7 +226,9 @@ class Search:
         waiting = (trial.number for trial in history if trial.state is OptunaState.WAITING)
         number = next(waiting, len(history)) if begun is None else begun.number
         sampler = (build_untried if untried else build_sampler)(self._spec, number)
-        self._study.sampler = sampler if untried else knowing_space(sampler, self._spec, self._distributions)
+        if not untried and not isinstance(sampler, EnergyAwareSampler):
+            sampler = seeing_logarithms(knowing_space(sampler, self._spec, self._distributions), self._view)
+        self._study.sampler = sampler
         if begun is None:
             return self._study.ask(self._distributions)
         trial = optuna.Trial(self._study, begun._trial_id)

@@ -254,8 +254,11 @@ class SamplerSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = "random"
-    """The sampler. Every further key of this table is an argument of Optuna's sampler of that name; see
+    """The sampler. Every further key of this table is an argument of the sampler of that name; see
     [samplers](#samplers)."""
+    prior: Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)] | None = None
+    """An earlier study in the same folder of results, with the same parameters and objectives, to start from: the
+    settings of its front run first, and `energy_aware` learns from its trials."""
 
     @property
     def arguments(self) -> dict[str, Any]:

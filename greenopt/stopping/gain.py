@@ -59,3 +59,8 @@ class Front:
         widths = np.maximum(0.0, self._ends - np.maximum(self._starts, self._frame.places(energy_wh))).mean(axis=1)
         above = np.maximum(0.0, accuracies[:, None] - self._heights).mean(axis=0)
         return float(widths @ above)
+
+    def height_at(self, energy_wh: float) -> float:
+        """Return the accuracy 0..1 that the front has for this energy in Wh; 0 where it has none."""
+        inside = self._starts[:, 0] <= self._frame.places(energy_wh)[0]
+        return float(self._heights[inside].max(initial=0.0))

@@ -35,6 +35,7 @@ IN_THE_MIDDLE = 19
 """A write while the second trial is asked for, which was enqueued: one value of its setting is written."""
 FAST = {
     "tpe": {"n_startup_trials": 2},
+    "energy_aware": {"n_startup_trials": 1, "n_candidates": 20},
     "gp": {"n_startup_trials": 4},
     "nsga2": {"population_size": 3},
     "nsga3": {"population_size": 3},

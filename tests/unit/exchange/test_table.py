@@ -96,6 +96,12 @@ def test_columns_that_are_no_figures_are_parameters(tmp_path: Path) -> None:
     assert [distribution.first for distribution in imported.spec.space.distributions.values()] == [32, "relu"]
 
 
+def test_marks_of_a_proposal_are_no_parameters(tmp_path: Path) -> None:
+    head = "width,wanted,from_prior,accuracy,energy_wh"
+    imported = read_import(table(tmp_path, '32,"{}",,0.5,2.0', "64,,pilot,0.6,3.0", head=head), "t")
+    assert list(imported.spec.space.distributions) == ["width"]
+
+
 def test_a_study_file_gives_the_space_and_the_baseline(tmp_path: Path) -> None:
     names = list(paper_study(1).space.distributions)
     row = ["none", "none", "float16", "1", "60-20-20", "0.01", "constant", "SGD", "0.9", "none", "0.5", "2.0"]

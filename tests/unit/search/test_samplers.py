@@ -14,14 +14,14 @@ from tests.builders import study
 
 
 def test_every_optuna_sampler_is_offered_or_left_out_for_a_reason() -> None:
-    ours = {entry.class_name for entry in SAMPLERS.values()}
+    ours = {entry.class_name for entry in SAMPLERS.values() if not entry.is_energy_aware}
     # Base classes, and PartialFixedSampler: a fixed value is a one-value list in a study's space.
     left_out = {"BaseSampler", "BaseGASampler", "PartialFixedSampler"}
     offered = {name for name in optuna.samplers.__all__ if name.endswith("Sampler")}
     assert ours == offered - left_out
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "nsga2", "nsga3", "qmc", "grid", "brute_force"])
+@pytest.mark.parametrize("name", ["random", "tpe", "nsga2", "nsga3", "energy_aware", "qmc", "grid", "brute_force"])
 def test_a_sampler_is_built_by_name(name: str) -> None:
     sampler = build_sampler(study(sampler={"name": name}), 0)
     own = "ExhaustiveSampler" if SAMPLERS[name].visits_each_once else None
@@ -48,6 +48,8 @@ def test_every_plain_argument_is_recorded_with_its_value_in_force() -> None:
         ({"name": "tpe", "startup": 3}, "sampler.startup: 3: unknown argument of tpe; it takes"),
         ({"name": "random", "seed": 3}, "sampler.seed: 3: unknown argument of random; it takes no arguments but the"),
         ({"name": "nsga2", "population_size": 1}, "sampler: nsga2 does not take population_size = 1"),
+        ({"name": "energy_aware", "n_candidates": 0}, "sampler.n_candidates: 0: must be 1 to 100,000"),
+        ({"name": "energy_aware", "seed": 1}, "sampler.seed: 1: unknown argument of energy_aware; it takes n_startup"),
         ({"name": "cmaes"}, "optimises one objective and this study has 2"),
     ],
 )
