@@ -141,6 +141,8 @@ class Limits:
         """Do nothing."""
 
     def _spent(self) -> tuple[Spending, ...]:
+        if not self._spec.budgets:
+            return ()
         elapsed_s = self._elapsed_before_s + self._clock() - self._began_s
         return spendings(self._spec, self._forecaster.used_wh, elapsed_s)
 
@@ -153,7 +155,7 @@ class Limits:
             self._front.add(values)
 
     def _seen(self) -> list[RunningTrial]:
-        now_s = self._clock()
+        now_s = self._clock() if self._running else 0.0
         return [running.as_seen(now_s) for running in self._running.values()]
 
     def _of_next(self) -> NextTrial:
