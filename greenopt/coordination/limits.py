@@ -16,9 +16,11 @@ from greenopt.execution import Slot
 from greenopt.forecast import RunningTrial, StudyForecast, StudyForecaster, ended_trial, spendings
 from greenopt.forecast.spending import Spending, in_unit
 from greenopt.forecast.study import MAX_SIMULATED, NextTrial
+from greenopt.forecast.trials import refused_trial
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import ADAPTIVE, Search
 from greenopt.spec import StudySpec, TrialSpec
+from greenopt.stopping import Refusal
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, is_settled
 from greenopt.summary import TrialFold, TrialSummary
 
@@ -117,6 +119,10 @@ class Limits:
         """Learn from the trial, and forecast."""
         running = self._running.pop(trial, None)
         self._settled = settled
+        if isinstance(verdict.decision, Refusal):
+            self._forecaster.add(refused_trial(verdict.decision.setting))
+            self._front.add(None)
+            return
         if running is None:
             # Ended when the study was resumed: `study_began` finds it in the storage; or skipped.
             return
@@ -141,6 +147,8 @@ class Limits:
         """Do nothing."""
 
     def _spent(self) -> tuple[Spending, ...]:
+        if not self._spec.budgets:
+            return ()
         elapsed_s = self._elapsed_before_s + self._clock() - self._began_s
         return spendings(self._spec, self._forecaster.used_wh, elapsed_s)
 
@@ -153,7 +161,7 @@ class Limits:
             self._front.add(values)
 
     def _seen(self) -> list[RunningTrial]:
-        now_s = self._clock()
+        now_s = self._clock() if self._running else 0.0
         return [running.as_seen(now_s) for running in self._running.values()]
 
     def _of_next(self) -> NextTrial:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from greenopt.events import FailReason
+from greenopt.events import FailReason, StopReason
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec, Value
 from greenopt.storage.trial_state import TrialState, failure_of, is_settled
@@ -58,15 +58,26 @@ def ended_trial(spec: StudySpec, row: Mapping[str, Any]) -> EndedTrial | None:
     state = row["state"]
     if not TrialState(state).is_finished or failure_of(state, row) is FailReason.DUPLICATE:
         return None
+    if row.get("stop_reason") == StopReason.NOT_STARTED:
+        return refused_trial(_setting(spec, row))
     share = 1.0 if state == TrialState.COMPLETE else min(1.0, (row.get("epochs_done") or 0) / spec.training.epochs)
     return EndedTrial(
-        {name: row[name] for name in spec.space.distributions if row.get(name) is not None},
+        _setting(spec, row),
         used_wh(row),
         _seconds(row),
         share,
         is_settled(state, row),
         EnergySource.ESTIMATE in (row.get("total_source"), row.get("energy_source")),
     )
+
+
+def refused_trial(setting: Mapping[str, Value]) -> EndedTrial:
+    """Return a trial that was not started, and took nothing."""
+    return EndedTrial(setting, 0.0, 0.0, 0.0)
+
+
+def _setting(spec: StudySpec, row: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: row[name] for name in spec.space.distributions if row.get(name) is not None}
 
 
 def ended_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> list[EndedTrial]:

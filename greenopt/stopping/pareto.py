@@ -95,7 +95,7 @@ class ParetoStopping:
             f"not started: it would take {energy.median_wh:.3g} Wh (at least {low_wh:.3g}), and trial {best.trial} has "
             f"accuracy {best.accuracy:.3f} for {best.energy_wh:.3g} Wh"
         )
-        return Refusal(message, energy.median_wh, best.trial)
+        return Refusal(setting, message, energy.median_wh, best.trial)
 
     def _leads(self, curve: Curve, energy: EnergyForecast, running: Sequence[Curve]) -> bool:
         """Return whether no other trial is better in one of the objectives; alone, a trial does not lead."""

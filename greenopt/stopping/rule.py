@@ -36,11 +36,13 @@ class Refusal:
     """A decision not to start a trial.
 
     Attributes:
+        setting: the trial's parameters.
         message: why, in words.
         forecast_wh: the energy that it would have taken, in Wh.
         dominated_by: the trial that it would have to beat.
     """
 
+    setting: Mapping[str, Value]
     message: str
     forecast_wh: float
     dominated_by: int

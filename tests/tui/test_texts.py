@@ -11,14 +11,14 @@ import pytest
 
 from greenopt.errors import UsageError
 from greenopt.events import FailReason, Outcome
-from greenopt.runs.study_log import RunState, TrialRecorded
+from greenopt.runs.study_log import ForecastAmount, ForecastMade, RunState, TrialRecorded
 from greenopt.runs.trial_ending import TrialEnding
 from greenopt.spec import SearchSpace
 from greenopt.tui.state.forecast import Remaining, TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.parameter_effects import Moments, ParameterEffects
-from greenopt.tui.state.reader import StudyReader
+from greenopt.tui.state.reader import Batch, StudyReader
 from greenopt.tui.state.trial_filter import TrialFilter, ordered
 from greenopt.tui.tabs.gpus import slot_texts
 from greenopt.tui.tabs.overview import summary_text
@@ -26,10 +26,12 @@ from greenopt.tui.tabs.parameters import effects_text
 from greenopt.tui.tabs.study_log import entry_text
 from greenopt.tui.text.header import (
     energy_text,
+    forecast_text,
     format_remaining,
     format_rough_duration,
     format_used_energy,
     state_text,
+    title_text,
 )
 from greenopt.tui.text.setting_toml import setting_toml
 from greenopt.tui.text.status_symbols import STATUS_SYMBOLS, bar, sparkline
@@ -239,3 +241,21 @@ def model_of(written: Written) -> StudyModel:
     model = StudyModel(reader.spec)
     model.apply(reader.read())
     return model
+
+
+def test_the_forecast_is_shown_while_the_study_runs_and_counted_down() -> None:
+    model = StudyModel(study(energy={"price_per_kwh": 0.3, "currency": "EUR"}))
+    energy_wh = ForecastAmount(expected=1200.0, low=900.0, high=1800.0)
+    left_s = ForecastAmount(expected=10_800.0, low=7200.0, high=14_400.0)
+    now = datetime(2026, 3, 4, 11, 0, 0)
+    made = ForecastMade(
+        utc_s=now.timestamp() - 3600, settled=2, ended=2, left=9, used_wh=5.0, energy_wh=energy_wh, left_s=left_s
+    )
+    model.apply(Batch(study_log=(made,)))
+    assert forecast_text(model, now) is None, "nothing runs"
+    model.apply(Batch(holder={"pid": 1, "host": "a", "utc_s": 0.0}))
+    shown = forecast_text(model, now)
+    assert shown is not None
+    assert shown.plain == "forecast 1.2 kWh (0.9 to 1.8), 2 h left (1 to 3), 0.36 EUR"
+    assert "2.0 h left" in title_text(model, now, 120).plain
+    assert not model.study_log

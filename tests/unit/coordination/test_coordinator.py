@@ -271,7 +271,7 @@ def test_an_energy_that_was_not_measured_is_a_failure_and_never_zero(desk: Desk)
 
 
 def test_a_trial_over_its_time_limit_is_ended(desk: Desk) -> None:
-    times = iter(range(0, 10_000, 60))
+    times = iter(range(0, 10_000, 20))
     engine = FakeEngine({0: hangs})
     spec = study(training={"time_limit_s": 100.0}, study={"trials": 1})
     desk.coordinator(spec, engine, clock=lambda: float(next(times))).run()

@@ -111,6 +111,16 @@ def test_a_setting_that_is_surely_dominated_is_not_started_and_has_no_energy(des
     assert len(desk.rows) == 60
 
 
+def test_trials_that_are_not_started_count_for_patience_and_for_the_forecast(desk: Desk) -> None:
+    assert desk.run(stopping(200, study={"patience": 12})) is StudyEnd.FRONT_STILL
+    rows = desk.rows
+    reasons = [row.get("stop_reason") for row in rows[-12:]]
+    assert StopReason.NOT_STARTED in reasons
+    before = len(rows)
+    assert desk.run(stopping(200, study={"patience": 12})) is StudyEnd.FRONT_STILL
+    assert len(desk.rows) == before, "the same is found when the study is resumed"
+
+
 def test_without_a_rule_everything_is_trained_to_its_end(desk: Desk) -> None:
     desk.run(stopping(12, stopping={"kind": "none"}))
     assert [row["state"] for row in desk.rows] == ["complete"] * 12

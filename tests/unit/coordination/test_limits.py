@@ -96,8 +96,8 @@ def test_a_budget_of_time_counts_earlier_runs(desk: Desk) -> None:
 def scores(*accuracies: float) -> Any:
     def script(spec: TrialSpec) -> list[Event | ProcessEnded]:
         accuracy = accuracies[min(spec.trial, len(accuracies) - 1)]
-        events: list[Event] = [started(spec.trial), *prepared_phases(), epoch(1), epoch(2, accuracy)]
-        events.append(ended(accuracy=accuracy))
+        last = ended(accuracy=accuracy)
+        events: list[Event] = [started(spec.trial), *prepared_phases(), epoch(1), epoch(2, accuracy), last]
         return [*events, ProcessEnded(spec.trial, 0, None, "")]
 
     return script

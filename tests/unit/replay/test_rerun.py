@@ -19,7 +19,7 @@ class AtEpoch:
         self.added: list[Curve] = []
 
     def refuse(self, trial: int, setting: Mapping[str, Value], epochs: int) -> Refusal | None:
-        return Refusal("no", 1.0, 0) if trial in self._refused else None
+        return Refusal(setting, "no", 1.0, 0) if trial in self._refused else None
 
     def judge(self, curve: Curve, running: Sequence[Curve] = ()) -> Stop | None:
         ends = curve.trial in self._stopped and curve.epochs == self._epoch
