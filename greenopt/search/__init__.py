@@ -8,6 +8,7 @@ from greenopt.search.outage import failures_named, is_outage, storage_cause
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import Proposal, Search
+from greenopt.search.soundness import check_whole
 from greenopt.search.storage import (
     COORDINATOR_BUSY_TIMEOUT_S,
     Storage,
@@ -37,6 +38,7 @@ __all__ = [
     "change_spec",
     "check_sampler",
     "check_url",
+    "check_whole",
     "create_finished",
     "failures_named",
     "file_watch",

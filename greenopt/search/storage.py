@@ -68,6 +68,12 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
         raise UsageError(f"storage {without_password(url)}: cannot be opened: its tables are incomplete") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error, url)}") from None
+    except (RuntimeError, LookupError, TypeError, AttributeError):
+        # Optuna and Alembic, of a version that they do not know or cannot read.
+        raise UsageError(
+            f"storage {without_password(url)}: cannot be opened: its tables are damaged, or of another version of "
+            f"Optuna than {optuna.__version__}; `optuna storage upgrade` converts older ones"
+        ) from None
 
 
 def _engine_arguments(url: str, busy_timeout_s: float) -> dict[str, Any]:
