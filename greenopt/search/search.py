@@ -22,8 +22,8 @@ from optuna.trial import TrialState as OptunaState
 from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
-from greenopt.search.exhaustive import Place, place_of, setting_of, tried_places
-from greenopt.search.known_space import knowing_space
+from greenopt.search.exhaustive import Place, Places, setting_of
+from greenopt.search.known_space import knowing_space, learnt_trials
 from greenopt.search.lease import StudyLease
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
@@ -115,7 +115,10 @@ class Search:
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec)})
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
-        self._places: dict[int, Place | None] = {}
+        self._places = Places(spec.space)
+        self._placed: set[int] = set()
+        self._ended_at: dict[Place | None, list[FrozenTrial]] = {}
+        self._learnt = learnt_trials(spec)
         self._asked: set[int] = set()
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
@@ -148,14 +151,12 @@ class Search:
         while True:
             history = self._trials()
             trial = self._ask_to_the_end(history, untried=untried)
-            before = [other for other in history if other.number != trial.number]
-            if not self._is_doubled(trial, before):
+            if not self._is_doubled(trial, history):
                 break
             self._asked.add(trial.number)
             self.tell(trial.number, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _DOUBLED})
         self._asked.add(trial.number)
-        place = place_of(self._spec.space, trial.params)
-        same = [other for other in before if self._place(other) == place]
+        same = self._others_like(trial, history)
         return Proposal(
             trial=trial.number,
             values=self._values(trial),
@@ -176,16 +177,19 @@ class Search:
         trials = self._trials()
         if any(trial.state is OptunaState.WAITING or self._is_unfinished(trial) for trial in trials):
             return True
-        return len(tried_places(self._spec.space, trials)) < self._spec.space.size
+        return len(self._places.tried(trials)) < self._spec.space.size
 
     def _ask_to_the_end(self, history: list[FrozenTrial], *, untried: bool) -> optuna.Trial:
         """Return a new trial with all its parameters, or the one that was begun and not handed out."""
-        begun = next((trial for trial in history if self._is_unfinished(trial)), None)
+        unended = [trial for trial in history if trial.state in (OptunaState.RUNNING, OptunaState.WAITING)]
+        begun = next((trial for trial in unended if self._is_unfinished(trial)), None)
         # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
-        waiting = (trial.number for trial in history if trial.state is OptunaState.WAITING)
+        waiting = (trial.number for trial in unended if trial.state is OptunaState.WAITING)
         number = next(waiting, len(history)) if begun is None else begun.number
-        sampler = (build_untried if untried else build_sampler)(self._spec, number)
-        self._study.sampler = sampler if untried else knowing_space(sampler, self._spec, self._distributions)
+        sampler = (build_untried if untried else build_sampler)(self._spec, number, self._places)
+        if not untried:
+            sampler = knowing_space(sampler, self._spec, self._distributions, self._learnt)
+        self._study.sampler = sampler
         if begun is None:
             return self._study.ask(self._distributions)
         trial = optuna.Trial(self._study, begun._trial_id)
@@ -198,10 +202,25 @@ class Search:
         """Return whether a trial was begun to be asked for and never handed out."""
         return _is_half_asked(trial) and trial.number not in self._asked
 
-    def _is_doubled(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
+    def _is_doubled(self, trial: optuna.Trial, history: list[FrozenTrial]) -> bool:
         """Return whether the same retry is there already: Optuna repeats a creation whose answer was lost."""
         retry_of = trial.user_attrs.get("retry_of")
-        return retry_of is not None and any(other.user_attrs.get("retry_of") == retry_of for other in before)
+        if retry_of is None:
+            return False
+        return any(o.user_attrs.get("retry_of") == retry_of for o in history if o.number != trial.number)
+
+    def _others_like(self, trial: optuna.Trial, history: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the other trials of a trial's setting, oldest first; each that has ended is looked at once."""
+        not_ended = []
+        for other in [each for each in history if each.number not in self._placed]:
+            if other.state.is_finished():
+                self._placed.add(other.number)
+                self._ended_at.setdefault(self._places.of(other.params), []).append(other)
+            elif other.number != trial.number:
+                not_ended.append(other)
+        place = self._places.of(trial.params)
+        same = self._ended_at.get(place, []) + [other for other in not_ended if self._places.of(other.params) == place]
+        return sorted(same, key=lambda other: other.number)
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
         """Record that a trial's process is about to start.
@@ -261,15 +280,6 @@ class Search:
     def used_wh(self) -> float:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
         return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
-
-    def _place(self, trial: FrozenTrial) -> Place | None:
-        """Return the place of a trial's setting, which of a finished one never changes."""
-        if trial.number in self._places:
-            return self._places[trial.number]
-        place = place_of(self._spec.space, trial.params)
-        if trial.state.is_finished():
-            self._places[trial.number] = place
-        return place
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)

@@ -17,6 +17,7 @@ from greenopt.errors import UsageError
 from greenopt.files import leads_out
 from greenopt.identity.reference import sqlite_file
 from greenopt.search.rdb import FastReadingStorage
+from greenopt.search.trial_cache import TrialCache
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
@@ -55,9 +56,7 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
     """
     try:
         make_url(completed := complete(url))
-        return optuna.storages.get_storage(
-            FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s))
-        )
+        return TrialCache(FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s)))
     except ImportError as error:
         raise driver_missing(url, error) from None
     except (sqlalchemy.exc.ArgumentError, ValueError):
