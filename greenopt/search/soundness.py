@@ -4,10 +4,11 @@ Readers of rows need neither directions nor the values that Optuna keeps of a tr
 over a damaged one long after it was started.
 """
 
+import math
 from collections.abc import Iterable
 
 import optuna
-from optuna.distributions import check_distribution_compatibility
+from optuna.distributions import CategoricalDistribution, check_distribution_compatibility
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError
@@ -37,11 +38,16 @@ def check_whole(spec: StudySpec, name: str, storage: optuna.storages.BaseStorage
     if sorted(directions) != sorted(direction.name for direction in spec.objectives.values()):
         raise UsageError(f"{damaged} it has {len(directions)} directions, not those of {', '.join(spec.objectives)}")
     for trial in trials:
-        if trial.state is TrialState.COMPLETE and len(trial.values or ()) != len(directions):
+        if trial.state is TrialState.COMPLETE and sum(map(_is_number, trial.values or ())) != len(directions):
             raise UsageError(f"{damaged} trial {trial.number} is complete and lacks values of its objectives")
     wrong = _wrong_distribution(spec, trials)
     if wrong is not None:
         raise UsageError(f"{damaged} trial {wrong[0]} has parameter {shown(wrong[1])} of other values than the study's")
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number, which SQLite does not make sure of."""
+    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _wrong_distribution(spec: StudySpec, trials: Iterable[FrozenTrial]) -> tuple[int, str] | None:
@@ -49,6 +55,9 @@ def _wrong_distribution(spec: StudySpec, trials: Iterable[FrozenTrial]) -> tuple
     seen: set[tuple[str, int]] = set()  # one object for all trials that have the same
     for trial in trials:
         for name, distribution in trial.distributions.items():
+            is_choice = isinstance(distribution, CategoricalDistribution)
+            if not is_choice and not _is_number(trial.params[name]):
+                return trial.number, name
             if (name, id(distribution)) in seen or name not in spec.space.distributions:
                 continue
             try:
