@@ -1,6 +1,8 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,8 +98,21 @@ def check_url(url: str) -> None:
     file = sqlite_file(url)
     if file is None:
         open_storage(url)
-    elif not file.parent.is_dir():
-        raise UsageError(f"storage {without_password(url)}: cannot be opened: there is no folder {file.parent}")
+    elif (reason := _why_no_database(file)) is not None:
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {reason}")
+
+
+def _why_no_database(file: Path) -> str | None:
+    """Return why a file neither is a database nor can become one; None where it may."""
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    try:
+        is_file = stat.S_ISREG(file.stat().st_mode)
+    except FileNotFoundError:
+        return None if os.access(file.parent, os.W_OK) else f"folder {file.parent} cannot be written to"
+    except OSError as error:
+        return str(error.strerror)
+    return None if is_file else "it is not a file"
 
 
 def rename_stored(url: str, name: str, new: str) -> None:

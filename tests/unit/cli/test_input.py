@@ -135,10 +135,16 @@ def test_a_wrong_command_line_is_one_line(tmp_path: Path, arguments: tuple[str, 
     assert message in refusal(tmp_path, *arguments)
 
 
-def test_a_study_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", ["nowhere/x.db", "fifo", "folder", "zero", "loop", "x" * 300])
+def test_a_study_that_is_refused_leaves_no_folder(tmp_path: Path, storage: str) -> None:
     study_file(tmp_path)
-    refusal(tmp_path, "run", "x.toml", "--gpus", "none", "--plain", "--storage", "sqlite:///nowhere/x.db")
-    assert set(files_under(tmp_path)) == {"x.toml"}
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    before = set(files_under(tmp_path))
+    refusal(tmp_path, "run", "x.toml", "--gpus", "none", "--plain", "--storage", f"sqlite:///{storage}")
+    assert set(files_under(tmp_path)) == before
 
 
 @pytest.mark.parametrize("kept", [{"pid": -1, "host": "HOST"}, {"pid": 0, "host": "HOST"}, {"pid": "1"}, [], 3])
