@@ -188,6 +188,14 @@ def test_a_study_whose_storage_is_damaged_is_not_gone_on_with(
     assert message in refusal(tmp_path, "run", "known.toml", "--gpus", "none", mode)
 
 
+def test_a_study_whose_storage_cannot_be_opened_is_not_renamed(tmp_path: Path, known: Path) -> None:
+    shutil.copytree(known, tmp_path, dirs_exist_ok=True)
+    with closing(sqlite3.connect(tmp_path / "runs" / "known" / "study.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'x'")
+        database.commit()
+    assert "cannot be opened" in refusal(tmp_path, "rename", "known", "other")
+
+
 @pytest.mark.parametrize("command", ["pause", "stop", "resume"])
 def test_a_request_to_nobody_makes_no_lock(tmp_path: Path, command: str, known: Path) -> None:
     shutil.copytree(known, tmp_path, dirs_exist_ok=True)
