@@ -10,9 +10,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
-from greenopt.plain_text import is_seen
+from greenopt.plain_text import is_seen, json_printable
 from greenopt.spec import Choice, Distribution, Range, Value
 
 MAX_DIGITS = 300
@@ -48,6 +50,35 @@ def plain_cell(text: str) -> str:
     if is_plain and not text.startswith('"') and not _FORMULA.search(text):
         return text
     return _quoted(text)
+
+
+def cell_texts(values: Sequence[Any], *, is_plain: bool = False) -> list[str]:
+    """Return the cells of a column; an empty one is missing.
+
+    Args:
+        values: a `Value` each, a time, or what is written as JSON; None and NaN are missing.
+        is_plain: whether the column holds nothing but texts (`plain_cell`).
+    """
+    # One expression for a column in place of a function for each cell, where an export would spend most of its time.
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {float} and not is_plain:
+        return ["" if value is None or value != value else repr(value) for value in values]
+    if kinds <= {int} and not is_plain:
+        return ["" if value is None else repr(value) for value in values]
+    if kinds <= {str}:
+        cells = {value: _cell_text(value, is_plain) for value in set(values)}
+        return [cells[value] for value in values]
+    return [_cell_text(value, is_plain) for value in values]
+
+
+def _cell_text(value: Any, is_plain: bool) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, str | bool | int | float):
+        return plain_cell(str(value)) if is_plain else cell_of(value)
+    return json_printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def read_plain_cell(cell: str) -> str:

@@ -7,6 +7,7 @@ was said to be: the split leaked, the labels were shuffled, or another model was
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from greenopt.formatting import format_fraction
@@ -48,8 +49,13 @@ def part_sizes(spec: StudySpec, row: Mapping[Any, Any]) -> tuple[int, int] | Non
     partitioning = row.get("partitioning")
     if images is None or not isinstance(partitioning, str):
         return None
-    _, validation, test = Setting(partitioning=partitioning).shares
+    _, validation, test = _shares(partitioning)
     return max(1, images * validation // 100), max(1, images * test // 100)
+
+
+@lru_cache(maxsize=256)
+def _shares(partitioning: str) -> tuple[int, int, int]:
+    return Setting(partitioning=partitioning).shares
 
 
 def accuracy_caution(spec: StudySpec, row: Mapping[Any, Any]) -> str:

@@ -1,14 +1,18 @@
-"""Trials that ran elsewhere, made a study like any other."""
+"""Trials that ran elsewhere, made a study like any other; and a study's trials as a table.
 
-from pathlib import Path
+What imports is loaded when it is first used: an export needs neither pandas nor Optuna, which take longer to load than
+it takes to write a table.
+"""
 
-from greenopt.errors import UsageError
-from greenopt.exchange.imported import Import, ImportedTrial
-from greenopt.exchange.paper import read_runs
-from greenopt.exchange.studies import fitted_to, paper_study
-from greenopt.exchange.table import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE, infer_study, read_table
-from greenopt.exchange.writing import write_import
-from greenopt.spec import StudySpec
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from greenopt.exchange.columns import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from greenopt.exchange.imported import Import, ImportedTrial
+    from greenopt.exchange.reading import read_import
+    from greenopt.exchange.writing import write_import
 
 __all__ = [
     "CELLS_ATTRIBUTE",
@@ -20,32 +24,11 @@ __all__ = [
     "write_import",
 ]
 
+_MODULES = {"Import": "imported", "ImportedTrial": "imported", "read_import": "reading", "write_import": "writing"}
 
-def read_import(source: Path, name: str, spec: StudySpec | None = None) -> Import:
-    """Read what is to be imported; nothing is written.
 
-    Args:
-        source: a folder of runs in the paper's layout, or a CSV or Parquet file of `greenopt export`.
-        name: of the new study.
-        spec: the study that the trials belong to, where there is a file of it.
-
-    Raises:
-        UsageError: nothing in it can be imported.
-    """
-    notes: list[str] = []
-    if source.is_dir():
-        trials, skipped, epochs = read_runs(source)
-    elif source.suffix in (".csv", ".parquet"):
-        table = read_table(source, spec)
-        trials, skipped, notes = table.trials, table.skipped, table.notes
-        spec, epochs = table.spec, 0
-    else:
-        raise UsageError(f"{source}: is neither a folder of runs nor a .csv or .parquet file")
-    if not trials:
-        first = next((f": {where}: {why}" for where, why in skipped.items()), "")
-        raise UsageError(f"{source}: nothing in it can be imported ({len(skipped)} broken){first}")
-    if spec is not None:
-        spec = fitted_to(spec, name, trials)
-    else:
-        spec = paper_study(name, trials, epochs) if source.is_dir() else infer_study(name, trials)
-    return Import(spec, tuple(trials), skipped, tuple(notes))
+def __getattr__(name: str) -> Any:
+    """Load what is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,14 +1,17 @@
 """A study's trials as a table in a file, with carbon and cost where the study names its electricity."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from greenopt.analysis.frame import text_frame, trials_frame, write_frame
 from greenopt.cells import mixes_types
 from greenopt.energy.footprint import Footprint
-from greenopt.exchange import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
+from greenopt.exchange.columns import CELLS_ATTRIBUTE, PLAIN_TEXTS, STUDY_ATTRIBUTE
+from greenopt.exchange.text_table import write_csv
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
+from greenopt.spec import StudySpec
 from greenopt.validation_gap import accuracy_caution
 
 
@@ -27,17 +30,25 @@ def export_trials(folder: RunFolder, storage: str | None, target: Path, file_for
     snapshot = read_folder(folder, storage)
     footprint = Footprint.from_spec(snapshot.spec.energy)
     beside = {"carbon_g": footprint.carbon_g, "cost": footprint.cost} if footprint.is_known else {}
-    rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in snapshot.rows]
+    rows = list(snapshot.rows)
+    if beside:
+        rows = [{**row, **{name: of(row["energy_wh"]) for name, of in beside.items()}} for row in rows]
     cautions = [accuracy_caution(snapshot.spec, row) for row in snapshot.rows]
     if any(cautions):
         rows = [{**row, "accuracy_caution": text or None} for row, text in zip(rows, cautions, strict=True)]
     if file_format == "csv":
-        frame = text_frame(rows, PLAIN_TEXTS)
+        write_csv(rows, target, PLAIN_TEXTS)
     else:
-        cells = [name for name, distribution in snapshot.spec.space.distributions.items() if mixes_types(distribution)]
-        frame = trials_frame(rows, cells)
-        # For `greenopt import`, which finds them again in a Parquet file.
-        frame.attrs[STUDY_ATTRIBUTE] = snapshot.spec.model_dump_json()
-        frame.attrs[CELLS_ATTRIBUTE] = json.dumps(cells)
-    write_frame(frame, target, file_format)
-    return len(frame)
+        _write_parquet(snapshot.spec, rows, target)
+    return len(rows)
+
+
+def _write_parquet(spec: StudySpec, rows: Sequence[Mapping[str, Any]], target: Path) -> None:
+    from greenopt.analysis.frame import trials_frame, write_parquet  # pandas takes longer to load than a CSV to write
+
+    cells = [name for name, distribution in spec.space.distributions.items() if mixes_types(distribution)]
+    frame = trials_frame(rows, cells)
+    # For `greenopt import`, which finds them again in a Parquet file.
+    frame.attrs[STUDY_ATTRIBUTE] = spec.model_dump_json()
+    frame.attrs[CELLS_ATTRIBUTE] = json.dumps(cells)
+    write_parquet(frame, target)

@@ -17,6 +17,7 @@ from greenopt.cells import looked_up, loose_number, read_cell, read_column, read
 from greenopt.coordination.verdict import Verdict, metric_names
 from greenopt.errors import UsageError, one_line, shortened, shown
 from greenopt.events import Event, FailReason, Outcome, TrialEnded, TrialStarted
+from greenopt.exchange.columns import CELLS_ATTRIBUTE, IDENTITIES, PLAIN_TEXTS, STUDY_ATTRIBUTE
 from greenopt.exchange.imported import BrokenRunError, ImportedTrial
 from greenopt.exchange.studies import table_study
 from greenopt.files import open_regular
@@ -26,13 +27,6 @@ from greenopt.spec import PARAMETERS, Direction, Metric, Setting, StudySpec, Val
 from greenopt.storage.rows import NUMBERS, is_sound_metric
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState, outcome_of
 
-STUDY_ATTRIBUTE = "greenopt_study"
-"""Where a Parquet file of `greenopt export` keeps its study."""
-CELLS_ATTRIBUTE = "greenopt_cells"
-"""Where it says which columns are written as cells of a CSV file are, because they mix types."""
-_IDENTITIES = ("attempt_id", "code_id", "data_id")
-PLAIN_TEXTS = (*_IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert", "accuracy_caution")
-"""Columns of nothing but texts, whose numbers stand in a CSV file without quotes."""
 MAX_ROWS, MAX_COLUMNS, MAX_BYTES = 1_000_000, 5_000, 1 << 30
 """Of a table that is imported: a small file may claim, or unpack to, more than fits into memory."""
 
@@ -193,7 +187,7 @@ def _parameters(frame: "pd.DataFrame", spec: StudySpec | None, path: Path) -> tu
         if missing:
             raise UsageError(f"{path}: has no column {', '.join(missing)}, which the study varies")
         return tuple(name for name in spec.space.distributions if name in frame)
-    metrics = {*_OF_THE_ROW, *_BESIDE, *_IDENTITIES, *metric_names()}
+    metrics = {*_OF_THE_ROW, *_BESIDE, *IDENTITIES, *metric_names()}
     found = tuple(str(name) for name in frame.columns if name not in metrics)
     if not found:
         raise UsageError(f"{path}: has no column that could be a parameter")

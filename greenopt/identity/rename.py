@@ -8,7 +8,7 @@ import re
 from greenopt.errors import UsageError
 from greenopt.identity.place import StoredStudy, locate
 from greenopt.runs.folder import RunFolder, run_folders
-from greenopt.search import change_spec, lease_holder, open_storage, rename_stored
+from greenopt.search import Storage, change_spec, lease_holder, open_storage, rename_stored
 from greenopt.spec import NAME_PATTERN
 
 MAX_NAME = 100
@@ -34,8 +34,10 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
     folder.check_sound()
     if target.path.exists():
         raise UsageError(f"{target.path}: exists already; choose another name")
+    # Before the lock, which writes into the folder: of one that cannot be opened nothing has been changed.
+    storage = open_storage(stored.url)
     with folder.claim():
-        _check_idle(folder, stored)
+        _check_idle(folder, stored, storage)
         if stored.name != new:
             rename_stored(stored.url, stored.name, new)
         folder.rename_study(name=new)
@@ -47,8 +49,8 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
     return target
 
 
-def _check_idle(folder: RunFolder, stored: StoredStudy) -> None:
-    holder = lease_holder(stored.name, open_storage(stored.url))
+def _check_idle(folder: RunFolder, stored: StoredStudy, storage: Storage) -> None:
+    holder = lease_holder(stored.name, storage)
     if holder is not None:
         raise UsageError(f"study {folder.name} is being run by {holder}; stop it first")
 

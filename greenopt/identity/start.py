@@ -24,6 +24,7 @@ from greenopt.search import (
     Prior,
     Search,
     Storage,
+    check_whole,
     open_storage,
     read_attributes,
     read_prior,
@@ -117,8 +118,11 @@ def check_start(
     reader = reader or InputReader(spec)
     before = Inputs.from_kept(attributes.get(INPUTS_ATTRIBUTE))
     is_same_data = _is_same_data(before, reader.read())
-    if (begun := attributes.get(SPEC_ATTRIBUTE)) is not None:
-        as_begun(stored_study(begun, spec.name), spec, is_same_data=is_same_data)
+    if (kept := attributes.get(SPEC_ATTRIBUTE)) is not None:
+        begun = stored_study(kept, spec.name)
+        as_begun(begun, spec, is_same_data=is_same_data)
+        if stored is not None and opened is not None:
+            check_whole(begun, stored.name, opened)
     device = device_of_slots(slots)
     if not accepts_changes:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)

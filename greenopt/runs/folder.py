@@ -215,7 +215,8 @@ class RunFolder:
 
     def holder(self) -> str | None:
         """Return who runs this study now, as `pid N on HOST`; None if nobody on this host does."""
-        if not self._holder_file.exists():
+        if not self._holder_file.exists() or not (self.path / LOCK_FILE).exists():
+            # To look for a lock would make its file, in a folder that is only read here.
             return None
         lock = self._lock()
         try:

@@ -9,6 +9,7 @@ from greenopt.search.prior import PRIOR_ATTRIBUTE, Prior, read_prior
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
 from greenopt.search.samplers import ADAPTIVE, SAMPLERS, build_sampler, sampler_arguments
 from greenopt.search.search import PastTrial, Proposal, Search
+from greenopt.search.soundness import check_whole
 from greenopt.search.storage import (
     COORDINATOR_BUSY_TIMEOUT_S,
     Storage,
@@ -42,6 +43,7 @@ __all__ = [
     "change_spec",
     "check_sampler",
     "check_url",
+    "check_whole",
     "create_finished",
     "failures_named",
     "file_watch",

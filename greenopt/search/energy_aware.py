@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from greenopt.pareto import Point
 from greenopt.search.evidence import Evidence, read_evidence
-from greenopt.search.exhaustive import Place, draw_untried, place_of, setting_of
+from greenopt.search.exhaustive import Place, Places, draw_untried
 from greenopt.search.gaussian_process import Encoder, Process
 from greenopt.search.prior import kept_prior
 from greenopt.spec import Choice, Range, SearchSpace, StudySpec, Value, value_at_step
@@ -83,7 +83,7 @@ class EnergyAwareSampler(optuna.samplers.BaseSampler):
         prior = kept_prior(study, self._spec)
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         ended, pending = read_evidence(others, self._spec)
-        tried = {place for other in others if (place := place_of(self._spec.space, setting_of(other))) is not None}
+        tried = Places(self._spec.space).tried(others)
         rng = random.Random(self._seed)
         known = [*prior, *ended]
         candidates = self._drawn(known, tried, rng)
@@ -105,12 +105,13 @@ class EnergyAwareSampler(optuna.samplers.BaseSampler):
         space = self._spec.space
         if self._settings is not None:
             return self._settings
+        places = Places(space)
         front = [each.setting for each in known if each.whole is not None and _leads(each, known)]
         found: dict[Place, Mapping[str, Value]] = {}
         for number in range(self._candidates):
             near = front and number < NEIGHBOURS * self._candidates
             setting = _neighbour(rng.choice(front), space, rng) if near else _draw(space, rng)
-            place = place_of(space, setting)
+            place = places.of(setting)
             if place is not None and place not in tried:
                 found[place] = setting
         if found:

@@ -19,6 +19,8 @@ from greenopt.spec import Choice, Distribution, SearchSpace, Value, value_at_ste
 Place = tuple[float, ...]
 """The positions of a setting's values in their distributions; of a continuous one, the value."""
 
+_UNKNOWN: Any = object()
+
 DRAWS = 100
 """Settings that are drawn before the ones that are left are listed: then few are left, or the space is small."""
 
@@ -26,14 +28,15 @@ DRAWS = 100
 class ExhaustiveSampler(optuna.samplers.BaseSampler):
     """Draws evenly from the settings that no other trial has; from all of them once there is none left."""
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int, places: "Places | None" = None) -> None:
         """Prepare for one trial.
 
         Args:
             space: finite.
             seed: decides what is drawn.
+            places: of the trials' settings; kept from one trial to the next, each is looked up once.
         """
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._places = space, seed, places or Places(space)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return no distributions: the values come from `sample_independent`."""
@@ -48,7 +51,7 @@ class ExhaustiveSampler(optuna.samplers.BaseSampler):
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Choose the trial's setting."""
         others = (other for other in study.get_trials(deepcopy=False) if other.number != trial.number)
-        self._setting = draw_untried(self._space, tried_places(self._space, others), random.Random(self._seed))
+        self._setting = draw_untried(self._space, self._places.tried(others), random.Random(self._seed))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -73,23 +76,55 @@ def draw_untried(space: SearchSpace, tried: set[Place], rng: random.Random) -> d
     return dict(zip(space.distributions, values, strict=True))
 
 
-def tried_places(space: SearchSpace, trials: Iterable[FrozenTrial]) -> set[Place]:
-    """Return the places of the settings that trials have or will have; incomplete ones are left out."""
-    return {place for trial in trials if (place := place_of(space, setting_of(trial))) is not None}
-
-
 def setting_of(trial: FrozenTrial) -> dict[str, Value]:
     """Return a trial's setting, of which a process that was killed while it asked may have left a part."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def place_of(space: SearchSpace, setting: Mapping[str, Value]) -> Place | None:
-    """Return the place of a setting; None where a value is missing or not one of the space's.
+class Places:
+    """Looks up the places of settings; those of trials that have ended, which never change, once.
 
     Two settings are the same where their places are: 0.1 + 2 * 0.1 and 0.3 are one value of a range with a step.
     """
-    indexes = [_index(distribution, setting.get(name)) for name, distribution in space.distributions.items()]
-    return None if None in indexes else tuple(index for index in indexes if index is not None)
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Begin with none."""
+        self._space = space
+        self._indexes: dict[str, dict[tuple[type, Any], float | None]] = {name: {} for name in space.distributions}
+        self._tried: dict[int, Place | None] = {}
+
+    def of(self, setting: Mapping[str, Value]) -> Place | None:
+        """Return the place of a setting; None where a value is missing or not one of the space's."""
+        found = []
+        for name, distribution in self._space.distributions.items():
+            value = setting.get(name)
+            index = self._indexes[name].get((type(value), value), _UNKNOWN)
+            if index is _UNKNOWN:
+                index = self._learn(name, distribution, value)
+            if index is None:
+                return None
+            found.append(index)
+        return tuple(found)
+
+    def tried(self, trials: Iterable[FrozenTrial]) -> set[Place]:
+        """Return the places of the settings that trials have or will have; incomplete ones are left out."""
+        places = {self._of_trial(trial) for trial in trials}
+        return {place for place in places if place is not None}
+
+    def _of_trial(self, trial: FrozenTrial) -> Place | None:
+        number = trial.number
+        if number in self._tried:
+            return self._tried[number]
+        place = self.of(setting_of(trial))
+        if trial.state.is_finished():
+            self._tried[number] = place
+        return place
+
+    def _learn(self, name: str, distribution: Distribution, value: Value | None) -> float | None:
+        index = _index(distribution, value)
+        if not math.isinf(distribution.size):  # of infinitely many, each would be looked up once
+            self._indexes[name][(type(value), value)] = index
+        return index
 
 
 def _place(number: int, sizes: list[int]) -> tuple[int, ...]:

@@ -86,11 +86,14 @@ class _Reading:
         known: dict[str, BaseDistribution] = {}
         params: _ByTrial = defaultdict(dict)
         distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
+        external: dict[tuple[str, float], Any] = {}
         for trial_id, name, value, text in self._plain(f"{_PARAMETERS} {self._wanted} ORDER BY x.param_id"):
             distribution = known.get(text)
             if distribution is None:
                 distribution = known[text] = json_to_distribution(text)
-            params[trial_id][name] = distribution.to_external_repr(value)
+            if (text, value) not in external:
+                external[text, value] = distribution.to_external_repr(value)
+            params[trial_id][name] = external[text, value]
             distributions[trial_id][name] = distribution
         return params, distributions
 
@@ -99,8 +102,11 @@ class _Reading:
         # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         decoded = json.loads(f"[{','.join(text for _, _, text in rows)}]")
         found: _ByTrial = defaultdict(dict)
+        last, of_last = None, {}
         for (trial_id, key, _), value in zip(rows, decoded, strict=True):
-            found[trial_id][key] = value
+            if trial_id != last:
+                last, of_last = trial_id, found[trial_id]
+            of_last[key] = value
         return found
 
     def _values(self) -> dict[int, list[float]]:

@@ -19,7 +19,7 @@ from greenopt.errors import UsageError
 from greenopt.search.arguments import STARTUP, check_argument, offered, plain_parameters, shown
 from greenopt.search.energy_aware import EnergyAwareSampler
 from greenopt.search.evidence import energy_metric
-from greenopt.search.exhaustive import ExhaustiveSampler
+from greenopt.search.exhaustive import ExhaustiveSampler, Places
 from greenopt.spec import Choice, Metric, StudySpec
 
 
@@ -86,12 +86,13 @@ ADAPTIVE = tuple(name for name, entry in SAMPLERS.items() if entry.startup is no
 _OURS = ("spec", "seed", "settings", "search_space", "independent_sampler")
 
 
-def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
+def build_sampler(spec: StudySpec, trial: int, places: Places | None = None) -> optuna.samplers.BaseSampler:
     """Build the study's sampler, ready to propose a trial.
 
     Args:
         spec: the study.
         trial: number of the trial that will be asked for.
+        places: of the trials' settings, for a sampler that visits each setting once.
 
     Raises:
         UsageError: the name or an argument is unknown, or the sampler does not fit the study.
@@ -100,15 +101,17 @@ def build_sampler(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
     arguments = sampler_arguments(spec)
     if entry.visits_each_once:
         _check_countable(spec)
-        return build_untried(spec, trial)
+        return build_untried(spec, trial, places)
     return build_with(spec, entry, trial, arguments)
 
 
-def build_untried(spec: StudySpec, trial: int) -> optuna.samplers.BaseSampler:
+def build_untried(spec: StudySpec, trial: int, places: Places | None = None) -> optuna.samplers.BaseSampler:
     """Build what proposes a setting that no trial has had, whatever the study's sampler is. See `build_sampler`."""
     seed = derived_seed(spec.seeds.sampler, trial)
     # Of infinitely many, one that is drawn at random is a new one.
-    return optuna.samplers.RandomSampler(seed) if math.isinf(spec.space.size) else ExhaustiveSampler(spec.space, seed)
+    if math.isinf(spec.space.size):
+        return optuna.samplers.RandomSampler(seed)
+    return ExhaustiveSampler(spec.space, seed, places)
 
 
 def sampler_arguments(spec: StudySpec) -> dict[str, Any]:

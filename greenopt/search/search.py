@@ -24,8 +24,8 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
 from greenopt.search.energy_aware import EnergyAwareSampler
 from greenopt.search.energy_view import EnergyView, seeing_logarithms
-from greenopt.search.exhaustive import Place, place_of, setting_of, tried_places
-from greenopt.search.known_space import knowing_space
+from greenopt.search.exhaustive import Place, Places, setting_of
+from greenopt.search.known_space import knowing_space, learnt_trials
 from greenopt.search.lease import StudyLease
 from greenopt.search.prior import kept_front
 from greenopt.search.rows import drawn_values
@@ -141,7 +141,10 @@ class Search:
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec), **prior})
         self._view = EnergyView(spec)
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
-        self._places: dict[int, Place | None] = {}
+        self._places = Places(spec.space)
+        self._placed: set[int] = set()
+        self._ended_at: dict[Place | None, list[FrozenTrial]] = {}
+        self._learnt = learnt_trials(spec)
         self._asked: set[int] = set()
         self._foreseen: dict[int, dict[str, Any]] = {}
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
@@ -169,9 +172,9 @@ class Search:
         prior = self._spec.sampler.prior
         if prior is None:
             return
-        tried = tried_places(self._spec.space, self._trials())
+        tried = self._places.tried(self._trials())
         for setting in kept_front(self._study):
-            if (place := place_of(self._spec.space, setting)) is not None and place not in tried:
+            if (place := self._places.of(setting)) is not None and place not in tried:
                 tried.add(place)
                 self._study.enqueue_trial(setting, user_attrs={PRIOR_FRONT_ATTRIBUTE: prior})
 
@@ -188,14 +191,12 @@ class Search:
         while True:
             history = self._trials()
             trial = self._ask_to_the_end(history, untried=untried)
-            before = [other for other in history if other.number != trial.number]
-            if not self._is_doubled(trial, before):
+            if not self._is_doubled(trial, history):
                 break
             self._asked.add(trial.number)
             self.tell(trial.number, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _DOUBLED})
         self._asked.add(trial.number)
-        place = place_of(self._spec.space, trial.params)
-        same = [other for other in before if self._place(other) == place]
+        same = self._others_like(trial, history)
         return Proposal(
             trial=trial.number,
             values=self._values(trial),
@@ -203,7 +204,7 @@ class Search:
             same_as=tuple(other.number for other in same if _has_run(other, is_enqueued=_is_enqueued(trial))),
             repetition=_repetition(trial.user_attrs.get("retry_of"), same),
             out_of_memory_in=next((other.number for other in same if _ran_out_of_memory(other)), None),
-            is_asked_for=_is_asked_for(trial, {other.number: other for other in before}),
+            is_asked_for=_is_asked_for(trial, history),
         )
 
     def has_more(self) -> bool:
@@ -217,17 +218,19 @@ class Search:
         trials = self._trials()
         if any(trial.state is OptunaState.WAITING or self._is_unfinished(trial) for trial in trials):
             return True
-        return len(tried_places(self._spec.space, trials)) < self._spec.space.size
+        return len(self._places.tried(trials)) < self._spec.space.size
 
     def _ask_to_the_end(self, history: list[FrozenTrial], *, untried: bool) -> optuna.Trial:
         """Return a new trial with all its parameters, or the one that was begun and not handed out."""
-        begun = next((trial for trial in history if self._is_unfinished(trial)), None)
+        unended = [trial for trial in history if trial.state in (OptunaState.RUNNING, OptunaState.WAITING)]
+        begun = next((trial for trial in unended if self._is_unfinished(trial)), None)
         # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
-        waiting = (trial.number for trial in history if trial.state is OptunaState.WAITING)
+        waiting = (trial.number for trial in unended if trial.state is OptunaState.WAITING)
         number = next(waiting, len(history)) if begun is None else begun.number
-        sampler = (build_untried if untried else build_sampler)(self._spec, number)
+        sampler = (build_untried if untried else build_sampler)(self._spec, number, self._places)
         if not untried and not isinstance(sampler, EnergyAwareSampler):
-            sampler = seeing_logarithms(knowing_space(sampler, self._spec, self._distributions), self._view)
+            knowing = knowing_space(sampler, self._spec, self._distributions, self._learnt)
+            sampler = seeing_logarithms(knowing, self._view)
         self._study.sampler = sampler
         if begun is None:
             return self._study.ask(self._distributions)
@@ -241,10 +244,25 @@ class Search:
         """Return whether a trial was begun to be asked for and never handed out."""
         return _is_half_asked(trial) and trial.number not in self._asked
 
-    def _is_doubled(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
+    def _is_doubled(self, trial: optuna.Trial, history: list[FrozenTrial]) -> bool:
         """Return whether the same retry is there already: Optuna repeats a creation whose answer was lost."""
         retry_of = trial.user_attrs.get("retry_of")
-        return retry_of is not None and any(other.user_attrs.get("retry_of") == retry_of for other in before)
+        if retry_of is None:
+            return False
+        return any(o.user_attrs.get("retry_of") == retry_of for o in history if o.number != trial.number)
+
+    def _others_like(self, trial: optuna.Trial, history: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the other trials of a trial's setting, oldest first; each that has ended is looked at once."""
+        not_ended = []
+        for other in [each for each in history if each.number not in self._placed]:
+            if other.state.is_finished():
+                self._placed.add(other.number)
+                self._ended_at.setdefault(self._places.of(other.params), []).append(other)
+            elif other.number != trial.number:
+                not_ended.append(other)
+        place = self._places.of(trial.params)
+        same = self._ended_at.get(place, []) + [other for other in not_ended if self._places.of(other.params) == place]
+        return sorted(same, key=lambda other: other.number)
 
     def begin(self, trial: int, attempt_id: str, marks: Mapping[str, Any]) -> None:
         """Record that a trial's process is about to start.
@@ -367,15 +385,6 @@ class Search:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
         return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
 
-    def _place(self, trial: FrozenTrial) -> Place | None:
-        """Return the place of a trial's setting, which of a finished one never changes."""
-        if trial.number in self._places:
-            return self._places[trial.number]
-        place = place_of(self._spec.space, trial.params)
-        if trial.state.is_finished():
-            self._places[trial.number] = place
-        return place
-
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
@@ -462,14 +471,12 @@ def _is_enqueued(trial: optuna.Trial) -> bool:
     return ENQUEUED_ATTRIBUTE in trial.user_attrs
 
 
-def _is_asked_for(trial: optuna.Trial | FrozenTrial, before: Mapping[int, FrozenTrial]) -> bool:
+def _is_asked_for(trial: optuna.Trial | FrozenTrial, history: Sequence[FrozenTrial]) -> bool:
     """Return whether the user asked for a trial's setting, or for that of the trial that it repeats."""
-    asked: optuna.Trial | FrozenTrial | None = trial
-    while asked is not None:
-        if ENQUEUED_ATTRIBUTE in asked.user_attrs or asked.user_attrs.get("baseline"):
-            return True
-        asked = before.get(asked.user_attrs.get("retry_of", -1))
-    return False
+    attributes = trial.user_attrs
+    while (repeated := attributes.get("retry_of")) is not None and repeated < len(history):
+        attributes = history[repeated].user_attrs
+    return ENQUEUED_ATTRIBUTE in attributes or bool(attributes.get("baseline"))
 
 
 def _has_run(trial: FrozenTrial, *, is_enqueued: bool) -> bool:

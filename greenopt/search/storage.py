@@ -1,6 +1,8 @@
 """Opening a study's storage: SQLite in the run folder, or any URL that Optuna takes."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from greenopt.errors import UsageError
 from greenopt.files import leads_out
 from greenopt.identity.reference import sqlite_file
 from greenopt.search.rdb import FastReadingStorage
+from greenopt.search.trial_cache import TrialCache
 from greenopt.storage.rows import SPEC_ATTRIBUTE
 from greenopt.storage.url import complete, database_message, driver_missing, without_password
 
@@ -55,9 +58,7 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
     """
     try:
         make_url(completed := complete(url))
-        return optuna.storages.get_storage(
-            FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s))
-        )
+        return TrialCache(FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s)))
     except ImportError as error:
         raise driver_missing(url, error) from None
     except (sqlalchemy.exc.ArgumentError, ValueError):
@@ -68,6 +69,12 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
         raise UsageError(f"storage {without_password(url)}: cannot be opened: its tables are incomplete") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise UsageError(f"storage {without_password(url)}: cannot be opened: {database_message(error, url)}") from None
+    except (RuntimeError, LookupError, TypeError, AttributeError):
+        # Optuna and Alembic, of a version that they do not know or cannot read.
+        raise UsageError(
+            f"storage {without_password(url)}: cannot be opened: its tables are damaged, or of another version of "
+            f"Optuna than {optuna.__version__}; `optuna storage upgrade` converts older ones"
+        ) from None
 
 
 def _engine_arguments(url: str, busy_timeout_s: float) -> dict[str, Any]:
@@ -91,8 +98,21 @@ def check_url(url: str) -> None:
     file = sqlite_file(url)
     if file is None:
         open_storage(url)
-    elif not file.parent.is_dir():
-        raise UsageError(f"storage {without_password(url)}: cannot be opened: there is no folder {file.parent}")
+    elif (reason := _why_no_database(file)) is not None:
+        raise UsageError(f"storage {without_password(url)}: cannot be opened: {reason}")
+
+
+def _why_no_database(file: Path) -> str | None:
+    """Return why a file neither is a database nor can become one; None where it may."""
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    try:
+        is_file = stat.S_ISREG(file.stat().st_mode)
+    except FileNotFoundError:
+        return None if os.access(file.parent, os.W_OK) else f"folder {file.parent} cannot be written to"
+    except OSError as error:
+        return str(error.strerror)
+    return None if is_file else "it is not a file"
 
 
 def rename_stored(url: str, name: str, new: str) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.search.energy_aware import EnergyAwareSampler
 from greenopt.search.energy_view import EnergyView, seeing_logarithms
-from greenopt.search.exhaustive import place_of
+from greenopt.search.exhaustive import Places
 from greenopt.search.gaussian_process import Encoder
 from greenopt.search.known_space import knowing_space
 from greenopt.search.samplers import build_sampler, derived_seed, entry_of, sampler_arguments
@@ -37,7 +37,8 @@ class TableSearch:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._spec, self._settings = spec, list(settings)
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
-        self._places = [place_of(spec.space, each) for each in settings]
+        self._place_of = Places(spec.space).of
+        self._places = [self._place_of(each) for each in settings]
         self._encoded = Encoder(spec.space).encode(self._settings)
         self._left = list(range(len(self._settings)))
         self._view = EnergyView(spec)
@@ -52,7 +53,7 @@ class TableSearch:
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = self._sampler(number)
         trial = self._study.ask(self._distributions)
-        place = place_of(self._spec.space, trial.params)
+        place = self._place_of(trial.params)
         index = next(index for index in self._left if self._places[index] == place)
         self._left.remove(index)
         return trial.number, index

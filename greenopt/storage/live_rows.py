@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from greenopt.errors import GreenoptError, UsageError, one_line
 from greenopt.spec import StudySpec, on_step, stored_study
 from greenopt.storage.database import Ask, DatabaseError, find_database
-from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, is_alive, is_sound_metric, kept_lease
+from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, TEXTS, is_alive, is_sound_metric, kept_lease
 from greenopt.storage.trial_state import TrialState
 
 _STUDY = "SELECT study_id FROM studies WHERE study_name = :study"
@@ -154,8 +155,10 @@ class LiveRows:
         # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         values = json.loads(f"[{','.join(text for _, _, text in attributes)}]")
         for (trial_id, key, _), value in zip(attributes, values, strict=True):
-            if trial_id in rows and is_sound_metric(key, value):
-                rows[trial_id][key] = value
+            # What most are is decided here: a call for each of hundreds of thousands takes a quarter of the time.
+            is_sound = (type(value) is float and isfinite(value) and key not in TEXTS) or is_sound_metric(key, value)
+            if is_sound and (row := rows.get(trial_id)) is not None:
+                row[key] = value
 
     def _of_wanted(self, ask: Ask, query: str, keys: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
         """Run a query for the trials that may have changed."""

@@ -33,6 +33,17 @@ batch_size = [16, 32]
 lr = [1e-2, 1e-3]
 optimizer = "Adam"
 """
+FUNCTION = """
+import time
+
+def run(trial):
+    for _ in range({epochs}):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        trial.end_epoch(0.5)
+    return 0.5
+"""
 
 
 class Bench:
@@ -48,6 +59,11 @@ class Bench:
         for old, new in replaced.items():
             text = text.replace(old, new)
         self.study_file.write_text(text, encoding="utf-8")
+
+    def write_function(self, epochs: int = 4) -> None:
+        """A study of a function that computes and trains nothing, for tests of what is not training."""
+        (self.folder / "computes.py").write_text(FUNCTION.format(epochs=epochs))
+        self.study_file.write_text('[study]\ntrials = 2\nobjective = "computes:run"\n[space]\nx = [1, 2, 3]\n')
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}

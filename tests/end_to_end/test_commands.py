@@ -53,6 +53,7 @@ def test_a_study_from_its_file_to_its_exports(bench: Bench) -> None:
 
 
 def test_carbon_and_cost_are_shown_and_can_be_named_later(bench: Bench) -> None:
+    bench.write_function()
     assert "CO2e" not in bench.run("run", "tiny.toml", "--plain", "--trials", "1").stdout
     named = bench.run("run", "tiny.toml", "--plain", "--trials", "1", "--country", "fr")
     assert named.returncode == 0, named.stderr

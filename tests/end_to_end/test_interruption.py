@@ -19,6 +19,13 @@ def long_study(bench: Bench) -> Bench:
     return bench
 
 
+@pytest.fixture
+def long_function(bench: Bench) -> Bench:
+    """As long, of a function that trains nothing: for what happens around a trial's process, not in a training."""
+    bench.write_function(epochs=4000)
+    return bench
+
+
 def child_pid(bench: Bench, trial: int = 0) -> int:
     """The process of a trial that has finished an epoch."""
 
@@ -57,8 +64,8 @@ def test_a_killed_coordinator_takes_its_child_along_and_its_successor_goes_on(lo
     assert successor.wait(timeout=30) == 3
 
 
-def test_a_killed_child_is_recorded_with_its_energy_and_runs_again(long_study: Bench) -> None:
-    bench = long_study
+def test_a_killed_child_is_recorded_with_its_energy_and_runs_again(long_function: Bench) -> None:
+    bench = long_function
     bench.start("run", "tiny.toml", "--plain", "--trials", "1")
     os.kill(child_pid(bench), signal.SIGKILL)
     child_pid(bench, 1)
@@ -84,8 +91,8 @@ def test_ctrl_c_twice_ends_the_trial_and_keeps_what_it_spent(long_study: Bench) 
     assert row["total_wh"] > 0
 
 
-def test_stop_from_another_terminal(long_study: Bench) -> None:
-    bench = long_study
+def test_stop_from_another_terminal(long_function: Bench) -> None:
+    bench = long_function
     process = bench.start("run", "tiny.toml", "--plain")
     child_pid(bench)
     assert bench.run("stop", "tiny", "--now").returncode == 0

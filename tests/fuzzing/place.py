@@ -43,7 +43,7 @@ def _fifos(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if (Path(folder) / name).is_fifo()]
 
 
-def _as_file(known: Path) -> dict[str, Any]:
+def as_file(known: Path) -> dict[str, Any]:
     """The study that was imported, as its file would be."""
     spec = json.loads((known / "study.json").read_text())["spec"]
     space = {name: distribution["values"] for name, distribution in spec["space"]["distributions"].items()}
@@ -51,6 +51,7 @@ def _as_file(known: Path) -> dict[str, Any]:
         "study": {"trials": spec["study"]["trials"]},
         "data": {"name": "cifar100"},
         "training": {"epochs": spec["training"]["epochs"]},
+        "sampler": {"name": "tpe", "n_startup_trials": 2},
         "space": space,
     }
 
@@ -67,7 +68,7 @@ def _fill(folder: Path) -> None:
     for name in ("a", "b"):
         write_run(folder / "paper" / name)
     good = to_toml(built_studies()[0])
-    (folder / "known.toml").write_text(to_toml(_as_file(known.path)))
+    (folder / "known.toml").write_text(to_toml(as_file(known.path)))
     (folder / "objective.py").write_text("def train(trial):\n    return 0.5\n")
     (folder / "good.toml").write_text(good)
     (folder / "empty.toml").write_bytes(b"")

@@ -1,9 +1,12 @@
 """A little of what `scripts/fuzz` does: no input ends in an internal error, in two lines, or in a file."""
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.fuzzing import judge
 from tests.fuzzing.campaign import (
     Tally,
     made_place,
@@ -46,3 +49,20 @@ def test_the_studies_that_are_mutated_are_sound(place: Place) -> None:
 
 def test_every_command_is_drawn() -> None:
     assert {"run", "import", "export", "rename", "doctor"} <= set(commands())
+
+
+def test_a_command_that_waits_hangs_and_one_that_computes_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "LIMIT_S", 1)
+    monkeypatch.setattr(judge, "LEAST_S", 0.01)
+
+    def compute() -> None:
+        while time.process_time() < end_s:
+            pass
+
+    assert judge.run_here(lambda: time.sleep(60), ["list"], tmp_path)[0] == -1
+    end_s = time.process_time() + 0.9
+    assert judge.run_here(compute, ["list"], tmp_path)[0] == 0
+    end_s = time.process_time() + 60
+    assert judge.run_here(compute, ["list"], tmp_path)[0] == -1

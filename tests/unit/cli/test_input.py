@@ -2,12 +2,17 @@
 
 import json
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from greenopt.runs.folder import RunFolder
 from tests.fuzzing.judge import Verdict, files_under, judged, run_here
+from tests.fuzzing.place import as_file
+from tests.fuzzing.study_files import to_toml
 from tests.known_effects import write_known_study
 
 GOOD = """[study]
@@ -130,10 +135,16 @@ def test_a_wrong_command_line_is_one_line(tmp_path: Path, arguments: tuple[str, 
     assert message in refusal(tmp_path, *arguments)
 
 
-def test_a_study_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", ["nowhere/x.db", "fifo", "folder", "zero", "loop", "x" * 300])
+def test_a_study_that_is_refused_leaves_no_folder(tmp_path: Path, storage: str) -> None:
     study_file(tmp_path)
-    refusal(tmp_path, "run", "x.toml", "--gpus", "none", "--plain", "--storage", "sqlite:///nowhere/x.db")
-    assert set(files_under(tmp_path)) == {"x.toml"}
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    before = set(files_under(tmp_path))
+    refusal(tmp_path, "run", "x.toml", "--gpus", "none", "--plain", "--storage", f"sqlite:///{storage}")
+    assert set(files_under(tmp_path)) == before
 
 
 @pytest.mark.parametrize("kept", [{"pid": -1, "host": "HOST"}, {"pid": 0, "host": "HOST"}, {"pid": "1"}, [], 3])
@@ -148,3 +159,54 @@ def test_no_signal_goes_to_a_process_that_a_damaged_file_names(
         code, out, err = run_here(__import__("greenopt.cli").cli.main, ["stop", "known"], tmp_path)
     assert (code, out) == (2, "")
     assert "coordinator.json: is damaged" in err
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE study_directions SET direction = 'UP' WHERE objective = 1", "its storage is damaged"),
+        ("DELETE FROM study_directions WHERE objective = 1", "it has 1 directions"),
+        ("UPDATE alembic_version SET version_num = 'x'", "its tables are damaged, or of another version"),
+        ("DELETE FROM trial_values WHERE trial_id = 2 AND objective = 1", "trial 1 is complete and lacks values"),
+        ("UPDATE trial_values SET value = 'NaN' WHERE trial_id = 3", "trial 2 is complete and lacks values"),
+        (
+            "UPDATE trial_params SET distribution_json = "
+            """'{"name": "CategoricalDistribution", "attributes": {"choices": [9, 8, 7, 6, 5, 4, 3, 2, 1]}}'"""
+            " WHERE param_id = 1",
+            "of other values than the study's",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["--plain", "--dry-run"])
+def test_a_study_whose_storage_is_damaged_is_not_gone_on_with(
+    tmp_path: Path, statement: str, message: str, mode: str, known: Path
+) -> None:
+    shutil.copytree(known, tmp_path, dirs_exist_ok=True)
+    with closing(sqlite3.connect(tmp_path / "runs" / "known" / "study.db")) as database:
+        database.execute(statement)
+        database.commit()
+    assert message in refusal(tmp_path, "run", "known.toml", "--gpus", "none", mode)
+
+
+def test_a_study_whose_storage_cannot_be_opened_is_not_renamed(tmp_path: Path, known: Path) -> None:
+    shutil.copytree(known, tmp_path, dirs_exist_ok=True)
+    with closing(sqlite3.connect(tmp_path / "runs" / "known" / "study.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'x'")
+        database.commit()
+    assert "cannot be opened" in refusal(tmp_path, "rename", "known", "other")
+
+
+@pytest.mark.parametrize("command", ["pause", "stop", "resume"])
+def test_a_request_to_nobody_makes_no_lock(tmp_path: Path, command: str, known: Path) -> None:
+    shutil.copytree(known, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "runs" / "known" / "coordinator.json").write_text("")
+    assert "is not running on this host" in refusal(tmp_path, command, "known")
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study and its file, to be copied."""
+    folder = tmp_path_factory.mktemp("known")
+    path = write_known_study(folder / "runs", 4, epochs=1)
+    (folder / "known.toml").write_text(to_toml(as_file(path)))
+    return folder

@@ -13,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 
 from greenopt.search.rdb import FastReadingStorage
 from greenopt.search.rows import read_rows
+from greenopt.search.trial_cache import TrialCache
 from greenopt.storage.live_rows import LiveRows
 from greenopt.storage.snapshot import read_snapshot
 from tests.unit.search.test_search import begin
@@ -70,6 +71,24 @@ def test_every_trial_equals_what_optuna_reads(tmp_path: Path) -> None:
         assert fast._get_trials(study_id, None, included, after) == own._get_trials(study_id, None, included, after)
     states = (TrialState.WAITING,)
     assert fast.get_all_trials(study_id, states=states) == own.get_all_trials(study_id, states=states)
+
+
+def test_the_cache_returns_what_optunas_returns_while_a_study_goes_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    study_id = fill(url)
+    study = optuna.load_study(study_name="filled", storage=url)
+    ours, own = TrialCache(FastReadingStorage(url)), optuna.storages.get_storage(RDBStorage(url))
+    choices = (None, (TrialState.WAITING,), (TrialState.RUNNING, TrialState.COMPLETE), tuple(TrialState), ())
+    for number in range(4):
+        for states in choices:
+            assert ours.get_all_trials(study_id, states=states) == own.get_all_trials(study_id, states=states)
+        # Another process asks, one of the open trials ends, and the one that waits is begun.
+        trial = study.ask(DISTRIBUTIONS)
+        ended = [trial for trial in study.trials if not trial.state.is_finished()][number % 2].number
+        study.tell(ended, state=TrialState.FAIL)
+        assert ours.get_trial(trial._trial_id) == own.get_trial(trial._trial_id)
+    assert ours.get_all_trials(study_id, deepcopy=False)[0] is ours.get_all_trials(study_id, deepcopy=False)[0]
+    assert ours.get_all_trials(study_id)[0] is not ours.get_all_trials(study_id)[0]
 
 
 def test_a_study_that_is_not_there_is_the_same_error(tmp_path: Path) -> None:
