@@ -106,7 +106,7 @@ def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
     return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
 
 
-_EARLY_LEFT_OUT = "means, rankings and regressions; alternative fits count it"
+_EARLY_LEFT_OUT = "means, rankings and regressions; alternative fits count them"
 
 
 def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:

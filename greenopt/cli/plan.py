@@ -1,5 +1,6 @@
 """What `greenopt run --dry-run` prints: the study, the devices and the first settings."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,7 +56,9 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
 def _stopping(spec: StudySpec) -> str:
     """Return by what trials are stopped early, in words; empty where nothing stops them."""
     table = spec.stopping
-    rule = [f"{table.kind} ({', '.join(f'{key}={getattr(table, key):g}' for key in _CONSTANTS[table.kind])})"]
+    rule = [
+        f"{table.kind} ({', '.join(f'{key} = {json.dumps(getattr(table, key))}' for key in _CONSTANTS[table.kind])})"
+    ]
     chance = f"at chance after {table.chance_epochs} epochs"
     can_be_stuck = 0 < table.chance_epochs < spec.training.epochs and spec.study.objective is None
     parts = (rule if table.kind is not StoppingKind.NONE else []) + ([chance] if can_be_stuck else [])
