@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greenopt.analysis.failures import STOPPED
 from greenopt.analysis.results import Counts, Exclusion, Response
 from greenopt.events import FailReason
 from greenopt.spec import StudySpec, Value
@@ -106,7 +107,7 @@ def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
     return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
 
 
-_EARLY_LEFT_OUT = "means, rankings and regressions; alternative fits count them"
+_STOPPED_LEFT_OUT = "means, rankings and regressions; alternative fits count them"
 
 
 def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion, ...]:
@@ -116,7 +117,11 @@ def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion,
     early = trials[trials["state"] == TrialState.PRUNED]
     why = early["stop_reason"].fillna("unknown") if "stop_reason" in early else pd.Series("unknown", index=early.index)
     found = [
-        _exclusion(group, f"stopped early: {reason}" if reason != "unknown" else "stopped early", _EARLY_LEFT_OUT)
+        _exclusion(
+            group,
+            f"stopped early: {reason}" if reason != "unknown" else "stopped early",
+            _STOPPED_LEFT_OUT if reason in STOPPED else "everything but counts",
+        )
         for reason, group in early.groupby(why)
     ]
     failed = trials[trials["state"] == TrialState.FAIL]

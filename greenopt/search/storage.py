@@ -2,9 +2,10 @@
 
 import json
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -13,6 +14,7 @@ import optuna.artifacts
 import optuna.artifacts.exceptions
 import sqlalchemy
 import sqlalchemy.exc
+from optuna.storages._rdb.models import BaseModel
 from sqlalchemy.engine import make_url
 
 from greenopt.errors import UsageError
@@ -58,6 +60,7 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
     """
     try:
         make_url(completed := complete(url))
+        _check_tables(url)
         return TrialCache(FastReadingStorage(completed, engine_kwargs=_engine_arguments(completed, busy_timeout_s)))
     except ImportError as error:
         raise driver_missing(url, error) from None
@@ -75,6 +78,28 @@ def open_storage(url: str, *, busy_timeout_s: float = SQLITE_BUSY_TIMEOUT_S) -> 
             f"storage {without_password(url)}: cannot be opened: its tables are damaged, or of another version of "
             f"Optuna than {optuna.__version__}; `optuna storage upgrade` converts older ones"
         ) from None
+
+
+def _check_tables(url: str) -> None:
+    """Check that an SQLite file which holds studies has all tables: Optuna would make lost ones anew, and empty.
+
+    Raises:
+        UsageError: one was lost.
+    """
+    file = sqlite_file(url)
+    if file is None or not file.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            there = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return  # it is no database or is locked, which is told when it is opened
+    lost = sorted(set(BaseModel.metadata.tables) - there)
+    if "studies" in there and lost:
+        raise UsageError(
+            f"storage {without_password(url)}: cannot be opened: its tables are damaged, or of another version of "
+            f"Optuna than {optuna.__version__}: it lacks {lost[0]}"
+        )
 
 
 def _engine_arguments(url: str, busy_timeout_s: float) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _may_print(arguments: Sequence[str], out: str) -> bool:
     if not out or not (arguments[:1] == ["doctor"] and "--json" in arguments):
         return not out
     try:
-        return isinstance(json.loads(out), list)
+        return isinstance(json.loads(out), list | dict)
     except ValueError:
         return False
 

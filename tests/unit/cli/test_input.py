@@ -167,6 +167,7 @@ def test_no_signal_goes_to_a_process_that_a_damaged_file_names(
         ("UPDATE study_directions SET direction = 'UP' WHERE objective = 1", "its storage is damaged"),
         ("DELETE FROM study_directions WHERE objective = 1", "it has 1 directions"),
         ("UPDATE alembic_version SET version_num = 'x'", "its tables are damaged, or of another version"),
+        ("DROP TABLE trial_user_attributes", "it lacks trial_user_attributes"),
         ("DELETE FROM trial_values WHERE trial_id = 2 AND objective = 1", "trial 1 is complete and lacks values"),
         ("UPDATE trial_values SET value = 'NaN' WHERE trial_id = 3", "trial 2 is complete and lacks values"),
         (
