@@ -4,7 +4,7 @@ from greenopt.energy.footprint import Footprint
 from greenopt.forecast.amounts import Amount, StudyForecast
 from greenopt.formatting import significant
 
-_ENERGIES = ((1e6, "MWh"), (1e3, "kWh"), (1.0, "Wh"), (1e-3, "mWh"))
+_ENERGIES = ((1e6, "MWh"), (1e3, "kWh"), (1.0, "Wh"))
 _DURATIONS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _CARBONS = ((1e6, "t"), (1e3, "kg"), (1.0, "g"), (1e-3, "mg"))
 _DAYS_FROM_S = 2 * 86400
