@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage
+from greenopt.cli.options import DEFAULT_RUNS, Runs, Storage, study_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,8 @@ def compare(
     studies: Annotated[
         list[str],
         typer.Argument(
-            help="Names of two or more studies; equal settings of all others are compared with the first's."
+            callback=study_names,
+            help="Names of two or more studies; equal settings of all others are compared with the first's.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document with every figure.")] = False,

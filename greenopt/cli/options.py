@@ -39,6 +39,11 @@ def optional_study_name(name: str | None) -> str | None:
     return None if name is None else study_name(name)
 
 
+def study_names(names: list[str]) -> list[str]:
+    """Return the names of studies that a command was given; see `study_name`."""
+    return [study_name(name) for name in names]
+
+
 def named_path(path: Path | None) -> Path | None:
     """Return a path that a command was given; what it leads to need not exist.
 

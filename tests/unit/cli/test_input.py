@@ -197,6 +197,11 @@ def test_a_study_whose_storage_cannot_be_opened_is_not_renamed(tmp_path: Path, k
     assert "cannot be opened" in refusal(tmp_path, "rename", "known", "other")
 
 
+@pytest.mark.parametrize("name", ["1" * 400, "no/name", "-", ".."])
+def test_what_cannot_be_a_study_s_name_is_refused_wherever_several_are_given(tmp_path: Path, name: str) -> None:
+    assert "is not the name of a study" in refusal(tmp_path, "compare", "one", "--", name)
+
+
 @pytest.mark.parametrize("command", ["pause", "stop", "resume"])
 def test_a_request_to_nobody_makes_no_lock(tmp_path: Path, command: str, known: Path) -> None:
     shutil.copytree(known, tmp_path, dirs_exist_ok=True)
