@@ -13,13 +13,12 @@ import pandas as pd
 from scipy import stats
 
 from greenopt.analysis.results import FailureShare
-from greenopt.events import FailReason, StopReason
+from greenopt.events import FailReason
 from greenopt.spec import Choice, StudySpec, Value
-from greenopt.storage.trial_state import TrialState
+from greenopt.storage.trial_state import STOPPED, TrialState
 
 OF_THE_SETTING = frozenset((FailReason.OUT_OF_MEMORY, FailReason.CRASH, FailReason.TIMEOUT, FailReason.WRONG_SETTING))
 """Reasons that a setting can be the cause of."""
-STOPPED = frozenset(reason for reason in StopReason if reason is not StopReason.DIVERGED)
 LEVEL = 0.95
 Item = tuple[str, Value]
 

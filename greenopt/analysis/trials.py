@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from greenopt.analysis.failures import STOPPED
 from greenopt.analysis.results import Counts, Exclusion, Response
 from greenopt.events import FailReason
 from greenopt.spec import StudySpec, Value
-from greenopt.storage.trial_state import FINISHED_STATES, TrialState
+from greenopt.storage.trial_state import FINISHED_STATES, STOPPED, TrialState
 
 LOG_ENERGY = Response.LOG_ENERGY_WH
 _TOTALS = (Response.ENERGY_WH, Response.LOG_ENERGY_WH)

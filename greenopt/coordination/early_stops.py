@@ -22,6 +22,7 @@ from greenopt.stopping import (
 @dataclass
 class _Watched:
     setting: Mapping[str, Value]
+    is_asked_for: bool
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     epochs: list[EpochEnded] = field(default_factory=list)
     decision: Stop | None = None
@@ -39,7 +40,6 @@ class EarlyStops:
         self._spec = spec
         self._rule = rule or build_rule(spec.stopping, spec.space, spec.seeds.sampler)
         self._watched: dict[int, _Watched] = {}
-        self._asked_for: set[int] = set()
 
     @property
     def is_learning(self) -> bool:
@@ -59,9 +59,7 @@ class EarlyStops:
 
     def trial_began(self, proposal: Proposal) -> None:
         """Watch a trial."""
-        self._watched[proposal.trial] = _Watched(proposal.values)
-        if proposal.is_asked_for:
-            self._asked_for.add(proposal.trial)
+        self._watched[proposal.trial] = _Watched(proposal.values, proposal.is_asked_for)
 
     def event_arrived(self, trial: int, event: Event) -> Stop | None:
         """Take a trial's next event; return the decision to stop it, once, and None where it goes on."""
@@ -86,7 +84,6 @@ class EarlyStops:
     def trial_ended(self, trial: int, verdict: Verdict) -> None:
         """Learn from a trial of this run."""
         watched = self._watched.pop(trial)
-        self._asked_for.discard(trial)
         ended = PastTrial(trial, watched.setting, verdict.outcome, str(verdict.reason or ""), None)
         curve = _ended_curve(ended, watched.epochs)
         if curve is not None:
@@ -94,7 +91,7 @@ class EarlyStops:
 
     def _decide(self, trial: int, watched: _Watched) -> Stop | None:
         stuck = stuck_at_chance(watched.epochs, watched.facts, self._spec.stopping.chance_epochs)
-        if stuck is not None or trial in self._asked_for:
+        if stuck is not None or watched.is_asked_for:
             return stuck
         curve = curve_from_epochs(trial, watched.setting, watched.epochs)
         if curve is None:

@@ -9,17 +9,15 @@ trials count as ended as they are forecast to end, so that several GPUs try diff
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from greenopt.pareto import Point
 from greenopt.search.evidence import Evidence, read_evidence
-from greenopt.search.exhaustive import Place, Places, draw_untried
+from greenopt.search.exhaustive import Place, Places, WholeSettingSampler, draw_untried
 from greenopt.search.gaussian_process import Encoder, Process
 from greenopt.search.prior import kept_prior
 from greenopt.spec import Choice, Range, SearchSpace, StudySpec, Value, value_at_step
@@ -45,7 +43,7 @@ NEIGHBOURS = 0.5
 """Share of the candidates that differ in one or two values from a setting of the front; the others are drawn evenly."""
 
 
-class EnergyAwareSampler(optuna.samplers.BaseSampler):
+class EnergyAwareSampler(WholeSettingSampler):
     """See the module."""
 
     def __init__(
@@ -68,16 +66,6 @@ class EnergyAwareSampler(optuna.samplers.BaseSampler):
         self._spec, self._seed = spec, seed
         self._startup, self._candidates, self._settings = n_startup_trials, n_candidates, settings
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return no distributions: the values come from `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Return no values; see `infer_relative_search_space`."""
-        return {}
-
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Choose the trial's setting."""
         prior = kept_prior(study, self._spec)
@@ -93,12 +81,6 @@ class EnergyAwareSampler(optuna.samplers.BaseSampler):
             self._setting = dict(rng.choices(candidates, weights=list(np.exp(logs.min() - logs)))[0])
         else:
             self._setting = dict(best_candidate(self._spec, known, pending, candidates))
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Return the value of the chosen setting."""
-        return self._setting[param_name]
 
     def _drawn(self, known: Sequence[Evidence], tried: set[Place], rng: random.Random) -> Sequence[Mapping[str, Value]]:
         """Return settings to choose among, none that was tried while there are others."""

@@ -25,7 +25,29 @@ DRAWS = 100
 """Settings that are drawn before the ones that are left are listed: then few are left, or the space is small."""
 
 
-class ExhaustiveSampler(optuna.samplers.BaseSampler):
+class WholeSettingSampler(optuna.samplers.BaseSampler):
+    """A sampler that chooses a trial's setting as a whole, in `before_trial`, and keeps it in `_setting`."""
+
+    _setting: Mapping[str, Value]
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return no distributions: the values come from `sample_independent`."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return no values; see `infer_relative_search_space`."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return the value of the chosen setting."""
+        return self._setting[param_name]
+
+
+class ExhaustiveSampler(WholeSettingSampler):
     """Draws evenly from the settings that no other trial has; from all of them once there is none left."""
 
     def __init__(self, space: SearchSpace, seed: int, places: "Places | None" = None) -> None:
@@ -38,26 +60,10 @@ class ExhaustiveSampler(optuna.samplers.BaseSampler):
         """
         self._space, self._seed, self._places = space, seed, places or Places(space)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return no distributions: the values come from `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Return no values; see `infer_relative_search_space`."""
-        return {}
-
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Choose the trial's setting."""
         others = (other for other in study.get_trials(deepcopy=False) if other.number != trial.number)
         self._setting = draw_untried(self._space, self._places.tried(others), random.Random(self._seed))
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Return the value of the chosen setting."""
-        return self._setting[param_name]
 
 
 def draw_untried(space: SearchSpace, tried: set[Place], rng: random.Random) -> dict[str, Value]:

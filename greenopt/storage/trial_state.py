@@ -38,7 +38,8 @@ STATE_BY_OUTCOME = {
 
 FINISHED_STATES = tuple(dict.fromkeys(STATE_BY_OUTCOME.values()))
 
-_STOPPED_BY_GREENOPT = tuple(reason for reason in StopReason if reason is not StopReason.DIVERGED)
+STOPPED = frozenset(StopReason) - {StopReason.DIVERGED}
+"""Reasons by which a trial was stopped, or not started, although nothing had failed."""
 
 
 def outcome_of(state: str, attributes: Mapping[str, Any]) -> Outcome | None:
@@ -49,7 +50,7 @@ def outcome_of(state: str, attributes: Mapping[str, Any]) -> Outcome | None:
         attributes: its attributes in the storage, or its row.
     """
     if state == TrialState.PRUNED:
-        return Outcome.STOPPED if attributes.get("stop_reason") in _STOPPED_BY_GREENOPT else Outcome.DIVERGED
+        return Outcome.STOPPED if attributes.get("stop_reason") in STOPPED else Outcome.DIVERGED
     return next((outcome for outcome, its_state in STATE_BY_OUTCOME.items() if its_state == state), None)
 
 
