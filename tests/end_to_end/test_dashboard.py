@@ -7,7 +7,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(browser: Browser) -> Iterator[Page]:
+def servers() -> Iterator[ExitStack]:
+    """Keeps the test's servers until its page is closed: a page whose server has gone logs errors."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def tab(browser: Browser, servers: ExitStack) -> Iterator[Page]:
     """A page of which every error in its console fails the test."""
     tab = browser.new_page(viewport={"width": 1400, "height": 2600})
     errors: list[str] = []
@@ -204,40 +211,40 @@ def test_the_studys_note(tab: Page, finished: tuple[str, RunFolder]) -> None:
     assert "NVIDIA H100 80GB HBM3 on node7" in tab.locator("table").first.inner_text()
 
 
-def test_an_empty_study(tab: Page, tmp_path: Path) -> None:
+def test_an_empty_study(tab: Page, servers: ExitStack, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "empty")
     folder.path.mkdir()
     storage = open_storage(folder.default_storage)
     Search(showcase_study(name="empty"), storage).lease.release()
     catch_up("empty", storage, folder, lambda: True)
-    with served(storage, folder) as url:
-        tab.goto(url)
-        assert sum(plotted(tab, "graph-pareto-front")) == 0
-        for name in TITLES:
-            plotted(tab, f"user-defined-plot:{name}")
-        assert tab.get_by_text("no trial has completed yet").count() == 2
-        # Not smartSelection: optuna-dashboard 0.21 itself has an error there for any study without trials.
-        for page in ("analytics", "trials", "note"):
-            tab.goto(f"{url}/{page}")
-            tab.wait_for_load_state("networkidle")
+    url = servers.enter_context(served(storage, folder))
+    tab.goto(url)
+    assert sum(plotted(tab, "graph-pareto-front")) == 0
+    for name in TITLES:
+        plotted(tab, f"user-defined-plot:{name}")
+    assert tab.get_by_text("no trial has completed yet").count() == 2
+    # Not smartSelection: optuna-dashboard 0.21 itself has an error there for any study without trials.
+    for page in ("analytics", "trials", "note"):
+        tab.goto(f"{url}/{page}")
+        tab.wait_for_load_state("networkidle")
 
 
-def test_a_study_of_which_every_trial_failed(tab: Page, tmp_path: Path) -> None:
+def test_a_study_of_which_every_trial_failed(tab: Page, servers: ExitStack, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "failed")
     folder.path.mkdir()
     storage = open_storage(folder.default_storage)
     run_showcase(showcase_study(5, name="failed"), storage, folder, Lifelike(dict.fromkeys(range(5), "crash")))
-    with served(storage, folder) as url:
-        tab.goto(url)
-        assert sum(plotted(tab, "graph-pareto-front")) == 0
-        assert len(plotted(tab, "user-defined-plot:greenopt-power")) == 4
-        assert tab.get_by_text("no trial has completed yet").count() == 2
-        tab.goto(f"{url}/trials?numbers=4")
-        tab.get_by_text("its process exited with 1").first.wait_for()
-        for page in ("analytics", "smartSelection", "note"):
-            tab.goto(f"{url}/{page}")
-            tab.wait_for_load_state("networkidle")
-        tab.goto("about:blank")  # before the server ends: the page asks it for news by itself
+    url = servers.enter_context(served(storage, folder))
+    tab.goto(url)
+    assert sum(plotted(tab, "graph-pareto-front")) == 0
+    assert len(plotted(tab, "user-defined-plot:greenopt-power")) == 4
+    assert tab.get_by_text("no trial has completed yet").count() == 2
+    tab.goto(f"{url}/trials?numbers=4")
+    tab.get_by_text("its process exited with 1").first.wait_for()
+    for page in ("analytics", "smartSelection", "note"):
+        tab.goto(f"{url}/{page}")
+        tab.wait_for_load_state("networkidle")
+    tab.goto("about:blank")  # before the server ends: the page asks it for news by itself
 
 
 OWN = """

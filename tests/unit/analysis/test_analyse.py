@@ -41,7 +41,7 @@ def test_every_trial_is_counted_once(known: Analysis) -> None:
 def test_what_is_left_out_is_named_with_the_reason(known: Analysis) -> None:
     said = {exclusion.trials: (exclusion.reason, exclusion.left_out_of) for exclusion in known.exclusions}
     assert said[0,] == ("batch_size = 1 is outside the study's space", "regressions")
-    assert said[1,] == ("stopped early", "everything but counts")
+    assert said[1,] == ("stopped early: diverged", "everything but counts")
     assert said[2,] == ("failed: out_of_memory", "everything but counts")
     assert said[4,] == ("trained another number of epochs than 50", "energy_wh, log_energy_wh")
     assert said[5,] == ("not measured", "log_energy_wh, energy_wh, efficiency, wh_per_epoch")
