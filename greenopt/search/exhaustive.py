@@ -102,11 +102,11 @@ class Places:
     def of(self, setting: Mapping[str, Value]) -> Place | None:
         """Return the place of a setting; None where a value is missing or not one of the space's."""
         found = []
-        for name, distribution in self._space.distributions.items():
+        for name, indexes in self._indexes.items():
             value = setting.get(name)
-            index = self._indexes[name].get((type(value), value), _UNKNOWN)
+            index = indexes.get((type(value), value), _UNKNOWN)
             if index is _UNKNOWN:
-                index = self._learn(name, distribution, value)
+                index = self._learn(name, self._space.distributions[name], value)
             if index is None:
                 return None
             found.append(index)

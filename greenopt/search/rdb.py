@@ -16,13 +16,12 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
-from greenopt.storage.live_rows import local_time
+from greenopt.storage.live_rows import local_time, of_trials
 from greenopt.storage.snapshot import collector_paused
 
-_OF_STUDY = "JOIN trials t ON t.trial_id = x.trial_id WHERE t.study_id = :study_id AND"
-_PARAMETERS = f"SELECT x.trial_id, x.param_name, x.param_value, x.distribution_json FROM trial_params x {_OF_STUDY}"
-_USER = f"SELECT x.trial_id, x.key, x.value_json FROM trial_user_attributes x {_OF_STUDY}"
-_SYSTEM = f"SELECT x.trial_id, x.key, x.value_json FROM trial_system_attributes x {_OF_STUDY}"
+_PARAMETERS = "SELECT x.trial_id, x.param_name, x.param_value, x.distribution_json FROM trial_params x"
+_USER = "SELECT x.trial_id, x.key, x.value_json FROM trial_user_attributes x"
+_SYSTEM = "SELECT x.trial_id, x.key, x.value_json FROM trial_system_attributes x"
 _ByTrial = dict[int, dict[str, Any]]
 
 
@@ -40,18 +39,19 @@ class FastReadingStorage(RDBStorage):
         if states is not None:
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         included = sorted(each for each in included_trial_ids if each <= trial_id_greater_than)
-        wanted = f"(t.trial_id > {int(trial_id_greater_than)}"
-        wanted += f" OR t.trial_id IN ({','.join(str(int(each)) for each in included)}))" if included else ")"
+        wanted = f"t.trial_id > {int(trial_id_greater_than)}"
+        wanted += f" OR t.trial_id IN ({','.join(str(int(each)) for each in included)})" if included else ""
         with _create_scoped_session(self.scoped_session) as session, collector_paused():
             models.StudyModel.find_or_raise_by_id(study_id, session)
-            return _Reading(session.connection(), study_id, wanted).trials()
+            return _Reading(session.connection(), study_id, wanted, is_all=trial_id_greater_than < 0).trials()
 
 
 class _Reading:
     """One reading of some trials of a study, in one transaction."""
 
-    def __init__(self, connection: sa.Connection, study_id: int, wanted: str) -> None:
+    def __init__(self, connection: sa.Connection, study_id: int, wanted: str, *, is_all: bool) -> None:
         self._connection, self._study_id, self._wanted = connection, study_id, wanted
+        self._of_trials = of_trials(wanted, is_all=is_all)
 
     def trials(self) -> list[FrozenTrial]:
         kept = models.TrialModel
@@ -84,21 +84,23 @@ class _Reading:
     def _parameters(self) -> tuple[_ByTrial, dict[int, dict[str, BaseDistribution]]]:
         """Return values and distributions; trials share the objects of the latter, which nothing changes."""
         known: dict[str, BaseDistribution] = {}
-        params: _ByTrial = defaultdict(dict)
-        distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
-        external: dict[tuple[str, float], Any] = {}
-        for trial_id, name, value, text in self._plain(f"{_PARAMETERS} {self._wanted} ORDER BY x.param_id"):
-            distribution = known.get(text)
-            if distribution is None:
-                distribution = known[text] = json_to_distribution(text)
-            if (text, value) not in external:
-                external[text, value] = distribution.to_external_repr(value)
-            params[trial_id][name] = external[text, value]
-            distributions[trial_id][name] = distribution
+        converted: dict[tuple[str, float], tuple[Any, BaseDistribution]] = {}
+        params: _ByTrial = {}
+        distributions: dict[int, dict[str, BaseDistribution]] = {}
+        last = None
+        for trial_id, name, value, text in self._plain(f"{_PARAMETERS} WHERE {self._of_trials} ORDER BY x.param_id"):
+            found = converted.get((text, value))
+            if found is None:
+                distribution = known.setdefault(text, json_to_distribution(text))
+                found = converted[text, value] = (distribution.to_external_repr(value), distribution)
+            if trial_id != last:
+                of_last, kinds_of_last = params.setdefault(trial_id, {}), distributions.setdefault(trial_id, {})
+                last = trial_id
+            of_last[name], kinds_of_last[name] = found
         return params, distributions
 
     def _attributes(self, query: str) -> _ByTrial:
-        rows = self._plain(f"{query} {self._wanted}")
+        rows = self._plain(f"{query} WHERE {self._of_trials}")
         # Decode one joined text: decoding hundreds of thousands of values separately takes five times as long.
         decoded = json.loads(f"[{','.join(text for _, _, text in rows)}]")
         found: _ByTrial = defaultdict(dict)
@@ -127,7 +129,7 @@ class _Reading:
 
     def _typed(self, query: "sa.Select[Any]", trials: Any) -> list[Any]:
         """Run a query of few rows; SQLAlchemy converts states and times."""
-        wanted = sa.text(self._wanted.replace("t.trial_id", "trials.trial_id"))
+        wanted = sa.text(f"({self._wanted.replace('t.trial_id', 'trials.trial_id')})")
         return list(self._connection.execute(query.where(trials.study_id == self._study_id, wanted)))
 
     def _plain(self, query: str) -> list[tuple[Any, ...]]:
