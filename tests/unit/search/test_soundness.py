@@ -34,8 +34,14 @@ def test_a_sound_study_passes(database: Path) -> None:
         ("UPDATE trial_params SET param_value = 9 WHERE param_name = 'batch_size'", "IndexError"),
         ("UPDATE trial_values SET value = 'x', value_type = 'FINITE' WHERE trial_id = 2", "trial 1 is complete and"),
         ("UPDATE trials SET state = 'DONE' WHERE trial_id = 2", "LookupError"),
+        (
+            "UPDATE trial_params SET distribution_json = replace(distribution_json, '8]', '{\"of\": 8}]') "
+            "WHERE param_name = 'batch_size' AND trial_id = 2",
+            "trial 1 has parameter",
+        ),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_what_is_damaged_is_said(database: Path, statement: str, message: str) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(statement)
