@@ -29,6 +29,7 @@ def run_session(
     *,
     accepts_changes: bool = False,
     storage_patience_s: float = DEFAULT_STORAGE_PATIENCE_S,
+    with_epochs: bool = True,
 ) -> "StudyEnd":
     """Take the study's leases and lock, run it, and print the result.
 
@@ -40,6 +41,7 @@ def run_session(
         runs: folder of all studies' results.
         accepts_changes: whether it goes on with changed code or data, or on another kind of device.
         storage_patience_s: how long to wait for a storage that is away, in s.
+        with_epochs: whether a line is printed for each epoch.
 
     Returns:
         Why the study ended.
@@ -100,7 +102,7 @@ def run_session(
         )
         engine = LocalEngine(slots)
         stack.callback(engine.close)
-        lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)))
+        lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)), with_epochs=with_epochs)
         study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
         publisher = DashboardPublisher(
             spec,

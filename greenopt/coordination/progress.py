@@ -62,9 +62,15 @@ class Forecast:
 class PlainProgress:
     """An observer that prints a line for each important event, for logs and pipes."""
 
-    def __init__(self, console: Console, forecast: Forecast) -> None:
-        """Print to this console."""
-        self._console, self._forecast = console, forecast
+    def __init__(self, console: Console, forecast: Forecast, *, with_epochs: bool = True) -> None:
+        """Prepare to print.
+
+        Args:
+            console: where to.
+            forecast: when the study will end.
+            with_epochs: whether a line is printed for each epoch.
+        """
+        self._console, self._forecast, self._with_epochs = console, forecast, with_epochs
         self._trials, self._footprint = 0, Footprint()
         self._foreseen: StudyForecast | None = None
 
@@ -93,7 +99,7 @@ class PlainProgress:
             case TrialPrepared():
                 for parameter, reason in event.inert.items():
                     self._say(f"trial {trial}: {parameter} has no effect: {reason}")
-            case EpochEnded():
+            case EpochEnded() if self._with_epochs:
                 self._say(
                     f"trial {trial} epoch {event.epoch}/{event.epochs}: loss {format_fraction(event.loss)}, "
                     f"validation accuracy {format_fraction(event.val_accuracy)}, {format_reading(event.energy)}, "

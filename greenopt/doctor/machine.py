@@ -19,7 +19,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from greenopt import __version__
 from greenopt.energy.gpus import Gpu, find_gpus, read_processes
 from greenopt.energy.rapl import POWERCAP, UNREADABLE_SOCKET, RaplDomains
 from greenopt.energy.source import DriverError, PowerSource, ReadError
@@ -27,6 +26,7 @@ from greenopt.energy.source_choice import open_source
 from greenopt.errors import GreenoptError
 from greenopt.spec import DataSet, DataSpec, EnergySpec
 from greenopt.trial.data.files import check_data
+from greenopt.version import __version__
 
 TENSORFLOW_LIMIT_S = 120
 PACKAGES = ("optuna", "keras-cv", "ai-edge-litert", "nvidia-ml-py")

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-import greenopt
+from greenopt.version import __version__
 
 _TIMEOUT_S = 10
 
@@ -13,8 +13,8 @@ def code_in_force() -> dict[str, str]:
 
     The commit is that of greenopt's own checkout where it runs from one, else that of the working folder.
     """
-    found = {"greenopt": greenopt.__version__}
-    commit = git_commit(Path(greenopt.__file__).parent) or git_commit(Path.cwd())
+    found = {"greenopt": __version__}
+    commit = git_commit(Path(__file__).parents[1]) or git_commit(Path.cwd())
     return {**found, "git": commit} if commit else found
 
 

@@ -1,7 +1,7 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
 from greenopt.spec.budget import Budget, BudgetKind
-from greenopt.spec.file import describe, load_study, stored_study
+from greenopt.spec.file import describe, load_study, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.setting import (
@@ -81,6 +81,8 @@ __all__ = [
     "is_too_varied",
     "load_study",
     "on_step",
+    "read_study_file",
     "stored_study",
+    "study_of",
     "value_at_step",
 ]

@@ -28,7 +28,32 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, budgets: Seq
     Raises:
         UsageError: one line with file, key, value and what would be right.
     """
-    raw = _read(path)
+    raw = read_study_file(path)
+    return study_of(raw, path, path.parent.resolve(), name=path.stem, overrides=overrides, budgets=budgets)
+
+
+def study_of(
+    raw: dict[str, Any],
+    where: Path,
+    folder: Path,
+    *,
+    name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    budgets: Sequence[str] = (),
+) -> StudySpec:
+    """Validate the tables of a study.
+
+    Args:
+        raw: the tables by name; changed.
+        where: what messages call them: the study's file.
+        folder: where its data and modules are looked for first.
+        name: the study's name where neither the tables nor `overrides` have one.
+        overrides: see `load_study`.
+        budgets: see `load_study`.
+
+    Raises:
+        UsageError: one line with `where`, key, value and what would be right.
+    """
     for key, value in (overrides or {}).items():
         table, _, field = key.partition(".")
         if not field:
@@ -38,14 +63,15 @@ def load_study(path: Path, overrides: dict[str, Any] | None = None, budgets: Seq
     if isinstance(raw.get("study"), dict):
         if budgets:
             replaced(raw["study"], budgets)
-        raw["study"].setdefault("name", path.stem)
+        if raw["study"].setdefault("name", name) is None:
+            raise UsageError(f"{where}: study.name: is missing; a study that is no file needs one")
     if "modules_folder" in raw:
-        raise UsageError(f"{path}: modules_folder: unknown key; it follows from where the file is")
-    _place(raw, path.parent.resolve())
+        raise UsageError(f"{where}: modules_folder: unknown key; it follows from where the file is")
+    _place(raw, folder)
     try:
         return StudySpec.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}") from None
+        raise UsageError(f"{where}: {describe(error)}") from None
 
 
 def stored_study(kept: object, study: str) -> StudySpec:
@@ -64,7 +90,12 @@ def stored_study(kept: object, study: str) -> StudySpec:
         raise UsageError(f"study {study}: what its storage keeps of its file is damaged: {describe(error)}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a study file, not validated.
+
+    Raises:
+        UsageError: it cannot be read, or is no TOML.
+    """
     try:
         # With or without the mark that Windows's editors put before UTF-8.
         return tomllib.loads(read_document(path).decode("utf-8-sig"))

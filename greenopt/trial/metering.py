@@ -1,6 +1,5 @@
 """Prepares a trial's meters: waits for a free GPU, measures the idle baseline, opens the readable sources."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from greenopt.energy.idle import find_idle, measure_idle_w
 from greenopt.energy.meter import PowerSample
 from greenopt.energy.rapl import RaplDomains
 from greenopt.energy.source_choice import open_source
+from greenopt.energy.synchronise import sync_devices
 from greenopt.energy.trial_meter import TrialMeter
 from greenopt.events import Event, MeterOpened
 from greenopt.spec import TrialSpec
@@ -73,24 +73,6 @@ def await_free(
             who = ", ".join(f"{process.name} (pid {process.pid})" for process in found[:3])
             raise GpuBusyError(f"the GPU is in use by {who}; --share-gpus measures anyway (flagged)")
         sleep(_POLL_S)
-
-
-def sync_devices() -> None:
-    """Wait until the devices have finished the work of TensorFlow or PyTorch; neither is imported here."""
-    tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
-    if tensorflow is not None and _has_devices():
-        tensorflow.test.experimental.sync_devices()
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-
-
-def _has_devices() -> bool:
-    """Return whether TensorFlow has opened its devices; waiting would open them before they are chosen."""
-    from tensorflow.python.eager import context
-
-    # TensorFlow has no public way to ask that does not open the devices.
-    current = context.context_safe()
-    return current is not None and current._initialized
 
 
 def _computing(gpu_uuid: str | None) -> Sequence[GpuProcess]:

@@ -263,7 +263,21 @@ def test_what_is_public_is_what_the_api_page_names() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     section = text[text.index("## greenopt.energy") : text.index("A reading, the energy of a window")]
     assert {name for name in re.findall(r"`(\w+)[(`]", section) if hasattr(energy, name)} == set(energy.__all__)
-    assert greenopt.__all__ == ["__version__"]
+    named = set(re.findall(r"^\| `(?:study\.)?(\w+)", text[: text.index("## Meter a function")], re.MULTILINE))
+    members = {name for name in vars(greenopt.Study) if not name.startswith("_")} | {"path"}
+    assert named == {"run_study", "load_study", *members} - {"path", "spec"}
+    assert {name for name in greenopt.__all__ if name not in text} == {"__version__"}
+
+
+def test_the_arguments_of_running_a_study_are_those_of_the_api_page() -> None:
+    import greenopt
+
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    for function in (greenopt.run_study, greenopt.load_study):
+        (given,) = re.findall(rf"^\| `{function.__name__}\((.*?)\)` \|", text, re.MULTILINE)
+        assert re.findall(r"(\w+)(?:=[^,]+)?(?:, |$)", given.replace("*, ", "")) == list(
+            inspect.signature(function).parameters
+        )
 
 
 def test_what_the_api_page_says_of_a_trial_is_there() -> None:

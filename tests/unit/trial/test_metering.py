@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from greenopt.energy.gpus import GpuProcess
+from greenopt.energy.synchronise import sync_devices
 from greenopt.events import Event, FailReason, MeterOpened
 from greenopt.trial.failures import GpuBusyError, classify_failure
-from greenopt.trial.metering import await_free, open_meters, sync_devices
+from greenopt.trial.metering import await_free, open_meters
 from tests.unit.energy.fake_nvml import VirtualClock
 from tests.unit.trial.workbench import trial_spec
 
@@ -66,7 +67,7 @@ def test_waiting_for_devices_does_not_open_them_before_they_are_chosen() -> None
     """A copy of a warm process has TensorFlow imported when its first mark is set."""
     program = """
 import tensorflow as tf
-from greenopt.trial.metering import sync_devices
+from greenopt.energy.synchronise import sync_devices
 sync_devices()
 tf.config.set_visible_devices([], "CPU")  # is refused once they are open
 tf.config.set_visible_devices(tf.config.list_physical_devices("CPU"), "CPU")

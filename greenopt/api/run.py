@@ -1,0 +1,177 @@
+"""Runs a study from Python, each trial in a process of its own as everywhere."""
+
+import copy
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from greenopt.api.functions import kept_function
+from greenopt.api.study import Study
+from greenopt.errors import UsageError, shown
+from greenopt.runs.folder import RunFolder
+from greenopt.runs.requests import SIGNALS
+from greenopt.spec import NAME_PATTERN, StudySpec, read_study_file, study_of
+
+Objective = Callable[[Any], Any]
+
+
+def run_study(
+    study: str | Path | Mapping[str, Any],
+    *,
+    objective: Objective | str | None = None,
+    name: str | None = None,
+    trials: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    stopping: str | None = None,
+    budget: str | Sequence[str] = (),
+    gpus: str | None = None,
+    share_gpus: bool = False,
+    storage: str | None = None,
+    runs: str | Path = "runs",
+    accept_changes: bool = False,
+    progress: bool = True,
+) -> Study:
+    """Run a study, or go on with it where it was left, and return its results.
+
+    Trials run in processes of their own, as with `greenopt run`; interrupting (Ctrl-C, a notebook's stop) lets the
+    running trials end, a second time ends them too, and the next call goes on.
+
+    Args:
+        study: path of a study file, or a mapping with its tables: `{"study": {"trials": 20}, "space": {...}}`.
+        objective: a function that trains, in place of the study's own; it is given a `greenopt.Trial`. One of a
+            notebook, or of the script that runs, is copied with what it uses into the study's folder.
+        name: name of the study, in place of the file's; a mapping has to name it here or in `study.name`.
+        trials: number of trials, in place of the file's.
+        sampler: sampler by name, in place of the file's.
+        seed: seed, in place of the file's.
+        stopping: rule by which trials are stopped early, in place of the file's.
+        budget: the most that the study may use: `"2 kWh"`, `"3 h"`, `"5 EUR"`, `"1 kgCO2"`, or several of these.
+        gpus: the GPUs to use, as `greenopt run --gpus` takes them; all that are free unless given.
+        share_gpus: whether GPUs are used on which other programs compute; energies are flagged then.
+        storage: URL of the study's storage; its folder's file unless given.
+        runs: folder of all studies' results.
+        accept_changes: whether the study goes on with changed code or data, or on another kind of device.
+        progress: whether a line is printed for each trial.
+
+    Raises:
+        UsageError: something of the study is wrong, or it cannot be run; one line. Nothing was run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError("run_study: has to be called from the main thread, where interrupts arrive")
+    described = _described(study)
+    overrides: dict[str, Any] = {
+        "study.name": name,
+        "study.trials": trials,
+        "study.seed": seed,
+        "stopping.kind": stopping,
+        "sampler": None if sampler is None else {"name": sampler},
+    }
+    budgets = [budget] if isinstance(budget, str) else list(budget)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    with _arguments_named(), _objective_in_place(described, given, objective, Path(runs)) as folder:
+        spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
+        _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress)
+    return Study(RunFolder(Path(runs).resolve() / spec.name), storage)
+
+
+class _Described(NamedTuple):
+    """A study's tables, what messages call it, the folder that its paths start from, and its name unless given."""
+
+    raw: dict[str, Any]
+    where: Path
+    folder: Path
+    name: str | None
+
+
+def _described(study: str | Path | Mapping[str, Any]) -> _Described:
+    if isinstance(study, Mapping):
+        return _Described(copy.deepcopy(dict(study)), Path("run_study"), Path.cwd(), None)
+    path = Path(study)
+    return _Described(read_study_file(path), path, path.parent.resolve(), path.stem)
+
+
+@contextmanager
+def _objective_in_place(
+    described: _Described, overrides: dict[str, Any], objective: Objective | str | None, runs: Path
+) -> Iterator[Path]:
+    """Name the objective in a study's overrides; the function is kept in the study's folder if no module holds it.
+
+    Yields:
+        The folder in which the study's data and modules are looked for first.
+    """
+    if callable(objective):
+        table = described.raw.get("study")
+        own = table.get("name") if isinstance(table, Mapping) else None
+        folder = RunFolder(
+            runs.resolve() / _checked(overrides.get("study.name", own or described.name), described.where)
+        )
+        folder.check_idle()
+        with kept_function(objective, folder.path) as found:
+            overrides["study.objective"] = found.reference
+            yield found.folder
+        return
+    if objective is not None:
+        overrides["study.objective"] = objective
+    yield described.folder
+
+
+def _checked(name: object, where: Path) -> str:
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(f"{where}: study.name: {shown(name)}: letters, digits, '.', '_' and '-' only")
+    return name
+
+
+def _run(
+    spec: StudySpec,
+    where: Path,
+    gpus: str | None,
+    storage: str | None,
+    runs: Path,
+    share_gpus: bool,
+    accept_changes: bool,
+    progress: bool,
+) -> None:
+    with warnings.catch_warnings():
+        # Of tqdm, which Optuna imports: it wants widgets of a notebook for bars that are not shown.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from greenopt.cli.session import run_session
+        from greenopt.coordination.preflight import check_study
+        from greenopt.execution.gpus import choose_slots
+
+    check_study(spec, where)
+    slots = choose_slots(gpus, share=share_gpus)
+    # Plain lines in a notebook too, where Rich would make each a paragraph of its own.
+    console = Console(file=sys.stdout if progress else StringIO(), soft_wrap=True, force_jupyter=False)
+    with _handlers_restored():
+        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False)
+
+
+@contextmanager
+def _arguments_named() -> Iterator[None]:
+    """Name the arguments of `run_study` in an error that names options of the command line."""
+    try:
+        yield
+    except UsageError as error:
+        text = str(error).replace("--accept-changes", "accept_changes=True").replace("--share-gpus", "share_gpus=True")
+        raise UsageError(re.sub(r"(?<!\S)--([a-z]+)\b", r"\1", text)) from None
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Give the interpreter its own signal handlers back: a study takes them over while it runs."""
+    before = {number: signal.getsignal(number) for numbers in SIGNALS.values() for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

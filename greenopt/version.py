@@ -1,0 +1,3 @@
+"""The version of greenopt."""
+
+__version__ = "0.1.0"
