@@ -39,6 +39,7 @@ for _command in (
     "bench_search",
     "dashboard",
     "export",
+    "track",
     "doctor",
     "docs",
 ):

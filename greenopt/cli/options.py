@@ -22,6 +22,13 @@ class Rule(StrEnum):
     NONE = "none"
 
 
+class Tracker(StrEnum):
+    """The trackers; the names of `greenopt.tracking.TrackerName`."""
+
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
+
+
 def study_name(name: str) -> str:
     """Return the name of a study that a command was given, which is also that of its folder.
 

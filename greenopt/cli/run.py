@@ -17,6 +17,7 @@ from greenopt.cli.options import (
     ShareGpus,
     Storage,
     StoragePatience,
+    Tracker,
     Verbose,
     is_interactive,
     named_path,
@@ -69,6 +70,10 @@ def run(
     ] = None,
     storage: Storage = None,
     storage_patience: StoragePatience = DEFAULT_STORAGE_PATIENCE_S,
+    track: Annotated[
+        list[Tracker] | None,
+        typer.Option(help="Send each trial that ends to this tracker, as `greenopt track` does. Repeatable."),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     plain: Annotated[bool, typer.Option("--plain", help="Run in this process and print lines.")] = False,
     dry_run: DryRun = False,
@@ -96,6 +101,7 @@ def run(
     from greenopt.execution.gpus import choose_slots
     from greenopt.search import startup_note
     from greenopt.spec import load_study
+    from greenopt.tracking.tracker import TrackerName, check_installed
 
     changes = {
         "study.trials": trials,
@@ -110,6 +116,8 @@ def run(
         overrides["sampler"] = {"name": sampler}
     spec = load_study(study, overrides, budget or ())
     check_study(spec, study)
+    for tracker in track or ():
+        check_installed(TrackerName(tracker))
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
     startup = startup_note(spec)
@@ -138,6 +146,13 @@ def run(
 
         show_logs()
     end = run_session(
-        console, spec, slots, storage, runs, accepts_changes=accept_changes, storage_patience_s=storage_patience
+        console,
+        spec,
+        slots,
+        storage,
+        runs,
+        accepts_changes=accept_changes,
+        storage_patience_s=storage_patience,
+        trackers=[TrackerName(tracker) for tracker in track or ()],
     )
     raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from greenopt.runs.study_log import StudyEnd
     from greenopt.search import Search
     from greenopt.spec import StudySpec
+    from greenopt.tracking.tracker import TrackerName
 
 
 def run_session(
@@ -30,6 +31,7 @@ def run_session(
     accepts_changes: bool = False,
     storage_patience_s: float = DEFAULT_STORAGE_PATIENCE_S,
     with_epochs: bool = True,
+    trackers: "Sequence[TrackerName]" = (),
 ) -> "StudyEnd":
     """Take the study's leases and lock, run it, and print the result.
 
@@ -42,6 +44,7 @@ def run_session(
         accepts_changes: whether it goes on with changed code or data, or on another kind of device.
         storage_patience_s: how long to wait for a storage that is away, in s.
         with_epochs: whether a line is printed for each epoch.
+        trackers: where each trial that ends is sent to.
 
     Returns:
         Why the study ended.
@@ -63,6 +66,7 @@ def run_session(
     from greenopt.runs.study_log import StudyEnd, elapsed_s, read_entries
     from greenopt.search import check_url, failures_named, file_watch
     from greenopt.storage.url import without_password
+    from greenopt.tracking.observer import TrackerObserver
 
     def say(text: str) -> None:
         with full_disk_tolerated():
@@ -112,7 +116,10 @@ def run_session(
             is_busy=is_away,
         )
         stack.callback(publisher.close)
-        observers: tuple[Observer, ...] = (study_log, lines, publisher)
+        tracking = [TrackerObserver(folder, each, say, storage) for each in dict.fromkeys(trackers)]
+        for each in tracking:
+            stack.callback(each.close)
+        observers: tuple[Observer, ...] = (study_log, lines, publisher, *tracking)
         gpus = GpuWatch()
         stack.callback(gpus.close)
         coordinator = Coordinator(
