@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
+
+import psutil
 
 from greenopt.events import TrialStarted, read_events
 from greenopt.runs.folder import RunFolder
@@ -44,6 +47,7 @@ _OBJECTIVE = "import importlib\n\ndraws = importlib.import_module('.'.join(('scr
 class Tally:
     """What became of the faults of one kind."""
 
+    tried: int = 0
     injected: int = 0
     survived: int = 0
     lost: int = 0
@@ -119,16 +123,19 @@ class Round:
         return None
 
     def send_trial(self, number: signal.Signals) -> bool:
-        pid = self.trial_pid()
-        if pid is None or not self.is_running():
-            return False
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] != str(self.command):
-                return False
-            os.kill(pid, number)
-        except (OSError, ProcessLookupError):
-            return False
-        return True
+        """Send a signal to a trial that runs; between two of them, to the next."""
+        until_s = time.monotonic() + 2
+        while time.monotonic() < until_s and self.is_running():
+            pid = self.trial_pid()
+            try:
+                # Its parent is its supervisor, whose parent is the coordinator.
+                if pid is not None and self.command in {each.pid for each in psutil.Process(pid).parents()}:
+                    os.kill(pid, number)
+                    return True
+            except (OSError, psutil.Error):
+                pass
+            time.sleep(0.02)
+        return False
 
 
 class Server:
@@ -319,8 +326,6 @@ def _hanging_server(study: Round) -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    import psutil
-
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
@@ -381,6 +386,7 @@ class Session:
             server = stack.enter_context(_started_server()) if self._is_on_server else None
             while (made := sum(each.injected for each in self.tallies.values())) < faults:
                 self._run_round(faults - made, server)
+                print(f"round {self._rounds}: {made} faults so far", file=sys.stderr, flush=True)
 
     def new_round(self, server: Server | None = None, patience_s: float = PATIENCE_S) -> Round:
         """Write the file of a new study; nothing runs yet."""
@@ -406,9 +412,9 @@ class Session:
         self._end(study, hits)
 
     def _next_kind(self) -> str:
-        """Return one of the kinds that were made least often."""
-        least = min(each.injected for each in self.tallies.values())
-        return self._random.choice([kind for kind, each in self.tallies.items() if each.injected <= least + 1])
+        """Return one of the kinds that were tried least often; a study may end before a fault hits it."""
+        least = min(each.tried for each in self.tallies.values())
+        return self._random.choice([kind for kind, each in self.tallies.items() if each.tried <= least + 1])
 
     def _make(self, kind: str, study: Round) -> bool:
         if not study.is_running():
@@ -418,6 +424,7 @@ class Session:
         time.sleep(self._random.uniform(0.0, 1.5))
         if not study.is_running():
             return False
+        self.tallies[kind].tried += 1
         is_hit = self._faults[kind](study)
         self.tallies[kind].injected += is_hit
         return is_hit
@@ -494,8 +501,8 @@ def _last_line(file: Path) -> str:
 
 def table_lines(tallies: dict[str, Tally]) -> list[str]:
     """Return the table by kind, and its sum."""
-    heads = ("fault", "injected", "survived", "lost", "counted twice", "orphans")
-    rows = [(kind, t.injected, t.survived, t.lost, t.twice, t.orphans) for kind, t in tallies.items()]
+    heads = ("fault", "tried", "injected", "survived", "lost", "counted twice", "orphans")
+    rows = [(kind, t.tried, t.injected, t.survived, t.lost, t.twice, t.orphans) for kind, t in tallies.items()]
     rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     width = max(len(kind) for kind, *_ in rows)
     lines = [f"{heads[0]:<{width}}  " + "  ".join(heads[1:])]
