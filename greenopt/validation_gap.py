@@ -45,6 +45,9 @@ def part_sizes(spec: StudySpec, row: Mapping[Any, Any]) -> tuple[int, int] | Non
     """Return how many images a trial's validation and test part have; None where the study does not say."""
     if spec.data is None or spec.space.own:
         return None
+    if spec.data.name.is_own:
+        # They may have parts of their own, which the study does not tell.
+        return None
     images = spec.data.images or _IMAGES.get(spec.data.name)
     partitioning = row.get("partitioning")
     if images is None or not isinstance(partitioning, str):

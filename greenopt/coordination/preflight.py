@@ -12,7 +12,7 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
 from greenopt.search import check_sampler
-from greenopt.spec import Choice, DataSet, Internal, StudySpec
+from greenopt.spec import Choice, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data.files import check_data
@@ -44,7 +44,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        key = "path" if spec.data is not None and spec.data.name is DataSet.NPZ else "name"
+        key = "path" if spec.data is not None and spec.data.name.is_own else "name"
         raise UsageError(f"{file}: data.{key}: {problem}{where}")
     problem = image_problem(spec) if spec.data is not None else None
     if problem is not None:

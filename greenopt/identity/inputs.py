@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from greenopt.errors import UsageError
-from greenopt.identity.digests import DataDigests, code_digest, combined
+from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
 from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 CODE_ATTRIBUTE, DATA_ATTRIBUTE = "code_id", "data_id"
 """The trial's attributes that tell code and data apart; equal where both were equal."""
-
-DIGESTS_FILE = "fingerprints.json"
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,20 @@ class InputReader:
             # An archive is checked against its published digest before it is used, and so is what is downloaded.
             is_published = path is None or path.is_file()
             digest = ARCHIVES[data.name].sha256 if is_published else self._digests.of(Path(str(path)))
+        elif data.name is DataSet.FOLDER:
+            digest = self._folder(Path(str(data.path)).expanduser())
         else:
             digest = self._digests.of(Path(str(data.path)).expanduser())
         return {str(data.name): digest} if digest is not None else {}
+
+    def _folder(self, path: Path) -> str | None:
+        """Return the digest of the images in a folder; None where there are none, as `check_data` says."""
+        from greenopt.trial.data.folder import list_folder
+
+        try:
+            return self._digests.of_files(path, list_folder(path).files)
+        except (DataMissingError, WrongSettingError):
+            return None
 
 
 class InputGuard:

@@ -8,7 +8,12 @@ from greenopt.spec.study import ImageMeaning, TrainingSpec
 
 
 def inert_parameters(
-    setting: Setting, training: TrainingSpec, total_steps: int | None = None, *, has_whole_pixels: bool = True
+    setting: Setting,
+    training: TrainingSpec,
+    total_steps: int | None = None,
+    *,
+    has_whole_pixels: bool = True,
+    has_own_parts: bool = False,
 ) -> dict[str, str]:
     """Return the parameters whose value has no effect on this setting's training.
 
@@ -17,6 +22,7 @@ def inert_parameters(
         training: what the study fixes; it decides what precision and momentum mean.
         total_steps: optimizer steps of the whole training, where known.
         has_whole_pixels: whether the images are bytes, as all are but those of a file of fractions.
+        has_own_parts: whether the images come with validation and test parts of their own.
 
     Returns:
         Parameter name to the reason, in words for the user; empty where every value has its effect.
@@ -28,6 +34,8 @@ def inert_parameters(
         reasons["precision"] = reason
     if (reason := _schedule(setting, training, total_steps)) is not None:
         reasons["lr_schedule"] = reason
+    if has_own_parts:
+        reasons["partitioning"] = "the images have validation and test parts of their own"
     return reasons
 
 

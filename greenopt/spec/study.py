@@ -75,6 +75,12 @@ class DataSet(StrEnum):
     DIGITS = "digits"
     SYNTHETIC = "synthetic"
     NPZ = "npz"
+    FOLDER = "folder"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the images are the user's own, at a path and of whatever size."""
+        return self in (DataSet.NPZ, DataSet.FOLDER)
 
 
 class DataSpec(Table):
@@ -87,7 +93,9 @@ class DataSpec(Table):
     """The data set. CIFAR-100 and CIFAR-10 are looked for where Keras keeps them and downloaded when they are not
     there."""
     path: str | None = None
-    """The `.npz` file with arrays `x` (images) and `y` (labels); for CIFAR, the archive or its unpacked folder."""
+    """The `.npz` file with arrays `x` (images) and `y` (labels); for `folder`, the folder with a folder of images for
+    each class, or with such folders in `train`, `validation` and `test`; for CIFAR, the archive or its unpacked
+    folder."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""
@@ -95,7 +103,10 @@ class DataSpec(Table):
     """Number of classes of the `synthetic` images, 100 unless given; the other data sets have their own."""
     image_size: PositiveInt | None = None
     """Side of the square that images are resized to, bilinear. Unless given, `digits` and `synthetic` have 32, CIFAR
-    its own 32, and `.npz` images stay as they are. Unit: pixels."""
+    its own 32, and images in a `.npz` file or a folder stay as they are; a folder of images of several sizes needs it.
+    Unit: pixels."""
+    skip_broken: bool = False
+    """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
@@ -103,8 +114,14 @@ class DataSpec(Table):
             raise PydanticCustomError(
                 "data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
             )
+        if self.name is DataSet.FOLDER and self.path is None:
+            raise PydanticCustomError(
+                "data", "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
+            )
         if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
-            raise PydanticCustomError("data", "path is for npz, cifar10 and cifar100")
+            raise PydanticCustomError("data", "path is for npz, folder, cifar10 and cifar100")
+        if self.name is not DataSet.FOLDER and self.skip_broken:
+            raise PydanticCustomError("data", "skip_broken is for name = 'folder' only")
         if self.name is not DataSet.SYNTHETIC and self.classes is not None:
             raise PydanticCustomError("data", "classes can be chosen for name = 'synthetic' only")
         return self
@@ -479,7 +496,8 @@ class StudySpec(Table):
         if self.data is None:
             return self
         side, least = self.data.image_size or 32, MINIMUM_SIDE.get(self.training.model, 32)
-        if self.training.model in MODEL_NAMES and side < least and self.data.name is not DataSet.NPZ:
+        keeps_its_size = self.data.name.is_own and self.data.image_size is None
+        if self.training.model in MODEL_NAMES and side < least and not keeps_its_size:
             raise PydanticCustomError(
                 "model",
                 "training.model: {model} needs images of at least {least}x{least}; set data.image_size = {least}",

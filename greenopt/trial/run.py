@@ -40,8 +40,13 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.COMPILE)
     steps = trial.trainer.steps
     setting = spec.image_setting
-    is_whole = images.x.dtype == "uint8"
-    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
+    inert = inert_parameters(
+        setting,
+        spec.training,
+        spec.training.epochs * steps,
+        has_whole_pixels=images.x.dtype == "uint8",
+        has_own_parts=images.has_all_parts,
+    )
     journal.begin_training(steps, inert, collect_facts(trial))
     last = train(trial, journal)
     if last is not None:

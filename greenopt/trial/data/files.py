@@ -95,6 +95,11 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
             from greenopt.trial.data.npz_file import check_npz
 
             check_npz(Path(str(spec.path)).expanduser())
+        elif spec.name is DataSet.FOLDER:
+            # Brings Pillow, likewise.
+            from greenopt.trial.data.folder_images import check_folder
+
+            check_folder(Path(str(spec.path)).expanduser(), spec.image_size, spec.skip_broken)
         elif spec.name in ARCHIVES and find_archive(spec) is None:
             archive = ARCHIVES[spec.name]
             if not (can_reach or _answers)(archive.url):

@@ -31,6 +31,24 @@ class Kind(NamedTuple):
     dtype: np.dtype[Any]
 
 
+class LabelledArrays(NamedTuple):
+    """Images with their labels, as a file or a folder gives them.
+
+    Attributes:
+        x: (images, height, width, 3) in 0..255, uint8 or float32.
+        y: (images,) int32, labels 0..classes - 1.
+        class_names: name of each class; empty where classes have numbers only.
+        parts: (images,) uint8, 0 training, 1 validation, 2 test; None where the data have no parts of their own.
+        left_out: what was left out, in words.
+    """
+
+    x: Array
+    y: Array
+    class_names: tuple[str, ...] = ()
+    parts: Array | None = None
+    left_out: str = ""
+
+
 class Extent(NamedTuple):
     """The least and the largest value of an array, and whether all are finite."""
 

@@ -1,6 +1,7 @@
 """Builds a trial's parts from its specification: model, optimizer, augmentation, scaling, trainer."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +22,8 @@ from greenopt.trial.model.plain_relu import replace_relu
 from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
 from greenopt.trial.training.trainer import Trainer, TrainerConfig, steps_per_block, steps_per_epoch
+
+_NAMES_SHOWN = 50
 
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
@@ -130,6 +133,8 @@ def collect_facts(trial: PreparedTrial) -> Facts:
     return {
         "data": images.title,
         "classes": images.classes,
+        "class_names": _names(images.class_names),
+        "left_out": images.left_out or None,
         "image_shape": f"{height}x{width}x{channels} {images.x.dtype}",
         "train_images": len(split.train),
         "validation_images": len(split.validation),
@@ -153,6 +158,12 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "keras": keras.__version__,
         "python": platform.python_version(),
     }
+
+
+def _names(names: Sequence[str]) -> str | None:
+    """Return the names of the classes in words, of very many classes the first ones."""
+    more = f", ... ({len(names)} classes)" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more if names else None
 
 
 def _class_of(layer: keras.layers.Layer | None) -> str | None:
