@@ -49,8 +49,8 @@ def _stock(data: DataSpec) -> _Stock:
             from greenopt.trial.data.npz_file import read_labels
 
             path = Path(str(data.path)).expanduser()
-            kind, labels = read_labels(path)
-            return _Stock(str(path), len(labels), int(labels.max()) + 1, labels, min(kind.shape[1:3]))
+            kind, labels, _, parts = read_labels(path)
+            return _Stock(str(path), len(labels), int(labels.max()) + 1, labels, min(kind.shape[1:3]), parts)
         case DataSet.FOLDER:
             return _folder_stock(data)
         case DataSet.DIGITS:

@@ -93,9 +93,9 @@ class DataSpec(Table):
     """The data set. CIFAR-100 and CIFAR-10 are looked for where Keras keeps them and downloaded when they are not
     there."""
     path: str | None = None
-    """The `.npz` file with arrays `x` (images) and `y` (labels); for `folder`, the folder with a folder of images for
-    each class, or with such folders in `train`, `validation` and `test`; for CIFAR, the archive or its unpacked
-    folder."""
+    """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
+    `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
+    `test`; for CIFAR, the archive or its unpacked folder."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""

@@ -194,14 +194,13 @@ def _labelled(arrays: LabelledArrays, title: str) -> Images:
 
 def _load_npz(spec: DataSpec) -> Images:
     path = Path(str(spec.path)).expanduser()
-    x, y = read_npz(path)
-    return Images(x, y, int(y.max()) + 1, str(path))
+    return _labelled(read_npz(path), str(path))
 
 
 def _checked(images: Images) -> Images:
     x, y = images.x, images.y
     if x.ndim != 4 or x.shape[3] != 3 or not len(x):
-        raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width[, 1 or 3])")
+        raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width, 3)")
     if len(x) != len(y):
         raise WrongSettingError(f"{images.title}: {len(x)} images and {len(y)} labels")
     if (problem := class_problem(y)) is not None:
