@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from greenopt.spec import MINIMUM_SIDE, MODEL_NAMES, Choice, DataSet, DataSpec, Setting, Shares, StudySpec
 from greenopt.trial.data.files import ARCHIVES
+from greenopt.trial.data.keras_sets import KERAS_SETS, KerasSet
 from greenopt.trial.failures import WrongSettingError
 
 _PUBLISHED_IMAGES = 50_000
@@ -53,6 +54,8 @@ def _stock(data: DataSpec) -> _Stock:
             return _Stock(str(path), len(labels), int(labels.max()) + 1, labels, min(kind.shape[1:3]), parts)
         case DataSet.FOLDER:
             return _folder_stock(data)
+        case DataSet.MNIST | DataSet.FASHION_MNIST:
+            return _keras_stock(KERAS_SETS[data.name])
         case DataSet.DIGITS:
             return _Stock("digits", *_DIGITS)
         case DataSet.SYNTHETIC:
@@ -72,6 +75,15 @@ def _folder_stock(data: DataSpec) -> _Stock:
     side = folder_side(listing) if data.image_size is None else data.image_size
     labels, parts = np.array(listing.labels), np.array(listing.parts)
     return _Stock(str(path), len(labels), len(listing.class_names), labels, side, parts if parts.any() else None)
+
+
+def _keras_stock(published: KerasSet) -> _Stock:
+    """Return classes of equal size, which they are to within a tenth, in place of labels that may not be there yet."""
+    import numpy as np
+
+    images, classes = published.train_images + published.test_images, len(published.class_names)
+    parts = np.repeat([0, 2], [published.train_images, published.test_images])
+    return _Stock(published.title, images, classes, np.arange(images) % classes, parts=parts)
 
 
 def _size_problem(spec: StudySpec, stock: _Stock) -> str | None:

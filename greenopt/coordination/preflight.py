@@ -12,10 +12,10 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
 from greenopt.search import check_sampler
-from greenopt.spec import Choice, Internal, StudySpec
+from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
-from greenopt.trial.data.files import check_data
+from greenopt.trial.data.files import check_data, download_note
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -49,6 +49,21 @@ def check_study(spec: StudySpec, file: Path) -> None:
     problem = image_problem(spec) if spec.data is not None else None
     if problem is not None:
         raise UsageError(f"{file}: {problem}")
+
+
+def input_notes(spec: StudySpec) -> list[str]:
+    """Return what the user should know of a checked study's images before it starts: downloads, files left out."""
+    if spec.data is None:
+        return []
+    notes = [download_note(spec.data)]
+    if spec.data.name is DataSet.FOLDER:
+        from greenopt.trial.data.folder import list_folder, named
+
+        path = Path(str(spec.data.path)).expanduser()
+        left_out = list_folder(path).left_out
+        if left_out:
+            notes.append(f"{path}: {len(left_out)} files that are no images are left out ({named(left_out)})")
+    return [note for note in notes if note is not None]
 
 
 def _is_relative(spec: StudySpec) -> bool:

@@ -11,6 +11,7 @@ from greenopt.identity.sources import local_sources
 from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.data.keras_sets import KERAS_SETS
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 CODE_ATTRIBUTE, DATA_ATTRIBUTE = "code_id", "data_id"
@@ -80,6 +81,9 @@ class InputReader:
             # An archive is checked against its published digest before it is used, and so is what is downloaded.
             is_published = path is None or path.is_file()
             digest = ARCHIVES[data.name].sha256 if is_published else self._digests.of(Path(str(path)))
+        elif data.name in KERAS_SETS:
+            # Every file is checked against its published digest before it is used.
+            digest = combined((file.name, file.sha256) for file in KERAS_SETS[data.name].files)
         elif data.name is DataSet.FOLDER:
             digest = self._folder(Path(str(data.path)).expanduser())
         else:

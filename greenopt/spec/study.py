@@ -72,6 +72,8 @@ class DataSet(StrEnum):
 
     CIFAR100 = "cifar100"
     CIFAR10 = "cifar10"
+    MNIST = "mnist"
+    FASHION_MNIST = "fashion_mnist"
     DIGITS = "digits"
     SYNTHETIC = "synthetic"
     NPZ = "npz"
@@ -90,21 +92,21 @@ class DataSpec(Table):
     """
 
     name: DataSet
-    """The data set. CIFAR-100 and CIFAR-10 are looked for where Keras keeps them and downloaded when they are not
-    there."""
+    """The data set. CIFAR-100, CIFAR-10, MNIST and Fashion-MNIST are looked for where Keras keeps them and downloaded
+    when they are not there. The last two keep their own test part."""
     path: str | None = None
     """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
     `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
-    `test`; for CIFAR, the archive or its unpacked folder."""
+    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""
     classes: Annotated[int, Field(ge=2, strict=True)] | None = None
     """Number of classes of the `synthetic` images, 100 unless given; the other data sets have their own."""
     image_size: PositiveInt | None = None
-    """Side of the square that images are resized to, bilinear. Unless given, `digits` and `synthetic` have 32, CIFAR
-    its own 32, and images in a `.npz` file or a folder stay as they are; a folder of images of several sizes needs it.
-    Unit: pixels."""
+    """Side of the square that images are resized to, bilinear. Unless given, `digits`, `synthetic`, MNIST and
+    Fashion-MNIST have 32, CIFAR its own 32, and images in a `.npz` file or a folder stay as they are; a folder
+    of images of several sizes needs it. Unit: pixels."""
     skip_broken: bool = False
     """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
 
@@ -119,7 +121,7 @@ class DataSpec(Table):
                 "data", "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
             )
         if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
-            raise PydanticCustomError("data", "path is for npz, folder, cifar10 and cifar100")
+            raise PydanticCustomError("data", "path is for files: npz, folder and published data sets")
         if self.name is not DataSet.FOLDER and self.skip_broken:
             raise PydanticCustomError("data", "skip_broken is for name = 'folder' only")
         if self.name is not DataSet.SYNTHETIC and self.classes is not None:

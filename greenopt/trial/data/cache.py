@@ -21,6 +21,7 @@ from greenopt.spec import DataSet, DataSpec
 from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.images import Images, load_images
+from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
 
 IMAGES_BYTES = 10_000_000_000
 """What prepared images may take; the least recently used go first."""
@@ -68,12 +69,19 @@ def _source(spec: DataSpec, kept: Path) -> list[Any] | None:
         return []
     if spec.name is DataSet.FOLDER:
         return _folder_source(Path(str(spec.path)).expanduser(), kept)
+    if spec.name in KERAS_SETS:
+        found = locate_keras_set(spec)
+        return [_state(file) for file in found] if found is not None else None
     path = locate_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()
     if path is None or not path.exists():
         return None
     files = [path / name for name in ARCHIVES[spec.name].batches] if path.is_dir() else [path]
-    states = [file.stat() for file in files]
-    return [str(path.resolve()), *((state.st_size, state.st_mtime_ns) for state in states)]
+    return [_state(file) for file in files]
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    state = file.stat()
+    return str(file.resolve()), state.st_size, state.st_mtime_ns
 
 
 def _folder_source(path: Path, kept: Path) -> list[Any] | None:

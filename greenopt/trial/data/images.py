@@ -15,6 +15,7 @@ import numpy.typing as npt
 from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.data.archives import read_archive
 from greenopt.trial.data.files import ARCHIVES, fetch_archive, find_archive
+from greenopt.trial.data.keras_sets import KERAS_SETS, read_keras_set
 from greenopt.trial.data.npz_file import read_npz
 from greenopt.trial.data.pixels import LabelledArrays, class_problem
 from greenopt.trial.data.synthetic import make_synthetic
@@ -164,6 +165,11 @@ def _load_published(spec: DataSpec) -> Images:
     return Images(x, y, archive.classes, archive.title)
 
 
+def _load_keras_set(spec: DataSpec) -> Images:
+    images = _labelled(read_keras_set(spec), KERAS_SETS[spec.name].title)
+    return resized(images, DEFAULT_SIDE) if spec.image_size is None else images
+
+
 def _load_digits(spec: DataSpec) -> Images:
     from sklearn.datasets import load_digits
 
@@ -211,6 +217,8 @@ def _checked(images: Images) -> Images:
 _LOADERS = {
     DataSet.CIFAR100: _load_published,
     DataSet.CIFAR10: _load_published,
+    DataSet.MNIST: _load_keras_set,
+    DataSet.FASHION_MNIST: _load_keras_set,
     DataSet.DIGITS: _load_digits,
     DataSet.SYNTHETIC: _load_synthetic,
     DataSet.NPZ: _load_npz,
