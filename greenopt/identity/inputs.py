@@ -24,7 +24,8 @@ class Inputs:
 
     Attributes:
         code: module -> digest of its source; empty where greenopt's own training runs a model of Keras.
-        data: name of the data set -> digest of its contents; empty where they are generated or the function's own.
+        data: name of the data set -> digest of its contents, and that of a file of `weights`; empty where images are
+            generated or the function's own.
     """
 
     code: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +74,17 @@ class InputReader:
         return Inputs({source.module: code_digest(source.file) for source in sources}, self._data())
 
     def _data(self) -> dict[str, str]:
+        return {**self._images(), **self._weights()}
+
+    def _weights(self) -> dict[str, str]:
+        """Return the digest of the file of weights that trainings begin with; those of ImageNet Keras checks itself."""
+        weights = self._spec.training.weights
+        if weights is None or weights == "imagenet":
+            return {}
+        digest = self._digests.of(Path(weights).expanduser())
+        return {"weights": digest} if digest is not None else {}
+
+    def _images(self) -> dict[str, str]:
         data = self._spec.data
         if data is None or data.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
             return {}

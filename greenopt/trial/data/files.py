@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenopt.spec import DataSet, DataSpec
+from greenopt.spec import DataSet, DataSpec, imagenet_url
 from greenopt.trial.cache_folder import say_once
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
@@ -132,6 +132,19 @@ def download_note(spec: DataSpec) -> str | None:
         archive = ARCHIVES[spec.name]
         return f"{archive.title} is downloaded to {datasets_folder()} ({archive.size_mb} MB, from {archive.url})"
     return None
+
+
+def weights_note(model: str, side: int | None) -> str | None:
+    """Return that a model's ImageNet weights will be downloaded, from where and where to; None where they are there.
+
+    Args:
+        model: a model of `keras.applications`.
+        side: of the images in pixels, as `data.image_size`.
+    """
+    url, folder = imagenet_url(model, side), datasets_folder().parent / "models"
+    if (folder / url.rpartition("/")[2]).is_file():
+        return None
+    return f"the ImageNet weights of {model} are downloaded to {folder} (from {url})"
 
 
 def find_archive(spec: DataSpec) -> Path | None:

@@ -1,5 +1,6 @@
 """Builds a trial's parts from its specification: model, optimizer, augmentation, scaling, trainer."""
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,13 @@ from greenopt.trial.compilation.program_cache import cached_programs
 from greenopt.trial.data.augmentation import build_augmentation
 from greenopt.trial.data.images import Images, Split
 from greenopt.trial.data.pipeline import ImagePreprocessing
-from greenopt.trial.data.scaling import fit_scaling
-from greenopt.trial.model.build import all_layers, build_model, rescales_itself
+from greenopt.trial.data.scaling import Scaling, fit_scaling
+from greenopt.trial.model.applications import (
+    imagenet_scaling,
+    rescales_itself,
+    takes_imagenet_scaling,
+)
+from greenopt.trial.model.build import ModelShape, all_layers, build_model
 from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
 from greenopt.trial.model.matmul_convolution import replace_convolutions_with_matmul
 from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, build_schedule
@@ -42,6 +48,7 @@ class PreparedTrial:
         augmentation: a layer; None where there is none.
         fused_batchnorm: how many BatchNormalization layers train in few operations.
         matrix_convolutions: how many layers compute by matrix products.
+        weights_loaded: what the study's weights were loaded into: `all` or `features`; None where it has none.
     """
 
     spec: TrialSpec
@@ -53,6 +60,7 @@ class PreparedTrial:
     augmentation: keras.layers.Layer | None
     fused_batchnorm: int
     matrix_convolutions: int
+    weights_loaded: str | None
 
 
 def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTrial:
@@ -71,13 +79,13 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     formats = number_formats(setting.precision, training.precision_applies_to)
     with dtype_policy("float32"):
         augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
-    model = build_model(training, formats.policy, images.shape, images.classes)
+    model, loaded = build_model(training, formats.policy, _model_shape(spec, images))
     if setting.internal is Internal.PRE_QUANTIZATION:
         with dtype_policy(formats.policy):
             model = quantization_aware(model)
     model.compile(
         optimizer=build_optimizer(setting, training),
-        loss=keras.losses.CategoricalCrossentropy(),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=jit,
     )
@@ -93,7 +101,7 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         batch_size=setting.batch_size,
         jit=jit,
         preprocessing=ImagePreprocessing(
-            scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
+            scaling=_scaling(spec, images, split),
             image_dtype=formats.images,
             model_dtype=model.compute_dtype,
             augmentation=augmentation,
@@ -102,7 +110,18 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, config, programs)
-    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied)
+    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded)
+
+
+def _scaling(spec: TrialSpec, images: Images, split: Split) -> Scaling | None:
+    """Return the scaling of images: that of the weights, or one that is fitted on the training part."""
+    if takes_imagenet_scaling(spec.training):
+        return imagenet_scaling(spec.training.model)
+    return fit_scaling(spec.image_setting.preprocessing, images.x[split.train])
+
+
+def _model_shape(spec: TrialSpec, images: Images) -> ModelShape:
+    return ModelShape(images.shape, images.classes, spec.parameters)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -118,7 +137,7 @@ def float32_copy(trial: PreparedTrial) -> keras.Model:
     """Return the trained model under the float32 policy, which conversion to int8 needs."""
     if trial.formats.policy == "float32":
         return trial.model
-    copy = build_model(trial.spec.training, "float32", trial.images.shape, trial.images.classes)
+    copy, _ = build_model(trial.spec.training, "float32", _model_shape(trial.spec, trial.images), load=False)
     copy.set_weights(trial.model.get_weights())
     return copy
 
@@ -140,8 +159,11 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "validation_images": len(split.validation),
         "test_images": len(split.test),
         "model": spec.training.model,
-        "rescaling_left_out": rescales_itself(spec.training.model),
+        "rescaling_left_out": rescales_itself(spec.training.model) and not takes_imagenet_scaling(spec.training),
         "weights": model.count_params(),
+        "trained_weights": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "weights_loaded": trial.weights_loaded,
+        "scaled_for_weights": takes_imagenet_scaling(spec.training),
         "policy": trial.formats.policy,
         "image_dtype": trial.formats.images,
         "optimizer": type(inner).__name__,
