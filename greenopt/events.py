@@ -176,6 +176,20 @@ class EpochEnded(_Record):
     dram: EnergyReading | None = None
 
 
+class ConfusionCounted(_Record):
+    """How often the images of each class of the test part were taken for each class, by the model as it would be used.
+
+    Attributes:
+        class_names: name of each class, or its number.
+        counts: images by class (row) and answer (column).
+    """
+
+    kind: Literal["confusion_counted"] = "confusion_counted"
+    t_s: float
+    class_names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
 class Outcome(StrEnum):
     """How a trial ended."""
 
@@ -265,12 +279,14 @@ Event: TypeAlias = (
     | StepsDone
     | PowerSampled
     | EpochEnded
+    | ConfusionCounted
     | TrialEnded
 )
 
 MAX_LINE_BYTES = 10_000_000
 """The longest line that is read for an event."""
 
+_CONFUSION_LINE = b'{"kind":"confusion_counted"'
 _EPOCH_LINE = b'{"kind":"epoch_ended"'
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
@@ -339,3 +355,15 @@ def read_epochs(path: Path | None) -> list[EpochEnded]:
         except ValidationError:
             continue
     return epochs
+
+
+def read_confusion(path: Path | None) -> ConfusionCounted | None:
+    """Read how a trial's test images were classified, without parsing other events; None where that was not counted."""
+    if (file := _opened(path)) is None:
+        return None
+    with file:
+        lines = [line for line in file if line.startswith(_CONFUSION_LINE) and line.endswith(b"\n")]
+    try:
+        return ConfusionCounted.model_validate_json(lines[-1]) if lines else None
+    except ValidationError:
+        return None

@@ -45,9 +45,12 @@ def part_sizes(spec: StudySpec, row: Mapping[Any, Any]) -> tuple[int, int] | Non
     """Return how many images a trial's validation and test part have; None where the study does not say."""
     if spec.data is None or spec.space.own:
         return None
-    images = spec.data.images or _IMAGES.get(spec.data.name)
+    if spec.data.name not in _IMAGES:
+        # They may have parts of their own, which the study does not tell.
+        return None
+    images = spec.data.images or _IMAGES[spec.data.name]
     partitioning = row.get("partitioning")
-    if images is None or not isinstance(partitioning, str):
+    if not isinstance(partitioning, str):
         return None
     _, validation, test = _shares(partitioning)
     return max(1, images * validation // 100), max(1, images * test // 100)

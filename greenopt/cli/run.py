@@ -97,7 +97,7 @@ def run(
     from rich.console import Console
 
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.preflight import check_study
+    from greenopt.coordination.preflight import check_study, input_notes
     from greenopt.execution.gpus import choose_slots
     from greenopt.search import startup_note
     from greenopt.spec import load_study
@@ -121,7 +121,7 @@ def run(
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
     startup = startup_note(spec)
-    for note in (*spec.space.notes, *([startup] if startup is not None else [])):
+    for note in (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else [])):
         print_lines(console, [f"note: {note}"])
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from greenopt.spec import MINIMUM_SIDE, MODEL_NAMES, Choice, DataSet, DataSpec, Setting, Shares, StudySpec
 from greenopt.trial.data.files import ARCHIVES
+from greenopt.trial.data.keras_sets import KERAS_SETS, KerasSet
 from greenopt.trial.failures import WrongSettingError
 
 _PUBLISHED_IMAGES = 50_000
@@ -14,13 +15,22 @@ _SYNTHETIC = (10_000, 100)
 
 
 class _Stock(NamedTuple):
-    """Images of a data set: how many, of how many classes, and where a file tells them, labels and the shorter side."""
+    """Images of a data set: how many, of how many classes, and where a file tells them, labels and the shorter side.
+
+    `parts` are those of the data's own, as in `Images`.
+    """
 
     title: str
     images: int
     classes: int
     labels: Any = None
     side: int | None = None
+    parts: Any = None
+
+    @property
+    def has_all_parts(self) -> bool:
+        """Whether nothing of the images is split off for validation or test."""
+        return self.parts is not None and {1, 2} <= set(self.parts.tolist())
 
 
 def image_problem(spec: StudySpec) -> str | None:
@@ -40,14 +50,40 @@ def _stock(data: DataSpec) -> _Stock:
             from greenopt.trial.data.npz_file import read_labels
 
             path = Path(str(data.path)).expanduser()
-            kind, labels = read_labels(path)
-            return _Stock(str(path), len(labels), int(labels.max()) + 1, labels, min(kind.shape[1:3]))
+            kind, labels, _, parts = read_labels(path)
+            return _Stock(str(path), len(labels), int(labels.max()) + 1, labels, min(kind.shape[1:3]), parts)
+        case DataSet.FOLDER:
+            return _folder_stock(data)
+        case DataSet.MNIST | DataSet.FASHION_MNIST:
+            return _keras_stock(KERAS_SETS[data.name])
         case DataSet.DIGITS:
             return _Stock("digits", *_DIGITS)
         case DataSet.SYNTHETIC:
             return _Stock("synthetic", data.images or _SYNTHETIC[0], data.classes or _SYNTHETIC[1])
         case _:
             return _Stock(ARCHIVES[data.name].title, _PUBLISHED_IMAGES, ARCHIVES[data.name].classes)
+
+
+def _folder_stock(data: DataSpec) -> _Stock:
+    import numpy as np
+
+    from greenopt.trial.data.folder import list_folder
+    from greenopt.trial.data.folder_images import folder_side
+
+    path = Path(str(data.path)).expanduser()
+    listing = list_folder(path)
+    side = folder_side(listing) if data.image_size is None else data.image_size
+    labels, parts = np.array(listing.labels), np.array(listing.parts)
+    return _Stock(str(path), len(labels), len(listing.class_names), labels, side, parts if parts.any() else None)
+
+
+def _keras_stock(published: KerasSet) -> _Stock:
+    """Return classes of equal size, which they are to within a tenth, in place of labels that may not be there yet."""
+    import numpy as np
+
+    images, classes = published.train_images + published.test_images, len(published.class_names)
+    parts = np.repeat([0, 2], [published.train_images, published.test_images])
+    return _Stock(published.title, images, classes, np.arange(images) % classes, parts=parts)
 
 
 def _size_problem(spec: StudySpec, stock: _Stock) -> str | None:
@@ -68,25 +104,34 @@ def _part_problems(spec: StudySpec, data: DataSpec, stock: _Stock) -> Iterator[s
     if data.images is not None and data.images > stock.images:
         yield f"data.images: {data.images}: {stock.title} has {stock.images} images"
         return
-    images = data.images or stock.images
+    if stock.has_all_parts and len(partitionings.values) > 1:
+        yield (
+            f"space.partitioning: has no effect, since {stock.title} has validation and test parts of its own; give it "
+            "one value"
+        )
     for text in partitionings.values:
         shares = Setting(partitioning=str(text)).shares
-        yield _class_problem(spec, data, stock, images, shares)
-        yield _batch_problem(spec, images, shares)
+        if stock.labels is not None:
+            yield _split_problem(spec, data, stock, shares)
+            continue
+        images = data.images or stock.images
+        yield _class_problem(stock, images, shares)
+        yield _batch_problem(spec, round(images * shares.train / 100), shares)
 
 
-def _class_problem(spec: StudySpec, data: DataSpec, stock: _Stock, images: int, shares: Shares) -> str | None:
-    if stock.labels is not None:
-        # As a trial does, with the study's own seed.
-        from greenopt.trial.data.images import Images, split_images
+def _split_problem(spec: StudySpec, data: DataSpec, stock: _Stock, shares: Shares) -> str | None:
+    """Split the labels as a trial does, with the study's own seed."""
+    from greenopt.trial.data.images import Images, split_images
 
-        try:
-            split_images(
-                Images(stock.labels, stock.labels, stock.classes, stock.title), shares, spec.seeds.split, data.images
-            )
-        except WrongSettingError as error:
-            return f"data: {error}"
-        return None
+    images = Images(stock.labels, stock.labels, stock.classes, stock.title, parts=stock.parts)
+    try:
+        split = split_images(images, shares, spec.seeds.split, data.images)
+    except WrongSettingError as error:
+        return f"data: {error}"
+    return _batch_problem(spec, len(split.train), shares)
+
+
+def _class_problem(stock: _Stock, images: int, shares: Shares) -> str | None:
     smallest = min(images * share / 100 for share in shares)
     if round(smallest) < stock.classes:
         return (
@@ -96,10 +141,9 @@ def _class_problem(spec: StudySpec, data: DataSpec, stock: _Stock, images: int, 
     return None
 
 
-def _batch_problem(spec: StudySpec, images: int, shares: Shares) -> str | None:
+def _batch_problem(spec: StudySpec, training: int, shares: Shares) -> str | None:
     batches = spec.space.distributions["batch_size"]
     largest = max(int(value) for value in batches.values) if isinstance(batches, Choice) else int(batches.high)
-    training = round(images * shares.train / 100)
     if largest <= training:
         return None
     return (

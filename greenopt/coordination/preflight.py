@@ -6,7 +6,7 @@ from pathlib import Path
 from greenopt.coordination.image_checks import image_problem
 from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
-from greenopt.errors import UsageError
+from greenopt.errors import GreenoptError, UsageError
 from greenopt.events import Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
@@ -15,7 +15,7 @@ from greenopt.search import check_sampler
 from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
-from greenopt.trial.data.files import check_data
+from greenopt.trial.data.files import check_data, download_note, weights_note
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -41,14 +41,32 @@ def check_study(spec: StudySpec, file: Path) -> None:
     if spec.study.objective is not None:
         _check_names(spec, file)
     _check_int8_runtime(spec, file)
+    _check_weights(spec, file)
     problem = check_data(spec.data) if spec.data is not None else None
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        key = "path" if spec.data is not None and spec.data.name is DataSet.NPZ else "name"
+        key = "path" if spec.data is not None and spec.data.name.is_own else "name"
         raise UsageError(f"{file}: data.{key}: {problem}{where}")
     problem = image_problem(spec) if spec.data is not None else None
     if problem is not None:
         raise UsageError(f"{file}: {problem}")
+
+
+def input_notes(spec: StudySpec) -> list[str]:
+    """Return what the user should know of a checked study before it starts: downloads, and files left out."""
+    if spec.data is None:
+        return []
+    notes = [download_note(spec.data)]
+    if spec.data.name is DataSet.FOLDER:
+        from greenopt.trial.data.folder import list_folder, named
+
+        path = Path(str(spec.data.path)).expanduser()
+        left_out = list_folder(path).left_out
+        if left_out:
+            notes.append(f"{path}: {len(left_out)} files that are no images are left out ({named(left_out)})")
+    if spec.training.weights == "imagenet":
+        notes.append(weights_note(spec.training.model, spec.data.image_size))
+    return [note for note in notes if note is not None]
 
 
 def _is_relative(spec: StudySpec) -> bool:
@@ -74,6 +92,22 @@ def _check_names(spec: StudySpec, file: Path) -> None:
     taken = {*COLUMNS, *metrics, *marks, "began", "ended"} & set(spec.space.distributions)
     if taken:
         raise UsageError(f"{file}: space.{min(taken)}: is also the name of a trial metric; choose another")
+
+
+def _check_weights(spec: StudySpec, file: Path) -> None:
+    """Check that a file of weights is there and is one that is read; whether it fits the model a trial tells."""
+    weights = spec.training.weights
+    if weights is None or weights == "imagenet":
+        return
+    # Brings h5py, which no other study needs before it starts.
+    from greenopt.trial.model.weights_file import check_weights_file
+
+    try:
+        check_weights_file(Path(weights).expanduser())
+    except GreenoptError as error:
+        is_relative = not Path(weights).expanduser().is_absolute()
+        where = "; training.weights is relative to the study file, then to this folder" if is_relative else ""
+        raise UsageError(f"{file}: training.weights: {error}{where}") from None
 
 
 def _check_int8_runtime(spec: StudySpec, file: Path) -> None:

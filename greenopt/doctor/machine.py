@@ -83,7 +83,7 @@ def examine(runs: Path) -> Iterator[Finding]:
         "GPU": lambda: _boards(gpus),
         "GPU energy": lambda: _each_gpu(gpus),
         "CPU energy": _cpu_energy,
-        **{f"data {name}": partial(_data_set, name) for name in DataSet if name is not DataSet.NPZ},
+        **{f"data {name}": partial(_data_set, name) for name in DataSet if not name.is_own},
         "results": lambda: _disk(runs),
         **{package: partial(_package, package) for package in PACKAGES},
         "tensorflow": lambda: _tensorflow(gpus),

@@ -7,13 +7,17 @@ version of Python that reads it alike.
 import ast
 import hashlib
 import json
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from greenopt.files import write_whole
+
+DIGESTS_FILE = "fingerprints.json"
+"""File in greenopt's cache folder in which digests of data are kept."""
 
 _UNSTABLE = ("type_comment", "type_ignores", "type_params", "kind", "ctx")
 """Fields of syntax trees that say nothing of what code does, or that only some versions of Python have."""
@@ -79,6 +83,22 @@ class DataDigests:
             return hashlib.sha256(json.dumps(named).encode()).hexdigest()
         return self._file(path) if path.is_file() else None
 
+    def of_files(self, root: Path, names: Sequence[str]) -> str:
+        """Return the SHA-256 of the names and contents of files below a folder; of one that is gone, of its name.
+
+        All are read again when one of them has changed: one entry is kept for all, however many they are.
+        """
+        states = [(name, _state(root / name)) for name in names]
+        key = f"{root.resolve()} {hashlib.sha256(json.dumps(states).encode()).hexdigest()}"
+        if key not in self._known:
+            named = [(name, _sha256(root / name) if state is not None else None) for name, state in states]
+            digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()
+            if any(state is not None and time.time() - state[1] / 1e9 < _SETTLED_S for _, state in states):
+                return digest
+            self._known[key] = digest
+            self._keep()
+        return self._known[key]
+
     def _file(self, file: Path) -> str:
         state = file.stat()
         key = f"{file.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ino}"
@@ -101,6 +121,15 @@ class DataDigests:
 def combined(digests: Iterator[tuple[str, str]]) -> str:
     """Return one short digest of several, by name."""
     return hashlib.sha256(json.dumps(sorted(digests)).encode()).hexdigest()[:12]
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """Return a file's size in bytes, its time of change in ns and its inode; None where it is no file."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return (state.st_size, state.st_mtime_ns, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
 def _sha256(file: Path) -> str:

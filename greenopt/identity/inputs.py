@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from greenopt.errors import UsageError
-from greenopt.identity.digests import DataDigests, code_digest, combined
+from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
 from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.data.keras_sets import KERAS_SETS
+from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 CODE_ATTRIBUTE, DATA_ATTRIBUTE = "code_id", "data_id"
 """The trial's attributes that tell code and data apart; equal where both were equal."""
-
-DIGESTS_FILE = "fingerprints.json"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Inputs:
 
     Attributes:
         code: module -> digest of its source; empty where greenopt's own training runs a model of Keras.
-        data: name of the data set -> digest of its contents; empty where they are generated or the function's own.
+        data: name of the data set -> digest of its contents, and that of a file of `weights`; empty where images are
+            generated or the function's own.
     """
 
     code: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +74,17 @@ class InputReader:
         return Inputs({source.module: code_digest(source.file) for source in sources}, self._data())
 
     def _data(self) -> dict[str, str]:
+        return {**self._images(), **self._weights()}
+
+    def _weights(self) -> dict[str, str]:
+        """Return the digest of the file of weights that trainings begin with; those of ImageNet Keras checks itself."""
+        weights = self._spec.training.weights
+        if weights is None or weights == "imagenet":
+            return {}
+        digest = self._digests.of(Path(weights).expanduser())
+        return {"weights": digest} if digest is not None else {}
+
+    def _images(self) -> dict[str, str]:
         data = self._spec.data
         if data is None or data.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
             return {}
@@ -81,9 +93,23 @@ class InputReader:
             # An archive is checked against its published digest before it is used, and so is what is downloaded.
             is_published = path is None or path.is_file()
             digest = ARCHIVES[data.name].sha256 if is_published else self._digests.of(Path(str(path)))
+        elif data.name in KERAS_SETS:
+            # Every file is checked against its published digest before it is used.
+            digest = combined((file.name, file.sha256) for file in KERAS_SETS[data.name].files)
+        elif data.name is DataSet.FOLDER:
+            digest = self._folder(Path(str(data.path)).expanduser())
         else:
             digest = self._digests.of(Path(str(data.path)).expanduser())
         return {str(data.name): digest} if digest is not None else {}
+
+    def _folder(self, path: Path) -> str | None:
+        """Return the digest of the images in a folder; None where there are none, as `check_data` says."""
+        from greenopt.trial.data.folder import list_folder
+
+        try:
+            return self._digests.of_files(path, list_folder(path).files)
+        except (DataMissingError, WrongSettingError):
+            return None
 
 
 class InputGuard:

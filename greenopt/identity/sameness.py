@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenopt.errors import UsageError
-from greenopt.spec import TRIAL_LIMITS, Choice, DataSet, DataSpec, Distribution, StudySpec
+from greenopt.spec import TRIAL_LIMITS, Choice, DataSpec, Distribution, StudySpec
 
 MAX_MESSAGE = 200
 MAX_VALUE = 24
@@ -83,7 +83,7 @@ def _data(data: DataSpec) -> Iterator[tuple[str, Any]]:
     for key, value in data.model_dump(mode="json").items():
         if key == "path" and value is not None:
             yield "data.path", str(Path(os.path.expanduser(value)).resolve())
-        elif key == "image_size" and data.name is not DataSet.NPZ:
+        elif key == "image_size" and not data.name.is_own:
             yield "data.image_size", value or DEFAULT_SIDE
         else:
             yield f"data.{key}", value

@@ -9,6 +9,7 @@ from pathlib import Path
 from greenopt.errors import UsageError
 from greenopt.report.compose import compose
 from greenopt.report.figures import Drawing, Picture, SkippedFigure, curves, draw, save, style
+from greenopt.report.figures.confusion import confusion_matrix
 from greenopt.report.inputs import ReportInputs, read_report_inputs
 from greenopt.report.render import html, pdf, write
 from greenopt.report.sections.winner import winners
@@ -85,7 +86,7 @@ def _drawn(inputs: ReportInputs, folder: Path, tell: Callable[[str], None]) -> t
             picture.figure.clear()
         else:
             _removed(folder, picture.slug)
-    for old in folder.glob("course-*.*"):
+    for old in (*folder.glob("course-*.*"), *folder.glob("confusion-*.*")):
         old.unlink(missing_ok=True)
     winner_drawings = []
     known = {curve.trial: curve for curve in inputs.report_data.curves}
@@ -93,6 +94,9 @@ def _drawn(inputs: ReportInputs, folder: Path, tell: Callable[[str], None]) -> t
         for _, one in winners(inputs):
             if one.trial in known:
                 winner_drawings.append(curves.winner_curves(known[one.trial], inputs.report_data))
+                save(winner_drawings[-1].figure, folder, winner_drawings[-1].slug)
+            if one.trial in inputs.confusions:
+                winner_drawings.append(confusion_matrix(one.trial, inputs.confusions[one.trial]))
                 save(winner_drawings[-1].figure, folder, winner_drawings[-1].slug)
     return pictures, winner_drawings
 

@@ -1,13 +1,13 @@
 """Reads the inputs of a report from a study's folder and storage; no model is fitted here."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from greenopt.analysis.results import Analysis
 from greenopt.confirmation import Confirmation, pick_trial, read_confirmation
 from greenopt.errors import GreenoptError
-from greenopt.events import read_epochs
+from greenopt.events import ConfusionCounted, read_confusion, read_epochs
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
 from greenopt.report.environment import Environment, read_environment
@@ -22,13 +22,14 @@ from greenopt.storage.trial_state import FINISHED_STATES
 
 @dataclass(frozen=True, eq=False)
 class ReportInputs:
-    """The inputs of a report."""
+    """The inputs of a report; `confusions` are those of the best trials, by number."""
 
     report_data: ReportData
     environment: Environment
     code: dict[str, str]
     confirmations: tuple[Confirmation, ...] = ()
     forecasts: tuple[ForecastMade, ...] = ()
+    confusions: Mapping[int, ConfusionCounted] = field(default_factory=dict)
 
     @property
     def analysis(self) -> Analysis:
@@ -68,7 +69,17 @@ def read_report_inputs(
         folder.code(),
         _confirmations(folder, snapshot, storage),
         tuple(each for each in read_entries(folder.study_log, folder.study_id) if isinstance(each, ForecastMade)),
+        _confusions(folder, analysis, attempts),
     )
+
+
+def _confusions(
+    folder: RunFolder, analysis: Analysis, attempts: Mapping[int, str | None]
+) -> dict[int, ConfusionCounted]:
+    """Return how the test images of the best trials were classified, where their events say it."""
+    best = {one.trial for ranked in analysis.ranking.values() for one in ranked[:1]}
+    found = {trial: read_confusion(folder.own_events(trial, attempts.get(trial))) for trial in sorted(best)}
+    return {trial: confusion for trial, confusion in found.items() if confusion is not None}
 
 
 def _ended(snapshot: StudySnapshot) -> dict[int, str | None]:

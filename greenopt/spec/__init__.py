@@ -3,7 +3,7 @@
 from greenopt.spec.budget import Budget, BudgetKind
 from greenopt.spec.file import describe, load_study, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
-from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES, imagenet_url
 from greenopt.spec.setting import (
     PARAMETERS,
     Augmentation,
@@ -24,6 +24,7 @@ from greenopt.spec.study import (
     Confirms,
     DataSet,
     DataSpec,
+    DecayedBy,
     Direction,
     EnergySpec,
     ImageMeaning,
@@ -53,6 +54,7 @@ __all__ = [
     "Confirms",
     "DataSet",
     "DataSpec",
+    "DecayedBy",
     "Direction",
     "Distribution",
     "EnergySpec",
@@ -77,6 +79,7 @@ __all__ = [
     "TrialSpec",
     "Value",
     "describe",
+    "imagenet_url",
     "inert_parameters",
     "is_too_varied",
     "load_study",

@@ -115,15 +115,17 @@ def read_study_file(path: Path) -> dict[str, Any]:
 
 
 def _place(raw: dict[str, Any], folder: Path) -> None:
-    """Make the paths of a study absolute: those of data and modules are relative to its file, then to this folder.
+    """Make the paths of a study absolute: of data, weights and modules, relative to its file, then to this folder.
 
     A path that leads nowhere stays as it is, for the message about it.
     """
     data = raw.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
-        given = Path(os.path.expanduser(data["path"]))
-        places = (folder / given, Path.cwd() / given)
-        data["path"] = str(next((place.resolve() for place in places if os.path.exists(place)), data["path"]))
+        data["path"] = _placed(data["path"], folder)
+    training = raw.get("training")
+    weights = training.get("weights") if isinstance(training, dict) else None
+    if isinstance(training, dict) and isinstance(weights, str) and weights != "imagenet":
+        training["weights"] = _placed(weights, folder)
     for table, key in (("study", "objective"), ("training", "model")):
         values = raw.get(table)
         reference = values.get(key) if isinstance(values, dict) else None
@@ -131,6 +133,12 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
             module = folder.joinpath(*reference.partition(":")[0].split("."))
             if os.path.isfile(f"{module}.py") or os.path.isfile(module / "__init__.py"):
                 raw["modules_folder"] = str(folder)
+
+
+def _placed(text: str, folder: Path) -> str:
+    given = Path(os.path.expanduser(text))
+    places = (folder / given, Path.cwd() / given)
+    return str(next((place.resolve() for place in places if os.path.exists(place)), text))
 
 
 def describe(error: ValidationError) -> str:
@@ -159,7 +167,7 @@ def _describe_one(detail: ErrorDetails) -> str:
 
 def _is_kind(part: int | str) -> bool:
     """Return whether a part of a location names one of several types that a key may have, and no key."""
-    return part in ("int", "literal['total']") or str(part).startswith(("constrained-int", "function-after["))
+    return part == "int" or str(part).startswith(("literal[", "constrained-int", "function-after["))
 
 
 def _dotted(location: list[int | str]) -> str:

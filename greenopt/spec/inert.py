@@ -3,12 +3,18 @@
 One function decides, before anything runs, for the coordinator, the trial, the analysis and the reader alike.
 """
 
+from greenopt.spec.models import MODEL_NAMES
 from greenopt.spec.setting import Augmentation, LrSchedule, Precision, Preprocessing, Setting
 from greenopt.spec.study import ImageMeaning, TrainingSpec
 
 
 def inert_parameters(
-    setting: Setting, training: TrainingSpec, total_steps: int | None = None, *, has_whole_pixels: bool = True
+    setting: Setting,
+    training: TrainingSpec,
+    total_steps: int | None = None,
+    *,
+    has_whole_pixels: bool = True,
+    has_own_parts: bool = False,
 ) -> dict[str, str]:
     """Return the parameters whose value has no effect on this setting's training.
 
@@ -17,17 +23,22 @@ def inert_parameters(
         training: what the study fixes; it decides what precision and momentum mean.
         total_steps: optimizer steps of the whole training, where known.
         has_whole_pixels: whether the images are bytes, as all are but those of a file of fractions.
+        has_own_parts: whether the images come with validation and test parts of their own.
 
     Returns:
         Parameter name to the reason, in words for the user; empty where every value has its effect.
     """
     reasons = {}
+    if training.weights is not None and training.imagenet_scaling and training.model in MODEL_NAMES:
+        reasons["preprocessing"] = "images are scaled as the weights need it (imagenet_scaling)"
     if (reason := _momentum(setting, training)) is not None:
         reasons["optimizer_momentum"] = reason
     if (reason := _precision(setting, training, has_whole_pixels)) is not None:
         reasons["precision"] = reason
     if (reason := _schedule(setting, training, total_steps)) is not None:
         reasons["lr_schedule"] = reason
+    if has_own_parts:
+        reasons["partitioning"] = "the images have validation and test parts of their own"
     return reasons
 
 
@@ -42,10 +53,8 @@ def _precision(setting: Setting, training: TrainingSpec, has_whole_pixels: bool)
         return None
     if setting.precision is Precision.FLOAT64:
         return "float64 images are cast back to float32 by the first layer"
-    whole_numbers = setting.preprocessing is Preprocessing.NONE and setting.augmentation in (
-        Augmentation.NONE,
-        Augmentation.CUTMIX,
-    )
+    is_unscaled = setting.preprocessing is Preprocessing.NONE and training.weights is None
+    whole_numbers = is_unscaled and setting.augmentation in (Augmentation.NONE, Augmentation.CUTMIX)
     if setting.precision is Precision.FLOAT16 and whole_numbers and has_whole_pixels:
         return "float16 holds the whole numbers 0..255 exactly"
     return None

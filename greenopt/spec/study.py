@@ -72,9 +72,17 @@ class DataSet(StrEnum):
 
     CIFAR100 = "cifar100"
     CIFAR10 = "cifar10"
+    MNIST = "mnist"
+    FASHION_MNIST = "fashion_mnist"
     DIGITS = "digits"
     SYNTHETIC = "synthetic"
     NPZ = "npz"
+    FOLDER = "folder"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the images are the user's own, at a path and of whatever size."""
+        return self in (DataSet.NPZ, DataSet.FOLDER)
 
 
 class DataSpec(Table):
@@ -84,18 +92,23 @@ class DataSpec(Table):
     """
 
     name: DataSet
-    """The data set. CIFAR-100 and CIFAR-10 are looked for where Keras keeps them and downloaded when they are not
-    there."""
+    """The data set. CIFAR-100, CIFAR-10, MNIST and Fashion-MNIST are looked for where Keras keeps them and downloaded
+    when they are not there. The last two keep their own test part."""
     path: str | None = None
-    """The `.npz` file with arrays `x` (images) and `y` (labels); for CIFAR, the archive or its unpacked folder."""
+    """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
+    `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
+    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""
     classes: Annotated[int, Field(ge=2, strict=True)] | None = None
     """Number of classes of the `synthetic` images, 100 unless given; the other data sets have their own."""
     image_size: PositiveInt | None = None
-    """Side of the square that images are resized to, bilinear. Unless given, `digits` and `synthetic` have 32, CIFAR
-    its own 32, and `.npz` images stay as they are. Unit: pixels."""
+    """Side of the square that images are resized to, bilinear. Unless given, `digits`, `synthetic`, MNIST and
+    Fashion-MNIST have 32, CIFAR its own 32, and images in a `.npz` file or a folder stay as they are; a folder
+    of images of several sizes needs it. Unit: pixels."""
+    skip_broken: bool = False
+    """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
@@ -103,8 +116,14 @@ class DataSpec(Table):
             raise PydanticCustomError(
                 "data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
             )
+        if self.name is DataSet.FOLDER and self.path is None:
+            raise PydanticCustomError(
+                "data", "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
+            )
         if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
-            raise PydanticCustomError("data", "path is for npz, cifar10 and cifar100")
+            raise PydanticCustomError("data", "path is for files: npz, folder and published data sets")
+        if self.name is not DataSet.FOLDER and self.skip_broken:
+            raise PydanticCustomError("data", "skip_broken is for name = 'folder' only")
         if self.name is not DataSet.SYNTHETIC and self.classes is not None:
             raise PydanticCustomError("data", "classes can be chosen for name = 'synthetic' only")
         return self
@@ -117,14 +136,39 @@ class ImageMeaning(StrEnum):
     POLICY = "policy"
 
 
+class DecayedBy(StrEnum):
+    """The optimizers that decay weights."""
+
+    ADAMW = "adamw"
+    ALL = "all"
+
+
 class TrainingSpec(Table):
     """Everything about a training that is the same for all trials of a study."""
 
     epochs: PositiveInt
     """How many epochs each trial trains. Required, except with `study.objective`, where it is 1 unless given."""
     model: str = "ResNet50"
-    """A model of `keras.applications` with random weights, or a function of your own as `package.module:function`,
-    called with the shape of an image and the number of classes."""
+    """A model of `keras.applications`, or a function of your own as `package.module:function`, called with the shape of
+    an image and the number of classes."""
+    weights: PlainText | None = None
+    """Weights to begin with: `"imagenet"`, which Keras downloads once, or the path of a file, `.weights.h5`, `.h5` or
+    `.keras`, of the whole model or, for a model of `keras.applications`, of the model without its output layers. Random
+    unless given. With weights, a model of `keras.applications` ends in the mean of its features over the image and one
+    output layer."""
+    imagenet_scaling: bool = True
+    """With `weights` of a model of `keras.applications`: whether images are scaled as they were for its ImageNet
+    weights, in place of `preprocessing`, which then has no effect. Set it to `false` for a file of weights that were
+    trained with a `preprocessing` of greenopt."""
+    trainable: Literal["all", "head"] | PositiveInt = "all"
+    """Which layers are trained: `"all"`, the output layer alone (`"head"`), or the last so many layers that have
+    weights, the output layer included. The others keep their weights, and BatchNormalization among them uses its
+    moving statistics, as in inference."""
+    dropout: Fraction | None = None
+    """Share of its features that a model of `keras.applications` drops in training, before its output layer, which
+    then is as with `weights`. The model's own unless given; a function of your own has its own."""
+    label_smoothing: Fraction = 0.0
+    """Share of a label that the training loss spreads evenly over all classes; validation and test have none."""
     batchnorm_momentum: Fraction | None = None
     """Momentum of every BatchNormalization layer; the model's own unless given (Keras: 0.99, which needs hundreds of
     steps to settle)."""
@@ -140,7 +184,10 @@ class TrainingSpec(Table):
     cosine_alpha: Fraction = 0.0
     """Learning rate at the end of the cosine schedule, as a share of the first."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
-    """Weight decay of AdamW; the other optimizers have none."""
+    """Weight decay, decoupled from the gradient: in each step a weight loses this share of it times the learning rate.
+    Of the optimizers that `weight_decay_applies_to` names."""
+    weight_decay_applies_to: DecayedBy = DecayedBy.ADAMW
+    """Which optimizers decay weights: AdamW alone, or `"all"` of them."""
     momentum_as_beta_1: bool = False
     """Whether Adam and AdamW take `optimizer_momentum` as their `beta_1`; otherwise it has no effect with them."""
     precision_applies_to: ImageMeaning = ImageMeaning.IMAGES
@@ -173,6 +220,21 @@ class TrainingSpec(Table):
     log_limit: LogSize = 20_000_000
     """The most that a trial's `log.txt` may take, as `"20 MB"` or a number of bytes. Of longer output the first and the
     last part are kept, with a line between them that says how much was left out."""
+
+    @model_validator(mode="after")
+    def _fits_the_model(self) -> Self:
+        is_of_keras = self.model in MODEL_NAMES
+        if self.weights == "imagenet" and not is_of_keras:
+            raise PydanticCustomError(
+                "weights", "weights = 'imagenet' is for models of keras.applications; have your function load its own"
+            )
+        if self.dropout is not None and not is_of_keras:
+            raise PydanticCustomError(
+                "dropout", "dropout is for models of keras.applications; write it into your function"
+            )
+        if self.trainable != "all" and is_of_keras and self.weights is None:
+            raise PydanticCustomError("trainable", "trainable needs weights: layers that are not trained stay random")
+        return self
 
     @field_validator("model")
     @classmethod
@@ -479,7 +541,8 @@ class StudySpec(Table):
         if self.data is None:
             return self
         side, least = self.data.image_size or 32, MINIMUM_SIDE.get(self.training.model, 32)
-        if self.training.model in MODEL_NAMES and side < least and self.data.name is not DataSet.NPZ:
+        keeps_its_size = self.data.name.is_own and self.data.image_size is None
+        if self.training.model in MODEL_NAMES and side < least and not keeps_its_size:
             raise PydanticCustomError(
                 "model",
                 "training.model: {model} needs images of at least {least}x{least}; set data.image_size = {least}",

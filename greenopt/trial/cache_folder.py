@@ -44,13 +44,14 @@ def cache_folder(say: Callable[[str], None] | None = None) -> Path | None:
     except OSError:
         return None
     if doubt is not None:
-        (say or _say)(f"the cache folder {folder} {doubt}; nothing is kept between trials")
+        (say or say_once)(f"the cache folder {folder} {doubt}; nothing is kept between trials")
         return None
     return folder if os.access(folder, os.W_OK) else None
 
 
 @cache
-def _say(line: str) -> None:
+def say_once(line: str) -> None:
+    """Print a line on standard error, once a process."""
     print(f"greenopt: {printable(line)}", file=sys.stderr, flush=True)
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from greenopt.energy.meter import PowerSample
 from greenopt.energy.trial_meter import Marks, Readings
 from greenopt.events import (
+    ConfusionCounted,
     EpochEnded,
     Event,
     FailReason,
@@ -161,6 +162,11 @@ class Journal:
         """Return the energy from the start of the first epoch to the end of the last phase."""
         assert self._training is not None
         return self._meter.between(self._training, self._last)
+
+    def tell_confusion(self, class_names: tuple[str, ...], counts: list[list[int]]) -> None:
+        """Report how often the test images of each class (row) were taken for each class (column)."""
+        rows = tuple(map(tuple, counts))
+        self._emit(ConfusionCounted(t_s=time.monotonic(), class_names=class_names, counts=rows))
 
     def complete(
         self, accuracy: float, test_accuracy: float | None, unquantized_accuracy: float | None, energy: Readings

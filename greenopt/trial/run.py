@@ -13,10 +13,10 @@ from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.journal import Journal
-from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
+from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy, int8_confusion
 from greenopt.trial.training.saved_model import keep_model
 from greenopt.trial.training.setup import PreparedTrial, collect_facts, float32_copy, prepare_trial
-from greenopt.trial.training.trainer import Score
+from greenopt.trial.training.trainer import MAX_COUNTED_CLASSES, Confusion, Score
 
 
 def run_trial(spec: TrialSpec, journal: Journal) -> None:
@@ -40,8 +40,13 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.COMPILE)
     steps = trial.trainer.steps
     setting = spec.image_setting
-    is_whole = images.x.dtype == "uint8"
-    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
+    inert = inert_parameters(
+        setting,
+        spec.training,
+        spec.training.epochs * steps,
+        has_whole_pixels=images.x.dtype == "uint8",
+        has_own_parts=images.has_all_parts,
+    )
     journal.begin_training(steps, inert, collect_facts(trial))
     last = train(trial, journal)
     if last is not None:
@@ -99,7 +104,9 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     if setting.internal is not Internal.POST_QUANTIZATION:
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)
+        confusion = trainer.confusion()
         journal.end_phase(Phase.TEST)
+        _tell_confusion(trial, confusion, journal)
         keep_model(trial)
         journal.complete(last.accuracy, test.accuracy, None, energy)
         return
@@ -110,7 +117,17 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     batch_size = spec.training.evaluation_batch_size
     model = Int8Model(content, batch_size)
     accuracy = int8_accuracy(model, trainer, split.validation, batch_size)
-    test_accuracy = int8_accuracy(model, trainer, split.test, batch_size)
+    counts = int8_confusion(model, trainer, split.test, batch_size, trial.images.classes)
+    test_accuracy = float(counts.trace() / counts.sum())
     journal.end_phase(Phase.TEST)
+    _tell_confusion(trial, counts, journal)
     keep_model(trial, content)
     journal.complete(accuracy, test_accuracy, last.accuracy, energy)
+
+
+def _tell_confusion(trial: PreparedTrial, counts: Confusion | None, journal: Journal) -> None:
+    """Report which class of the test part was taken for which, unless there are very many."""
+    classes = trial.images.classes
+    if counts is not None and classes <= MAX_COUNTED_CLASSES:
+        names = trial.images.class_names or tuple(map(str, range(classes)))
+        journal.tell_confusion(names, counts.tolist())

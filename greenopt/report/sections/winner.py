@@ -41,6 +41,9 @@ def winner(inputs: ReportInputs, winner_drawings: Iterable[Drawing]) -> Section 
             blocks.append(figure(drawing.slug, f"{drawing.title}. {drawing.caption}"))
         else:
             blocks.append(text("Its epochs are not on file."))
+        classes = drawn.get(f"confusion-{one.trial}")
+        if classes is not None:
+            blocks.append(figure(classes.slug, f"{classes.title}. {classes.caption}"))
     return Section("The winner", tuple(blocks)) if blocks else None
 
 

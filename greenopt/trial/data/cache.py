@@ -1,7 +1,7 @@
 """The image cache of a study: loaded and resized once, memory-mapped afterwards.
 
 Invariant: what is mapped is what loading gives: its key holds all that the images depend on, the source file's size and
-time of change included.
+time of change included; of a folder of images, the digest of their contents.
 """
 
 import hashlib
@@ -16,15 +16,17 @@ from typing import Any
 import filelock
 import numpy as np
 
+from greenopt.identity.digests import DIGESTS_FILE, DataDigests
 from greenopt.spec import DataSet, DataSpec
 from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.images import Images, load_images
+from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
 
 IMAGES_BYTES = 10_000_000_000
 """What prepared images may take; the least recently used go first."""
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 def cached_images(
@@ -42,7 +44,7 @@ def cached_images(
         WrongSettingError: they are there and cannot be used.
     """
     folder = folder or cache_folder()
-    source = _source(spec)
+    source = _source(spec, folder) if folder is not None else None
     if folder is None or source is None:
         return load(spec)
     place = folder / "images" / _key(spec, source)
@@ -61,16 +63,37 @@ def cached_images(
         return load(spec)
 
 
-def _source(spec: DataSpec) -> list[Any] | None:
+def _source(spec: DataSpec, kept: Path) -> list[Any] | None:
     """Identify the files behind the images; empty if images are generated, None if files are missing."""
     if spec.name in (DataSet.DIGITS, DataSet.SYNTHETIC):
         return []
+    if spec.name is DataSet.FOLDER:
+        return _folder_source(Path(str(spec.path)).expanduser(), kept)
+    if spec.name in KERAS_SETS:
+        found = locate_keras_set(spec)
+        return [_state(file) for file in found] if found is not None else None
     path = locate_archive(spec) if spec.name in ARCHIVES else Path(str(spec.path)).expanduser()
     if path is None or not path.exists():
         return None
     files = [path / name for name in ARCHIVES[spec.name].batches] if path.is_dir() else [path]
-    states = [file.stat() for file in files]
-    return [str(path.resolve()), *((state.st_size, state.st_mtime_ns) for state in states)]
+    return [_state(file) for file in files]
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    state = file.stat()
+    return str(file.resolve()), state.st_size, state.st_mtime_ns
+
+
+def _folder_source(path: Path, kept: Path) -> list[Any] | None:
+    from PIL import __version__ as pillow
+
+    from greenopt.trial.data.folder import list_folder
+
+    if not path.is_dir():
+        return None
+    listing = list_folder(path)
+    digest = DataDigests(kept / DIGESTS_FILE).of_files(path, listing.files)
+    return [str(path.resolve()), pillow, digest, *listing.left_out]
 
 
 def _key(spec: DataSpec, source: list[Any]) -> str:
@@ -85,7 +108,10 @@ def _write(images: Images, place: Path) -> None:
     try:
         np.save(scratch / "x.npy", images.x, allow_pickle=False)
         np.save(scratch / "y.npy", images.y, allow_pickle=False)
-        facts = {"classes": images.classes, "title": images.title}
+        if images.parts is not None:
+            np.save(scratch / "parts.npy", images.parts, allow_pickle=False)
+        names = ("classes", "title", "class_names", "left_out")
+        facts = {name: getattr(images, name) for name in names}
         (scratch / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         scratch.rename(place)
     except OSError:
@@ -96,4 +122,14 @@ def _write(images: Images, place: Path) -> None:
 def _mapped(place: Path) -> Images:
     facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
     x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
-    return Images(x, np.load(place / "y.npy", allow_pickle=False), facts["classes"], facts["title"])
+    y = np.load(place / "y.npy", allow_pickle=False)
+    has_parts = (place / "parts.npy").exists()
+    return Images(
+        x,
+        y,
+        facts["classes"],
+        facts["title"],
+        tuple(facts["class_names"]),
+        np.load(place / "parts.npy", allow_pickle=False) if has_parts else None,
+        facts["left_out"],
+    )

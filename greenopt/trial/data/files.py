@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenopt.spec import DataSet, DataSpec
+from greenopt.spec import DataSet, DataSpec, imagenet_url
+from greenopt.trial.cache_folder import say_once
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 DOWNLOAD_TIMEOUT_S = 20.0
@@ -34,6 +35,7 @@ class Archive:
         classes: number of classes.
         sha256: digest of the archive.
         url: where it is published.
+        size_mb: its size in MB.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Archive:
     classes: int
     sha256: str
     url: str
+    size_mb: int
 
 
 ARCHIVES: dict[DataSet, Archive] = {
@@ -58,6 +61,7 @@ ARCHIVES: dict[DataSet, Archive] = {
         classes=100,
         sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
         url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        size_mb=169,
     ),
     DataSet.CIFAR10: Archive(
         title="CIFAR-10",
@@ -69,6 +73,7 @@ ARCHIVES: dict[DataSet, Archive] = {
         classes=10,
         sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        size_mb=170,
     ),
 }
 
@@ -95,6 +100,16 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
             from greenopt.trial.data.npz_file import check_npz
 
             check_npz(Path(str(spec.path)).expanduser())
+        elif spec.name is DataSet.FOLDER:
+            # Brings Pillow, likewise.
+            from greenopt.trial.data.folder_images import check_folder
+
+            check_folder(Path(str(spec.path)).expanduser(), spec.image_size, spec.skip_broken)
+        elif spec.name in (DataSet.MNIST, DataSet.FASHION_MNIST):
+            # It imports this module.
+            from greenopt.trial.data.keras_sets import keras_set_problem
+
+            return keras_set_problem(spec, can_reach or _answers)
         elif spec.name in ARCHIVES and find_archive(spec) is None:
             archive = ARCHIVES[spec.name]
             if not (can_reach or _answers)(archive.url):
@@ -102,6 +117,34 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
     except (DataMissingError, WrongSettingError) as problem:
         return str(problem)
     return None
+
+
+def download_note(spec: DataSpec) -> str | None:
+    """Return what a study will download, how much, from where and where to; None where it has all it needs."""
+    # It imports this module.
+    from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
+
+    if spec.name in KERAS_SETS and locate_keras_set(spec) is None:
+        published = KERAS_SETS[spec.name]
+        place = datasets_folder() / published.folder
+        return f"{published.title} is downloaded to {place} ({published.size_bytes / 1e6:.0f} MB, from Keras's address)"
+    if spec.name in ARCHIVES and locate_archive(spec) is None:
+        archive = ARCHIVES[spec.name]
+        return f"{archive.title} is downloaded to {datasets_folder()} ({archive.size_mb} MB, from {archive.url})"
+    return None
+
+
+def weights_note(model: str, side: int | None) -> str | None:
+    """Return that a model's ImageNet weights will be downloaded, from where and where to; None where they are there.
+
+    Args:
+        model: a model of `keras.applications`.
+        side: of the images in pixels, as `data.image_size`.
+    """
+    url, folder = imagenet_url(model, side), datasets_folder().parent / "models"
+    if (folder / url.rpartition("/")[2]).is_file():
+        return None
+    return f"the ImageNet weights of {model} are downloaded to {folder} (from {url})"
 
 
 def find_archive(spec: DataSpec) -> Path | None:
@@ -140,15 +183,26 @@ def fetch_archive(archive: Archive) -> Path:
     """
     target = datasets_folder() / archive.keras_name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (target.parent / f".{archive.file_name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not target.exists():
-                _download(archive, target)
+        say_once(f"downloading {archive.url} ({archive.size_mb} MB) to {target.parent}")
+        fetch_file(archive.url, archive.sha256, target)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataMissingError(advice(archive, f"could not be downloaded from {archive.url} ({reason})")) from None
     return target
+
+
+def fetch_file(url: str, sha256: str, target: Path) -> None:
+    """Download a file unless it is there; several processes may do so at once.
+
+    Raises:
+        OSError: it could not be downloaded or written.
+        ValueError: what arrived is not what the digest says.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _download(url, sha256, target)
 
 
 def advice(archive: Archive, problem: str) -> str:
@@ -176,7 +230,7 @@ def _is_unpacked(folder: Path, archive: Archive) -> bool:
 
 
 def _checked(path: Path, archive: Archive) -> Path:
-    if _sha256(path) != archive.sha256:
+    if sha256_of(path) != archive.sha256:
         raise DataMissingError(
             f"{path}: is not the published {archive.file_name} (its SHA-256 differs); "
             "it may be cut short: move it away or bring a whole one"
@@ -184,7 +238,8 @@ def _checked(path: Path, archive: Archive) -> Path:
     return path
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's contents."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -197,15 +252,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _download(archive: Archive, target: Path) -> None:
+def _download(url: str, sha256: str, target: Path) -> None:
     """Write to a file beside the target, check it, and only then give it its name."""
     digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{archive.file_name}.") as part:
-        with urllib.request.urlopen(archive.url, timeout=DOWNLOAD_TIMEOUT_S) as answer:
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.") as part:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as answer:
             while chunk := answer.read(_CHUNK_BYTES):
                 part.write(chunk)
                 digest.update(chunk)
         part.flush()
-        if digest.hexdigest() != archive.sha256:
+        if digest.hexdigest() != sha256:
             raise ValueError("what arrived is not the published file")
         os.link(part.name, target)

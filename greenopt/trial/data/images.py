@@ -1,7 +1,8 @@
 """Loading, limiting, resizing and splitting of a trial's images into three disjoint parts.
 
-Invariants: an image keeps its id, its row in `Images`, from here on; a split depends on the labels, the shares and the
-seed alone; its three parts are disjoint and each holds every class.
+Invariants: an image keeps its id, its row in `Images`, from here on; a split depends on the labels, the shares, the
+seed and the data's own parts alone; its three parts are disjoint, each that is split off holds every class, and no
+image of a validation or test part of the data's own is in another part.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +15,14 @@ import numpy.typing as npt
 from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.data.archives import read_archive
 from greenopt.trial.data.files import ARCHIVES, fetch_archive, find_archive
+from greenopt.trial.data.keras_sets import KERAS_SETS, read_keras_set
 from greenopt.trial.data.npz_file import read_npz
-from greenopt.trial.data.pixels import class_problem
+from greenopt.trial.data.pixels import LabelledArrays, class_problem
 from greenopt.trial.data.synthetic import make_synthetic
 from greenopt.trial.failures import WrongSettingError
 
 DEFAULT_SIDE = 32
+_PARTS = ("training", "validation", "test")
 _RESIZE_AT_ONCE = 4096
 
 Array = npt.NDArray[Any]
@@ -35,18 +38,29 @@ class Images:
         y: (images,) int32, labels 0..classes - 1.
         classes: number of classes.
         title: where they are from, for the record.
+        class_names: name of each class; empty where classes have numbers only.
+        parts: (images,) uint8, the parts of the data's own: 0 training, 1 validation, 2 test; None where it has none.
+        left_out: what was left out of them, in words; empty where nothing was.
     """
 
     x: Array
     y: Array
     classes: int
     title: str
+    class_names: tuple[str, ...] = ()
+    parts: Array | None = None
+    left_out: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one image."""
         _, height, width, channels = self.x.shape
         return height, width, channels
+
+    @property
+    def has_all_parts(self) -> bool:
+        """Whether the data have both a validation and a test part of their own."""
+        return self.parts is not None and {1, 2} <= set(np.unique(self.parts).tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +89,9 @@ def load_images(spec: DataSpec) -> Images:
 def split_images(images: Images, shares: Shares, seed: int, limit: int | None = None) -> Split:
     """Split the images into disjoint parts in which the classes have equal shares, within one image a class.
 
+    Data with a validation and a test part of their own are not split; of those with one of them the rest is split into
+    training and the other one, in the proportion of their shares.
+
     Args:
         images: the images.
         shares: the parts in percent.
@@ -86,19 +103,30 @@ def split_images(images: Images, shares: Shares, seed: int, limit: int | None = 
     """
     if limit is not None and limit > len(images.y):
         raise WrongSettingError(f"data.images: {limit}: {images.title} has {len(images.y)} images")
-    order = stratified_order(images.y, seed)[:limit]
-    first = round(len(order) * shares.train / 100)
-    second = round(len(order) * (shares.train + shares.validation) / 100)
-    parts = (order[:first], order[first:second], order[second:])
-    for name, part in zip(("training", "validation", "test"), parts, strict=True):
+    of_data = images.parts if images.parts is not None else np.zeros(len(images.y), np.uint8)
+    rest, *own = (_sample(images, np.flatnonzero(of_data == part), seed, limit) for part in range(len(_PARTS)))
+    has_own = [bool((of_data == part).any()) for part in range(len(_PARTS))]
+    weights = [share * (not given) for share, given in zip(shares, (False, *has_own[1:]), strict=True)]
+    ends = [round(len(rest) * sum(weights[: at + 1]) / sum(weights)) for at in range(len(_PARTS))]
+    split_off = [rest[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    parts = [split_off[0], *(mine if len(mine) else cut for mine, cut in zip(own, split_off[1:], strict=True))]
+    for name, part, is_own in zip(_PARTS, parts, (False, *has_own[1:]), strict=True):
+        if is_own and len(part):
+            continue
         absent = np.flatnonzero(np.bincount(images.y[part], minlength=images.classes) == 0)
         if len(absent):
             share = "-".join(str(percent) for percent in shares)
             raise WrongSettingError(
-                f"{images.title}: {len(order)} images are too few for partitioning {share}: the {name} part would "
+                f"{images.title}: {len(rest)} images are too few for partitioning {share}: the {name} part would "
                 f"have none of class {absent[0]}; use more images or fewer classes"
             )
     return Split(*(np.sort(part) for part in parts))
+
+
+def _sample(images: Images, ids: Ids, seed: int, limit: int | None) -> Ids:
+    """Return the ids of a part in stratified order; of a limited data set its share of the limit."""
+    count = len(ids) if limit is None else round(limit * len(ids) / len(images.y))
+    return ids[stratified_order(images.y[ids], seed)][:count] if len(ids) else ids
 
 
 def stratified_order(labels: Array, seed: int) -> Ids:
@@ -137,6 +165,11 @@ def _load_published(spec: DataSpec) -> Images:
     return Images(x, y, archive.classes, archive.title)
 
 
+def _load_keras_set(spec: DataSpec) -> Images:
+    images = _labelled(read_keras_set(spec), KERAS_SETS[spec.name].title)
+    return resized(images, DEFAULT_SIDE) if spec.image_size is None else images
+
+
 def _load_digits(spec: DataSpec) -> Images:
     from sklearn.datasets import load_digits
 
@@ -152,16 +185,28 @@ def _load_synthetic(spec: DataSpec) -> Images:
     return Images(x, y, classes, "synthetic")
 
 
+def _load_folder(spec: DataSpec) -> Images:
+    # Brings Pillow, which no other data set needs.
+    from greenopt.trial.data.folder_images import read_folder
+
+    path = Path(str(spec.path)).expanduser()
+    return _labelled(read_folder(path, spec.image_size, spec.skip_broken), str(path))
+
+
+def _labelled(arrays: LabelledArrays, title: str) -> Images:
+    classes = len(arrays.class_names) or int(arrays.y.max()) + 1
+    return Images(arrays.x, arrays.y, classes, title, arrays.class_names, arrays.parts, arrays.left_out)
+
+
 def _load_npz(spec: DataSpec) -> Images:
     path = Path(str(spec.path)).expanduser()
-    x, y = read_npz(path)
-    return Images(x, y, int(y.max()) + 1, str(path))
+    return _labelled(read_npz(path), str(path))
 
 
 def _checked(images: Images) -> Images:
     x, y = images.x, images.y
     if x.ndim != 4 or x.shape[3] != 3 or not len(x):
-        raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width[, 1 or 3])")
+        raise WrongSettingError(f"{images.title}: x has shape {x.shape}; images are (images, height, width, 3)")
     if len(x) != len(y):
         raise WrongSettingError(f"{images.title}: {len(x)} images and {len(y)} labels")
     if (problem := class_problem(y)) is not None:
@@ -172,7 +217,10 @@ def _checked(images: Images) -> Images:
 _LOADERS = {
     DataSet.CIFAR100: _load_published,
     DataSet.CIFAR10: _load_published,
+    DataSet.MNIST: _load_keras_set,
+    DataSet.FASHION_MNIST: _load_keras_set,
     DataSet.DIGITS: _load_digits,
     DataSet.SYNTHETIC: _load_synthetic,
     DataSet.NPZ: _load_npz,
+    DataSet.FOLDER: _load_folder,
 }

@@ -8,21 +8,26 @@ values beyond the part of the images that the check looks at.
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from greenopt.plain_text import printable
 from greenopt.trial.data.pixels import (
     Array,
+    Extent,
     Kind,
+    LabelledArrays,
     class_problem,
     extent_of,
+    is_fractions,
     parts_of,
     shape_problem,
     to_pixels,
+    transparency_problem,
     value_problem,
 )
 from greenopt.trial.failures import DataMissingError, WrongSettingError
@@ -38,6 +43,41 @@ _CHUNK_BYTES = 4 << 20
 _WRITE_IT = "write it with numpy.savez(path, x=images, y=labels)"
 
 
+_PLAIN = (("x", "y"),)
+_OF_KERAS = (("x_train", "y_train"), ("x_val", "y_val"), ("x_test", "y_test"))
+_ALIASES = {"validation": "val", "valid": "val"}
+
+
+class _Pair(NamedTuple):
+    """An array of images with its labels: their names in the file, what they are, and which part they are."""
+
+    x: str
+    y: str
+    part: int
+    kind: Kind
+
+    @property
+    def where(self) -> str:
+        """Start of a message about them; empty where there is no other pair."""
+        return "" if self.x == "x" else f"{self.x}, {self.y}: "
+
+
+class NpzLabels(NamedTuple):
+    """What a file holds beside the values of its images.
+
+    Attributes:
+        kind: of the images, those of all parts together.
+        y: (images,) int32, labels 0 to k - 1.
+        class_names: of labels that are text, in their order; else empty.
+        parts: (images,) uint8, 0 training, 1 validation, 2 test; None where the file has no parts of its own.
+    """
+
+    kind: Kind
+    y: Array
+    class_names: tuple[str, ...]
+    parts: Array | None
+
+
 def check_npz(path: Path) -> None:
     """Check the file's shapes, types and labels, and the values of its first images.
 
@@ -45,45 +85,130 @@ def check_npz(path: Path) -> None:
         DataMissingError: it is not there or not such a file.
         WrongSettingError: its arrays cannot be used; one line that starts with the path.
     """
-    kind, _ = read_labels(path)
-    if kind.dtype.kind != "b":
-        with _opened(path) as file, file.open("x.npy") as stream:
-            _kind_of(stream)
-            extent = extent_of(_chunks(stream, kind.dtype))
-        is_all = kind.dtype.itemsize * math.prod(kind.shape) <= CHECKED_BYTES
-        _refuse(path, value_problem(kind, extent, is_all))
+    read_labels(path)
+    scales = {}
+    with _opened(path) as file:
+        for pair in _pairs(file, path):
+            if pair.kind.dtype.kind == "b":
+                continue
+            with file.open(f"{pair.x}.npy") as stream:
+                _kind_of(stream)
+                extent = extent_of(_chunks(stream, pair.kind.dtype))
+            is_all = pair.kind.dtype.itemsize * math.prod(pair.kind.shape) <= CHECKED_BYTES
+            _refuse(path, value_problem(pair.kind, extent, is_all), pair.where)
+            if is_all:
+                scales[pair] = extent
+    _refuse(path, _scale_problem(scales))
 
 
-def read_labels(path: Path) -> tuple[Kind, Array]:
-    """Read what the images are, and the labels, (images,).
+def read_labels(path: Path) -> NpzLabels:
+    """Read what the images are, and all but them.
 
     Raises:
         DataMissingError: it is not there or not such a file.
         WrongSettingError: its arrays cannot be used; one line that starts with the path.
     """
+    labels: list[Array] = []
     with _opened(path) as file:
-        kinds = {name: _kind(file, path, name) for name in ("x", "y")}
-        _refuse(path, shape_problem(kinds["x"], kinds["y"]))
-        y = _read(file, "y").reshape(-1)
-    _refuse(path, class_problem(y))
-    return kinds["x"], y
+        pairs = _pairs(file, path)
+        for pair in pairs:
+            _refuse(path, shape_problem(pair.kind, _kind(file, path, pair.y)), pair.where)
+            labels.append(_read(file, pair.y).reshape(-1))
+    first = pairs[0]
+    for pair in pairs[1:]:
+        if pair.kind.shape[1:] != first.kind.shape[1:]:
+            shapes = f"{first.x} has shape {first.kind.shape} and {pair.x} {pair.kind.shape}"
+            raise WrongSettingError(f"{path}: {shapes}; images of all parts have the same size and channels")
+    names, numbers = _numbered(path, pairs, labels)
+    y = np.concatenate(numbers).astype(np.int32)
+    parts = np.repeat(np.array([pair.part for pair in pairs], np.uint8), [len(one) for one in numbers])
+    kind = Kind((len(y), *first.kind.shape[1:]), first.kind.dtype)
+    return NpzLabels(kind, y, names, parts if len(pairs) > 1 else None)
 
 
-def read_npz(path: Path) -> tuple[Array, Array]:
+def read_npz(path: Path) -> LabelledArrays:
     """Read the file.
 
-    Returns:
-        Images (images, height, width, 3) in 0..255, uint8 or float32, and labels (images,) int32, 0 to k - 1.
-
     Raises:
         DataMissingError: it is not there or not such a file.
         WrongSettingError: its arrays cannot be used; one line that starts with the path.
     """
-    kind, y = read_labels(path)
+    labels, images, extents = read_labels(path), [], {}
     with _opened(path) as file:
-        x = _read(file, "x")
-    _refuse(path, value_problem(kind, extent_of(parts_of(x))))
-    return to_pixels(x), y.astype(np.int32)
+        for pair in _pairs(file, path):
+            x = _read(file, pair.x)
+            extents[pair] = extent_of(parts_of(x))
+            problem = value_problem(pair.kind, extents[pair]) or transparency_problem(x, extents[pair])
+            _refuse(path, problem, pair.where)
+            images.append(to_pixels(x))
+    _refuse(path, _scale_problem(extents))
+    x = images[0] if len(images) == 1 else np.concatenate(images)
+    return LabelledArrays(x, labels.y, labels.class_names, labels.parts)
+
+
+def _pairs(file: zipfile.ZipFile, path: Path) -> list[_Pair]:
+    """Return the arrays of images and labels in a file: `x` and `y`, or those of parts as Keras names them."""
+    arrays = {entry.removesuffix(".npy") for entry in file.namelist() if entry.endswith(".npy")}
+    known = {name: name for pair in (*_PLAIN, *_OF_KERAS) for name in pair}
+    known |= {f"{axis}_{alias}": f"{axis}_{name}" for alias, name in _ALIASES.items() for axis in "xy"}
+    there = {known[name]: name for name in sorted(arrays) if name in known}
+    if len(there) < sum(name in known for name in arrays):
+        raise WrongSettingError(f"{path}: has two arrays for the validation part; keep x_val and y_val")
+    of_keras = [pair for pair in _OF_KERAS if set(pair) & there.keys()]
+    if of_keras and {"x", "y"} & there.keys():
+        raise WrongSettingError(
+            f"{path}: has x or y beside {there[next(iter(set(of_keras[0]) & there.keys()))]}; keep one of them"
+        )
+    if of_keras and _OF_KERAS[0] not in of_keras:
+        of_keras.insert(0, _OF_KERAS[0])
+    wanted = of_keras or _PLAIN
+    missing = sorted(name for pair in wanted for name in pair if name not in there)
+    if missing:
+        some = f" but {', '.join(sorted(arrays)[:6])}" if arrays else ""
+        way = "" if of_keras else f"; {_WRITE_IT}"
+        raise DataMissingError(f"{path}: has no array {' and '.join(missing)}{some}{way}")
+    parts = [_OF_KERAS.index(pair) if of_keras else 0 for pair in wanted]
+    return [
+        _Pair(there[x], there[y], part, _kind(file, path, there[x])) for (x, y), part in zip(wanted, parts, strict=True)
+    ]
+
+
+def _numbered(path: Path, pairs: Sequence[_Pair], labels: Sequence[Array]) -> tuple[tuple[str, ...], list[Array]]:
+    """Return the names of classes whose labels are text, and the labels of each part as numbers."""
+    is_text = [y.dtype.kind in "US" for y in labels]
+    if len(set(is_text)) > 1:
+        raise WrongSettingError(f"{path}: the labels are text in one part and numbers in another; store all as text")
+    training = labels[0]
+    if not is_text[0]:
+        _refuse(path, class_problem(training), pairs[0].where)
+    found = np.unique(training)
+    for pair, y in zip(pairs, labels, strict=True):
+        unknown = np.setdiff1d(y, found)
+        if len(unknown):
+            raise WrongSettingError(f"{path}: {pair.y} has the label {_shown(unknown[0])}, which {pairs[0].y} has not")
+    if not is_text[0]:
+        return (), list(labels)
+    if len(found) < 2:
+        raise WrongSettingError(
+            f"{path}: {pairs[0].y} has the one label {_shown(found[0])}; there must be at least two classes"
+        )
+    return tuple(map(_shown, found)), [np.searchsorted(found, y) for y in labels]
+
+
+def _shown(label: Any) -> str:
+    text = label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
+    return printable(text)
+
+
+def _scale_problem(extents: Mapping[_Pair, Extent]) -> str | None:
+    """Return that fractions stand beside numbers of 0..255, where images of several parts are floating point."""
+    floats = {pair: extent for pair, extent in extents.items() if pair.kind.dtype.kind == "f"}
+    fractions = [pair for pair, extent in floats.items() if is_fractions(pair.kind, extent)]
+    others = [pair for pair in floats if pair not in fractions]
+    if not (fractions and others):
+        return None
+    a, b = others[0], fractions[0]
+    return f"{a.x} has values up to {floats[a].high:g} and {b.x} up to {floats[b].high:g}; store both on the same scale"
 
 
 @contextmanager
@@ -106,10 +231,6 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _kind(file: zipfile.ZipFile, path: Path, name: str) -> Kind:
-    arrays = {entry.removesuffix(".npy") for entry in file.namelist() if entry.endswith(".npy")}
-    if missing := {"x", "y"} - arrays:
-        there = f" but {', '.join(sorted(arrays)[:6])}" if arrays else ""
-        raise DataMissingError(f"{path}: has no array {' and '.join(sorted(missing))}{there}; {_WRITE_IT}")
     entry = file.getinfo(f"{name}.npy")
     if entry.file_size > BOMB_BYTES and entry.file_size > BOMB_RATIO * entry.compress_size:
         raise DataMissingError(
@@ -148,6 +269,6 @@ def _chunks(stream: IO[bytes], dtype: np.dtype[Any]) -> Iterator[Array]:
             return
 
 
-def _refuse(path: Path, problem: str | None) -> None:
+def _refuse(path: Path, problem: str | None, where: str = "") -> None:
     if problem is not None:
-        raise WrongSettingError(f"{path}: {problem}")
+        raise WrongSettingError(f"{path}: {where}{problem}")

@@ -127,5 +127,6 @@ class InputPipeline:
         """Scale images and cast them to the setting's dtype, then to the model's."""
         x = tf.cast(x, tf.float32)
         if (scaling := self._preprocessing.scaling) is not None:
+            x = tf.reverse(x, [-1]) if scaling.is_bgr else x
             x = (x - tf.constant(scaling.shift, tf.float32)) / tf.constant(scaling.scale, tf.float32)
         return tf.cast(tf.cast(x, self._preprocessing.image_dtype), self._preprocessing.model_dtype)

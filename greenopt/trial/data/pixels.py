@@ -1,8 +1,8 @@
 """What arrays of images and labels have to be, and how images become pixels of 0..255.
 
 Invariants: an array is used with one meaning or refused with one line that says what would be right; equal pictures
-give equal pixels, whether they are stored as bytes, as whole numbers, as truth values or as fractions of 0..1. Needs no
-TensorFlow.
+give equal pixels, whether they are stored as bytes, as whole numbers, as truth values or as fractions of 0..1; what is
+transparent lies on white. Needs no TensorFlow.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,8 @@ _ROUNDING = 1e-3
 _WHOLE = 1e-2
 _NUMBERED = "store numpy.unique(y, return_inverse=True)[1]"
 _AT_ONCE = 1 << 22
+_TRANSPARENT = (2, 4)
+"""Numbers of channels of which the last one is opacity."""
 
 
 class Kind(NamedTuple):
@@ -29,6 +31,24 @@ class Kind(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+
+class LabelledArrays(NamedTuple):
+    """Images with their labels, as a file or a folder gives them.
+
+    Attributes:
+        x: (images, height, width, 3) in 0..255, uint8 or float32.
+        y: (images,) int32, labels 0..classes - 1.
+        class_names: name of each class; empty where classes have numbers only.
+        parts: (images,) uint8, 0 training, 1 validation, 2 test; None where the data have no parts of their own.
+        left_out: what was left out, in words.
+    """
+
+    x: Array
+    y: Array
+    class_names: tuple[str, ...] = ()
+    parts: Array | None = None
+    left_out: str = ""
 
 
 class Extent(NamedTuple):
@@ -64,12 +84,21 @@ def value_problem(kind: Kind, extent: Extent, is_all: bool = True) -> str | None
     if high > 255 * (1 + _ROUNDING):
         way = "store x // 257" if kind.dtype == np.uint16 else "scale them to one of these"
         return f"x has values from {low:g} to {high:g}, outside 0..255, and fractions are 0..1: {way}"
-    if is_all and kind.dtype.kind != "b" and not _is_fractions(kind, extent) and high < _LOWEST_MAXIMUM:
+    if is_all and kind.dtype.kind != "b" and not is_fractions(kind, extent) and high < _LOWEST_MAXIMUM:
         return (
             f"x has values from {low:g} to {high:g}; images are 0..255, or fractions 0..1 of a floating-point type: "
             f"store x / {max(high, 1):g}"
         )
     return None
+
+
+def transparency_problem(x: Array, extent: Extent) -> str | None:
+    """Return that opacity is on another scale than the colours of floating-point images; None where it is not."""
+    if x.ndim != 4 or x.shape[3] not in _TRANSPARENT or x.dtype.kind != "f" or extent.high <= 1 + _ROUNDING:
+        return None
+    if float(x[..., -1].max()) > 1 + _ROUNDING:
+        return None
+    return f"x has values up to {extent.high:g}, and its last channel, opacity, up to 1; store both on the same scale"
 
 
 def class_problem(y: Array) -> str | None:
@@ -107,7 +136,8 @@ def to_pixels(x: Array) -> Array:
     """Images as pixels of 0..255.
 
     Args:
-        x: (images, height, width) or (images, height, width, 1 or 3), of which nothing above is wrong.
+        x: (images, height, width) or (images, height, width, channels), of which nothing above is wrong: gray, gray
+            with transparency, colour, colour with transparency.
 
     Returns:
         (images, height, width, 3): uint8 where all pixels are whole, else float32.
@@ -118,9 +148,22 @@ def to_pixels(x: Array) -> Array:
     elif x.dtype.kind in "iu":
         pixels = x.astype(np.uint8, copy=False)
     else:
-        pixels = _whole_if_whole(_stretched(x, _is_fractions(kind, extent_of(parts_of(x)))))
+        pixels = _whole_if_whole(_stretched(x, is_fractions(kind, extent_of(parts_of(x)))))
     pixels = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
+    pixels = _on_white(pixels) if pixels.shape[3] in _TRANSPARENT else pixels
     return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
+
+
+def _on_white(pixels: Array) -> Array:
+    """Lay (images, height, width, colours and opacity) in 0..255 on white: (images, height, width, colours)."""
+    result = np.empty((*pixels.shape[:3], pixels.shape[3] - 1), pixels.dtype)
+    rows = max(1, _AT_ONCE // max(1, pixels[:1].size))
+    for start in range(0, len(pixels), rows):
+        part = pixels[start : start + rows].astype(np.float32)
+        opacity = part[..., -1:] / 255
+        laid = part[..., :-1] * opacity + 255 * (1 - opacity)
+        result[start : start + rows] = np.rint(laid) if pixels.dtype == np.uint8 else laid
+    return result
 
 
 def _stretched(x: Array, is_fractions: bool) -> Array:
@@ -136,7 +179,8 @@ def _whole_if_whole(pixels: Array) -> Array:
     return pixels.astype(np.float32)
 
 
-def _is_fractions(kind: Kind, extent: Extent) -> bool:
+def is_fractions(kind: Kind, extent: Extent) -> bool:
+    """Return whether images are fractions of 0..1, and not numbers of 0..255."""
     return kind.dtype.kind == "f" and extent.high <= 1 + _ROUNDING
 
 
@@ -145,33 +189,28 @@ def _images_problem(x: Kind) -> str | None:
         return "x holds Python objects; images of one size are one array: numpy.stack(list(x))"
     if x.dtype.kind not in "biuf":
         return f"x has type {x.dtype}; images are numbers 0..255, or fractions 0..1"
-    shape, wanted = x.shape, "images are (images, height, width[, 1 or 3])"
+    shape, wanted = x.shape, "images are (images, height, width[, 1, 2, 3 or 4])"
     if len(shape) not in (3, 4):
         return f"x has shape {shape}; {wanted}"
     if 0 in shape:
         return f"x has shape {shape}, which holds no pixel; {wanted}"
-    if len(shape) == 4 and shape[3] not in (1, 3):
-        way = ""
-        if shape[1] in (1, 3):
-            way = "; these have their channels first: store numpy.moveaxis(x, 1, 3)"
-        elif shape[3] == 4:
-            way = "; these have a fourth channel: store x[..., :3]"
-        elif shape[3] == 2:
-            way = "; these have a second channel: store x[..., :1]"
+    is_channels_first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+    if len(shape) == 4 and (is_channels_first or shape[3] not in (1, 2, 3, 4)):
+        way = "; these have their channels first: store numpy.moveaxis(x, 1, 3)" if shape[1] in (1, 3, 4) else ""
         return f"x has shape {shape}; {wanted}{way}"
     return None
 
 
 def _labels_problem(y: Kind, images: int) -> str | None:
     wanted = "labels are whole numbers, one an image"
-    if y.dtype.kind in "USO":
-        return f"y holds {'Python objects' if y.dtype.kind == 'O' else 'text'}; {wanted}: {_NUMBERED}"
+    if y.dtype.kind == "O":
+        return f"y holds Python objects; {wanted}, or text: store y.astype(str)"
     shape = y.shape
     if len(shape) == 2 and shape[1] > 1 and shape[0] == images:
         return f"y has shape {shape}, a column for each class; {wanted}: store y.argmax(axis=1)"
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
         return f"y has shape {shape}; {wanted}: (images,)"
-    if y.dtype.kind not in "iu":
+    if y.dtype.kind not in "iuUS":
         way = _NUMBERED if y.dtype.kind != "f" else 'store y.astype("int64") if they are whole'
         return f"y has type {y.dtype}; {wanted}: {way}"
     if shape[0] != images:

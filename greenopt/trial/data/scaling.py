@@ -1,6 +1,7 @@
 """Scaling of images, fitted on the training part alone.
 
-All four kinds are one step, (x - shift) / scale for each channel; they differ in what is fitted.
+All kinds are one step, (x - shift) / scale for each channel; they differ in what is fitted. That of pretrained weights
+is given, not fitted.
 """
 
 from dataclasses import dataclass
@@ -22,10 +23,17 @@ _COUNTED_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Scaling:
-    """(x - shift) / scale; one number a channel, fitted in float64."""
+    """(x - shift) / scale; one number a channel, in float64.
+
+    Attributes:
+        shift: what is taken off each channel.
+        scale: what each channel is divided by after that.
+        is_bgr: whether the channels, red, green and blue, are reversed first; the numbers are then of blue, green, red.
+    """
 
     shift: tuple[float, ...]
     scale: tuple[float, ...]
+    is_bgr: bool = False
 
 
 def fit_scaling(kind: Preprocessing, training_images: Array) -> Scaling | None:

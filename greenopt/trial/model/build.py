@@ -1,58 +1,107 @@
 """Builds the model of a trial: one of `keras.applications` or a custom model, under a global policy.
 
-Invariant: it ends in a softmax over the classes, computed in float32 where the policy is mixed.
+Invariants: it ends in a softmax over the classes, computed in float32 where the policy is mixed; layers that are not
+trained keep their weights, and their BatchNormalization its moving statistics.
 """
 
 import inspect
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from greenopt.spec import MODEL_NAMES, TrainingSpec
+from greenopt.spec import MODEL_NAMES, TrainingSpec, Value
 from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.model.applications import IMAGENET, Application, Shape, build_application
 from greenopt.trial.model.precision import dtype_policy
+from greenopt.trial.model.weights_file import load_weights
 from greenopt.trial.reference import resolve_function
-
-Builder: TypeAlias = Callable[..., keras.Model]
-Shape: TypeAlias = tuple[int, int, int]
 
 _SUM_TOLERANCE = 0.02
 
 
-def build_model(training: TrainingSpec, policy: str, shape: Shape, classes: int) -> keras.Model:
+class ModelShape(NamedTuple):
+    """What a model is built for.
+
+    Attributes:
+        images: (height, width, channels) of an image.
+        classes: number of classes.
+        parameters: further values of a trial's setting, by name, for a function of the user's own.
+    """
+
+    images: Shape
+    classes: int
+    parameters: Mapping[str, Value] = {}
+
+
+class BuiltModel(NamedTuple):
+    """A model, and what the study's weights were loaded into: `all` or `features`; None where nothing was loaded."""
+
+    model: keras.Model
+    weights_loaded: str | None
+
+
+def build_model(training: TrainingSpec, policy: str, wanted: ModelShape, *, load: bool = True) -> BuiltModel:
     """Build and initialise a model; the same seed of Keras before it gives the same weights.
 
     Args:
-        training: the model's name or reference, and the momentum of its BatchNormalization layers.
+        training: the model's name or reference, its weights, which layers are trained, its dropout, and the momentum of
+            its BatchNormalization layers.
         policy: Keras's name of the policy to build it under.
-        shape: (height, width, channels) of an image.
-        classes: number of classes.
+        wanted: what it is built for.
+        load: whether the study's weights are loaded; otherwise all are random.
 
     Returns:
         A model (batch, height, width, channels) -> (batch, classes).
 
     Raises:
-        WrongSettingError: there is no such model, or it does not fit the images.
+        WrongSettingError: there is no such model, or it does not fit the images or the weights.
+        DataMissingError: the weights are not there.
     """
     with dtype_policy(policy):
         if training.model in MODEL_NAMES:
-            model = _application(training.model, shape, classes)
+            model, features = build_application(training, wanted.images, wanted.classes, load=load)
         else:
-            model = _referenced(training.model, shape, classes)
+            model, features = Application(_referenced(training.model, wanted), None)
+    loaded = None
+    if load and training.weights == IMAGENET:
+        loaded = "features"
+    elif load and training.weights is not None:
+        loaded = load_weights(model, features, Path(training.weights).expanduser())
+    _freeze(model, training)
     if policy.startswith("mixed"):
         last_layer(model).dtype_policy = keras.dtype_policies.DTypePolicy("float32")
     if training.batchnorm_momentum is not None:
         for layer in batchnorm_layers(model):
             layer.momentum = training.batchnorm_momentum
-    return model
+    return BuiltModel(model, loaded)
 
 
-def rescales_itself(name: str) -> bool:
-    """Return whether a `keras.applications` model contains a preprocessing layer, which is left out here."""
-    return name in MODEL_NAMES and _takes_include_preprocessing(getattr(keras.applications, name))
+def weighted_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers that have weights, in the order of their computation, those of nested models too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from weighted_layers(layer)
+        elif layer.weights:
+            yield layer
+
+
+def _freeze(model: keras.Model, training: TrainingSpec) -> None:
+    """Keep all but the last layers from being trained, as the study says."""
+    if training.trainable == "all":
+        return
+    layers = list(weighted_layers(model))
+    trained = 1 if training.trainable == "head" else training.trainable
+    if trained > len(layers):
+        raise WrongSettingError(
+            f"training.trainable: {trained}: {training.model} has {len(layers)} layers with weights; give at most so "
+            'many, or "all"'
+        )
+    for layer in layers[:-trained]:
+        layer.trainable = False
 
 
 def last_layer(model: keras.Model) -> keras.layers.Layer:
@@ -86,31 +135,21 @@ def weights_are_finite(model: keras.Model) -> bool:
     return True
 
 
-def _application(name: str, shape: Shape, classes: int) -> keras.Model:
-    build = getattr(keras.applications, name)
-    extra = {"include_preprocessing": False} if _takes_include_preprocessing(build) else {}
+def _referenced(reference: str, wanted: ModelShape) -> keras.Model:
+    """Call the user's function: `build(input_shape, classes, **parameters)`."""
+    build: Any = resolve_function(reference, "training.model")
+    parameters = dict(wanted.parameters)
     try:
-        return build(weights=None, input_shape=shape, classes=classes, **extra)
-    except ValueError as error:
-        raise WrongSettingError(f"training.model: {name} with images of {shape[0]}x{shape[1]}: {error}") from error
-
-
-def _takes_include_preprocessing(build: Builder) -> bool:
-    return "include_preprocessing" in inspect.signature(build).parameters
-
-
-def _referenced(reference: str, shape: Shape, classes: int) -> keras.Model:
-    build = resolve_function(reference, "training.model")
-    try:
-        inspect.signature(build).bind(shape, classes)
+        inspect.signature(build).bind(wanted.images, wanted.classes, **parameters)
     except TypeError as error:
+        call = "".join(f", {name}" for name in parameters)
         raise WrongSettingError(
-            f"training.model: {reference} is called as function(input_shape, classes): {error}"
+            f"training.model: {reference} is called as function(input_shape, classes{call}): {error}"
         ) from None
-    model = build(shape, classes)
+    model = build(wanted.images, wanted.classes, **parameters)
     if not isinstance(model, keras.Model):
         raise WrongSettingError(f"training.model: {reference} returned a {type(model).__name__}, not a keras.Model")
-    _check_output(model, reference, shape, classes)
+    _check_output(model, reference, wanted.images, wanted.classes)
     return model
 
 

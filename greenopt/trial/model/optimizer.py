@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from greenopt.spec import LrSchedule, Optimizer, Setting, TrainingSpec
+from greenopt.spec import DecayedBy, LrSchedule, Optimizer, Setting, TrainingSpec
 
 _MIN_TABLE = 1024
 
@@ -56,16 +56,18 @@ def build_schedule(
 def build_optimizer(setting: Setting, training: TrainingSpec) -> keras.optimizers.Optimizer:
     """Build a setting's optimizer with a variable learning rate; `LearningRateTable` sets it at each step.
 
-    Adam and AdamW take momentum as `beta_1` only where the study says so.
+    Adam and AdamW take momentum as `beta_1` only where the study says so. Weight decay is decoupled from the gradient,
+    as in AdamW (arXiv:1711.05101), and AdamW's alone unless the study has it for all.
     """
+    decay = training.weight_decay if training.weight_decay_applies_to is DecayedBy.ALL else None
     betas = {"beta_1": setting.optimizer_momentum} if training.momentum_as_beta_1 else {}
     match setting.optimizer:
         case Optimizer.SGD:
-            return keras.optimizers.SGD(setting.lr, momentum=setting.optimizer_momentum)
+            return keras.optimizers.SGD(setting.lr, momentum=setting.optimizer_momentum, weight_decay=decay)
         case Optimizer.RMSPROP:
-            return keras.optimizers.RMSprop(setting.lr, momentum=setting.optimizer_momentum)
+            return keras.optimizers.RMSprop(setting.lr, momentum=setting.optimizer_momentum, weight_decay=decay)
         case Optimizer.ADAM:
-            return keras.optimizers.Adam(setting.lr, **betas)
+            return keras.optimizers.Adam(setting.lr, weight_decay=decay, **betas)
         case Optimizer.ADAMW:
             return keras.optimizers.AdamW(setting.lr, weight_decay=training.weight_decay, **betas)
 

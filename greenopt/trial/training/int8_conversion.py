@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from greenopt.trial.data.images import Ids
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.training.trainer import Trainer
+from greenopt.trial.training.trainer import Confusion, Trainer
 
 Array = npt.NDArray[Any]
 
@@ -74,3 +74,11 @@ def int8_accuracy(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int)
     batches = trainer.pipeline.batches(ids, batch_size)
     right = sum(int((model.predict(x).argmax(axis=1) == y).sum()) for x, y in batches)
     return right / len(ids)
+
+
+def int8_confusion(model: Int8Model, trainer: Trainer, ids: Ids, batch_size: int, classes: int) -> Confusion:
+    """Return how a converted model classifies images: (classes, classes), by class (row) and answer (column)."""
+    counts = np.zeros((classes, classes), np.int64)
+    for x, y in trainer.pipeline.batches(ids, batch_size):
+        np.add.at(counts, (y, model.predict(x).argmax(axis=1)), 1)
+    return counts

@@ -12,6 +12,7 @@ from typing import Any
 
 from greenopt.files import whole_file, write_whole
 from greenopt.spec import Internal
+from greenopt.trial.model.applications import IMAGENET, takes_imagenet_scaling
 from greenopt.trial.model.quantization_aware import quantized_layers
 from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy
 from greenopt.trial.training.setup import PreparedTrial, float32_copy
@@ -72,13 +73,14 @@ def _write(target: Path, content: bytes) -> dict[str, Any]:
 
 
 def _input(trial: PreparedTrial) -> dict[str, Any]:
-    """Describe the model's input: (x - shift) / scale of images 0..255, for each channel."""
-    setting = trial.spec.image_setting
+    """Describe the model's input: (x - shift) / scale of images 0..255, for each channel in the order that is named."""
+    setting, training = trial.spec.image_setting, trial.spec.training
     scaling = trial.trainer.pipeline.scaling
     height, width, channels = trial.images.shape
     return {
         "shape": [height, width, channels],
-        "preprocessing": str(setting.preprocessing),
+        "preprocessing": IMAGENET if takes_imagenet_scaling(training) else str(setting.preprocessing),
+        "channels": "bgr" if scaling is not None and scaling.is_bgr else "rgb",
         "shift": list(scaling.shift) if scaling is not None else [0.0] * channels,
         "scale": list(scaling.scale) if scaling is not None else [1.0] * channels,
     }

@@ -1,6 +1,8 @@
 """Builds a trial's parts from its specification: model, optimizer, augmentation, scaling, trainer."""
 
+import math
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,8 +14,13 @@ from greenopt.trial.compilation.program_cache import cached_programs
 from greenopt.trial.data.augmentation import build_augmentation
 from greenopt.trial.data.images import Images, Split
 from greenopt.trial.data.pipeline import ImagePreprocessing
-from greenopt.trial.data.scaling import fit_scaling
-from greenopt.trial.model.build import all_layers, build_model, rescales_itself
+from greenopt.trial.data.scaling import Scaling, fit_scaling
+from greenopt.trial.model.applications import (
+    imagenet_scaling,
+    rescales_itself,
+    takes_imagenet_scaling,
+)
+from greenopt.trial.model.build import ModelShape, all_layers, build_model
 from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
 from greenopt.trial.model.matmul_convolution import replace_convolutions_with_matmul
 from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, build_schedule
@@ -21,6 +28,8 @@ from greenopt.trial.model.plain_relu import replace_relu
 from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
 from greenopt.trial.training.trainer import Trainer, TrainerConfig, steps_per_block, steps_per_epoch
+
+_NAMES_SHOWN = 50
 
 Facts: TypeAlias = dict[str, str | int | float | bool | None]
 
@@ -39,6 +48,7 @@ class PreparedTrial:
         augmentation: a layer; None where there is none.
         fused_batchnorm: how many BatchNormalization layers train in few operations.
         matrix_convolutions: how many layers compute by matrix products.
+        weights_loaded: what the study's weights were loaded into: `all` or `features`; None where it has none.
     """
 
     spec: TrialSpec
@@ -50,6 +60,7 @@ class PreparedTrial:
     augmentation: keras.layers.Layer | None
     fused_batchnorm: int
     matrix_convolutions: int
+    weights_loaded: str | None
 
 
 def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTrial:
@@ -68,13 +79,13 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     formats = number_formats(setting.precision, training.precision_applies_to)
     with dtype_policy("float32"):
         augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
-    model = build_model(training, formats.policy, images.shape, images.classes)
+    model, loaded = build_model(training, formats.policy, _model_shape(spec, images))
     if setting.internal is Internal.PRE_QUANTIZATION:
         with dtype_policy(formats.policy):
             model = quantization_aware(model)
     model.compile(
         optimizer=build_optimizer(setting, training),
-        loss=keras.losses.CategoricalCrossentropy(),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=jit,
     )
@@ -90,7 +101,7 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         batch_size=setting.batch_size,
         jit=jit,
         preprocessing=ImagePreprocessing(
-            scaling=fit_scaling(setting.preprocessing, images.x[split.train]),
+            scaling=_scaling(spec, images, split),
             image_dtype=formats.images,
             model_dtype=model.compute_dtype,
             augmentation=augmentation,
@@ -99,7 +110,18 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, config, programs)
-    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied)
+    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded)
+
+
+def _scaling(spec: TrialSpec, images: Images, split: Split) -> Scaling | None:
+    """Return the scaling of images: that of the weights, or one that is fitted on the training part."""
+    if takes_imagenet_scaling(spec.training):
+        return imagenet_scaling(spec.training.model)
+    return fit_scaling(spec.image_setting.preprocessing, images.x[split.train])
+
+
+def _model_shape(spec: TrialSpec, images: Images) -> ModelShape:
+    return ModelShape(images.shape, images.classes, spec.parameters)
 
 
 def _create_variables(model: keras.Model, classes: int) -> None:
@@ -115,7 +137,7 @@ def float32_copy(trial: PreparedTrial) -> keras.Model:
     """Return the trained model under the float32 policy, which conversion to int8 needs."""
     if trial.formats.policy == "float32":
         return trial.model
-    copy = build_model(trial.spec.training, "float32", trial.images.shape, trial.images.classes)
+    copy, _ = build_model(trial.spec.training, "float32", _model_shape(trial.spec, trial.images), load=False)
     copy.set_weights(trial.model.get_weights())
     return copy
 
@@ -130,13 +152,18 @@ def collect_facts(trial: PreparedTrial) -> Facts:
     return {
         "data": images.title,
         "classes": images.classes,
+        "class_names": _names(images.class_names),
+        "left_out": images.left_out or None,
         "image_shape": f"{height}x{width}x{channels} {images.x.dtype}",
         "train_images": len(split.train),
         "validation_images": len(split.validation),
         "test_images": len(split.test),
         "model": spec.training.model,
-        "rescaling_left_out": rescales_itself(spec.training.model),
+        "rescaling_left_out": rescales_itself(spec.training.model) and not takes_imagenet_scaling(spec.training),
         "weights": model.count_params(),
+        "trained_weights": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "weights_loaded": trial.weights_loaded,
+        "scaled_for_weights": takes_imagenet_scaling(spec.training),
         "policy": trial.formats.policy,
         "image_dtype": trial.formats.images,
         "optimizer": type(inner).__name__,
@@ -153,6 +180,12 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "keras": keras.__version__,
         "python": platform.python_version(),
     }
+
+
+def _names(names: Sequence[str]) -> str | None:
+    """Return the names of the classes in words, of very many classes the first ones."""
+    more = f", ... ({len(names)} classes)" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more if names else None
 
 
 def _class_of(layer: keras.layers.Layer | None) -> str | None:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
@@ -29,6 +30,12 @@ from greenopt.trial.model.build import weights_are_finite
 from greenopt.trial.model.optimizer import LearningRateTable
 
 PROGRESS_PERIOD_S = 1.0
+
+Confusion: TypeAlias = npt.NDArray[np.int64]
+"""(classes, classes): images by class (row) and answer (column)."""
+
+MAX_COUNTED_CLASSES = 200
+"""Of more classes it is not counted which was taken for which: the table would be larger than what it is made from."""
 
 REHEARSALS = 2
 """How often a GPU goes through what an epoch does before the first one: what runs for the first time, or again with
@@ -100,6 +107,11 @@ class Trainer:
         self._loops = not config.jit or bool(tf.config.list_logical_devices("GPU"))
         self._loss = keras.metrics.CategoricalCrossentropy()
         self._accuracy = keras.metrics.CategoricalAccuracy()
+        counted = images.classes if images.classes <= MAX_COUNTED_CLASSES else 0
+        # Not integers, which TensorFlow would keep in the host's memory; these are exact up to 2^24 images.
+        self._confusion = keras.Variable(
+            np.zeros((counted, counted), np.float32), dtype="float32", trainable=False, name="confusion"
+        )
         # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
         self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=config.jit)
         self._evaluate_block: Callable[..., None] = tf.function(
@@ -193,6 +205,7 @@ class Trainer:
 
     def evaluate(self, ids: Ids) -> Score:
         """Mean loss and accuracy of the model on images, each counted exactly once."""
+        self._confusion.assign(np.zeros(self._confusion.shape, np.float32))
         self._loss.reset_state()
         self._accuracy.reset_state()
         left = len(ids)
@@ -201,6 +214,15 @@ class Trainer:
             self._run(self._evaluate_block, steps, *block)
             left -= math.prod(self._evaluation)
         return Score(float(self._loss.result()), float(self._accuracy.result()))
+
+    def confusion(self) -> Confusion | None:
+        """Return how the images of the last evaluation were classified; None where there are very many classes.
+
+        Returns:
+            (classes, classes) int64: images by class (row) and answer (column).
+        """
+        counts = np.rint(self._confusion.numpy()).astype(np.int64)
+        return counts if counts.size else None
 
     def learning_rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -254,6 +276,10 @@ class Trainer:
             right, counted = tf.gather(y, step_index), tf.gather(mask, step_index)
             self._loss.update_state(right, answers, sample_weight=counted)
             self._accuracy.update_state(right, answers, sample_weight=counted)
+            if self._confusion.shape[0]:
+                told = tf.one_hot(tf.argmax(answers, axis=-1), self._confusion.shape[0])
+                found = tf.matmul(right * counted[:, tf.newaxis], told, transpose_a=True)
+                self._confusion.assign(self._confusion.value + found)
 
         self._repeat(step, number)
 
@@ -284,6 +310,7 @@ class Trainer:
             self._model.metrics_variables,
             self._loss.variables,
             self._accuracy.variables,
+            [self._confusion],
         )
         return list({id(variable): variable for group in groups for variable in group}.values())
 

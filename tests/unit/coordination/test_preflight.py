@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from greenopt.coordination import preflight
 from greenopt.coordination.image_checks import image_problem
@@ -92,6 +93,34 @@ def test_a_models_smallest_image_holds_for_files_too(tmp_path: Path) -> None:
     assert "have a side of 8; set data.image_size = 32" in problem
     assert refused(data={**data, "image_size": 32}, training=model) == ""
     assert refused(data=npz(tmp_path, side=32), training=model) == ""
+
+
+def folder(root: Path, *parts: str, side: int = 8, count: int = 20) -> dict[str, Any]:
+    for part in parts or (".",):
+        for name in ("cat", "dog"):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (side, side), (number, 9, 9)).save(root / part / name / f"{number}.png")
+    return {"name": "folder", "path": str(root), "images": None, "classes": None}
+
+
+def test_a_folder_of_images_is_checked_as_files_are(tmp_path: Path) -> None:
+    data = folder(tmp_path)
+    assert refused(data=data) == ""
+    assert "have a side of 8; set data.image_size = 32" in refused(data=data, training={"model": "ResNet50"})
+    assert "training part of partitioning 60-20-20 has 24" in refused(data=data, space={"batch_size": [25]})
+    assert "data.images: 41" in refused(data={**data, "images": 41})
+    (tmp_path / "cat" / "1.png").write_text("no image")
+    assert "study.toml: data.path: " in refused(data=data)
+    assert refused(data={**data, "skip_broken": True}) == ""
+
+
+def test_partitioning_may_not_vary_where_nothing_is_split(tmp_path: Path) -> None:
+    data, partitioning = folder(tmp_path / "a", "train", "val", "test"), {"partitioning": ["60-20-20", "80-10-10"]}
+    assert "study.toml: space.partitioning: has no effect, since " in refused(data=data, space=partitioning)
+    assert refused(data=data) == ""
+    assert "has 40 images" in refused(data=data, space={"batch_size": [41]})
+    assert refused(data=folder(tmp_path / "b", "train", "test"), space={**partitioning, "batch_size": [4]}) == ""
 
 
 def test_checking_images_brings_no_tensorflow(tmp_path: Path) -> None:

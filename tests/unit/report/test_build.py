@@ -5,15 +5,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pypdf
 import pytest
 
 from greenopt.confirmation import confirming_study, pick_trial
+from greenopt.events import ConfusionCounted
 from greenopt.report.build import Format, build_report
+from greenopt.report.figures.confusion import confusion_matrix
 from greenopt.report.inputs import drawn_trials, read_report_inputs
 from greenopt.report.report_data import CURVES_DRAWN
 from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
+from greenopt.spec import TrialSpec
 from tests.fakes import Script, fails
 from tests.unit.report.studies import diverges, learns, made_report_data, run_study
 
@@ -84,6 +88,37 @@ def test_a_confirmation_is_part_of_the_report(tmp_path: Path) -> None:
     assert has(text, "was trained again with 3 other seeds")
     assert has(text, "The win ")
     assert not has(text, "It has not been confirmed")
+
+
+def classifies(spec: TrialSpec) -> list[Any]:
+    """A trial that says which class it took for which."""
+    *events, last, process = learns(spec)
+    names, counts = ("cat", "dog <b>", "emu"), ((8, 2, 0), (5, 5, 0), (0, 0, 10))
+    return [*events, ConfusionCounted(t_s=30, class_names=names, counts=counts), last, process]
+
+
+def test_the_best_trial_says_which_classes_it_took_for_which(tmp_path: Path) -> None:
+    folder, _ = run_study(tmp_path, classifies, 3)
+    (folder.path / "figures").mkdir()
+    (folder.path / "figures" / "confusion-99.svg").write_bytes(b"old")
+    text = report(folder, Format.HTML).replace("&lt;", "<").replace("&gt;", ">")
+    assert has(text, "30 images of the test part")
+    assert has(text, "Most frequent: dog <b> taken for cat (5 of 10), cat taken for dog <b> (2 of 10).")
+    drawn, courses = (
+        {file.stem.partition("-")[2] for file in (folder.path / "figures").glob(f"{name}-*.svg")}
+        for name in ("confusion", "course")
+    )
+    assert drawn == courses
+    assert drawn
+
+
+@pytest.mark.parametrize("classes", [2, 30, 200])
+def test_a_confusion_of_any_number_of_classes_can_be_drawn(classes: int) -> None:
+    names, counts = tuple(f"class {at}" for at in range(classes)), np.eye(classes, dtype=int).tolist()
+    drawing = confusion_matrix(3, ConfusionCounted(t_s=1, class_names=names, counts=counts))
+    assert drawing.slug == "confusion-3"
+    assert "None was taken for another class." in drawing.caption
+    drawing.figure.canvas.draw()
 
 
 def test_figures_of_an_earlier_report_go_when_there_is_nothing_to_draw(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from greenopt.events import Outcome, Phase, TrialEnded
+from greenopt.events import ConfusionCounted, Outcome, Phase, TrialEnded
 from greenopt.spec import (
     Augmentation,
     Internal,
@@ -193,6 +193,17 @@ def test_the_conversion_to_int8_is_in_the_energy_and_the_int8_accuracy_in_the_ac
     assert found.ended.energy.energy_wh == 2
     assert found.ended.unquantized_accuracy == found.epochs[-1].val_accuracy
     assert told().ended.unquantized_accuracy is None
+
+
+@pytest.mark.parametrize("internal", [Internal.NONE, Internal.POST_QUANTIZATION])
+def test_the_test_accuracy_is_that_of_the_classes_that_were_counted(internal: Internal) -> None:
+    found = told(internal=internal)
+    (counted,) = [event for event in found.events if isinstance(event, ConfusionCounted)]
+    counts = np.array(counted.counts)
+    assert counted.class_names == ("0", "1", "2", "3")
+    assert counts.sum() == found.facts["test_images"]
+    assert counts.trace() / counts.sum() == pytest.approx(found.ended.test_accuracy)
+    assert found.events.index(counted) > found.events.index(found.phases[Phase.TEST])
 
 
 def test_a_training_that_diverges_stops_and_says_so() -> None:

@@ -49,7 +49,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"optimizer": "SGD", "optimizer_momentum": 0.9, "training": {"model": DROPS}},
     {"internal": "jit_compilation", "optimizer": "RMSProp"},
     {"optimizer": "AdamW", "precision": "global_policy_float16", "augmentation": "mixup"},
-    {"internal": "pre_quantization"},
+    {"internal": "pre_quantization", "training": {"trainable": 3, "label_smoothing": 0.1}},
 )
 
 
@@ -104,6 +104,10 @@ OTHER: tuple[dict[str, Any], ...] = (
     {"training": {"block_images": 64}},
     {"training": {"batchnorm_momentum": 0.7}},
     {"training": {"model": DROPS}},
+    {"training": {"label_smoothing": 0.1}},
+    {"training": {"trainable": "head"}},
+    {"training": {"trainable": 3}},
+    {"training": {"weight_decay_applies_to": "all"}},
     {"training": {"epochs": 1000}},
     {"data": {"name": "synthetic", "images": 300, "classes": 3, "image_size": 16}},
     {"data": {"name": "synthetic", "images": 300, "classes": 4, "image_size": 24}},

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenopt.spec import DataSet, DataSpec
+from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.data import npz_file
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.files import check_data
-from greenopt.trial.data.images import load_images
+from greenopt.trial.data.images import load_images, split_images
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 RANDOM = np.random.default_rng(0)
@@ -119,20 +119,17 @@ def objects(count: int = 12) -> Any:
         ({"x": BYTES.astype("datetime64[s]")}, r"x has type datetime64\[s\]"),
         ({"x": np.zeros(12, [("a", "u1")])}, "x has type "),
         ({"x": objects()}, r"x holds Python objects; .* numpy\.stack"),
-        (
-            {"x": np.zeros((12, 5, 6, 4), np.uint8)},
-            r"x has shape \(12, 5, 6, 4\).*fourth channel: store x\[\.\.\., :3\]",
-        ),
+        ({"x": np.zeros((12, 5, 6, 5), np.uint8)}, r"x has shape \(12, 5, 6, 5\); images are"),
+        ({"x": np.zeros((12, 4, 5, 6), np.uint8)}, "channels first"),
         ({"x": np.zeros((12, 3, 5, 6), np.uint8)}, r"channels first: store numpy\.moveaxis\(x, 1, 3\)"),
         ({"x": np.zeros((12, 1, 5, 4), np.uint8)}, "channels first"),
-        ({"x": np.zeros((12, 5, 6, 2), np.uint8)}, r"second channel: store x\[\.\.\., :1\]"),
         ({"x": np.zeros((12, 90), np.uint8)}, r"x has shape \(12, 90\); images are \(images, height, width"),
         ({"x": np.uint8(3)}, r"x has shape \(\)"),
         ({"x": np.zeros((12, 0, 6, 3), np.uint8)}, "which holds no pixel"),
         ({"x": np.zeros((0, 5, 6, 3), np.uint8), "y": np.zeros(0, int)}, "which holds no pixel"),
-        ({"y": LABELS.astype(str)}, r"y holds text; .*: store numpy\.unique\(y, return_inverse=True\)\[1\]"),
-        ({"y": np.array([b"a", b"b"] * 6)}, "y holds text"),
-        ({"y": np.array(["a", 1] * 6, object)}, "y holds Python objects"),
+        ({"y": np.array(["a"] * 12)}, "y has the one label a; there must be at least two classes"),
+        ({"y": np.array([["a", "b"]] * 12)}, r"y has shape \(12, 2\)"),
+        ({"y": np.array(["a", 1] * 6, object)}, r"y holds Python objects; .*, or text: store y\.astype\(str\)"),
         ({"y": np.eye(3)[LABELS]}, r"y has shape \(12, 3\), a column for each class; .*: store y\.argmax\(axis=1\)"),
         ({"y": np.eye(3, dtype=int)[LABELS]}, "a column for each class"),
         ({"y": LABELS.reshape(12, 1, 1)}, r"y has shape \(12, 1, 1\)"),
@@ -181,8 +178,8 @@ def test_files_that_are_no_such_file_are_refused_in_one_line(tmp_path: Path) -> 
     assert "is not an .npz file" in problem("empty.npz")
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps({"x": BYTES, "y": LABELS}))
     assert "is not an .npz file" in problem("pickle.npz")
-    np.savez(tmp_path / "named.npz", x_train=BYTES, y_train=LABELS)
-    assert "has no array x and y but x_train, y_train; write it with" in problem("named.npz")
+    np.savez(tmp_path / "named.npz", images=BYTES, labels=LABELS)
+    assert "has no array x and y but images, labels; write it with" in problem("named.npz")
     whole = (tmp_path / "whole.npz", tmp_path / "damaged.npz")
     np.savez(whole[0], x=BYTES, y=LABELS)
     content = bytearray(whole[0].read_bytes())
@@ -240,3 +237,122 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path, shap
         np.save(labels, np.arange(12) % 3)
         file.writestr("y.npy", labels.getvalue())
     assert "a.npz: " in refusal(spec_of(tmp_path / "a.npz"))
+
+
+def opaque(x: Any, opacity: Any) -> Any:
+    return np.concatenate([x, np.full((*x.shape[:3], 1), opacity, x.dtype)], axis=3)
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"),
+    [
+        (opaque(BYTES, 255), BYTES),
+        (opaque(BYTES / 255, 1), BYTES),
+        (opaque((BYTES / 1.0), 255), BYTES),
+        (opaque(BYTES, 0), np.full_like(BYTES, 255)),
+        (opaque(BYTES * 0, 51), np.full_like(BYTES, 204)),
+        (opaque(BYTES[..., :1], 255), np.repeat(BYTES[..., :1], 3, axis=3)),
+    ],
+)
+def test_transparent_images_lie_on_white(tmp_path: Path, x: Any, wanted: Any) -> None:
+    spec = saved(tmp_path, x)
+    assert check_data(spec) is None
+    np.testing.assert_array_equal(load_images(spec).x, wanted)
+
+
+def test_opacity_on_another_scale_than_the_colours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongSettingError, match="last channel, opacity, up to 1; store both on the same scale"):
+        load_images(saved(tmp_path, opaque(BYTES.astype(np.float32), 1)))
+
+
+@pytest.mark.parametrize("dtype", [str, "S3", "U20"])
+def test_labels_that_are_text_are_the_names_of_the_classes(tmp_path: Path, dtype: Any) -> None:
+    spec = saved(tmp_path, y=np.array(["emu", "cat", "dog"])[LABELS].astype(dtype))
+    assert check_data(spec) is None
+    images = load_images(spec)
+    assert images.class_names == ("cat", "dog", "emu")
+    assert [images.class_names[label] for label in images.y[:3]] == ["emu", "cat", "dog"]
+    assert (images.classes, images.y.dtype) == (3, np.int32)
+
+
+def test_text_that_a_terminal_would_obey_is_shown_as_escapes(tmp_path: Path) -> None:
+    assert load_images(saved(tmp_path, y=np.array(["a\x1b[2J", "b", "c"])[LABELS])).class_names[0] == r"a\x1b[2J"
+
+
+def keras_arrays(**other: Any) -> dict[str, Any]:
+    return {
+        "x_train": BYTES,
+        "y_train": LABELS,
+        "x_test": BYTES[:6, ::-1],
+        "y_test": LABELS[:6],
+        **{name: array for name, array in other.items() if array is not None},
+    }
+
+
+def of_keras(folder: Path, leave_out: tuple[str, ...] = (), **other: Any) -> DataSpec:
+    arrays = keras_arrays(**other)
+    np.savez(folder / "images.npz", **{name: array for name, array in arrays.items() if name not in leave_out})
+    return spec_of(folder / "images.npz")
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "valid"])
+def test_the_parts_of_a_file_as_keras_has_it_stay_the_parts(tmp_path: Path, name: str) -> None:
+    spec = of_keras(tmp_path, leave_out=(), **{f"x_{name}": BYTES[:9, :, ::-1], f"y_{name}": LABELS[:9, None]})
+    assert check_data(spec) is None
+    images = load_images(spec)
+    assert images.parts is not None
+    split = split_images(images, Shares(60, 20, 20), seed=1)
+    np.testing.assert_array_equal(images.x[split.train], BYTES)
+    np.testing.assert_array_equal(images.x[split.validation], BYTES[:9, :, ::-1])
+    np.testing.assert_array_equal(images.x[split.test], BYTES[:6, ::-1])
+    np.testing.assert_array_equal(images.y[split.validation], LABELS[:9])
+
+
+def test_without_a_validation_part_it_is_split_off_the_training_images_alone(tmp_path: Path) -> None:
+    images = load_images(of_keras(tmp_path))
+    split = split_images(images, Shares(60, 20, 20), seed=1)
+    assert (len(split.train), len(split.validation), len(split.test)) == (9, 3, 6)
+    assert set(split.test) == set(range(12, 18))
+    alone = load_images(of_keras(tmp_path, leave_out=("x_test", "y_test")))
+    assert alone.parts is None
+
+
+def test_parts_of_different_types_have_the_same_pixels(tmp_path: Path) -> None:
+    images = load_images(of_keras(tmp_path, x_test=(BYTES[:6, ::-1] / 255).astype(np.float32)))
+    np.testing.assert_array_equal(images.x, load_images(of_keras(tmp_path)).x)
+    assert load_images(of_keras(tmp_path, x_test=RANDOM.random((6, 5, 6, 3)))).x.dtype == np.float32
+    names = np.array(["b", "a", "c"])
+    text = load_images(of_keras(tmp_path, y_train=names[LABELS], y_test=names[LABELS[:6]]))
+    assert (text.class_names, text.y[12:].tolist()) == (("a", "b", "c"), [1, 0, 2, 1, 0, 2])
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "other", "text"),
+    [
+        (("y_test",), {}, "has no array y_test but x_test, x_train, y_train"),
+        (("x_train", "y_train"), {}, "has no array x_train and y_train but x_test, y_test"),
+        ((), {"x": BYTES}, "has x or y beside "),
+        ((), {"x_val": BYTES, "x_validation": BYTES}, "two arrays for the validation part"),
+        ((), {"x_test": BYTES[:6, :4]}, r"x_train has shape \(12, 5, 6, 3\) and x_test \(6, 4, 6, 3\)"),
+        ((), {"x_test": BYTES[:6, ..., 0]}, "images of all parts have the same size and channels"),
+        ((), {"y_test": LABELS[:6] + 1}, "y_test has the label 3, which y_train has not"),
+        ((), {"y_test": LABELS[:6].astype(str)}, "text in one part and numbers in another"),
+        ((), {"y_test": LABELS[:5]}, "x_test, y_test: x has 6 images and y 5 labels"),
+        ((), {"x_test": BYTES[:6] / 127.5 - 1}, r"x_test, y_test: x has values from -1 to "),
+        ((), {"x_train": BYTES.astype(np.float32), "x_test": BYTES[:6] / 255}, "x_train has values up to 255 and x_te"),
+        ((), {"y_train": LABELS * 2}, "x_train, y_train: y has 3 different labels from 0 to 4"),
+    ],
+)
+def test_parts_that_do_not_fit_one_another_are_refused_in_one_line(
+    tmp_path: Path, leave_out: tuple[str, ...], other: dict[str, Any], text: str
+) -> None:
+    spec = of_keras(tmp_path, leave_out, **other)
+    problem = check_data(spec) or ""
+    with pytest.raises((DataMissingError, WrongSettingError), match=text) as raised:
+        load_images(spec)
+    assert str(raised.value) == problem
+
+
+def test_pickled_labels_of_a_part_stay_refused(tmp_path: Path) -> None:
+    spec = of_keras(tmp_path, y_test=np.array(["a", 1, None] * 2, object))
+    assert "y holds Python objects" in (check_data(spec) or "")

@@ -8,7 +8,8 @@ import pytest
 from greenopt.spec import MODEL_NAMES, Precision
 from greenopt.spec.study import ImageMeaning
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.model.build import batchnorm_layers, build_model, last_layer, rescales_itself
+from greenopt.trial.model.applications import rescales_itself
+from greenopt.trial.model.build import ModelShape, batchnorm_layers, build_model, last_layer
 from greenopt.trial.model.precision import dtype_policy, number_formats
 from tests.unit.trial.workbench import TINY, prepared, trial_spec
 
@@ -16,7 +17,8 @@ HERE = "tests.unit.trial.nested"
 
 
 def built(model: str, policy: str = "float32", shape: Any = (16, 16, 3), **training: Any) -> keras.Model:
-    return build_model(trial_spec(training={"model": model, **training}).training, policy, shape, 4)
+    spec = trial_spec(training={"model": model, **training})
+    return build_model(spec.training, policy, ModelShape(shape, 4)).model
 
 
 def test_names_of_models_are_those_of_the_installed_keras() -> None:

@@ -117,6 +117,32 @@ def test_every_evaluated_image_counts_exactly_once(batch: int) -> None:
     for part in (split.validation, split.validation[:1], split.train[:43]):
         score = prepared_trial.trainer.evaluate(part)
         assert score.accuracy == pytest.approx((images.y[part] == 0).mean(), abs=1e-6)
+        confusion = prepared_trial.trainer.confusion()
+        assert confusion is not None
+        np.testing.assert_array_equal(confusion[:, 0], np.bincount(images.y[part], minlength=4))
+        assert not confusion[:, 1:].any()
+
+
+@pytest.mark.parametrize("internal", ["none", "jit_compilation"])
+def test_classes_are_counted_by_what_they_were_taken_for(internal: str) -> None:
+    trial, images, split = prepared(trial_spec(internal=internal, preprocessing="minmax", lr=0.05, batch_size=8))
+    trial.trainer.warm_up()
+    trial.trainer.train_epoch(1)
+    trial.trainer.evaluate(split.train)
+    score, counts = trial.trainer.evaluate(split.test), trial.trainer.confusion()
+    answers = trial.model(trial.trainer.pipeline.prepared(split.test), training=False).numpy().argmax(axis=1)
+    wanted = np.zeros((4, 4), int)
+    np.add.at(wanted, (images.y[split.test], answers), 1)
+    np.testing.assert_array_equal(counts, wanted)
+    assert score.accuracy == pytest.approx(wanted.trace() / wanted.sum())
+    assert len(set(answers)) > 1
+
+
+def test_of_very_many_classes_it_is_not_counted_which_was_taken_for_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenopt.trial.training.trainer.MAX_COUNTED_CLASSES", 3)
+    trial, _, split = prepared(trial_spec())
+    trial.trainer.evaluate(split.test)
+    assert trial.trainer.confusion() is None
 
 
 def test_jit_compilation_is_xla_and_everything_else_is_without_it() -> None:
