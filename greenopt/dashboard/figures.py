@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 def energy_metric(spec: StudySpec) -> Metric:
     """Return the energy drawn against accuracy: the one that the study minimises, else `energy_wh`."""
-    return next((metric for metric in spec.objectives if metric in TITLES), Metric.ENERGY_WH)
+    return next((metric for metric in TITLES if metric in spec.objectives), Metric.ENERGY_WH)
 
 
 def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> go.Figure:

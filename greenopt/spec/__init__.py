@@ -4,6 +4,7 @@ from greenopt.spec.budget import Budget, BudgetKind
 from greenopt.spec.file import describe, load_study, stored_study
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.objectives import FRACTIONS, MEASURED, OF_A_MODEL, UNITS, Bounds, Direction, Metric
 from greenopt.spec.setting import (
     PARAMETERS,
     Augmentation,
@@ -24,10 +25,8 @@ from greenopt.spec.study import (
     Confirms,
     DataSet,
     DataSpec,
-    Direction,
     EnergySpec,
     ImageMeaning,
-    Metric,
     OnDuplicate,
     SamplerSpec,
     Seeds,
@@ -39,14 +38,19 @@ from greenopt.spec.study import (
 from greenopt.spec.trial import TrialSpec
 
 __all__ = [
+    "FRACTIONS",
     "MAX_LISTED",
+    "MEASURED",
     "MINIMUM_SIDE",
     "MODEL_NAMES",
     "NAME_PATTERN",
+    "OF_A_MODEL",
     "PARAMETERS",
     "REFERENCE_PATTERN",
     "TRIAL_LIMITS",
+    "UNITS",
     "Augmentation",
+    "Bounds",
     "Budget",
     "BudgetKind",
     "Choice",

@@ -128,7 +128,7 @@ def _describe_one(detail: ErrorDetails) -> str:
 
 def _is_kind(part: int | str) -> bool:
     """Return whether a part of a location names one of several types that a key may have, and no key."""
-    return part in ("int", "literal['total']") or str(part).startswith(("constrained-int", "function-after["))
+    return part in ("int", "literal['total']", "[key]") or str(part).startswith(("constrained-int", "function-after["))
 
 
 def _dotted(location: list[int | str]) -> str:
