@@ -52,9 +52,7 @@ OF_A_MODEL = (
 )
 """Figures that a trial's own process says; those of greenopt's training, and an objective function may return them."""
 
-MEASURED = tuple(
-    metric for metric in Metric if metric not in (*OF_A_MODEL, Metric.ACCURACY, Metric.TRAIN_ACCURACY)
-)
+MEASURED = tuple(metric for metric in Metric if metric not in (*OF_A_MODEL, Metric.ACCURACY, Metric.TRAIN_ACCURACY))
 """Figures that greenopt measures itself, whatever trains."""
 
 UNITS: Mapping[str, str] = {

@@ -175,6 +175,8 @@ class TrainingSpec(Table):
     """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
     evaluation_batch_size: PositiveInt = 128
     """Batch size of validation and test. Unit: images."""
+    inference_batch_size: PositiveInt = 1
+    """Batch size of the predictions that `latency_ms` and `inference_mj` are measured with. Unit: images."""
     keep_model: bool = False
     """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None

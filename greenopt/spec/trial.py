@@ -14,8 +14,9 @@ from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
 class TrialSpec(Table):
     """Everything that a trial's process needs, passed to it as JSON.
 
-    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. The trained model is kept
-    in `model_folder`, an absolute path, where there is one. `objectives` are the figures that the trial must have. Modules are looked for first in `modules_folder`, absolute.
+    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. `objectives` are the
+    figures that the trial must have. The trained model is kept in `model_folder`, an absolute path, where there is one.
+    Modules are looked for first in `modules_folder`, absolute.
     """
 
     study: str

@@ -71,9 +71,8 @@ def _figure(name: str, given: object, spec: TrialSpec, where: str) -> float:
     value = number(name, given, where)
     bounds = spec.ranges.get(name)
     if bounds is not None and (value < bounds.low or value > bounds.high):
-        raise WrongSettingError(
-            f"{where}: {name} {value:.6g}: is outside its range of {bounds.low:g} to {bounds.high:g} (objectives.{name})"
-        )
+        span = f"{bounds.low:g} to {bounds.high:g}"
+        raise WrongSettingError(f"{where}: {name} {value:.6g}: is outside its range of {span} (objectives.{name})")
     return value
 
 

@@ -177,6 +177,12 @@ class Journal:
         assert self._epoch_began is not None
         self._end_phase_at(Phase.TRAIN, self._epoch_began)
 
+    def metered(self, work: Callable[[], None]) -> Readings:
+        """Return the energy of some work inside of a phase, which has it too."""
+        began = self._meter.mark()
+        work()
+        return self._meter.between(began, self._meter.mark())
+
     def training_energy(self) -> Readings:
         """Return the energy from the start of the first epoch to the end of the last phase."""
         assert self._training is not None

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from greenopt.events import Phase
 from greenopt.spec import Metric, TrialSpec, Value
+from greenopt.trial.function_figures import function_figures
 from greenopt.trial.journal import Figures, Journal
 from greenopt.trial.reference import resolve_function
-from greenopt.trial.function_figures import function_figures
 from greenopt.trial.reported_metrics import finite_or_nan, fraction, learning_rate
 
 _END_EPOCH = "Trial.end_epoch"
