@@ -252,6 +252,10 @@ class TrialEnded(_Record):
         cpu: energy of all CPU packages of the host over the window of `energy`; None where not readable.
         dram: the same of the host's memory.
         total: from the start of metering to here.
+        figures: further figures of the trial by name: what its own process found, and what an objective function
+            returned.
+        missing: why a figure that was wanted is not there, by its name.
+        inference_source: where the energy of a prediction is from; None where it was not measured.
         reason: a `FailReason`, or the `StopReason` `diverged`.
         message: one line for the user.
     """
@@ -266,6 +270,9 @@ class TrialEnded(_Record):
     cpu: EnergyReading | None = None
     dram: EnergyReading | None = None
     total: EnergyReading | None = None
+    figures: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    missing: dict[str, str] = {}
+    inference_source: EnergySource | None = None
     reason: str | None = None
     message: str = ""
 

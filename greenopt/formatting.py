@@ -8,10 +8,12 @@ from decimal import Decimal
 
 from greenopt.plain_text import is_seen
 from greenopt.reading import EnergyReading, EnergySource
-from greenopt.spec import PARAMETERS
+from greenopt.spec import FRACTIONS, PARAMETERS, UNITS, Metric
 
 MISSING = "–"
 SMALLEST_PLAIN = 1e-9
+_COUNTS = (Metric.PARAMETERS, Metric.SIZE_BYTES, Metric.PEAK_MEMORY_BYTES)
+_ENERGIES = tuple(name for name, unit in UNITS.items() if unit == "Wh")
 _ENERGY_UNITS = ((1e6, "MWh"), (1e3, "kWh"))
 
 
@@ -21,6 +23,26 @@ def format_energy(energy_wh: float | None, source: str | None) -> str:
         return MISSING
     figure = f"{significant(energy_wh)} Wh"
     return f"~{figure} est." if source == EnergySource.ESTIMATE else figure
+
+
+def format_figure(name: str, value: float | None, source: str | None = None, digits: int = 3) -> str:
+    """Format a figure of a trial by its name: a fraction, an energy, or a number with its unit; a dash if missing.
+
+    Args:
+        name: as in the study's objectives.
+        value: in the figure's unit.
+        source: where the trial's energy is from.
+        digits: significant digits of what is neither fraction nor energy.
+    """
+    if value is None:
+        return MISSING
+    if name in FRACTIONS:
+        return format_fraction(value)
+    if name in _ENERGIES:
+        return format_energy(value, source)
+    unit = UNITS.get(name)
+    text = f"{value:,.0f}" if name in _COUNTS else significant(value, digits)
+    return f"{text} {unit}" if unit else text
 
 
 def format_budgets(least_wh: float, reference_wh: float, source: str | None = None) -> str:

@@ -62,6 +62,11 @@ class TrialSummary(BaseModel):
         return self.epochs[-1].val_accuracy if self.epochs else None
 
     @property
+    def figures(self) -> dict[str, float]:
+        """Further figures of a trial that ended by itself, by name."""
+        return dict(self.ended.figures) if self.ended is not None else {}
+
+    @property
     def wh_per_epoch(self) -> float | None:
         """Mean over epochs of the energy of that epoch, in Wh; of all together where one was too short to measure."""
         if self.epochs and self.training is not None and self.training.energy_wh is not None:

@@ -6,13 +6,22 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.advice import advise
-from greenopt.analysis.describe import build_front, build_hypervolume, completed, correlations, described, ranked
+from greenopt.analysis.describe import (
+    build_front,
+    build_hypervolume,
+    completed,
+    correlations,
+    described,
+    pairs_of,
+    ranked,
+)
 from greenopt.analysis.failures import failure_shares
 from greenopt.analysis.regression import regress
 from greenopt.analysis.results import Analysis, Counts, Importance
 from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
+from greenopt.front import plane_of
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.stopping import format_tally, tally_stops
@@ -38,11 +47,11 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         trials=trials,
         counts=counts,
         exclusions=find_exclusions(trials, spec),
-        descriptive=described(trials),
+        descriptive=described(trials, spec),
         ranking=ranked(trials, spec),
         pareto=front,
         hypervolume=build_hypervolume(trials, spec),
-        correlations=correlations(trials),
+        correlations=correlations(trials, pairs_of(spec)),
         regressions=regressions.fitted,
         refused=regressions.refused,
         importance=tuple(importance),
@@ -54,6 +63,11 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
 
 def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple[str, ...]:
     notes = version_notes(trials)
+    if unexplained := plane_of(spec).others:
+        notes.append(
+            f"regressions and advice explain accuracy and energy; what {', '.join(unexplained)} depends on is said by "
+            "the importance of parameters"
+        )
     if doubtful := doubtful_trials(spec, completed(trials).to_dict(orient="records")):
         notes.append(
             f"{counted(len(doubtful))} ({', '.join(map(str, doubtful))}): validation accuracy is far above test "

@@ -34,6 +34,8 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
             "least_energy_wh": hypervolume.least_energy_wh,
             "scale": "log",
         },
+        "hypervolume_box": {name: {"worse": ends[0], "better": ends[1]} for name, ends in hypervolume.box.items()},
+        "objectives": {str(name): str(way) for name, way in analysis.study.objectives.items()},
         "hypervolume_after": [{"trial": trial, "hypervolume": value} for trial, value in hypervolume.after.items()],
         "correlations": analysis.correlations,
         "regression": {

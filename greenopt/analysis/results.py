@@ -142,6 +142,7 @@ class Ranked:
         energy_source: how the energy was obtained.
         version: a letter that tells trials of other code, data or device apart; None where all are of one version.
         caution: why the accuracy is not to be trusted, as a clause; None where nothing is against it.
+        figures: the study's objectives beside accuracy, energy and efficiency, by name.
     """
 
     trial: int
@@ -155,6 +156,7 @@ class Ranked:
     wh_per_epoch: float | None = None
     version: str | None = None
     caution: str | None = None
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,15 @@ class Hypervolume:
             0.
         after: hypervolume after each completed trial, by its number, with the same budgets throughout.
         least_energy_wh: the smallest budget, the least energy of any completed trial.
+        box: of other objectives than accuracy for energy: the worse and the better end of each side of the box of which
+            it is the share that the front dominates (`greenopt.front`); the budgets are then None.
     """
 
     value: float | None
     reference_energy_wh: float | None
     after: Mapping[int, float] = field(default_factory=dict)
     least_energy_wh: float | None = None
+    box: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -531,8 +536,10 @@ class Analysis:
             `effective_PARAMETER` (the value after inert ones are set to what they amount to), `in_space` (bool),
             `in_regressions` (bool), `on_front` (bool) and `version_letter` (where code, data or device changed).
         descriptive: column -> its figures over the completed trials.
-        ranking: `accuracy`, `energy` (least first) and `efficiency`, the best five of each.
-        pareto: the front of accuracy against energy_wh, least energy first; `value` is the energy in Wh.
+        ranking: `accuracy`, `energy` (least first) and `efficiency`, and each other objective by its name: the best
+            five of each.
+        pareto: the front of accuracy against energy_wh, least energy first, `value` being the energy in Wh; of other
+            objectives, the best in the first one first, by whose value.
         regressions: response -> coding -> fit; one that could not be made is in `refused` instead.
         refused: (response, coding) -> why it cannot be estimated.
         footnotes: what holds for the whole analysis, as sentences.

@@ -36,7 +36,8 @@ def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.D
     frame = pd.DataFrame([_whole(row, spec) for row in rows])
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *always])))
     numbers = ("accuracy", "energy_wh", "test_accuracy", "wh_per_epoch", "efficiency", "avg_power_w", "seconds")
-    for name in (*numbers, "train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage"):
+    beside = ("train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage")
+    for name in dict.fromkeys((*numbers, *beside, *map(str, spec.objectives))):
         frame[name] = pd.to_numeric(frame[name]) if name in frame else float("nan")
     frame["in_space"] = frame["in_space"].astype(bool)
     frame["in_regressions"] = (frame["state"] == TrialState.COMPLETE) & frame["in_space"]

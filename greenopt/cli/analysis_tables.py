@@ -8,18 +8,14 @@ from rich.console import Console
 from greenopt.analysis.results import Advice, Analysis, Coding, Exclusion, Hypervolume, Importance, Ranked, Response
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_head, print_lines, print_table
-from greenopt.formatting import MISSING, format_budgets, format_energy, format_setting, significant
+from greenopt.formatting import MISSING, format_budgets, format_energy, format_figure, format_setting, significant
+from greenopt.front import plane_of
 from greenopt.reading import EnergySource
+from greenopt.spec import UNITS
 from greenopt.validation_gap import MARK_TEXT, mark
 
 LISTED = 8
 FAILING = 5
-UNITS = {
-    **dict.fromkeys(("energy_wh", "total_wh", "wh_per_epoch"), "Wh"),
-    "efficiency": "1/Wh",
-    "avg_power_w": "W",
-    "seconds": "s",
-}
 
 
 def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Response], coding: Coding) -> None:
@@ -58,6 +54,9 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
 
 
 def _hypervolume(volume: Hypervolume, source: str | None) -> str:
+    if volume.box:
+        sides = ", ".join(f"{name} {worse:.4g} to {better:.4g}" for name, (worse, better) in volume.box.items())
+        return f"hypervolume {volume.value:.4f}: the share that the front dominates of {sides}"
     if volume.least_energy_wh is None or volume.reference_energy_wh is None:
         return f"hypervolume {volume.value:.4f}"
     budgets = format_budgets(volume.least_energy_wh, volume.reference_energy_wh, source)
@@ -93,7 +92,7 @@ def _described(analysis: Analysis) -> Table:
     estimated = " est." if is_estimated(analysis) else ""
     table = _table("\nCompleted trials", "", "n", "min", "median", "mean", "max", "std")
     for name, column in analysis.descriptive.items():
-        unit = f" {UNITS[name]}{estimated}" if name in UNITS else ""
+        unit = f" {UNITS[name]}{estimated if 'W' in UNITS[name] else ''}" if name in UNITS else ""
         metrics = (column.minimum, column.median, column.mean, column.maximum)
         std = MISSING if column.std is None else significant(column.std)
         table.add_row(f"{name}{unit}", str(column.n), *(significant(figure) for figure in metrics), std)
@@ -106,7 +105,8 @@ def _rankings(analysis: Analysis) -> dict[str, Sequence[Ranked]]:
         "Most accurate": ranking["accuracy"],
         "Least energy": ranking["energy"],
         "Most efficient": ranking["efficiency"],
-        "Pareto front of accuracy against energy": analysis.pareto,
+        **{f"Best {name}": ranking[name] for name in plane_of(analysis.study).others if name in ranking},
+        f"Pareto front of {plane_of(analysis.study).title}": analysis.pareto,
     }
 
 
@@ -123,10 +123,12 @@ def _name(row: Ranked) -> str:
 
 
 def _trials(title: str, rows: Sequence[Ranked]) -> Table:
-    table = _table(f"\n{title}", "trial", "accuracy", "energy", "Wh/epoch", "1/Wh")
+    others = list(rows[0].figures)
+    table = _table(f"\n{title}", "trial", *others, "accuracy", "energy", "Wh/epoch", "1/Wh")
     for row in rows:
         table.add_row(
             _name(row),
+            *(format_figure(name, row.figures.get(name), row.energy_source, 4) for name in others),
             mark(row.accuracy, is_doubtful=row.caution is not None),
             format_energy(row.energy_wh, row.energy_source),
             MISSING if row.wh_per_epoch is None else significant(row.wh_per_epoch, 4),

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.study_log import ForecastMade
     from greenopt.spec import StudySpec
+    from greenopt.storage.snapshot import StudySnapshot
 
 
 _SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id")
 """The figures that the table rests on."""
+
+_OTHERS = "best of other objectives"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,10 +53,14 @@ def list_studies(
     if not folders:
         say(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
         return
-    heads = ("study", "state", "trials", "failed", "best accuracy", "least energy", "forecast", "storage")
-    table = Table(*heads, left=("study",), wraps=("state", "forecast", "storage"))
-    for folder in folders:
-        table.add_row(folder.name, *_row(folder))
+    rows = [[folder.name, *_row(folder)] for folder in folders]
+    heads = ["study", "state", "trials", "failed", "best accuracy", "least energy", _OTHERS, "forecast", "storage"]
+    if not any(row[heads.index(_OTHERS)] for row in rows):
+        rows = [[cell for head, cell in zip(heads, row, strict=True) if head != _OTHERS] for row in rows]
+        heads.remove(_OTHERS)
+    table = Table(*heads, left=("study",), wraps=("state", _OTHERS, "forecast", "storage"))
+    for row in rows:
+        table.add_row(*row)
     print_table(Console(), table)
 
 
@@ -66,7 +73,8 @@ def _has_changed(rows: "Sequence[Mapping[str, Any]]") -> bool:
 
 def _row(folder: "RunFolder") -> list[str]:
     from greenopt.errors import GreenoptError
-    from greenopt.formatting import MISSING, format_energy
+    from greenopt.formatting import MISSING, format_energy, format_figure
+    from greenopt.front import plane_of
     from greenopt.identity.snapshot import read_folder
     from greenopt.storage.trial_state import TrialState
     from greenopt.storage.url import without_password
@@ -76,8 +84,10 @@ def _row(folder: "RunFolder") -> list[str]:
     try:
         url = folder.storage()
         snapshot = read_folder(folder, only=_SHOWN)
+        if others := plane_of(snapshot.spec).others:
+            snapshot = read_folder(folder, only=(*_SHOWN, *others))
     except GreenoptError as error:
-        return [state, MISSING, MISSING, MISSING, MISSING, MISSING, str(error)]
+        return [state, MISSING, MISSING, MISSING, MISSING, "", MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
     measured = [row for row in complete if row["energy_wh"] is not None]
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
@@ -89,9 +99,24 @@ def _row(folder: "RunFolder") -> list[str]:
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
+        ", ".join(f"{name} {format_figure(name, value)}" for name, value in _best_of(snapshot, others).items()),
         _forecast_text(folder, snapshot.spec, is_running=holder is not None) or MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]
+
+
+def _best_of(snapshot: "StudySnapshot", names: "Sequence[str]") -> "dict[str, float | None]":
+    """Return the best value of each of these objectives over the completed trials; None where none has one."""
+    from greenopt.spec import Direction
+    from greenopt.storage.trial_state import TrialState
+
+    complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
+    found: dict[str, float | None] = {}
+    for name in names:
+        values = [row[name] for row in complete if row.get(name) is not None]
+        best = max if snapshot.spec.objectives[name] is Direction.MAXIMIZE else min
+        found[name] = best(values, default=None)
+    return found
 
 
 def _last_forecast(folder: "RunFolder") -> "ForecastMade | None":
@@ -147,6 +172,7 @@ def _document(folder: "RunFolder") -> "dict[str, Any]":
         "failed": snapshot.count(TrialState.FAIL),
         "best_accuracy": max(accuracies, default=None),
         "least_energy_wh": min(energies, default=None),
+        "best": _best_of(snapshot, [str(name) for name in spec.objectives]),
         "used_wh": sum(used) if used else None,
         "elapsed_s": elapsed_s(read_entries(folder.study_log, folder.study_id)),
         "budgets": [str(budget) for budget in spec.budgets],

@@ -6,11 +6,13 @@ from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
 from greenopt.events import FailReason
 from greenopt.forecast import ended_trials, format_larger, spendings
-from greenopt.formatting import MISSING, format_energy, format_seconds, format_setting, significant
+from greenopt.formatting import MISSING, format_energy, format_figure, format_seconds, format_setting, significant
+from greenopt.front import plane_of
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd, elapsed_s, read_entries
 from greenopt.search import Storage, StudySnapshot, read_study
+from greenopt.spec import Direction
 from greenopt.stopping import format_tally, tally_stops
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 from greenopt.validation_gap import MARK_TEXT, accuracy_caution, marked_accuracy
@@ -82,19 +84,22 @@ def _spent(snapshot: StudySnapshot) -> str:
 
 
 def trial_table(snapshot: StudySnapshot) -> Table:
-    """Return a table of the study's trials, the most accurate first, those without a result last."""
+    """Return a table of the study's trials, the best in the first figure first, those without a result last."""
     ended = [
         row
         for row in snapshot.rows
         if row["state"] in FINISHED_STATES and row.get("fail_reason") != FailReason.DUPLICATE
     ]
-    ended.sort(key=lambda row: (row["state"] != TrialState.COMPLETE, -(row["accuracy"] or 0.0)))
-    heads = ("trial", "state", "accuracy", "energy", "time", "1/Wh", "setting")
+    plane = plane_of(snapshot.spec)
+    sign = 1.0 if snapshot.spec.objectives.get(plane.up) is Direction.MINIMIZE else -1.0
+    ended.sort(key=lambda row: (row["state"] != TrialState.COMPLETE, sign * (row.get(plane.up) or 0.0)))
+    heads = ("trial", "state", *plane.others, "accuracy", "energy", "time", "1/Wh", "setting")
     table = Table(*heads, left=heads, wraps=("setting",))
     for row in ended[:ROWS_SHOWN]:
         table.add_row(
             str(row["trial"]),
             row.get("fail_reason") or row.get("stop_reason") or row["state"],
+            *(format_figure(name, row.get(name), row["energy_source"], 4) for name in plane.others),
             marked_accuracy(snapshot.spec, row),
             format_energy(row["energy_wh"], row["energy_source"]),
             format_seconds(row["seconds"]),

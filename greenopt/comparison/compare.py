@@ -8,7 +8,9 @@ from greenopt.analysis.results import Ranked
 from greenopt.comparison.cautions import find_cautions
 from greenopt.comparison.equal_settings import Difference, compare_equal_settings
 from greenopt.comparison.read import ComparedStudy
+from greenopt.front import plane_of
 from greenopt.pareto import REFERENCE_FACTOR, ParetoFront, Point
+from greenopt.spec import Direction
 
 ENERGIES = ("energy_wh", "total_wh", "wh_per_epoch")
 """What studies may be compared by: the first that every study with completed trials has."""
@@ -19,7 +21,8 @@ class Side:
     """One study's part of a comparison.
 
     Attributes:
-        best: `accuracy`, `energy` and `efficiency` -> its best trial by that; missing where no trial has the figure.
+        best: `accuracy`, `energy`, `efficiency` and each other objective of the study -> its best trial by that;
+            missing where no trial has the figure.
         front: its Pareto front of accuracy against the compared energy, least energy first.
         points: its completed trials with both, which the front is drawn among.
         hypervolume: mean accuracy 0..1 that its front has for budgets between the common ends; None without a point.
@@ -66,8 +69,17 @@ def compare_studies(studies: Sequence[ComparedStudy]) -> Comparison:
         least_energy_wh=ends[0] if ends else None,
         reference_energy_wh=ends[1] if ends else None,
         differences=tuple(compare_equal_settings(first, other, energy) for other in others),
-        cautions=find_cautions(studies, energy),
+        cautions=(*find_cautions(studies, energy), *_of_other_objectives(studies)),
     )
+
+
+def _of_other_objectives(studies: Sequence[ComparedStudy]) -> list[str]:
+    """Return a sentence where a study's own front is another one than that which is compared."""
+    planes = {study.name: plane_of(study.spec) for study in studies}
+    unlike = [f"{name} optimises {plane.title}" for name, plane in planes.items() if not plane.is_accuracy_for_energy]
+    if not unlike:
+        return []
+    return [f"Fronts and hypervolumes here are of accuracy against energy; {'; '.join(unlike)}: `greenopt analyze`."]
 
 
 def _common_energy(studies: Sequence[ComparedStudy]) -> str | None:
@@ -92,6 +104,8 @@ def _side(
 
 def _best(study: ComparedStudy, energy: str | None) -> dict[str, Ranked]:
     by = {"accuracy": ("accuracy", False), "energy": (energy, True), "efficiency": ("efficiency", False)}
+    others = plane_of(study.spec).others
+    by |= {name: (name, study.spec.objectives[name] is Direction.MINIMIZE) for name in others}
     found = {}
     for name, (column, ascending) in by.items():
         having = study.complete.dropna(subset=[column]) if column else study.complete[:0]

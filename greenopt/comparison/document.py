@@ -10,6 +10,8 @@ from greenopt.comparison.equal_settings import Difference, Estimate
 
 VERSION = 1
 
+_ALWAYS = ("accuracy", "energy", "efficiency")
+
 
 def build_comparison_document(comparison: Comparison) -> dict[str, Any]:
     """Build the document from plain dictionaries, lists, texts and numbers."""
@@ -32,7 +34,7 @@ def _study(side: Side) -> dict[str, Any]:
     return {
         "study": study.name,
         "counts": dataclasses.asdict(study.counts),
-        "best": {name: _ranked(side.best.get(name)) for name in ("accuracy", "energy", "efficiency")},
+        "best": {name: _ranked(side.best.get(name)) for name in dict.fromkeys((*_ALWAYS, *side.best))},
         "pareto": [_ranked(one) for one in side.front],
         "hypervolume": side.hypervolume,
         "objectives": {str(metric): str(way) for metric, way in study.spec.objectives.items()},

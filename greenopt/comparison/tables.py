@@ -14,6 +14,7 @@ from greenopt.formatting import (
     fixed_digits,
     format_budgets,
     format_energy_amount,
+    format_figure,
     format_fraction,
     format_setting,
 )
@@ -64,13 +65,24 @@ def _told(one: Difference) -> str:
 
 
 def _best(comparison: Comparison) -> TextTable:
-    rows = [
+    others = dict.fromkeys(name for side in comparison.sides for name in side.best if name not in _BEST)
+    rows: list[tuple[str, ...]] = [
+        (_best_title(name, side), side.study.name, *_trial(side, side.best.get(name), comparison.energy))
+        for name in others
+        for side in comparison.sides
+        if name in side.best
+    ]
+    rows += [
         (title, side.study.name, *_trial(side, side.best.get(name), comparison.energy))
         for name, title in _BEST.items()
         for side in comparison.sides
     ]
     heads = ("best", "study", "trial", "accuracy", _energy_name(comparison.energy), "1/Wh", "setting")
     return TextTable("Best of each study", heads, tuple(rows), wide=6)
+
+
+def _best_title(name: str, side: Side) -> str:
+    return f"best {name}: {format_figure(name, side.best[name].value, side.best[name].energy_source)}"
 
 
 def _energy_name(energy: str | None) -> str:

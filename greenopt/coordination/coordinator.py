@@ -550,6 +550,8 @@ def build_trial_spec(study: StudySpec, proposal: Proposal, slot: Slot, folder: P
         objective=study.study.objective,
         setting=None if study.space.own else Setting(**proposal.values),
         parameters=proposal.values if study.space.own else {},
+        objectives=tuple(study.objectives),
+        ranges=study.ranges,
         data=study.data,
         training=study.training,
         energy=study.energy,

@@ -12,7 +12,7 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
 from greenopt.identity.sources import is_there
 from greenopt.search import check_sampler
-from greenopt.spec import Choice, DataSet, Internal, StudySpec
+from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data.files import check_data, download_note, weights_note
@@ -86,12 +86,17 @@ def _check_module(spec: StudySpec, file: Path) -> None:
 
 
 def _check_names(spec: StudySpec, file: Path) -> None:
-    """Check that no parameter of an objective function has the name of a figure."""
+    """Check that no parameter of an objective function has the name of a figure, and no figure of its own one's."""
     metrics = trial_metrics(summarise(()), Verdict(Outcome.COMPLETED), None)
     marks = (ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
     taken = {*COLUMNS, *metrics, *marks, "began", "ended"} & set(spec.space.distributions)
     if taken:
         raise UsageError(f"{file}: space.{min(taken)}: is also the name of a trial metric; choose another")
+    own = {str(name) for name in spec.objectives if not isinstance(name, Metric)}
+    if wrong := own & {*COLUMNS, *metrics, *marks, "began", "ended"}:
+        raise UsageError(f"{file}: objectives.{min(wrong)}: is a figure that cannot be optimised; choose another name")
+    if wrong := own & set(spec.space.distributions):
+        raise UsageError(f"{file}: objectives.{min(wrong)}: is also a parameter of [space]; choose another name")
 
 
 def _check_weights(spec: StudySpec, file: Path) -> None:

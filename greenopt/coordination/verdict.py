@@ -7,7 +7,7 @@ from greenopt.events import FailReason, Outcome, StopReason
 from greenopt.execution import ProcessEnded
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.runs.trial_ending import TrialEnding
-from greenopt.spec import Metric, StudySpec, TrialSpec
+from greenopt.spec import OF_A_MODEL, Metric, StudySpec, TrialSpec
 from greenopt.stopping import Refusal, Stop
 from greenopt.summary import TrialSummary, summarise
 
@@ -66,7 +66,7 @@ def judge(
             return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, message)
         if not missing:
             return Verdict(Outcome.COMPLETED)
-        why = summary.energy.reason or summary.total.reason or "no reading"
+        why = _why_missing(summary, missing)
         return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
     if ended is not None and ended.outcome is Outcome.DIVERGED and not gpu_failed:
         return Verdict(Outcome.DIVERGED, ended.reason or "diverged", ended.message)
@@ -87,6 +87,12 @@ _CAUSES = {
     FailReason.TIMEOUT: "it ran longer than training.time_limit_s",
     FailReason.NOT_RECORDED: "its folder was deleted while it ran",
 }
+
+
+def _why_missing(summary: TrialSummary, missing: list[str]) -> str:
+    said = summary.ended.missing if summary.ended is not None else {}
+    own = [said[name] for name in missing if name in said]
+    return own[0] if own else summary.energy.reason or summary.total.reason or "no reading"
 
 
 def _over_memory_limit(held_bytes: int, study: StudySpec) -> Verdict:
@@ -136,8 +142,11 @@ def build_ending(summary: TrialSummary, verdict: Verdict) -> TrialEnding:
 def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | None) -> dict[str, Any]:
     """Return the flat metrics of a trial for the storage; None where one is missing. The page `numbers` gives units."""
     started, prepared = summary.started, summary.prepared
-    metrics = {
+    metrics: dict[str, Any] = {
         **_energies(summary),
+        **dict.fromkeys(OF_A_MODEL),
+        **summary.figures,
+        **_inference(summary),
         "accuracy": summary.accuracy,
         "test_accuracy": summary.ended.test_accuracy if summary.ended else None,
         "unquantized_accuracy": summary.ended.unquantized_accuracy if summary.ended else None,
@@ -156,7 +165,15 @@ def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | Non
         "message": verdict.message or None,
         **_decision(verdict),
     }
-    return {name: _shortened(value) if isinstance(value, float) else value for name, value in metrics.items()}
+    return {str(name): _shortened(value) if isinstance(value, float) else value for name, value in metrics.items()}
+
+
+def _inference(summary: TrialSummary) -> dict[str, Any]:
+    ended = summary.ended
+    source = ended.inference_source if ended is not None else None
+    missing = ended.missing if ended is not None else {}
+    text = "; ".join(f"{name}: {why}" for name, why in missing.items())
+    return {"inference_source": str(source) if source else None, "figures_missing": text or None}
 
 
 def _decision(verdict: Verdict) -> dict[str, Any]:
@@ -210,18 +227,23 @@ def _seconds(reading: EnergyReading) -> float | None:
     return reading.seconds if reading.seconds > 0 else None
 
 
-def _value(summary: TrialSummary, metric: Metric) -> float | None:
-    match metric:
-        case Metric.ACCURACY:
-            return summary.ended.accuracy if summary.ended else None
-        case Metric.ENERGY_WH:
-            return summary.energy.energy_wh
-        case Metric.TOTAL_WH:
-            return summary.total.energy_wh
-        case Metric.WH_PER_EPOCH:
-            return summary.wh_per_epoch
-        case Metric.EFFICIENCY:
-            return summary.efficiency
+def _value(summary: TrialSummary, metric: str) -> float | None:
+    """Return an objective's value; an accuracy of a trial that ended by itself alone."""
+    if metric == Metric.ACCURACY:
+        return summary.ended.accuracy if summary.ended else None
+    if metric in summary.figures:
+        return summary.figures[metric]
+    found: float | None = _measured(summary).get(metric)
+    return found
+
+
+def _measured(summary: TrialSummary) -> dict[str, Any]:
+    """Return the figures that greenopt measures itself and that may be objectives."""
+    return {
+        **_energies(summary),
+        "efficiency": summary.efficiency,
+        "train_accuracy": summary.epochs[-1].accuracy if summary.epochs else None,
+    }
 
 
 def _last_line(text: str) -> str:

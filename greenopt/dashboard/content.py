@@ -7,7 +7,6 @@ from typing import Any
 
 from greenopt.dashboard.figures import (
     accuracy_energy_figure,
-    energy_metric,
     front_figure,
     hypervolume_figure,
     power_figure,
@@ -18,11 +17,11 @@ from greenopt.dashboard.store import DashboardStore
 from greenopt.dashboard.trial_curves import CurvesByTrial, TrialCurves
 from greenopt.files import tail_text
 from greenopt.formatting import format_budgets
+from greenopt.front import StudyFront
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
-from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.runs.folder import RunFolder
 from greenopt.search import StudySnapshot
-from greenopt.spec import Metric, StudySpec
+from greenopt.spec import StudySpec
 from greenopt.storage.trial_state import TrialState
 
 FRONT_CURVES = 8
@@ -30,8 +29,10 @@ LATEST_CURVES = 4
 LOG_BYTES = 4000
 
 
-def _budgets(trace: HypervolumeTrace) -> str:
-    front = trace.front
+def _budgets(trace: StudyFront) -> str:
+    if not trace.plane.is_accuracy_for_energy:
+        return trace.words()
+    front = trace.trace.front
     return format_budgets(front.least_wh, front.reference_wh) if front.points else ""
 
 
@@ -42,11 +43,11 @@ def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_tria
     `LATEST_CURVES` that ended last; power over time is that of the running and the latest ones. Both are left as they
     are where the trials' events are not on this machine.
     """
-    spec, across = snapshot.spec, energy_metric(snapshot.spec)
-    trace, rows = HypervolumeTrace(), _placed(snapshot, across)
+    spec, trace = snapshot.spec, StudyFront(snapshot.spec)
+    rows = _placed(snapshot, trace)
     for row in rows:
-        trace.add(Point(row[across], row["accuracy"], row["trial"]))
-    front = [point.trial for point in trace.front.points]
+        trace.add(row)
+    front = list(trace.trials)
     recent = _recent(snapshot)
     attempts = [row.get(ATTEMPT_ATTRIBUTE) for row in snapshot.rows]
     shown = sorted({*_spread(front, FRONT_CURVES), *recent})
@@ -56,7 +57,9 @@ def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_tria
     }
     figures = {
         "greenopt-pareto-front": front_figure(spec, rows, front),
-        "greenopt-hypervolume": hypervolume_figure(len(rows), trace.values(), _budgets(trace)),
+        "greenopt-hypervolume": hypervolume_figure(
+            len(rows), trace.values(), _budgets(trace), trace.plane.is_accuracy_for_energy
+        ),
     }
     if curves_by_trial.are_here:
         figures["greenopt-accuracy-by-energy"] = accuracy_energy_figure(settings, followed)
@@ -66,10 +69,11 @@ def write_figures(store: DashboardStore, snapshot: StudySnapshot, curves_by_tria
     curves_by_trial.keep(set(followed))
 
 
-def _placed(snapshot: StudySnapshot, across: Metric) -> list[dict[str, Any]]:
-    """Return the completed trials that have an accuracy and an energy."""
+def _placed(snapshot: StudySnapshot, trace: StudyFront) -> list[dict[str, Any]]:
+    """Return the completed trials that have the figures of both axes."""
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
-    return [row for row in complete if row["accuracy"] is not None and row.get(across) is not None]
+    axes = (trace.plane.up, trace.plane.across)
+    return [row for row in complete if all(row.get(name) is not None for name in axes)]
 
 
 def _recent(snapshot: StudySnapshot) -> list[int]:

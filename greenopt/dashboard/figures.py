@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from greenopt.dashboard.notes import format_row_setting
 from greenopt.dashboard.trial_curves import TrialCurves
+from greenopt.front import Plane, plane_of
 from greenopt.plain_text import in_one_line
 from greenopt.reading import EnergySource
-from greenopt.spec import Metric, StudySpec
+from greenopt.spec import UNITS, Metric, StudySpec
 
 MAX_POINTS = 1000
 """Trials off the front that are drawn; of more, every second, third, ..."""
@@ -27,50 +28,59 @@ COLORS = {"other trials": "#7570b3", "Pareto front": "#d95f02"}
 Row = Mapping[str, Any]
 
 
-def energy_metric(spec: StudySpec) -> Metric:
-    """Return the energy drawn against accuracy: the one that the study minimises, else `energy_wh`."""
-    return next((metric for metric in spec.objectives if metric in TITLES), Metric.ENERGY_WH)
-
-
 def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> go.Figure:
-    """Draw trials by accuracy and energy with the Pareto front joined; hovering shows efficiency and setting.
+    """Draw trials by accuracy and energy, or two objectives, with the Pareto front; hovering shows figures and setting.
 
     Args:
         spec: the study.
         rows: its completed trials.
-        front: numbers of the trials on the front, least energy first.
+        front: numbers of the trials on the front.
     """
-    across, by_number = energy_metric(spec), {row["trial"]: row for row in rows}
-    on_front = [by_number[trial] for trial in front]
+    plane, by_number = plane_of(spec), {row["trial"]: row for row in rows}
+    on_front = sorted((by_number[trial] for trial in front if trial in by_number), key=lambda row: row[plane.across])
     others = [row for row in rows if row["trial"] not in set(front)]
     others = others[:: 1 + len(others) // MAX_POINTS]
-    figure = _figure("Accuracy for energy: the Pareto front", TITLES[across] + _estimated(rows), ACCURACY)
+    title = "Accuracy for energy" if plane.is_accuracy_for_energy else _plain(f"{plane.up} for {plane.across}")
+    if not plane.is_accuracy_for_energy and len(plane.objectives) != 2:
+        title += _plain(f", of {plane.title}")
+    estimated = _estimated(rows) if plane.across in TITLES else ""
+    figure = _figure(f"{title}: the Pareto front", _axis(plane.across) + estimated, _axis(plane.up))
     for some, name in ((others, "other trials"), (on_front, "Pareto front")):
         for is_estimate in (False, True):
             drawn = [row for row in some if (row["energy_source"] == EnergySource.ESTIMATE) is is_estimate]
-            trace = _scatter(drawn, across, is_estimate)
+            trace = _scatter(drawn, plane, is_estimate)
             trace.update(name=f"{name}, estimated" if is_estimate else name, marker_color=COLORS[name])
             if some is on_front:
                 trace.update(text=[_plain(format_row_setting(spec, row)) for row in drawn], marker_size=10)
                 trace.hovertemplate += "<br>%{text}"
             figure.add_trace(trace)
-    figure.add_scatter(
-        **_xy([row[across] for row in on_front], [row["accuracy"] for row in on_front]),
-        mode="lines",
-        line={"shape": "hv", "color": COLORS["Pareto front"], "width": 1},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    if plane.is_stepped:
+        figure.add_scatter(
+            **_xy([row[plane.across] for row in on_front], [row[plane.up] for row in on_front]),
+            mode="lines",
+            line={"shape": "hv", "color": COLORS["Pareto front"], "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
     return _noted(_widely(figure), "" if rows else "no trial has completed yet")
 
 
-def _scatter(rows: Sequence[Row], across: Metric, is_estimate: bool) -> go.Scatter:
+def _axis(name: str) -> str:
+    """Return the title of an axis: a figure in words, or its name with its unit."""
+    if name == Metric.ACCURACY or name in TITLES:
+        return ACCURACY if name == Metric.ACCURACY else TITLES[Metric(name)]
+    return _plain(f"{name} ({UNITS[name]})" if name in UNITS else name)
+
+
+def _scatter(rows: Sequence[Row], plane: Plane, is_estimate: bool) -> go.Scatter:
+    template = f"trial %{{customdata[0]:d}}<br>{_plain(plane.up)} %{{y:.4}}<br>{_plain(plane.across)} %{{x:.4}}"
+    if plane.is_accuracy_for_energy:
+        template = "trial %{customdata[0]:d}<br>accuracy %{y:.3f}<br>" + _energy_template(is_estimate)
+        template += "<br>efficiency %{customdata[1]:.3r} 1/Wh"
     return go.Scatter(
-        **_xy([row[across] for row in rows], [row["accuracy"] for row in rows]),
+        **_xy([row[plane.across] for row in rows], [row[plane.up] for row in rows]),
         customdata=np.array([[row["trial"], row["efficiency"]] for row in rows], dtype="f4"),
-        hovertemplate="trial %{customdata[0]:d}<br>accuracy %{y:.3f}<br>"
-        + _energy_template(is_estimate)
-        + "<br>efficiency %{customdata[1]:.3r} 1/Wh",
+        hovertemplate=template,
         mode="markers",
         showlegend=bool(rows),
         marker={"size": 7, "symbol": "circle-open" if is_estimate else "circle"},
@@ -82,15 +92,20 @@ def _energy_template(is_estimate: bool) -> str:
     return "~%{x:.3r} Wh est." if is_estimate else "%{x:.3r} Wh"
 
 
-def hypervolume_figure(completed: int, steps: Sequence[tuple[int, float]], budgets: str = "") -> go.Figure:
+def hypervolume_figure(
+    completed: int, steps: Sequence[tuple[int, float]], budgets: str = "", is_accuracy: bool = True
+) -> go.Figure:
     """Draw the growth of the hypervolume.
 
     Args:
         completed: how many trials there are.
         steps: pairs of (completed trials so far, hypervolume 0..1), one for each change.
-        budgets: the energies that it is a mean over, in words.
+        budgets: the energies that it is a mean over, in words; of other objectives, the sides of its box.
+        is_accuracy: whether it is of accuracy for energy.
     """
-    title = "mean accuracy of the front" + (f"<br>for {budgets}" if budgets else "")
+    what = "mean accuracy of the front" if is_accuracy else "share that the front dominates"
+    link = "for" if is_accuracy else "of"
+    title = what + (f"<br>{link} {_plain(budgets)}" if budgets else "")
     figure = _figure("Hypervolume over trials", "completed trials", title)
     corners = [*steps, (completed, steps[-1][1])] if steps else []
     figure.add_scatter(

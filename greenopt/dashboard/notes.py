@@ -1,12 +1,20 @@
 """Notes in Markdown on a study and on its trials."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from greenopt.energy.footprint import Footprint
 from greenopt.events import StopReason
-from greenopt.formatting import format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.formatting import (
+    format_energy,
+    format_figure,
+    format_fraction,
+    format_seconds,
+    format_setting,
+    significant,
+)
+from greenopt.front import plane_of
 from greenopt.plain_text import in_one_line, printable, uncoloured
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
@@ -61,7 +69,17 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     }
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""
-    return f"{head}| | |\n|---|---|\n{table}\n\n{HOW_TO_READ}"
+    return f"{head}| | |\n|---|---|\n{table}\n\n{_how_to_read(spec)}"
+
+
+def _how_to_read(spec: StudySpec) -> str:
+    plane = plane_of(spec)
+    if plane.is_accuracy_for_energy:
+        return HOW_TO_READ
+    first, _, rest = HOW_TO_READ.partition("- Best is")
+    _, _, rest = rest.partition("setting.\n")
+    what = f"- The front is of {_code(plane.title)}; the plot shows {_code(plane.up)} over {_code(plane.across)}.\n"
+    return f"{first}{what}{rest}"
 
 
 def _trained(spec: StudySpec) -> str:
@@ -81,7 +99,7 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
         log: what its process printed; its end is quoted where the trial failed.
     """
     details = "\n".join(f"- {_markdown(line)}" for line in _details(spec, row))
-    note = f"**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(row)}\n\n{details}".rstrip() + "\n"
+    note = f"**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(spec, row)}\n\n{details}".rstrip() + "\n"
     tail = "\n".join(uncoloured(log).splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
     failed_running = row["state"] == TrialState.FAIL and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
@@ -93,16 +111,25 @@ def format_row_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
     return format_setting({name: row[name] for name in spec.space.distributions if name in row})
 
 
-def _ending(row: Mapping[str, Any]) -> str:
+def _figures(names: Sequence[str], row: Mapping[str, Any]) -> str:
+    shown = (f"{_code(name)} {format_figure(name, row.get(name), row.get('energy_source'), 4)}" for name in names)
+    return ", ".join(shown)
+
+
+def _ending(spec: StudySpec, row: Mapping[str, Any]) -> str:
     if row["state"] == TrialState.COMPLETE:
         energy = format_energy(row.get("energy_wh"), row.get("energy_source"))
         test = f" (test {format_fraction(row['test_accuracy'])})" if row.get("test_accuracy") is not None else ""
+        others = plane_of(spec).others
+        if row.get("accuracy") is None and others:
+            return f"{_figures(others, row)}, for {energy} in {format_seconds(row.get('seconds'))}."
         text = (
             f"Accuracy {format_fraction(row.get('accuracy'))}{test} "
             f"for {energy} in {format_seconds(row.get('seconds'))}."
         )
         efficiency = row.get("efficiency")
-        return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
+        text = text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
+        return f"{text} {_figures(others, row)}." if others else text
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
         return f"N{_markdown(str(row['message']))[1:]}."

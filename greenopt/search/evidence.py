@@ -127,7 +127,7 @@ def _used_wh(figures: Mapping[str, Any], spec: StudySpec) -> float | None:
 
 def energy_metric(spec: StudySpec) -> Metric | None:
     """Return the energy that a study minimises; None where there is none."""
-    found = [metric for metric, way in spec.objectives.items() if metric in ENERGIES and way.name == "MINIMIZE"]
+    found = [metric for metric in ENERGIES if (way := spec.objectives.get(metric)) and way.name == "MINIMIZE"]
     return found[0] if len(found) == 1 else None
 
 

@@ -30,7 +30,7 @@ from greenopt.search.lease import StudyLease
 from greenopt.search.prior import kept_front
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
-from greenopt.spec import Choice, Direction, Distribution, Metric, OnDuplicate, Range, StudySpec, Value, stored_study
+from greenopt.spec import Choice, Direction, Distribution, OnDuplicate, Range, StudySpec, Value, stored_study
 from greenopt.storage.rows import SPEC_ATTRIBUTE, sound
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry, outcome_of
 
@@ -405,7 +405,7 @@ class Search:
         begun = begun.model_copy(update={"objectives": self._in_stored_order(begun.objectives)})
         return as_begun(begun, spec, is_same_data=self._is_same_data)
 
-    def _in_stored_order(self, objectives: dict[Metric, Direction]) -> dict[Metric, Direction]:
+    def _in_stored_order(self, objectives: dict[str, Direction]) -> dict[str, Direction]:
         """Return the objectives in the order of the directions that Optuna holds; older versions might turn it."""
         directions = [direction.name for direction in self._study.directions]
         for order in permutations(objectives):

@@ -4,6 +4,7 @@ from greenopt.spec.budget import Budget, BudgetKind
 from greenopt.spec.file import describe, load_study, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES, imagenet_url
+from greenopt.spec.objectives import FRACTIONS, MEASURED, OF_A_MODEL, UNITS, Bounds, Direction, Metric
 from greenopt.spec.setting import (
     PARAMETERS,
     Augmentation,
@@ -25,10 +26,8 @@ from greenopt.spec.study import (
     DataSet,
     DataSpec,
     DecayedBy,
-    Direction,
     EnergySpec,
     ImageMeaning,
-    Metric,
     OnDuplicate,
     SamplerSpec,
     Seeds,
@@ -40,14 +39,19 @@ from greenopt.spec.study import (
 from greenopt.spec.trial import TrialSpec
 
 __all__ = [
+    "FRACTIONS",
     "MAX_LISTED",
+    "MEASURED",
     "MINIMUM_SIDE",
     "MODEL_NAMES",
     "NAME_PATTERN",
+    "OF_A_MODEL",
     "PARAMETERS",
     "REFERENCE_PATTERN",
     "TRIAL_LIMITS",
+    "UNITS",
     "Augmentation",
+    "Bounds",
     "Budget",
     "BudgetKind",
     "Choice",

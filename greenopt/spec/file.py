@@ -167,7 +167,7 @@ def _describe_one(detail: ErrorDetails) -> str:
 
 def _is_kind(part: int | str) -> bool:
     """Return whether a part of a location names one of several types that a key may have, and no key."""
-    return part == "int" or str(part).startswith(("literal[", "constrained-int", "function-after["))
+    return part in ("int", "[key]") or str(part).startswith(("literal[", "constrained-int", "function-after["))
 
 
 def _dotted(location: list[int | str]) -> str:

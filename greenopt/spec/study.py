@@ -23,6 +23,18 @@ from greenopt.errors import shortened, shown
 from greenopt.plain_text import printable
 from greenopt.spec.budget import Budget, Budgets, budget_problem, parse_budgets
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.objectives import (
+    FRACTIONS,
+    MEASURED,
+    OF_A_MODEL,
+    Bounds,
+    Direction,
+    FigureName,
+    Metric,
+    checked_bounds,
+    known_figures,
+    split_ranges,
+)
 from greenopt.spec.setting import PositiveFloat, PositiveInt
 from greenopt.spec.sizes import MAX_BYTES, parse_size
 from greenopt.spec.space import SearchSpace, Value
@@ -210,6 +222,8 @@ class TrainingSpec(Table):
     """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
     evaluation_batch_size: PositiveInt = 128
     """Batch size of validation and test. Unit: images."""
+    inference_batch_size: PositiveInt = 1
+    """Batch size of the predictions that `latency_ms` and `inference_mj` are measured with. Unit: images."""
     keep_model: bool = False
     """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None
@@ -290,24 +304,7 @@ class EnergySpec(Table):
         return self
 
 
-class Metric(StrEnum):
-    """A figure of a trial that can be an objective; units as in `greenopt/docs/numbers.md`."""
-
-    ACCURACY = "accuracy"
-    ENERGY_WH = "energy_wh"
-    TOTAL_WH = "total_wh"
-    WH_PER_EPOCH = "wh_per_epoch"
-    EFFICIENCY = "efficiency"
-
-
 _ENERGIES = (Metric.ENERGY_WH, Metric.TOTAL_WH)
-
-
-class Direction(StrEnum):
-    """Which way is better."""
-
-    MAXIMIZE = "maximize"
-    MINIMIZE = "minimize"
 
 
 class SamplerSpec(BaseModel):
@@ -460,11 +457,13 @@ class StudySpec(Table):
 
     study: StudyTable
     """Size of the study, and how it is run."""
-    objectives: dict[Metric, Direction] = Field(
+    objectives: dict[FigureName, Direction] = Field(
         default={Metric.ACCURACY: Direction.MAXIMIZE, Metric.ENERGY_WH: Direction.MINIMIZE}, min_length=1
     )
-    """What is optimised and in which direction; one or more of the metrics below. Accuracy up and energy down unless
-    given."""
+    """What is optimised and in which direction; one or more of the metrics below, or, with `study.objective`, of the
+    figures that the function returns. Accuracy up and energy down unless given."""
+    ranges: dict[FigureName, Bounds] = Field(default={})
+    """Set by greenopt when the file is read: the range of each objective that was given with one."""
     sampler: SamplerSpec = SamplerSpec()
     """Which sampler proposes the settings, and its arguments."""
     data: DataSpec | None = None
@@ -487,6 +486,15 @@ class StudySpec(Table):
         if isinstance(raw, dict) and isinstance(raw.get("study"), dict) and raw["study"].get("objective") is not None:
             training = raw.get("training", {})
             return {**raw, "training": {"epochs": 1, **training} if isinstance(training, dict) else training}
+        return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_ranges(cls, raw: object) -> object:
+        """Take the ranges out of the table of objectives."""
+        if isinstance(raw, dict) and isinstance(raw.get("objectives"), dict):
+            directions, ranges = split_ranges(raw["objectives"])
+            return {**raw, "objectives": directions, **({"ranges": ranges} if ranges else {})}
         return raw
 
     @field_validator("space", mode="before")
@@ -514,9 +522,26 @@ class StudySpec(Table):
         return self
 
     @model_validator(mode="after")
+    def _has_objectives_that_a_trial_has(self) -> Self:
+        for name in self.objectives:
+            if self.study.objective is None and not isinstance(name, Metric):
+                where = {"name": name, "known": known_figures(name)}
+                raise PydanticCustomError("objective", "objectives.{name}: unknown figure; {known}", where)
+        for name, bounds in self.ranges.items():
+            if name in (*MEASURED, *FRACTIONS) or (name in OF_A_MODEL and self.study.objective is None):
+                raise PydanticCustomError(
+                    "objective",
+                    "objectives.{name}: takes no range; ranges are for figures that study.objective returns",
+                    {"name": name},
+                )
+            checked_bounds(name, bounds)
+        return self
+
+    @model_validator(mode="after")
     def _has_objectives_that_the_rule_weighs(self) -> Self:
-        weighed = ({Metric.ACCURACY: Direction.MAXIMIZE, energy: Direction.MINIMIZE} for energy in _ENERGIES)
-        if self.stopping.kind is not StoppingKind.NONE and self.objectives not in weighed:
+        directions = dict(self.objectives)
+        weighed = any(directions == {Metric.ACCURACY: Direction.MAXIMIZE, e: Direction.MINIMIZE} for e in _ENERGIES)
+        if self.stopping.kind is not StoppingKind.NONE and not weighed:
             raise PydanticCustomError(
                 "stopping",
                 "stopping.kind: {kind} weighs accuracy (maximize) against energy_wh or total_wh (minimize); the "

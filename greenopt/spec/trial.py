@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from greenopt.spec.objectives import Bounds, FigureName, Metric
 from greenopt.spec.setting import Setting
 from greenopt.spec.space import Value
 from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
@@ -13,8 +14,9 @@ from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
 class TrialSpec(Table):
     """Everything that a trial's process needs, passed to it as JSON.
 
-    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. The trained model is kept
-    in `model_folder`, an absolute path, where there is one. Modules are looked for first in `modules_folder`, absolute.
+    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. `objectives` are the
+    figures that the trial must have. The trained model is kept in `model_folder`, an absolute path, where there is one.
+    Modules are looked for first in `modules_folder`, absolute.
     """
 
     study: str
@@ -22,6 +24,8 @@ class TrialSpec(Table):
     objective: str | None = None
     setting: Setting | None = None
     parameters: dict[str, Value] = Field(default_factory=dict)
+    objectives: tuple[FigureName, ...] = (Metric.ACCURACY, Metric.ENERGY_WH)
+    ranges: dict[FigureName, Bounds] = Field(default_factory=dict)
     data: DataSpec | None = None
     training: TrainingSpec
     energy: EnergySpec

@@ -30,7 +30,8 @@ NUMBERS = frozenset(
         *("avg_power_w", "seconds", "epochs_done", "unquantized_accuracy", "train_accuracy", "counter_wh"),
         *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
         *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
-        *("forecast_wh", "forecast_accuracy", "dominated_by"),
+        *("forecast_wh", "forecast_accuracy", "dominated_by", "f1_macro", "recall_macro", "top5_accuracy"),
+        *("latency_ms", "inference_mj", "parameters", "size_bytes", "peak_memory_bytes"),
     )
 )
 """Metrics of a trial that are numbers."""
@@ -39,6 +40,7 @@ TEXTS = frozenset(
     (
         *("energy_source", "total_source", "energy_missing", "flags", "gpu_uuid", "gpu_name", "host", "inert"),
         *("stop_reason", "fail_reason", "message", "audited", "attempt_id", "code_id", "data_id"),
+        *("inference_source", "figures_missing"),
     )
 )
 """Metrics and marks of a trial that are texts."""

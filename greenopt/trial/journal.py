@@ -8,7 +8,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from greenopt.energy.meter import PowerSample
@@ -28,11 +29,30 @@ from greenopt.events import (
     encode,
 )
 from greenopt.logs import get_logger
+from greenopt.reading import EnergySource
 from greenopt.trial.failures import Failure
 
 _log = get_logger(__name__)
 
 PARTIAL = "partial"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of a trial beside accuracies and energies.
+
+    Attributes:
+        values: by name.
+        missing: why one that was wanted is not there.
+        inference_source: where the energy of a prediction is from.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    inference_source: EnergySource | None = None
+
+
+NO_FIGURES = Figures()
 
 
 class Meter(Protocol):
@@ -158,6 +178,12 @@ class Journal:
         assert self._epoch_began is not None
         self._end_phase_at(Phase.TRAIN, self._epoch_began)
 
+    def metered(self, work: Callable[[], None]) -> Readings:
+        """Return the energy of some work inside of a phase, which has it too."""
+        began = self._meter.mark()
+        work()
+        return self._meter.between(began, self._meter.mark())
+
     def training_energy(self) -> Readings:
         """Return the energy from the start of the first epoch to the end of the last phase."""
         assert self._training is not None
@@ -169,7 +195,12 @@ class Journal:
         self._emit(ConfusionCounted(t_s=time.monotonic(), class_names=class_names, counts=rows))
 
     def complete(
-        self, accuracy: float, test_accuracy: float | None, unquantized_accuracy: float | None, energy: Readings
+        self,
+        accuracy: float | None,
+        test_accuracy: float | None,
+        unquantized_accuracy: float | None,
+        energy: Readings,
+        figures: Figures = NO_FIGURES,
     ) -> None:
         """Write the final event of a completed trial."""
         self._end(
@@ -183,6 +214,9 @@ class Journal:
                 cpu=energy.cpu,
                 dram=energy.dram,
                 total=self._meter.between(self._first, self._last).device,
+                figures=dict(figures.values),
+                missing=dict(figures.missing),
+                inference_source=figures.inference_source,
             )
         )
 

@@ -1,23 +1,20 @@
 """Runs a user's objective function with the same meter and events as greenopt's own training.
 
-The function takes one argument, a `Trial`, and returns its validation accuracy, or a mapping with `accuracy` and, if it
-has one, `test_accuracy`. Imports no framework.
+The function takes one argument, a `Trial`, and returns its validation accuracy, or a mapping of figures by name:
+`accuracy`, `test_accuracy` and any others, all of which are kept. Imports no framework.
 """
 
 import math
 import platform
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from greenopt.events import Phase
-from greenopt.spec import TrialSpec, Value
-from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.journal import Journal
+from greenopt.spec import Metric, TrialSpec, Value
+from greenopt.trial.function_figures import function_figures
+from greenopt.trial.journal import Figures, Journal
 from greenopt.trial.reference import resolve_function
 from greenopt.trial.reported_metrics import finite_or_nan, fraction, learning_rate
 
-_RESULTS = ("accuracy", "test_accuracy")
-_OR_BOTH = "or a mapping with accuracy and test_accuracy"
 _END_EPOCH = "Trial.end_epoch"
 
 
@@ -89,7 +86,7 @@ class Trial:
         self._has_begun = True
         self._journal.begin_training(1, {}, {"python": platform.python_version()})
 
-    def _close(self, accuracy: float) -> None:
+    def _close(self, accuracy: float | None) -> None:
         """End the training of a function that has returned; without a reported epoch it had one."""
         if self._epochs_done == 0:
             self.end_epoch(accuracy)
@@ -100,38 +97,34 @@ def run_objective(spec: TrialSpec, journal: Journal) -> None:
     """Call the study's objective function and write its events; the final event too, unless it raises.
 
     Raises:
-        WrongSettingError: there is no such function, or it gave something else than accuracies of 0..1.
+        WrongSettingError: there is no such function, or it gave something else than figures.
     """
     assert spec.objective is not None
     function = resolve_function(spec.objective, "study.objective")
     journal.end_phase(Phase.IMPORT)
     trial = Trial(spec, journal)
-    results = _results(spec.objective, function(trial))
-    accuracy = results["accuracy"]
+    results = function_figures(spec, function(trial))
+    accuracy = results.pop(Metric.ACCURACY, None)
+    test_accuracy = results.pop("test_accuracy", None)
     trial._close(accuracy)
-    if not math.isfinite(accuracy):
-        journal.diverge(f"{spec.objective} returned an accuracy of {accuracy}")
+    wanted = {Metric.ACCURACY: accuracy, **results} if accuracy is not None else results
+    wrong = [f"{name} of {value}" for name, value in wanted.items() if name in spec.objectives and not _is_known(value)]
+    if wrong:
+        journal.diverge(f"{spec.objective} returned {'an' if wrong[0].startswith('accuracy') else 'a'} {wrong[0]}")
         return
     energy = journal.training_energy()
     journal.end_phase(Phase.TEST)
-    test_accuracy = results.get("test_accuracy", math.nan)
-    journal.complete(accuracy, test_accuracy if math.isfinite(test_accuracy) else None, None, energy)
+    missing = {name: f"the function returned {value}" for name, value in results.items() if not _is_known(value)}
+    figures = Figures({name: value for name, value in results.items() if name not in missing}, missing)
+    journal.complete(_known(accuracy), _known(test_accuracy), None, energy, figures)
 
 
-def _results(reference: str, returned: object) -> dict[str, float]:
-    """Return the results of a function as floats by name."""
-    given: Mapping[Any, Any] = returned if isinstance(returned, Mapping) else {"accuracy": returned}
-    unknown = [str(name) for name in given if name not in _RESULTS]
-    if unknown or "accuracy" not in given:
-        names = ", ".join(map(str, given)) or "an empty mapping"
-        raise WrongSettingError(
-            f"study.objective: {reference} returned {names}; known: accuracy, test_accuracy. "
-            "greenopt measures energy and time itself"
-        )
-    where = f"study.objective: {reference}"
-    if given["accuracy"] is None:
-        raise WrongSettingError(f"{where} returned None; expected the validation accuracy, a number 0..1, {_OR_BOTH}")
-    return {str(name): fraction(str(name), value, where) for name, value in given.items() if value is not None}
+def _is_known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _known(value: float | None) -> float | None:
+    return value if _is_known(value) else None
 
 
 def _metrics(loss: tuple[str, float | None], accuracy: tuple[str, float | None]) -> _EpochMetrics:

@@ -13,6 +13,7 @@ from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.journal import Journal
+from greenopt.trial.training.figures import model_figures
 from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy, int8_confusion
 from greenopt.trial.training.saved_model import keep_model
 from greenopt.trial.training.setup import PreparedTrial, collect_facts, float32_copy, prepare_trial
@@ -105,10 +106,11 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
         energy = journal.training_energy()
         test = trainer.evaluate(split.test)
         confusion = trainer.confusion()
+        figures = model_figures(trial, journal)
         journal.end_phase(Phase.TEST)
         _tell_confusion(trial, confusion, journal)
         keep_model(trial)
-        journal.complete(last.accuracy, test.accuracy, None, energy)
+        journal.complete(last.accuracy, test.accuracy, None, energy, figures)
         return
     calibration = trainer.pipeline.prepared(calibration_ids(split.train, spec.training.calibration_images))
     content = converted(float32_copy(trial), calibration)
@@ -119,10 +121,11 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     accuracy = int8_accuracy(model, trainer, split.validation, batch_size)
     counts = int8_confusion(model, trainer, split.test, batch_size, trial.images.classes)
     test_accuracy = float(counts.trace() / counts.sum())
+    figures = model_figures(trial, journal, content)
     journal.end_phase(Phase.TEST)
     _tell_confusion(trial, counts, journal)
     keep_model(trial, content)
-    journal.complete(accuracy, test_accuracy, last.accuracy, energy)
+    journal.complete(accuracy, test_accuracy, last.accuracy, energy, figures)
 
 
 def _tell_confusion(trial: PreparedTrial, counts: Confusion | None, journal: Journal) -> None:

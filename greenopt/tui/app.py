@@ -270,7 +270,7 @@ class WatchApp(App[None]):
             return self.screen.number
         if self.query_one(TabbedContent).active == "trials":
             return self.query_one(TrialsPane).chosen
-        best = self.model.best("accuracy")
+        best = self.model.best(self.model.plane.up)
         return None if best is None else int(best["trial"])
 
     def _can_act(self) -> bool:

@@ -122,7 +122,7 @@ def test_effects_group_trials_by_value_and_ranges_by_quarter() -> None:
     effects = ParameterEffects(SearchSpace.parse(space))
     for lr, optimizer, accuracy in ((1e-4, "SGD", 0.2), (0.9, "SGD", 0.4), (1.0, "Adam", 0.6)):
         effects.add({"lr": lr, "optimizer": optimizer, "accuracy": accuracy, "energy_wh": 2.0}, "energy_wh")
-    found = {name: {each.value: each.effect.accuracy for each in values} for name, values in effects}
+    found = {name: {each.value: each.effect.up for each in values} for name, values in effects}
     assert "batch_size" not in found
     assert found["optimizer"]["SGD"].mean == pytest.approx(0.3)
     assert [(moments.count) for moments in found["lr"].values()] == [1, 0, 0, 2]

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from greenopt.formatting import format_budgets
+from greenopt.front import plane_of
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import (
     BLUE,
@@ -18,6 +19,7 @@ from greenopt.report.figures.style import (
     whole_numbers,
 )
 from greenopt.report.report_data import ReportData
+from greenopt.spec import UNITS
 
 _NAMED = 8
 
@@ -25,6 +27,8 @@ _NAMED = 8
 def pareto_front(report_data: ReportData) -> Picture:
     """Draw accuracy against energy with the front, and the hypervolume after each trial."""
     slug, title = "pareto-front", "Pareto front of accuracy and energy"
+    if not plane_of(report_data.analysis.study).is_accuracy_for_energy:
+        return _front_of_others(report_data)
     front = [one for one in report_data.analysis.pareto if one.accuracy is not None and one.energy_wh is not None]
     if not front:
         return SkippedFigure(slug, title, "no completed trial has both accuracy and energy")
@@ -40,6 +44,39 @@ def pareto_front(report_data: ReportData) -> Picture:
             f"{format_budgets(volume.least_energy_wh, volume.reference_energy_wh)}."
         )
     return Drawing(slug, title, sentences(caption, reference, report_data.energy_note), figure)
+
+
+def _front_of_others(report_data: ReportData) -> Picture:
+    """Draw two of the study's objectives with the front of all of them, and the hypervolume."""
+    plane = plane_of(report_data.analysis.study)
+    slug, title = "pareto-front", f"Pareto front of {plane.title}"
+    x, y = report_data.column(plane.across), report_data.column(plane.up)
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return SkippedFigure(slug, title, f"no completed trial has both {plane.up} and {plane.across}")
+    volume = report_data.analysis.hypervolume
+    figure, axes = new_figure(2 if volume.after else 1, height_in=3.2)
+    many = is_many(int(known.sum()))
+    axes[0].scatter(x[known], y[known], s=mark_size(int(known.sum())), color=BLUE, alpha=0.55, rasterized=many)
+    on_front = {one.trial for one in report_data.analysis.pareto}
+    chosen = known & np.array([trial in on_front for trial in report_data.complete["trial"]], dtype=bool)
+    places = sorted(zip(x[chosen], y[chosen], strict=True))
+    if plane.is_stepped:
+        axes[0].step([p[0] for p in places], [p[1] for p in places], where="post", color=RED, linewidth=1.0)
+    axes[0].scatter([p[0] for p in places], [p[1] for p in places], s=16, color=RED, zorder=3, label="Pareto front")
+    axes[0].set(xlabel=_labelled(plane.across), ylabel=_labelled(plane.up))
+    log_if_wide(axes[0], "x", x[known], ratio=10)
+    legend_above(axes[0])
+    caption = f"All completed trials; none is better in all of {plane.title} than one on the front."
+    if volume.after:
+        _hypervolume(axes[1], report_data)
+        sides = ", ".join(f"{name} {worse:.4g} to {better:.4g}" for name, (worse, better) in volume.box.items())
+        caption += f" Right: the hypervolume after each completed trial, the share that the front dominates of {sides}."
+    return Drawing(slug, title, sentences(caption, report_data.energy_note), figure)
+
+
+def _labelled(name: str) -> str:
+    return f"{name} ({UNITS[name]})" if name in UNITS else name
 
 
 def _front(axis: Axes, report_data: ReportData) -> None:

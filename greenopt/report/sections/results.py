@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.results import Analysis, Ranked
-from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_fraction
+from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_figure, format_fraction
+from greenopt.front import plane_of
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
 from greenopt.report.figures import Drawing, Picture, SkippedFigure
 from greenopt.report.inputs import ReportInputs
@@ -141,18 +142,28 @@ def drawn(pictures: Pictures, slug: str, *, floats: bool = True) -> tuple[Block,
 
 
 def _rankings(analysis: Analysis) -> Iterable[Block]:
-    for name, title in _RANKINGS.items():
+    others = {name: f"Best {name}" for name in plane_of(analysis.study).others}
+    for name, title in (_RANKINGS | others).items():
         ranked = analysis.ranking.get(name, ())
         if ranked:
-            yield table(f"{title}, best first.{_marked(ranked)}", *_ranked(ranked, analysis), wide=6)
+            yield table(f"{title}, best first.{_marked(ranked)}", *_ranked(ranked, analysis), wide=_wide(analysis))
 
 
 def _front(analysis: Analysis) -> Iterable[Block]:
     front = analysis.pareto[:_FRONT_SHOWN]
     if front:
         more = len(analysis.pareto) - len(front)
-        text = f"The Pareto front, least energy first{f'; {more} more' if more else ''}."
-        yield table(text + _marked(front), *_ranked(front, analysis), wide=6)
+        plane = plane_of(analysis.study)
+        which = "least energy first"
+        if not plane.is_accuracy_for_energy:
+            which = f"of {plane.title}, best {next(iter(plane.objectives))} first"
+        text = f"The Pareto front, {which}{f'; {more} more' if more else ''}."
+        yield table(text + _marked(front), *_ranked(front, analysis), wide=_wide(analysis))
+
+
+def _wide(analysis: Analysis) -> int:
+    """Return which column of a table of trials is the setting."""
+    return 6 + len(plane_of(analysis.study).others)
 
 
 def _marked(ranked: Iterable[Ranked]) -> str:
@@ -161,10 +172,12 @@ def _marked(ranked: Iterable[Ranked]) -> str:
 
 def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     trials = analysis.trials
+    others = plane_of(analysis.study).others
     tests = dict(zip(trials["trial"], trials["test_accuracy"], strict=True))
     rows = [
         (
             format_trial(one),
+            *(format_figure(name, one.figures.get(name), one.energy_source) for name in others),
             mark(one.accuracy, is_doubtful=one.caution is not None),
             format_fraction(None if pd.isna(tests[one.trial]) else float(tests[one.trial])),
             format_energy_amount(one.energy_wh, one.energy_source),
@@ -174,7 +187,7 @@ def _ranked(ranked: Iterable[Ranked], analysis: Analysis) -> tuple[Sequence[str]
         )
         for one in ranked
     ]
-    return ("trial", "accuracy", "test", "energy", "1/Wh", "source", "setting"), rows
+    return ("trial", *others, "accuracy", "test", "energy", "1/Wh", "source", "setting"), rows
 
 
 def _descriptive(analysis: Analysis) -> Iterable[Block]:

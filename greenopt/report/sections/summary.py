@@ -5,13 +5,15 @@ from greenopt.analysis.results import Analysis, Counts, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
 from greenopt.forecast import forecast_kept, format_amount
-from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_percent
+from greenopt.formatting import fixed_digits, format_energy_amount, format_figure, format_fraction, format_percent
+from greenopt.front import plane_of
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.facts import imported_count, is_imported
 from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
+from greenopt.spec import Direction
 
 _SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}
 
@@ -105,7 +107,7 @@ def _least_energy(best: dict[str, Ranked]) -> str:
 def _most_efficient(best: dict[str, Ranked]) -> str:
     if "efficiency" not in best:
         return ""
-    one, accurate = best["efficiency"], best["accuracy"]
+    one, accurate = best["efficiency"], best.get("accuracy", best["efficiency"])
     same = next((name for name, text in _SAME.items() if best.get(name, one).trial == one.trial and name in best), None)
     who = f"the same as {_SAME[same]}" if same is not None else _described(one)
     text = f"The most efficient, by accuracy over Wh per epoch, is {who}, with {fixed_digits(one.value)} 1/Wh."
@@ -119,6 +121,10 @@ def _front(analysis: Analysis) -> str:
     front = analysis.pareto
     if not front:
         return ""
+    plane = plane_of(analysis.study)
+    if not plane.is_accuracy_for_energy:
+        best = (f"{name} {_best_value(analysis, name)}" for name in plane.objectives)
+        return f"The Pareto front of {plane.title} has {plural(len(front), 'trial')}; the best are {', '.join(best)}."
     if len(front) == 1:
         return f"Trial {format_trial(front[0])} alone is on the Pareto front: no other is more accurate or cheaper."
     first, last = front[0], front[-1]
@@ -128,6 +134,21 @@ def _front(analysis: Analysis) -> str:
         f"{format_fraction(first.accuracy)} to {format_energy_amount(last.energy_wh, last.energy_source)} at "
         f"{format_fraction(last.accuracy)}."
     )
+
+
+def _best_value(analysis: Analysis, name: str) -> str:
+    """Return the best value of an objective on the front, which holds the best of each."""
+    rows = analysis.trials[analysis.trials["on_front"]].to_dict(orient="records")
+    row = (max if is_maximised(analysis, name) else min)(rows, key=lambda each: each[name])
+    source = row["energy_source"]
+    return (
+        f"{format_figure(name, float(row[name]), source if isinstance(source, str) else None)} (trial {row['trial']})"
+    )
+
+
+def is_maximised(analysis: Analysis, name: str) -> bool:
+    """Return whether more of an objective is better."""
+    return analysis.study.objectives[name] is Direction.MAXIMIZE
 
 
 def _what_matters(analysis: Analysis) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 from greenopt.formatting import (
     MISSING,
     format_energy,
+    format_figure,
     format_flags,
     format_fraction,
     format_reading,
@@ -22,6 +23,7 @@ from greenopt.formatting import (
     format_setting,
     significant,
 )
+from greenopt.spec import OF_A_MODEL
 from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
@@ -155,6 +157,8 @@ def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, st
     return [
         ("reason", Text(format_reason(row), VERMILION)),
         ("accuracy", f"{format_fraction(row['accuracy'])} validation, {format_fraction(row['test_accuracy'])} test"),
+        *((name, format_figure(name, row.get(name), row["energy_source"], 4)) for name in _beside(model, row)),
+        ("not measured", Text(row.get("figures_missing") or "", GREY)),
         ("caution", Text(accuracy_caution(model.spec, row), VERMILION)),
         ("energy", f"{format_energy(row['energy_wh'], row['energy_source'])}{uncertainty}{flags}{missing}"),
         ("of that", _format_source(row)),
@@ -164,6 +168,12 @@ def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, st
         ("repeats", f"trial {row['retry_of']}" if row.get("retry_of") is not None else ""),
         ("device", " · ".join(str(part) for part in (row.get("gpu_name"), row.get("host")) if part)),
     ]
+
+
+def _beside(model: StudyModel, row: Row) -> list[str]:
+    """Return the figures of a trial beside accuracies and energies: objectives, and what its process found."""
+    found = (str(name) for name in OF_A_MODEL if row.get(name) is not None)
+    return list(dict.fromkeys([*model.plane.others, *found]))
 
 
 def _running_figures(live: LiveTrial) -> list[tuple[str, str | Text]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from greenopt.energy.footprint import Footprint
 from greenopt.events import FailReason
-from greenopt.pareto import HypervolumeTrace, Point
+from greenopt.front import StudyFront
 from greenopt.reading import EnergySource
 from greenopt.runs.study_log import (
     CoordinatorEnded,
@@ -25,7 +25,7 @@ from greenopt.runs.study_log import (
     TrialPlaced,
     TrialRecorded,
 )
-from greenopt.spec import Metric, StudySpec
+from greenopt.spec import Direction, StudySpec
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState, is_settled
 from greenopt.tui.state.forecast import TrialForecast
 from greenopt.tui.state.live_trial import LiveTrial
@@ -63,11 +63,11 @@ class StudyModel:
         """Start without trials."""
         self.spec = spec
         self.footprint = Footprint.from_spec(spec.energy)
-        self.energy_column = energy_column(spec)
         self.rows: dict[int, Row] = {}
         self.counts: Counter[str] = Counter()
         self.live: dict[int, LiveTrial] = {}
-        self.trace = HypervolumeTrace()
+        self.trace = StudyFront(spec)
+        self.plane = self.trace.plane
         self.front: frozenset[int] = frozenset()
         self.effects = ParameterEffects(spec.space)
         self.forecast = TrialForecast()
@@ -100,7 +100,7 @@ class StudyModel:
         for row in sorted(fresh, key=_ended_at):
             self._take_row(row)
         if fresh:
-            self.front = frozenset(point.trial for point in self.trace.front.points)
+            self.front = frozenset(self.trace.trials)
             self.revision += 1
         for number, lines in batch.lines.items():
             if self.rows[number]["state"] == TrialState.RUNNING:
@@ -112,8 +112,13 @@ class StudyModel:
         return self.holder is not None
 
     def best(self, figure: str) -> Row | None:
-        """Return the completed trial with the highest value of a metric (`accuracy`, `efficiency`)."""
+        """Return the completed trial that is best in a figure: `accuracy`, `efficiency`, or an objective."""
         return self._best.get(figure)
+
+    @property
+    def shown_figures(self) -> tuple[str, ...]:
+        """The figures of a trial in one line: the objectives, where they are not accuracy and energy."""
+        return () if self.plane.is_accuracy_for_energy else tuple(self.spec.objectives)
 
     def used(self) -> UsedEnergy:
         """Return the energy used by all trials so far, including running ones."""
@@ -166,13 +171,12 @@ class StudyModel:
             self.forecast.add(row)
         if row["state"] != TrialState.COMPLETE:
             return
-        self.effects.add(row, self.energy_column)
-        energy_wh = row.get(self.energy_column)
-        if row["accuracy"] is not None and energy_wh is not None:
-            self.trace.add(Point(energy_wh, row["accuracy"], row["trial"]))
-        for figure in ("accuracy", "efficiency"):
+        self.effects.add(row, self.plane.across, self.plane.up)
+        self.trace.add(row)
+        ways = {"accuracy": Direction.MAXIMIZE, "efficiency": Direction.MAXIMIZE, **self.spec.objectives}
+        for figure, way in ways.items():
             value, best = row.get(figure), self._best.get(figure)
-            if value is not None and (best is None or value > best[figure]):
+            if value is not None and (best is None or _is_better(value, best[figure], way)):
                 self._best[figure] = row
 
     def _take_entry(self, entry: LogEntry) -> None:
@@ -197,10 +201,8 @@ class StudyModel:
                 self.end = entry
 
 
-def energy_column(spec: StudySpec) -> str:
-    """Return the column of the energy that the study minimises, else `energy_wh`."""
-    energies = (Metric.ENERGY_WH, Metric.TOTAL_WH, Metric.WH_PER_EPOCH)
-    return str(next((metric for metric in spec.objectives if metric in energies), Metric.ENERGY_WH))
+def _is_better(value: float, other: float, way: Direction) -> bool:
+    return value > other if way is Direction.MAXIMIZE else value < other
 
 
 def _counted_as(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Effects of parameters' values: count, mean and spread of accuracy and energy, updated as trials end."""
+"""Effects of parameters' values: count, mean and spread of two figures, updated as trials end."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -36,10 +36,10 @@ class Moments:
 
 @dataclass
 class Effect:
-    """The completed trials with one value of one parameter."""
+    """The completed trials with one value of one parameter: figures of the study's two axes."""
 
-    accuracy: Moments = field(default_factory=Moments)
-    energy_wh: Moments = field(default_factory=Moments)
+    up: Moments = field(default_factory=Moments)
+    across: Moments = field(default_factory=Moments)
 
 
 class ValueEffect(NamedTuple):
@@ -68,16 +68,16 @@ class ParameterEffects:
             if len(labels) > 1:
                 self._effects[name] = {label: Effect() for label in labels}
 
-    def add(self, row: Mapping[str, Any], energy: str) -> None:
-        """Add a completed trial; `energy` names the compared column."""
+    def add(self, row: Mapping[str, Any], across: str, up: str = "accuracy") -> None:
+        """Add a completed trial; `across` and `up` name the compared columns."""
         for name, effects in self._effects.items():
             effect = effects.get(self._label(name, row.get(name)))
             if effect is None:
                 continue
-            if row["accuracy"] is not None:
-                effect.accuracy.add(row["accuracy"])
-            if row.get(energy) is not None:
-                effect.energy_wh.add(row[energy])
+            if row.get(up) is not None:
+                effect.up.add(row[up])
+            if row.get(across) is not None:
+                effect.across.add(row[across])
 
     def __iter__(self) -> Iterator[tuple[str, list[ValueEffect]]]:
         """Iterate over parameters with their values, in the order of the study file."""

@@ -8,6 +8,7 @@ from textual.containers import Grid, Horizontal, Vertical
 
 from greenopt.formatting import format_setting
 from greenopt.runs.study_log import RunState, StudyEnd
+from greenopt.spec import Direction
 from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.live_trial import LiveTrial
 from greenopt.tui.state.model import StudyModel
@@ -139,11 +140,12 @@ def format_idle_slot(model: StudyModel) -> str:
 def summary_text(model: StudyModel, width: int) -> Text:
     """Return the summary of an ended study: how it ended, the best of the front, what to do next."""
     lines = [header.state_text(model), Text(_format_ending(model), GREY), Text()]
-    front = sorted(model.trace.front.points, key=lambda point: -point.accuracy)[:3]
-    efficient = model.best("efficiency")
+    front = _best_of_front(model)
+    efficient = model.best("efficiency") if model.plane.is_accuracy_for_energy else None
     if front:
-        lines.append(Text("most accurate on the front", GREY))
-        lines += [_ended(model, model.rows[point.trial], width) for point in front]
+        which = "most accurate" if model.plane.is_accuracy_for_energy else f"best {model.plane.up}"
+        lines.append(Text(f"{which} on the front", GREY))
+        lines += [_ended(model, row, width) for row in front]
     else:
         lines.append(Text("no trial completed; enter on one in tab 2 says why", GREY))
     if efficient is not None:
@@ -152,6 +154,14 @@ def summary_text(model: StudyModel, width: int) -> Text:
     text = Text("\n").join(lines)
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
+
+
+def _best_of_front(model: StudyModel) -> list[Row]:
+    """Return the rows of up to three trials on the front, the best in the vertical axis's figure first."""
+    up = model.plane.up
+    sign = 1 if model.spec.objectives.get(up) is Direction.MINIMIZE else -1
+    rows = [model.rows[trial] for trial in model.trace.trials]
+    return sorted(rows, key=lambda row: sign * row[up])[:3]
 
 
 def _format_ending(model: StudyModel) -> str:
@@ -167,7 +177,9 @@ def _format_ending(model: StudyModel) -> str:
 
 
 def _ended(model: StudyModel, row: Row, width: int) -> Text:
-    return trial_lines.ended_text(row, model.state(row), tuple(model.spec.space.distributions), width)
+    return trial_lines.ended_text(
+        row, model.state(row), tuple(model.spec.space.distributions), width, model.shown_figures
+    )
 
 
 def _header_lines(model: StudyModel, now: datetime, width: int) -> Text:
@@ -187,9 +199,10 @@ def _folded(model: StudyModel, width: int, *, is_over: bool) -> Text:
     """Return the slots, or the summary of an ended study, in at most three lines, for small terminals."""
     if is_over:
         lines = [Text(_format_ending(model), GREY)]
-        best = model.best("accuracy")
+        best, up = model.best(model.plane.up), model.plane.up
         if best is not None:
-            lines.append(Text("most accurate ", GREY) + _ended(model, best, width - 14))
+            which = "most accurate " if up == "accuracy" else f"best {up} "
+            lines.append(Text(which, GREY) + _ended(model, best, width - len(which)))
         lines.append(Text("e exports a table · o dashboard · c next commands", GREY))
         return Text("\n").join(lines)
     lines = []

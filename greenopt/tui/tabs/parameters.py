@@ -1,4 +1,4 @@
-"""The parameters tab: mean accuracy and energy by value of each parameter."""
+"""The parameters tab: mean accuracy and energy, or two objectives, by value of each parameter."""
 
 from datetime import datetime
 
@@ -6,8 +6,9 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
-from greenopt.formatting import format_energy, format_fraction, significant
+from greenopt.formatting import MISSING, format_figure, significant
 from greenopt.reading import EnergySource
+from greenopt.spec import FRACTIONS
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.parameter_effects import Moments
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY
@@ -34,26 +35,30 @@ class ParametersPane(VerticalScroll):
 
 
 def effects_text(model: StudyModel, width: int) -> Text:
-    """Return parameters, their values, and mean +- standard deviation of accuracy and energy for each value."""
+    """Return parameters, their values, and mean +- standard deviation of the two axes' figures for each value."""
     source = EnergySource.ESTIMATE if model.used().has_estimate else None
     groups = list(model.effects)
-    best = max((each.effect.accuracy.mean for _, values in groups for each in values), default=0.0)
-    most = max((each.effect.energy_wh.mean for _, values in groups for each in values), default=0.0)
+    best = max((each.effect.up.mean for _, values in groups for each in values), default=0.0)
+    most = max((each.effect.across.mean for _, values in groups for each in values), default=0.0)
     room = max(0, min(30, (width - 96) // 2))
     bars = " " * (room + 2 if room else 0)
     narrow, wide = (6, 7) if width >= 88 else (0, 0)  # the spreads are left out where the energies would be cut
     spread = "+-" if narrow else ""
-    head = f"{'parameter':<20}{'value':<22}{'trials':>6}  {'accuracy':>8} {spread:<{narrow}}{bars}{'energy':>15} "
+    plane = model.plane
+    up, across = (plane.up, "energy" if plane.across.endswith("_wh") else plane.across[:15])
+    head = f"{'parameter':<20}{'value':<22}{'trials':>6}  {up[:12]:>8} {spread:<{narrow}}{bars}{across:>15} "
     head += f"{spread:<{wide}}"
     lines = [Text(head, "bold")]
     for name, values in groups:
         for at, each in enumerate(values):
-            accuracy, energy = each.effect.accuracy, each.effect.energy_wh
+            accuracy, energy = each.effect.up, each.effect.across
             line = Text.assemble((f"{name if at == 0 else '':<20}", "bold"), f"{each.value:<22}")
             line.append(f"{accuracy.count:>6}  ", GREY if accuracy.count < 3 else "")
-            line.append(f"{format_fraction(accuracy.mean if accuracy.count else None):>8} ", "bold")
-            line.append(_format_spread(accuracy, narrow, digits=3), GREY).append(_mean_bar(accuracy, best, room), GREEN)
-            line.append(f"{format_energy(energy.mean if energy.count else None, source):>15} ", "bold")
+            line.append(f"{_format_mean(plane.up, accuracy, source):>8} ", "bold")
+            line.append(_format_spread(accuracy, narrow, digits=3 if plane.up in FRACTIONS else None), GREY).append(
+                _mean_bar(accuracy, best, room), GREEN
+            )
+            line.append(f"{_format_mean(plane.across, energy, source):>15} ", "bold")
             line.append(_format_spread(energy, wide), GREY).append(_mean_bar(energy, most, room), BLUE)
             lines.append(line)
     what = "mean and standard deviation" if spread else "mean"
@@ -61,6 +66,10 @@ def effects_text(model: StudyModel, width: int) -> Text:
     for line in lines:
         line.truncate(max(20, width))
     return Text("\n").join(lines)
+
+
+def _format_mean(name: str, moments: Moments, source: str | None) -> str:
+    return format_figure(name, moments.mean, source) if moments.count else MISSING
 
 
 def _format_spread(moments: Moments, cells: int, digits: int | None = None) -> str:

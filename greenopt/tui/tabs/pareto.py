@@ -33,6 +33,9 @@ class ParetoPane(Vertical):
     def show_model(self, model: StudyModel, now: datetime) -> None:
         """Draw the front."""
         self._model = model
+        if not model.plane.is_accuracy_for_energy:
+            first = next(iter(model.spec.objectives))
+            self.query_one("#pareto-list").border_title = Text(f"trials on the front, best {first} first")
         self.query_one(FrontPlot).show_model(model)
         self.query_one("#pareto-trials", ResponsiveText).fit(lambda width, _: _front_lines(model, width))
 
@@ -45,6 +48,6 @@ class ParetoPane(Vertical):
 
 def _front_lines(model: StudyModel, width: int) -> Text:
     parameters = tuple(model.spec.space.distributions)
-    rows = [model.rows[point.trial] for point in model.trace.front.points]
-    lines = [trial_lines.ended_text(row, "front", parameters, width) for row in rows]
+    rows = [model.rows[trial] for trial in model.trace.trials]
+    lines = [trial_lines.ended_text(row, "front", parameters, width, model.shown_figures) for row in rows]
     return Text("\n").join(lines) if lines else Text("no completed trial yet", GREY)

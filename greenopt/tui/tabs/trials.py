@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from greenopt.errors import UsageError
-from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
+from greenopt.formatting import MISSING, format_energy, format_figure, format_fraction, format_seconds, significant
 from greenopt.storage.rows import COLUMNS
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.trial_filter import TrialFilter, ordered
@@ -96,7 +96,11 @@ class TrialsPane(Vertical):
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, message: Input.Changed) -> None:
-        names = () if self._model is None else (*COLUMNS, "began", "total_wh", *self._model.spec.space.distributions)
+        names = (
+            ()
+            if self._model is None
+            else (*COLUMNS, "began", "total_wh", *self._model.plane.others, *self._model.spec.space.distributions)
+        )
         try:
             self._filter = TrialFilter(message.value, names)
         except UsageError as error:
@@ -151,6 +155,7 @@ def trial_columns(model: StudyModel) -> Sequence[Column]:
         Column("efficiency", "1/Wh", 7, _number("efficiency"), is_number=True),
         Column("seconds", "time", 8, lambda row: format_seconds(row["seconds"]), is_number=True),
     ]
+    figures += [Column(name, name, max(14, len(name)), _figure(name), is_number=True) for name in model.plane.others]
     parameters = [_parameter_column(model, name) for name in model.spec.space.distributions]
     return [*figures, *parameters, Column("message", "reason", 60, format_reason)]
 
@@ -170,6 +175,10 @@ def _value(name: str) -> Callable[[Mapping[str, Any]], str]:
         return significant(value, 4) if isinstance(value, float) else str(value)
 
     return text
+
+
+def _figure(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: format_figure(name, row.get(name), row["energy_source"], 4)
 
 
 def _energy(name: str) -> Callable[[Mapping[str, Any]], str]:

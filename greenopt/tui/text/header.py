@@ -5,7 +5,7 @@ from datetime import datetime
 from rich.text import Text
 
 from greenopt.forecast import forecast_kept, format_forecast
-from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, significant
+from greenopt.formatting import MISSING, format_energy, format_figure, format_fraction, format_seconds, significant
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.spec import BudgetKind
 from greenopt.storage.trial_state import TrialState
@@ -197,14 +197,8 @@ def format_used_energy(energy_wh: float | None, source: str | None) -> str:
 
 
 def best_text(model: StudyModel, width: int) -> Text:
-    """Return the best accuracy, the best efficiency, and the hypervolume with its history."""
-    accuracy, efficiency = model.best("accuracy"), model.best("efficiency")
-    text = Text.assemble(("best accuracy ", GREY))
-    text.append(MISSING if accuracy is None else format_fraction(accuracy["accuracy"]), "bold")
-    text.append("" if accuracy is None else f" #{accuracy['trial']}", GREY)
-    text.append("  efficiency ", GREY)
-    text.append(MISSING if efficiency is None else f"{significant(efficiency['efficiency'])}/Wh", "bold")
-    text.append("" if efficiency is None else f" #{efficiency['trial']}", GREY)
+    """Return the best accuracy and efficiency, or the best of each objective, and the hypervolume with its history."""
+    text = _best_figures(model)
     text.append("  hypervolume ", GREY)
     values = model.trace.values()
     text.append(f"{values[-1][1]:.3f}" if values else MISSING, "bold")
@@ -212,6 +206,25 @@ def best_text(model: StudyModel, width: int) -> Text:
     if len(values) > 1 and room >= 4:
         counted = model.counts[TrialState.COMPLETE]
         text.append(" " + sparkline(_steps(values, counted, min(room, 24)), min(room, 24)), GREEN)
+    return text
+
+
+def _best_figures(model: StudyModel) -> Text:
+    if not model.plane.is_accuracy_for_energy:
+        text = Text("best", GREY)
+        for name in model.spec.objectives:
+            row = model.best(name)
+            text.append(f" {name} ", GREY)
+            text.append(MISSING if row is None else format_figure(name, row[name], row["energy_source"]), "bold")
+            text.append("" if row is None else f" #{row['trial']} ", GREY)
+        return text
+    accuracy, efficiency = model.best("accuracy"), model.best("efficiency")
+    text = Text.assemble(("best accuracy ", GREY))
+    text.append(MISSING if accuracy is None else format_fraction(accuracy["accuracy"]), "bold")
+    text.append("" if accuracy is None else f" #{accuracy['trial']}", GREY)
+    text.append("  efficiency ", GREY)
+    text.append(MISSING if efficiency is None else f"{significant(efficiency['efficiency'])}/Wh", "bold")
+    text.append("" if efficiency is None else f" #{efficiency['trial']}", GREY)
     return text
 
 

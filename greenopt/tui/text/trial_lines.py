@@ -6,7 +6,15 @@ from typing import Any
 from rich.text import Text
 
 from greenopt.events import Outcome, PowerSampled
-from greenopt.formatting import MISSING, format_energy, format_fraction, format_seconds, format_setting, significant
+from greenopt.formatting import (
+    MISSING,
+    format_energy,
+    format_figure,
+    format_fraction,
+    format_seconds,
+    format_setting,
+    significant,
+)
 from greenopt.reading import EnergySource
 from greenopt.storage.trial_state import TrialState, outcome_of
 from greenopt.tui.state.live_trial import LiveTrial
@@ -85,10 +93,22 @@ def folded_text(live: LiveTrial, slot: str, width: int) -> Text:
     return text
 
 
-def ended_text(row: Row, state: str, parameters: Sequence[str], width: int) -> Text:
-    """Return an ended trial in one line: symbol, number, metrics or reason, setting."""
+def ended_text(row: Row, state: str, parameters: Sequence[str], width: int, figures: Sequence[str] = ()) -> Text:
+    """Return an ended trial in one line: symbol, number, metrics or reason, setting.
+
+    Args:
+        row: the trial.
+        state: in one word.
+        parameters: of its setting.
+        width: in cells.
+        figures: what is shown in place of accuracy, energy and efficiency, where that is not it.
+    """
     text = status_text(state, word=False).append(f" {row['trial']:>4}  ", "bold")
-    if row["state"] == TrialState.COMPLETE:
+    if row["state"] == TrialState.COMPLETE and figures:
+        source = row["energy_source"]
+        text.append("  ".join(f"{name} {format_figure(name, row.get(name), source)}" for name in figures) + "  ")
+        text.append(format_setting({name: row[name] for name in parameters}), GREY)
+    elif row["state"] == TrialState.COMPLETE:
         energy = format_energy(row["energy_wh"], row["energy_source"])
         room = 15 if row["energy_source"] == EnergySource.ESTIMATE else 9
         text.append(f"{format_fraction(row['accuracy'])}  {energy:>{room}}  ")

@@ -18,6 +18,7 @@ from textual_plot import AxisFormatter, HiResMode, PlotWidget
 
 from greenopt.formatting import significant
 from greenopt.reading import EnergySource
+from greenopt.spec import UNITS
 from greenopt.storage.trial_state import TrialState
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.text.status_symbols import BLUE, GREEN, GREY, ORANGE, STATUS_SYMBOLS, YELLOW
@@ -177,14 +178,20 @@ class FrontPlot(Plot):
             return
         self._drawn = key
         clouds = {state: list(points) for state, points in _clouds(model).items()}
-        front = [(point.energy_wh, point.accuracy) for point in model.trace.front.points]
+        front = _front(model)
         everything = [pair for points in (*clouds.values(), front, running) for pair in points]
         is_log = _wants_log(everything) if self.is_log is None else self.is_log
-        self._draw(clouds, front, list(running), everything, is_log and bool(everything))
+        self._draw(clouds, front, list(running), everything, is_log and bool(everything), model.plane.is_stepped)
         estimate = any(row.get("energy_source") == EnergySource.ESTIMATE for row in model.rows.values())
-        unit = f"{_UNITS[model.energy_column]}{' est.' if estimate else ''}{', log' if is_log and everything else ''}"
+        plane = model.plane
+        if not plane.is_accuracy_for_energy:
+            whole = "" if len(plane.objectives) == 2 else f" · front of {plane.title}"
+            self.border_title = Text(f"Pareto front · {plane.up} over {plane.across}{whole}")
+        unit = _UNITS.get(plane.across) or UNITS.get(plane.across) or plane.across
+        is_estimate = estimate and plane.across in _UNITS
+        unit = f"{unit}{' est.' if is_estimate else ''}{', log' if is_log and everything else ''}"
         legend = "  ".join(f"{STATUS_SYMBOLS[state].mark} {STATUS_SYMBOLS[state].word}" for state in _DRAWN)
-        self.border_subtitle = f"{legend}  ·  {unit}" if everything else "no trial has an accuracy and an energy yet"
+        self.border_subtitle = f"{legend}  ·  {unit}" if everything else _nothing(model)
 
     def _draw(
         self,
@@ -193,6 +200,7 @@ class FrontPlot(Plot):
         running: list[Pair],
         all_points: list[Pair],
         is_log: bool,
+        is_line: bool = True,
     ) -> None:
         def placed(points: Iterable[Pair]) -> list[Pair]:
             return [(math.log10(x), y) for x, y in points if x > 0] if is_log else list(points)
@@ -202,7 +210,8 @@ class FrontPlot(Plot):
         everything = placed(all_points)
         # Good accuracies are close together; on an axis from zero they would share a few lines of the screen.
         self.limits(everything, from_zero=not everything)
-        self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
+        if is_line:
+            self.line(_stepped(placed(front), right=max((x for x, _ in everything), default=0.0)), GREEN)
         for state, points in clouds.items():
             self.marks(_thinned(placed(points)), STATUS_SYMBOLS[state].mark, STATUS_SYMBOLS[state].style.split()[-1])
         self.marks(placed(front), STATUS_SYMBOLS["front"].mark, GREEN)
@@ -228,9 +237,7 @@ class HypervolumePlot(Plot):
         ending = [*values, (float(model.counts[TrialState.COMPLETE]), values[-1][1])] if values else []
         self.limits(ending)
         self.line(_stepped(ending), GREEN)
-        front = model.trace.front
-        budgets = f"{significant(front.least_wh)} to {significant(front.reference_wh)} Wh, log"
-        self.border_subtitle = f"{values[-1][1]:.3f} of 1, {budgets}" if values else "no completed trial yet"
+        self.border_subtitle = f"{values[-1][1]:.3f} of 1, {_box(model)}" if values else "no completed trial yet"
 
 
 class UsedEnergyPlot(Plot):
@@ -284,11 +291,34 @@ _UNITS = {"energy_wh": "Wh", "total_wh": "Wh in total", "wh_per_epoch": "Wh per 
 CURVE_STYLES = {"training": ORANGE, "validation": GREEN, "energy": BLUE, "other": GREY}
 
 
+def _nothing(model: StudyModel) -> str:
+    if model.plane.is_accuracy_for_energy:
+        return "no trial has an accuracy and an energy yet"
+    return f"no trial has {model.plane.up} and {model.plane.across} yet"
+
+
+def _box(model: StudyModel) -> str:
+    if not model.plane.is_accuracy_for_energy:
+        return model.trace.words()
+    front = model.trace.trace.front
+    return f"{significant(front.least_wh)} to {significant(front.reference_wh)} Wh, log"
+
+
+def _front(model: StudyModel) -> list[Pair]:
+    """Return the front's points, from left to right."""
+    plane = model.plane
+    rows = (model.rows[trial] for trial in model.trace.trials)
+    return sorted((row[plane.across], row[plane.up]) for row in rows if row.get(plane.across) is not None)
+
+
 def _running(model: StudyModel) -> Iterable[Pair]:
     """Return running trials' points: accuracy after the last epoch against the energy forecast."""
+    if model.plane.up != "accuracy" or model.plane.across not in _UNITS:
+        # Nothing else is known of a trial before it ends.
+        return
     for live in model.live.values():
-        at = {"total_wh": live.total_wh, "wh_per_epoch": None, "energy_wh": live.training_wh}[model.energy_column]
-        if model.energy_column == "wh_per_epoch" and live.training_wh is not None:
+        at = {"total_wh": live.total_wh, "wh_per_epoch": None, "energy_wh": live.training_wh}[model.plane.across]
+        if model.plane.across == "wh_per_epoch" and live.training_wh is not None:
             at = live.training_wh / len(live.epochs)
         if at is not None and live.accuracy is not None:
             yield at, live.accuracy
@@ -298,9 +328,9 @@ def _clouds(model: StudyModel) -> dict[str, list[Pair]]:
     clouds: dict[str, list[Pair]] = {TrialState.PRUNED: [], TrialState.COMPLETE: []}
     for row in model.rows.values():
         points = clouds.get(row["state"])
-        energy: Any = row.get(model.energy_column)
-        if points is not None and energy is not None and row["accuracy"] is not None:
-            points.append((energy, row["accuracy"]))
+        x, y = row.get(model.plane.across), row.get(model.plane.up)
+        if points is not None and x is not None and y is not None:
+            points.append((x, y))
     return clouds
 
 

@@ -9,7 +9,6 @@ import pytest
 from greenopt.dashboard.figures import (
     MAX_POINTS,
     accuracy_energy_figure,
-    energy_metric,
     front_figure,
     hypervolume_figure,
     power_figure,
@@ -17,6 +16,7 @@ from greenopt.dashboard.figures import (
 from greenopt.dashboard.store import PIECE
 from greenopt.dashboard.trial_curves import TrialCurves
 from greenopt.events import PowerSampled
+from greenopt.front import plane_of
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.reading import EnergyReading, EnergySource
 from tests.builders import epoch, study
@@ -161,5 +161,5 @@ def test_estimated_power_is_marked() -> None:
     ],
 )
 def test_accuracy_is_drawn_against_the_energy_that_is_minimised(objectives: dict[str, str], metric: str) -> None:
-    assert energy_metric(study(objectives=objectives)) == metric
+    assert plane_of(study(objectives=objectives)).across == metric
     json.loads(front_figure(study(objectives=objectives), [{**row, metric: 2.0} for row in rows(3)], [0]).to_json())

@@ -17,7 +17,7 @@ from tests.unit.trial import objectives
 from tests.unit.trial.workbench import FakeMeter, Told
 
 
-def run(name: str, epochs: int = 1) -> Told:
+def run(name: str, epochs: int = 1, **rest: Any) -> Told:
     spec = TrialSpec(
         study="own",
         trial=0,
@@ -27,6 +27,7 @@ def run(name: str, epochs: int = 1) -> Told:
         energy=EnergySpec(),
         split_seed=0,
         training_seed=4,
+        **rest,
     )
     events: list[Event] = []
     journal = Journal(FakeMeter(), events.append)
@@ -77,7 +78,7 @@ def test_an_exception_keeps_its_reason_and_the_energy_so_far() -> None:
     ("name", "message"),
     [
         ("returns_nothing", "returned None; expected the validation accuracy"),
-        ("returns_else", "returned f1; known: accuracy, test_accuracy"),
+        ("returns_else", "returned f1; the study's objectives need accuracy too"),
         ("nowhere", "has no function nowhere"),
         ("not_a_function", "has no function not_a_function"),
     ],
@@ -113,11 +114,11 @@ def test_a_wrong_function_is_a_wrong_setting(name: str, message: str) -> None:
         (10**400, "give one number"),
         (None, "returned None; expected the validation accuracy, a number 0..1"),
         ({"accuracy": None}, "returned None; expected the validation accuracy"),
-        ({}, "returned an empty mapping; known: accuracy, test_accuracy"),
+        ({}, "returned an empty mapping; the study's objectives need accuracy too"),
         ({"accuracy": 0.5, "test_accuracy": 90}, "test_accuracy 90: give a fraction 0..1, 0.9"),
         ({"accuracy": 0.5, "test_accuracy": "none"}, "test_accuracy 'none': give one number"),
-        ({"accuracy": 0.5, "energy_wh": 3}, "returned accuracy, energy_wh; known: accuracy, test_accuracy. greenopt"),
-        ({"test_accuracy": 0.5}, "returned test_accuracy; known: accuracy"),
+        ({"accuracy": 0.5, "energy_wh": 3}, "returned energy_wh: greenopt measures energy and time itself"),
+        ({"test_accuracy": 0.5}, "returned test_accuracy; the study's objectives need accuracy too"),
     ],
     ids=lambda value: None if isinstance(value, str) and len(value) > 6 else repr(value),
 )
