@@ -5,6 +5,7 @@ belong to the trials whose storage knows no attempt.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from greenopt.events import AttemptBegan, TrialStarted, encode, first_event
@@ -34,12 +35,19 @@ def take_trial_folder(folder: Path, head: AttemptBegan) -> None:
 
     Raises:
         FileExistsError: the folder holds something already.
+        OSError: it cannot be written; nothing of it is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink() or not _is_nobodys(folder):
         raise FileExistsError(str(folder))
-    with (folder / EVENTS).open("wb") as file:
-        file.write(encode(head))
+    try:
+        with (folder / EVENTS).open("wb") as file:
+            file.write(encode(head))
+    except OSError:
+        # Half a line of a full disk would be somebody's, and nobody's to take away.
+        with suppress(OSError):
+            (folder / EVENTS).unlink()
+        raise
 
 
 def strangers(trials: Path, attempts: Mapping[int, str | None]) -> list[int]:

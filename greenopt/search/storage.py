@@ -92,10 +92,14 @@ def _check_tables(url: str) -> None:
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             there = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            # Where no study was begun, a disk was full or the process killed while the tables were made.
+            has_studies = (
+                "studies" in there and connection.execute("SELECT 1 FROM studies LIMIT 1").fetchone() is not None
+            )
     except sqlite3.Error:
         return  # it is no database or is locked, which is told when it is opened
     lost = sorted(set(BaseModel.metadata.tables) - there)
-    if "studies" in there and lost:
+    if has_studies and lost:
         raise UsageError(
             f"storage {without_password(url)}: cannot be opened: its tables are damaged, or of another version of "
             f"Optuna than {optuna.__version__}: it lacks {lost[0]}"

@@ -1,0 +1,122 @@
+"""What a study will take, and took, as commands and report say it, against its trials."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from greenopt.cli import app
+from greenopt.coordination.study_log_writer import StudyLogWriter
+from greenopt.execution import Slot
+from greenopt.report.inputs import read_report_inputs
+from greenopt.report.sections.summary import _forecast
+from greenopt.runs.folder import RunFolder
+from greenopt.search import open_storage, read_study
+from tests.showcase import run_showcase, showcase_study
+
+TRIALS = 24
+STUDY = """
+[study]
+name = "later"
+trials = {trials}
+seed = 9
+[data]
+name = "synthetic"
+[training]
+epochs = {epochs}
+[space]
+batch_size = [32, 64, 128]
+lr = [0.01, 0.003, 0.001]
+optimizer = ["SGD", "Adam", "RMSProp", "AdamW"]
+optimizer_momentum = [0.0, 0.5, 0.9]
+augmentation = ["none", "random", "mixup", "cutmix"]
+precision = ["float32", "global_policy_float16"]
+internal = ["none", "jit_compilation"]
+lr_schedule = ["constant", "cosine"]
+preprocessing = ["standardization", "minmax"]
+partitioning = ["60-20-20", "80-10-10"]
+"""
+
+
+def run(folder: RunFolder, **study: Any) -> None:
+    folder.path.mkdir(parents=True)
+    log = StudyLogWriter(folder.study_log, [Slot("gpu0")])
+    spec = showcase_study(TRIALS, name=folder.name, **study)
+    run_showcase(spec, open_storage(folder.default_storage), folder, exhibited=False, observers=(log,))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that has all its trials, and one whose budget ended it."""
+    runs = tmp_path_factory.mktemp("runs")
+    run(RunFolder(runs / "whole"))
+    run(RunFolder(runs / "cut"), budget=[f"{used_wh(runs, 'whole') / 2:.1f} Wh"])
+    return runs
+
+
+def used_wh(runs: Path, name: str) -> float:
+    rows = read_study(name, open_storage(RunFolder(runs / name).default_storage)).rows
+    return sum(float(row["total_wh"]) for row in rows if row["state"] != "waiting")
+
+
+def shown(*arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_list_as_json_has_what_was_used_and_what_is_forecast(runs: Path) -> None:
+    whole, cut = sorted(json.loads(shown("list", "--json", "--runs", str(runs))), key=lambda each: each["completed"])[
+        ::-1
+    ]
+    assert (whole["study"], whole["trials"], whole["forecast"]) == ("whole", TRIALS, None)
+    assert whole["used_wh"] == pytest.approx(used_wh(runs, "whole"))
+    assert cut["used_wh"] == pytest.approx(used_wh(runs, "cut"))
+    assert len(cut["budgets"]) == 1
+    told = cut["forecast"]
+    assert told["left"] > 0
+    assert told["used_wh"] == pytest.approx(cut["used_wh"])
+    energy = told["energy_wh"]
+    assert cut["used_wh"] < energy["low"] < energy["median"] < energy["high"]
+    assert energy["low"] < used_wh(runs, "whole") < energy["high"]
+
+
+def test_the_list_says_what_a_study_that_is_not_done_will_take(runs: Path) -> None:
+    lines = shown("list", "--runs", str(runs)).splitlines()
+    cut, whole = (next(line for line in lines if line.startswith(name)) for name in ("cut", "whole"))
+    assert "Wh (" in cut
+    assert "Wh (" not in whole
+
+
+@pytest.mark.parametrize(("trials", "epochs"), [(TRIALS, 12), (2 * TRIALS, 6)])
+def test_a_plan_is_forecast_from_another_studys_trials(runs: Path, tmp_path: Path, trials: int, epochs: int) -> None:
+    file = tmp_path / "later.toml"
+    file.write_text(STUDY.format(trials=trials, epochs=epochs), encoding="utf-8")
+    plain = shown("run", str(file), "--dry-run", "--gpus", "none", "--runs", str(runs))
+    assert "--like STUDY forecasts from another's trials" in plain
+    plan = shown("run", str(file), "--dry-run", "--like", "whole", "--gpus", "none", "--runs", str(runs))
+    (line,) = [line for line in plan.splitlines() if line.startswith("forecast")]
+    assert "by the trials of whole" in line
+    forecast_wh = float(line.split()[1].lstrip("~"))
+    # The same parameters, as many epochs in all: what the other study took, but for its settings.
+    assert forecast_wh == pytest.approx(used_wh(runs, "whole"), rel=0.5)
+    assert not (runs / "later").exists()
+
+
+def test_a_study_of_other_parameters_tells_nothing(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "later.toml"
+    (tmp_path / "computes.py").write_text("def train(trial):\n    return 0.5\n", encoding="utf-8")
+    file.write_text('[study]\ntrials = 3\nobjective = "computes:train"\n[space]\nx = [1, 2]\n', encoding="utf-8")
+    command = ["run", str(file), "--dry-run", "--like", "whole", "--gpus", "none", "--runs", str(runs)]
+    result = CliRunner().invoke(app, command)
+    assert str(result.exception) == "--like whole: its trials have other parameters than study later"
+
+
+def test_the_report_says_what_was_forecast_and_what_came(runs: Path) -> None:
+    whole = _forecast(read_report_inputs(RunFolder(runs / "whole")))
+    assert whole.startswith("After 3 trials of 24 the study was forecast to take ")
+    assert "side the interval of 90 %" in whole
+    cut = _forecast(read_report_inputs(RunFolder(runs / "cut")))
+    assert " of 24 trials the study is forecast to take " in cut
