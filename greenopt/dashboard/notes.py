@@ -103,6 +103,8 @@ def _ending(row: Mapping[str, Any]) -> str:
         )
         efficiency = row.get("efficiency")
         return text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
+    if row["state"] == TrialState.EXCLUDED:
+        return f"Excluded by hand: {_markdown(str(row.get('excluded') or 'no reason kept'))}."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
         return f"N{_markdown(str(row['message']))[1:]}."
