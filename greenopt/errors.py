@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     WRONG_USE = 2
     STOPPED_EARLY = 3
+    NOTHING_COMPLETED = 4
 
 
 class GreenoptError(Exception):

@@ -64,6 +64,7 @@ class Counts:
     outside_space: int
     settings: int
     replicated_settings: int
+    excluded: int = 0
 
 
 @dataclass(frozen=True)

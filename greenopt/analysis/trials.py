@@ -63,7 +63,8 @@ def count_trials(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
         complete=states[TrialState.COMPLETE],
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAIL] - skipped,
-        unfinished=len(trials) - states[TrialState.COMPLETE] - states[TrialState.PRUNED] - states[TrialState.FAIL],
+        unfinished=len(trials) - sum(states[state] for state in FINISHED_STATES),
+        excluded=states[TrialState.EXCLUDED],
         duplicates_skipped=skipped,
         outside_space=int((~complete["in_space"]).sum()) if len(complete) else 0,
         settings=len(settings),
@@ -129,6 +130,10 @@ def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion,
     if reasons is not None and len(failed):
         for reason, group in failed.groupby(reasons):
             found.append(_exclusion(group, f"failed: {reason}", "everything but counts"))
+    excluded = trials[trials["state"] == TrialState.EXCLUDED]
+    if len(excluded):
+        for why, group in excluded.groupby(excluded["excluded"].fillna("no reason kept")):
+            found.append(_exclusion(group, f"excluded by you: {why}", "everything but counts"))
     unfinished = trials[~trials["state"].isin(FINISHED_STATES)]
     found.append(_exclusion(unfinished, "not ended yet", "everything but counts"))
     complete = trials[trials["state"] == TrialState.COMPLETE]

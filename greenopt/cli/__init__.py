@@ -30,6 +30,7 @@ for _command in (
     "stop",
     "list",
     "rename",
+    "mending",
     "importing",
     "analyze",
     "report",

@@ -67,10 +67,15 @@ def _head(analysis: Analysis) -> list[str]:
     counts = analysis.counts
     lines = [
         f"study {analysis.study.name}: {counts.trials} trials: {counts.complete} completed, {counts.pruned} stopped "
-        f"early, {counts.failed} failed, {counts.unfinished} not ended; {counts.settings} settings completed, "
+        f"early, {counts.failed} failed, {counts.unfinished} not ended{_by_hand(counts.excluded)}; "
+        f"{counts.settings} settings completed, "
         f"{counts.replicated_settings} of them more than once"
     ]
     return [*lines, *(_excluded(exclusion) for exclusion in analysis.exclusions), *map(_sentence, analysis.footnotes)]
+
+
+def _by_hand(excluded: int) -> str:
+    return f", {excluded} excluded by you" if excluded else ""
 
 
 def _excluded(exclusion: Exclusion) -> str:

@@ -120,7 +120,7 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
         print_plan(console, work.spec, slots)
         return ExitCode.DONE
     runs = work.folder.path.parent
-    end = run_session(
+    ended = run_session(
         console,
         work.spec,
         slots,
@@ -129,12 +129,12 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
         accepts_changes=work.accepts_changes,
         storage_patience_s=work.storage_patience_s,
     )
-    if end == "storage_lost":
+    if ended.end == "storage_lost":
         return ExitCode.STOPPED_EARLY
     target = RunFolder(work.folder.path.with_name(work.spec.name))
     confirming = read_folder(target, work.storage)
     print_confirmation(console, read_confirmation(work.folder, work.study, work.picked, target, confirming), target)
-    return ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY
+    return ended.exit_code
 
 
 def print_confirmation(console: "Console", confirmation: "Confirmation", target: "RunFolder") -> None:

@@ -92,7 +92,7 @@ def _row(folder: "RunFolder") -> list[str]:
     measured = [row for row in complete if row["energy_wh"] is not None]
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
-    done = len(complete) + snapshot.count(TrialState.PRUNED)
+    done = len(complete) + snapshot.count(TrialState.PRUNED, TrialState.EXCLUDED)
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
         f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
@@ -170,6 +170,7 @@ def _document(folder: "RunFolder") -> "dict[str, Any]":
         "completed": len(complete),
         "stopped_early": snapshot.count(TrialState.PRUNED),
         "failed": snapshot.count(TrialState.FAIL),
+        "excluded": snapshot.count(TrialState.EXCLUDED),
         "best_accuracy": max(accuracies, default=None),
         "least_energy_wh": min(energies, default=None),
         "best": _best_of(snapshot, [str(name) for name in spec.objectives]),

@@ -23,7 +23,7 @@ from greenopt.cli.options import (
     named_path,
     optional_study_name,
 )
-from greenopt.errors import ExitCode, UsageError
+from greenopt.errors import UsageError
 
 if TYPE_CHECKING:
     pass
@@ -91,14 +91,16 @@ def run(
     In a terminal the study runs as a process of its own and is shown live; closing the view or the terminal leaves it
     running, and `greenopt watch` shows it again. In a pipe, or with --plain, it runs here and prints lines: Ctrl-C lets
     the running trials end; a second one ends them too, and they run again when the study goes on.
-    Exit code 0: all trials are done; 3: stopped before, by you, a budget, patience or a storage that stayed away; 2:
-    wrong input.
+    Exit code 0: all trials are done; 3: stopped before, by you, a budget, patience or a storage that stayed away; 4: it
+    ended, and no trial completed; 2: wrong input.
     """
     from rich.console import Console
 
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.preflight import check_study, input_notes
     from greenopt.execution.gpus import choose_slots
+    from greenopt.identity.anew import changed_key, set_aside
+    from greenopt.runs.folder import RunFolder
     from greenopt.search import startup_note
     from greenopt.spec import load_study
     from greenopt.tracking.tracker import TrackerName, check_installed
@@ -120,21 +122,30 @@ def run(
         check_installed(TrackerName(tracker))
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
+    folder = RunFolder(runs.resolve() / spec.name)
+    changed = changed_key(spec, folder, storage)
     startup = startup_note(spec)
     for note in (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else [])):
         print_lines(console, [f"note: {note}"])
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
-        from greenopt.runs.folder import RunFolder
 
-        folder = RunFolder(runs.resolve() / spec.name)
-        check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
+        if changed is not None:
+            print_lines(
+                console, [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
+            )
+        else:
+            check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
         lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
         print_plan(console, spec, slots, lines)
         return
     if like is not None:
         raise UsageError("--like: is for --dry-run, which says what the study will take")
+    if changed is not None:
+        aside = set_aside(folder)
+        text = f"study {spec.name} begins anew with the changed {changed}: nothing of it had completed; what failed is"
+        print_lines(console, [f"note: {text} study {aside.name} now"])
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 
@@ -145,7 +156,7 @@ def run(
         from greenopt.logs import show_logs
 
         show_logs()
-    end = run_session(
+    ended = run_session(
         console,
         spec,
         slots,
@@ -155,4 +166,4 @@ def run(
         storage_patience_s=storage_patience,
         trackers=[TrackerName(tracker) for tracker in track or ()],
     )
-    raise typer.Exit(ExitCode.DONE if end == "done" else ExitCode.STOPPED_EARLY)
+    raise typer.Exit(ended.exit_code)

@@ -7,9 +7,10 @@ for one another; whatever ends the session gives all of them back.
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from greenopt.cli.options import DEFAULT_STORAGE_PATIENCE_S
+from greenopt.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from greenopt.search import Search
     from greenopt.spec import StudySpec
     from greenopt.tracking.tracker import TrackerName
+
+
+class EndedSession(NamedTuple):
+    """How a session ended."""
+
+    end: "StudyEnd"
+    exit_code: ExitCode
 
 
 def run_session(
@@ -32,7 +40,7 @@ def run_session(
     storage_patience_s: float = DEFAULT_STORAGE_PATIENCE_S,
     with_epochs: bool = True,
     trackers: "Sequence[TrackerName]" = (),
-) -> "StudyEnd":
+) -> "EndedSession":
     """Take the study's leases and lock, run it, and print the result.
 
     Args:
@@ -47,9 +55,9 @@ def run_session(
         trackers: where each trial that ends is sent to.
 
     Returns:
-        Why the study ended.
+        Why the study ended, and the exit code that says so.
     """
-    from greenopt.cli.summary_output import STORAGE_LOST_TEXT, print_summary
+    from greenopt.cli.summary_output import STORAGE_LOST_TEXT, failed_note, print_summary
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
     from greenopt.coordination.progress import Forecast, PlainProgress
@@ -95,6 +103,8 @@ def run_session(
         with failures_named(shown):
             study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
         search, spec, opened = study.search, study.search.spec, study.storage
+        if note := failed_note(folder.name, search.ended_rows()):
+            say(f"note: {note}")
         place = StoragePlace(without_password(study.url), storage_patience_s, file_watch(study.url))
         stack.callback(lambda: _release(search, is_away()))
         folder.write_study(
@@ -139,10 +149,11 @@ def run_session(
         end = coordinator.run()
     if end is StudyEnd.STORAGE_LOST:
         say(f"study {folder.name}: {STORAGE_LOST_TEXT}")
-        return end
+        return EndedSession(end, ExitCode.STOPPED_EARLY)
     with failures_named(place.name), full_disk_tolerated():
-        print_summary(console, folder, opened, end, coordinator.repeated_failure)
-    return end
+        return EndedSession(end, print_summary(console, folder, opened, end, coordinator.repeated_failure))
+    # The disk is full, and the summary could not be printed.
+    return EndedSession(end, ExitCode.DONE if end is StudyEnd.DONE else ExitCode.STOPPED_EARLY)
 
 
 def _release(search: "Search", is_away: bool) -> None:

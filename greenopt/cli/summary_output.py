@@ -1,13 +1,27 @@
 """The summary printed when a study ends: its trials, why it ended, what to do next."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.energy.footprint import Footprint
+from greenopt.errors import ExitCode
 from greenopt.events import FailReason
 from greenopt.forecast import ended_trials, format_larger, spendings
-from greenopt.formatting import MISSING, format_energy, format_figure, format_seconds, format_setting, significant
+from greenopt.formatting import (
+    MISSING,
+    counted,
+    format_energy,
+    format_figure,
+    format_seconds,
+    format_setting,
+    significant,
+)
 from greenopt.front import plane_of
+from greenopt.identity.mending import failed_trials
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd, elapsed_s, read_entries
@@ -23,8 +37,8 @@ STORAGE_LOST_TEXT = "stopped: its storage was away for too long; run the same co
 
 def print_summary(
     console: Console, folder: RunFolder, storage: Storage, end: StudyEnd, failure: FailReason | None
-) -> None:
-    """Print the table of trials, how the study ended and the next commands."""
+) -> ExitCode:
+    """Print the table of trials, how the study ended and the next commands; return the exit code of that end."""
     snapshot = read_study(folder.stored_name, storage)
     print_table(console, trial_table(snapshot))
     skipped = sum(1 for row in snapshot.rows if row.get("fail_reason") == FailReason.DUPLICATE)
@@ -44,10 +58,14 @@ def print_summary(
     complete, pruned = snapshot.count(TrialState.COMPLETE), snapshot.count(TrialState.PRUNED)
     counts = f"{complete} completed, {pruned} stopped early, {failed} failed"
     counts += f", {skipped} settings that had already run skipped" if skipped else ""
+    excluded = snapshot.count(TrialState.EXCLUDED)
+    counts += f", {excluded} excluded by you" if excluded else ""
     print_lines(console, [f"study {folder.name}: {text[end]} ({counts})"])
     spent = _spent(snapshot)
     if spent:
         print_lines(console, [spent])
+    if note := failed_note(folder.name, snapshot.rows):
+        print_lines(console, [note])
     tally = tally_stops(snapshot.rows)
     if tally is not None:
         print_lines(console, [format_tally(tally)])
@@ -55,6 +73,28 @@ def print_summary(
     telling = ("analyze", "report") if complete else ()
     commands = "  ·  ".join(f"greenopt {each} {folder.name}" for each in (*telling, "dashboard", "export"))
     print_lines(console, [f"results: {folder.path}", f"next: {commands}"])
+    return exit_code(snapshot, end)
+
+
+def exit_code(snapshot: StudySnapshot, end: StudyEnd) -> ExitCode:
+    """Return the exit code of a command that ran a study to this end."""
+    ran_out = end in (StudyEnd.DONE, StudyEnd.EQUAL_FAILURES, StudyEnd.SPACE_EXHAUSTED)
+    if ran_out and not snapshot.count(TrialState.COMPLETE, TrialState.EXCLUDED):
+        return ExitCode.NOTHING_COMPLETED
+    return ExitCode.DONE if end is StudyEnd.DONE else ExitCode.STOPPED_EARLY
+
+
+def failed_note(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence on failed trials that nothing repeats, and how they run again; empty where there are none."""
+    left = failed_trials(rows)
+    if not left:
+        return ""
+    reasons = Counter(str(row.get("fail_reason") or FailReason.INTERRUPTED) for row in rows if row["trial"] in left)
+    why = ", ".join(f"{count} x {reason}" if len(left) > 1 else reason for reason, count in reasons.most_common())
+    what = "them" if len(left) > 1 else "it"
+    return (
+        f"{counted(len(left))} failed ({why}); once the cause is mended, `greenopt retry {name}` has {what} run again"
+    )
 
 
 def budget_text(folder: RunFolder, snapshot: StudySnapshot) -> str:
@@ -83,6 +123,12 @@ def _spent(snapshot: StudySnapshot) -> str:
     return f"{text}, {footprint.format(total_wh)}{f' ({footprint.origin})' if footprint.origin else ''}"
 
 
+def _state(row: Mapping[str, Any]) -> str:
+    if row["state"] == TrialState.EXCLUDED:
+        return f"excluded: {row.get('excluded') or ''}"
+    return str(row.get("fail_reason") or row.get("stop_reason") or row["state"])
+
+
 def trial_table(snapshot: StudySnapshot) -> Table:
     """Return a table of the study's trials, the best in the first figure first, those without a result last."""
     ended = [
@@ -94,11 +140,11 @@ def trial_table(snapshot: StudySnapshot) -> Table:
     sign = 1.0 if snapshot.spec.objectives.get(plane.up) is Direction.MINIMIZE else -1.0
     ended.sort(key=lambda row: (row["state"] != TrialState.COMPLETE, sign * (row.get(plane.up) or 0.0)))
     heads = ("trial", "state", *plane.others, "accuracy", "energy", "time", "1/Wh", "setting")
-    table = Table(*heads, left=heads, wraps=("setting",))
+    table = Table(*heads, left=heads, wraps=("state", "setting"))
     for row in ended[:ROWS_SHOWN]:
         table.add_row(
             str(row["trial"]),
-            row.get("fail_reason") or row.get("stop_reason") or row["state"],
+            _state(row),
             *(format_figure(name, row.get(name), row["energy_source"], 4) for name in plane.others),
             marked_accuracy(snapshot.spec, row),
             format_energy(row["energy_wh"], row["energy_source"]),

@@ -108,8 +108,7 @@ def _after(
         print_lines(console, [f"study {folder.name}: {STORAGE_LOST_TEXT}"])
         return ExitCode.STOPPED_EARLY
     if ending is not None:
-        print_summary(console, folder, open_storage(url), ending.end, ending.failure)
-        return ExitCode.DONE if ending.end is StudyEnd.DONE else ExitCode.STOPPED_EARLY
+        return print_summary(console, folder, open_storage(url), ending.end, ending.failure)
     if launched.exit_code is not None:
         raise GreenoptError(
             f"the coordinator of study {folder.name} exited unexpectedly (code {launched.exit_code}): "

@@ -91,7 +91,7 @@ def _basis(confirmation: Confirmation) -> str:
 
 
 def _endings(confirmation: Confirmation) -> list[str]:
-    text = {TrialState.PRUNED: "diverged", TrialState.FAIL: "failed"}
+    text = {TrialState.PRUNED: "diverged", TrialState.FAIL: "failed", TrialState.EXCLUDED: "excluded by hand"}
     return [
         f"{count} training{'s' if count > 1 else ''} {text[state]}."
         for state, count in confirmation.ended.items()

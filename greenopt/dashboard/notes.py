@@ -130,6 +130,8 @@ def _ending(spec: StudySpec, row: Mapping[str, Any]) -> str:
         efficiency = row.get("efficiency")
         text = text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
         return f"{text} {_figures(others, row)}." if others else text
+    if row["state"] == TrialState.EXCLUDED:
+        return f"Excluded by hand: {_markdown(str(row.get('excluded') or 'no reason kept'))}."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
         return f"N{_markdown(str(row['message']))[1:]}."

@@ -37,6 +37,7 @@ _BESIDE = (
     "from_prior",
     "retry_of",
     "attempt",
+    "retried",
     "carbon_g",
     "cost",
     "run",
@@ -240,6 +241,8 @@ def _figure(cell: str | None, name: str) -> Any:
 
 def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
     state = row.get("state") or TrialState.COMPLETE
+    if state == TrialState.EXCLUDED:
+        raise BrokenRunError(f"it was excluded: {row.get('excluded') or 'no reason kept'}")
     if state not in FINISHED_STATES:
         raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
     values = _values(row, parameters, is_setting=is_setting)

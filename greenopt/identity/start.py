@@ -3,7 +3,7 @@
 Invariant: whatever is refused is refused before anything is written to the storage or to the folder's files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +124,20 @@ def check_start(
         if stored is not None and opened is not None:
             check_whole(begun, stored.name, opened)
     device = device_of_slots(slots)
-    if not accepts_changes:
+    is_bound = has_results(rows)
+    if not accepts_changes and is_bound:
         check_device(Device.from_kept(attributes.get(DEVICE_ATTRIBUTE)) or device_of_trials(rows), device, spec.name)
-    guard = InputGuard(reader, before, accepts=accepts_changes)
+    guard = InputGuard(reader, before if is_bound else None, accepts=accepts_changes)
     prior = _prior(spec, folder, attributes.get(PRIOR_ATTRIBUTE))
     return CheckedStudy(url, stored, opened, device, guard, is_same_data, prior)
+
+
+def has_results(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a trial completed: until then code, data and device may change without a word."""
+    return any(
+        row["state"] == TrialState.COMPLETE or (row["state"] == TrialState.EXCLUDED and not row.get("fail_reason"))
+        for row in rows
+    )
 
 
 def open_study(

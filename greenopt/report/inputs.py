@@ -17,7 +17,7 @@ from greenopt.runs.folder import RunFolder, run_folders
 from greenopt.runs.study_log import ForecastMade, read_entries
 from greenopt.search import StudySnapshot
 from greenopt.spec import Confirms
-from greenopt.storage.trial_state import FINISHED_STATES
+from greenopt.storage.trial_state import FINISHED_STATES, TrialState
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def _confusions(
 
 def _ended(snapshot: StudySnapshot) -> dict[int, str | None]:
     """Return the attempt of each trial that ended."""
-    ended = (row for row in snapshot.rows if row["state"] in FINISHED_STATES)
+    ended = (row for row in snapshot.rows if row["state"] in FINISHED_STATES and row["state"] != TrialState.EXCLUDED)
     return {int(row["trial"]): row.get(ATTEMPT_ATTRIBUTE) for row in ended}
 
 

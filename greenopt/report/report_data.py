@@ -32,6 +32,7 @@ STATE_TEXTS = {
     TrialState.PRUNED: "stopped early",
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
+    TrialState.EXCLUDED: "excluded by hand",
 }
 
 

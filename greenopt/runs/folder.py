@@ -4,6 +4,7 @@ Invariants: whoever writes holds the folder's lock, which a crash releases; the 
 be moved and copied, and each copy reads its own.
 """
 
+import difflib
 import json
 import os
 import socket
@@ -187,12 +188,17 @@ class RunFolder:
         try:
             kept = read_json(self.study_file)["storage"]
         except FileNotFoundError:
-            raise UsageError(f"{self.path}: no study here; `greenopt list` shows the existing ones") from None
+            raise UsageError(f"{self.path}: no study here; {self._way_to_others()}") from None
         except (OSError, ValueError, KeyError, TypeError):
             kept = None
         if not isinstance(kept, str) or not kept:
             raise UsageError(f"{self.study_file}: is damaged; give the storage with --storage")
         return url_of(kept, self.path)
+
+    def _way_to_others(self) -> str:
+        there = [folder.name for folder in run_folders(self.path.parent)]
+        close = difflib.get_close_matches(self.name, there, n=1)
+        return f"did you mean {close[0]}?" if close else "`greenopt list` shows the existing ones"
 
     def code(self) -> dict[str, str]:
         """Return the code the study was last run with: `greenopt` (version), `git` (commit); empty if not recorded."""

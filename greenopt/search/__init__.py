@@ -4,6 +4,7 @@ from greenopt.search.check import check_sampler, startup_note
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
+from greenopt.search.mending import delete_stored, enqueue_again, keep_marks, names_in, read_marks, retries_of
 from greenopt.search.outage import failures_named, is_outage, storage_cause
 from greenopt.search.prior import PRIOR_ATTRIBUTE, Prior, read_prior
 from greenopt.search.rows import read_attributes, read_rows, read_study, read_trial
@@ -45,18 +46,24 @@ __all__ = [
     "check_url",
     "check_whole",
     "create_finished",
+    "delete_stored",
+    "enqueue_again",
     "failures_named",
     "file_watch",
     "importances",
     "is_outage",
+    "keep_marks",
     "lease_holder",
+    "names_in",
     "open_storage",
     "read_attributes",
+    "read_marks",
     "read_prior",
     "read_rows",
     "read_study",
     "read_trial",
     "rename_stored",
+    "retries_of",
     "sampler_arguments",
     "startup_note",
     "storage_cause",

@@ -6,7 +6,7 @@ study differ by factors of a hundred. Invariant: what is stored, and what the da
 
 import copy
 import math
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any
 
 import optuna
@@ -24,14 +24,21 @@ _LEAST_WH = 1e-12
 class EnergyView:
     """The view of one study; keeps what it has converted of trials that have ended."""
 
-    def __init__(self, spec: StudySpec) -> None:
-        """Prepare for a study without trials."""
-        self._indexes = [index for index, metric in enumerate(spec.objectives) if metric in ENERGIES]
+    def __init__(self, spec: StudySpec, excluded: Collection[int] = (), *, logarithms: bool = True) -> None:
+        """Prepare for a study without trials.
+
+        Args:
+            spec: the study.
+            excluded: numbers of the trials that no sampler is to see.
+            logarithms: whether energies are shown by their logarithms; else as they are stored.
+        """
+        self.excluded = excluded
+        self._indexes = [index for index, metric in enumerate(spec.objectives) if logarithms and metric in ENERGIES]
         self._converted: dict[int, FrozenTrial] = {}
 
     def of(self, study: optuna.Study) -> optuna.Study:
-        """Return the study as samplers see it; itself where it has no energy for an objective."""
-        return _Viewed(study, self) if self._indexes else study
+        """Return the study as samplers see it; itself where that is all of it, as it is stored."""
+        return _Viewed(study, self) if self._indexes or self.excluded else study
 
     def convert(self, trial: FrozenTrial) -> FrozenTrial:
         """Return a trial with the logarithms of its energies."""
@@ -62,10 +69,10 @@ class _Viewed(optuna.Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = super()._get_trials(deepcopy=deepcopy, states=states, use_cache=use_cache)
-        return [self._view.convert(trial) for trial in trials]
+        return [self._view.convert(trial) for trial in trials if trial.number not in self._view.excluded]
 
 
-def seeing_logarithms(sampler: optuna.samplers.BaseSampler, view: EnergyView) -> optuna.samplers.BaseSampler:
+def seeing(sampler: optuna.samplers.BaseSampler, view: EnergyView) -> optuna.samplers.BaseSampler:
     """Return a sampler that proposes what this one proposes for the logarithms of energies."""
     return _SeeingLogarithms(sampler, view)
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from greenopt.errors import UsageError, one_line
 from greenopt.search.exhaustive import setting_of
 from greenopt.spec import on_step, stored_study
+from greenopt.storage.marks import MARKS_ATTRIBUTE, TrialMarks
 from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE, sound
 from greenopt.storage.snapshot import StudySnapshot, collector_paused
 
@@ -34,7 +35,9 @@ def read_study(name: str, storage: optuna.storages.BaseStorage) -> StudySnapshot
         spec = stored_study(kept, name)
         columns = (*COLUMNS, *spec.space.distributions)
         with collector_paused():
-            return StudySnapshot(spec, tuple(_row(trial, columns) for trial in study.get_trials(deepcopy=False)))
+            marks = TrialMarks.from_kept(study.user_attrs.get(MARKS_ATTRIBUTE))
+            rows = tuple(_row(trial, columns, marks) for trial in study.get_trials(deepcopy=False))
+            return StudySnapshot(spec, rows)
 
 
 @contextmanager
@@ -71,7 +74,8 @@ def read_rows(name: str, storage: optuna.storages.BaseStorage) -> tuple[dict[str
     """Return a row a trial of a study, whoever made it; `COLUMNS` first."""
     with decoding(name), collector_paused():
         study_id = storage.get_study_id_from_name(name)
-        return tuple(_row(trial, COLUMNS) for trial in storage.get_all_trials(study_id, deepcopy=False))
+        marks = _marks(storage, study_id)
+        return tuple(_row(trial, COLUMNS, marks) for trial in storage.get_all_trials(study_id, deepcopy=False))
 
 
 def read_attributes(name: str, storage: optuna.storages.BaseStorage) -> dict[str, Any]:
@@ -84,10 +88,14 @@ def read_trial(name: str, storage: optuna.storages.BaseStorage, trial: int) -> d
     """Read one trial's row, its setting and metrics, without reading the others."""
     study_id = storage.get_study_id_from_name(name)
     frozen = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, trial))
-    return _row(frozen, COLUMNS)
+    return _row(frozen, COLUMNS, _marks(storage, study_id))
 
 
-def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
+def _marks(storage: optuna.storages.BaseStorage, study_id: int) -> TrialMarks:
+    return TrialMarks.from_kept(storage.get_study_user_attrs(study_id).get(MARKS_ATTRIBUTE))
+
+
+def _row(trial: FrozenTrial, columns: Iterable[str], marks: TrialMarks) -> dict[str, Any]:
     own = {"trial": trial.number, "state": trial.state.name.lower()}
     times = {"began": trial.datetime_start, "ended": trial.datetime_complete}
     if trial.state is TrialState.WAITING:
@@ -97,4 +105,5 @@ def _row(trial: FrozenTrial, columns: Iterable[str]) -> dict[str, Any]:
     row = {**dict.fromkeys(columns), **own, **setting, **times, **sound(trial.user_attrs)}
     if trial.state is TrialState.RUNNING:
         row["ended"] = None
+    marks.add_to(row)
     return row

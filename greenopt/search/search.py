@@ -23,7 +23,7 @@ from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
 from greenopt.search.energy_aware import EnergyAwareSampler
-from greenopt.search.energy_view import EnergyView, seeing_logarithms
+from greenopt.search.energy_view import EnergyView, seeing
 from greenopt.search.exhaustive import Place, Places, setting_of
 from greenopt.search.known_space import knowing_space, learnt_trials
 from greenopt.search.lease import StudyLease
@@ -31,6 +31,7 @@ from greenopt.search.prior import kept_front
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
 from greenopt.spec import Choice, Direction, Distribution, OnDuplicate, Range, StudySpec, Value, stored_study
+from greenopt.storage.marks import MARKS_ATTRIBUTE, TrialMarks
 from greenopt.storage.rows import SPEC_ATTRIBUTE, sound
 from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry, outcome_of
 
@@ -139,7 +140,9 @@ class Search:
         self._record(SPEC_ATTRIBUTE, spec.model_dump(mode="json"))
         prior = {"prior": spec.sampler.prior} if spec.sampler.prior is not None else {}
         self._record(SAMPLER_ATTRIBUTE, {"name": spec.sampler.name, **sampler_arguments(spec), **prior})
-        self._view = EnergyView(spec)
+        self._marks = TrialMarks.from_kept(self._study.user_attrs.get(MARKS_ATTRIBUTE))
+        self._view = EnergyView(spec, self._marks.excluded)
+        self._plain_view = EnergyView(spec, self._marks.excluded, logarithms=False)
         self._has_steps = any(isinstance(d, Range) and d.step for d in spec.space.distributions.values())
         self._places = Places(spec.space)
         self._placed: set[int] = set()
@@ -228,9 +231,11 @@ class Search:
         waiting = (trial.number for trial in unended if trial.state is OptunaState.WAITING)
         number = next(waiting, len(history)) if begun is None else begun.number
         sampler = (build_untried if untried else build_sampler)(self._spec, number, self._places)
-        if not untried and not isinstance(sampler, EnergyAwareSampler):
+        if isinstance(sampler, EnergyAwareSampler):
+            sampler = seeing(sampler, self._plain_view)
+        elif not untried:
             knowing = knowing_space(sampler, self._spec, self._distributions, self._learnt)
-            sampler = seeing_logarithms(knowing, self._view)
+            sampler = seeing(knowing, self._view)
         self._study.sampler = sampler
         if begun is None:
             return self._study.ask(self._distributions)
@@ -320,7 +325,7 @@ class Search:
         return [trial.number for trial in self._trials() if trial.state is OptunaState.RUNNING]
 
     def ended_trials(self) -> list[PastTrial]:
-        """Return the trials that have ended, by number."""
+        """Return the trials that have ended and were not excluded, by number."""
         return [
             PastTrial(
                 trial.number,
@@ -330,29 +335,36 @@ class Search:
                 trial.user_attrs.get(ATTEMPT_ATTRIBUTE),
             )
             for trial in self._trials()
-            if (outcome := outcome_of(_state(trial), trial.user_attrs)) is not None
+            if trial.number not in self._marks.excluded
+            and (outcome := outcome_of(_state(trial), trial.user_attrs)) is not None
         ]
 
     def settled(self) -> int:
         """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
-        return sum(1 for trial in self._trials() if is_settled(_state(trial), trial.user_attrs))
+        retried = self._marks.retried
+        return sum(
+            1 for trial in self._trials() if trial.number not in retried and is_settled(_state(trial), trial.user_attrs)
+        )
 
     def ended_rows(self) -> list[dict[str, Any]]:
         """Return setting, state and figures of each trial that has ended, in the order of their ends."""
         ended = [trial for trial in self._trials() if trial.state.is_finished()]
         ended.sort(key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete or 0, trial.number))
-        return [
+        rows = [
             {
                 **self._values(trial),
                 **sound(trial.user_attrs),
                 "trial": trial.number,
                 "state": _state(trial),
-                "values": trial.values,
+                "values": None if trial.number in self._marks.excluded else trial.values,
                 "began": trial.datetime_start,
                 "ended": trial.datetime_complete,
             }
             for trial in ended
         ]
+        for row in rows:
+            self._marks.add_to(row)
+        return rows
 
     def upcoming(self, most: int) -> list[dict[str, Value]]:
         """Return the settings of the next trials, as far as they are known before they are asked for.

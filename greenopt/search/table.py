@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.search.energy_aware import EnergyAwareSampler
-from greenopt.search.energy_view import EnergyView, seeing_logarithms
+from greenopt.search.energy_view import EnergyView, seeing
 from greenopt.search.exhaustive import Places
 from greenopt.search.gaussian_process import Encoder
 from greenopt.search.known_space import knowing_space
@@ -73,7 +73,7 @@ class TableSearch:
         if entry.visits_each_once or self._spec.sampler.name == "random":
             return _Nearest(None, left, self._encoded[self._left], self._spec, self._distributions, seed)
         known = knowing_space(build_sampler(self._spec, number), self._spec, self._distributions)
-        sampler = seeing_logarithms(known, self._view)
+        sampler = seeing(known, self._view)
         return _Nearest(sampler, left, self._encoded[self._left], self._spec, self._distributions, seed)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from greenopt.errors import GreenoptError, UsageError, one_line
 from greenopt.spec import StudySpec, on_step, stored_study
 from greenopt.storage.database import Ask, DatabaseError, find_database
+from greenopt.storage.marks import MARKS_ATTRIBUTE, TrialMarks
 from greenopt.storage.rows import COLUMNS, LEASE_ATTRIBUTE, SPEC_ATTRIBUTE, TEXTS, is_alive, is_sound_metric, kept_lease
 from greenopt.storage.trial_state import TrialState
 
@@ -66,6 +67,7 @@ class LiveRows:
         self._last_settled = -1
         self._open: set[int] = set()
         self._values: dict[str, Callable[[float], Any]] = {}
+        self._marks = TrialMarks()
         self._study_id = self._find(study)
         if self._attribute(SPEC_ATTRIBUTE) is None:
             raise UsageError(f"study {study}: was not made by greenopt")
@@ -94,6 +96,7 @@ class LiveRows:
             GreenoptError: the storage does not answer.
         """
         with self._answering() as ask:
+            self._read_marks(ask)
             return self._read(ask, (*COLUMNS, *columns), only)
 
     def close(self) -> None:
@@ -124,6 +127,13 @@ class LiveRows:
             what = f"{type(error).__name__}: {one_line(str(error), 80)}"
             raise UsageError(f"storage {self._database.shown_url}: is damaged: {what}") from None
 
+    def _read_marks(self, ask: Ask) -> None:
+        """Read what the user said of trials; where that changed, all are read again."""
+        found = ask(_STUDY_ATTRIBUTE, study_id=self._study_id, key=MARKS_ATTRIBUTE)
+        marks = TrialMarks.from_kept(json.loads(found[0][0]) if found else None)
+        if marks != self._marks:
+            self._marks, self._last_settled, self._open = marks, -1, set()
+
     def _read(self, ask: Ask, columns: Sequence[str], only: Sequence[str] | None) -> list[dict[str, Any]]:
         trials = self._of_wanted(ask, _TRIALS)
         if not trials:
@@ -143,6 +153,8 @@ class LiveRows:
         if only is None:
             self._add_settings(ask, rows)
         self._add_figures(ask, rows, only)
+        for row in rows.values():
+            self._marks.add_to(row)
         self._remember([(trial_id, TrialState[state].is_finished) for trial_id, _, state, *_ in trials])
         return list(rows.values())
 

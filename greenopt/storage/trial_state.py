@@ -21,6 +21,8 @@ class TrialState(StrEnum):
     FAIL = "fail"
     RUNNING = "running"
     WAITING = "waiting"
+    EXCLUDED = "excluded"
+    """Ended, and left out by the user; of rows only, for Optuna keeps the state in which the trial ended."""
 
     @property
     def is_finished(self) -> bool:
@@ -36,7 +38,7 @@ STATE_BY_OUTCOME = {
 }
 """The state in which a trial of each outcome is stored."""
 
-FINISHED_STATES = tuple(dict.fromkeys(STATE_BY_OUTCOME.values()))
+FINISHED_STATES = (*dict.fromkeys(STATE_BY_OUTCOME.values()), TrialState.EXCLUDED)
 
 STOPPED = frozenset(StopReason) - {StopReason.DIVERGED}
 """Reasons by which a trial was stopped, or not started, although nothing had failed."""
@@ -75,6 +77,7 @@ def is_to_retry(state: str, attributes: Mapping[str, Any]) -> bool:
 
 
 def is_settled(state: str, attributes: Mapping[str, Any]) -> bool:
-    """Return whether a trial counts towards the study's size: ended, not to be retried, not skipped."""
+    """Return whether a trial counts towards the study's size: ended, not run again, not skipped."""
     is_skipped = failure_of(state, attributes) is FailReason.DUPLICATE
-    return state in FINISHED_STATES and not is_skipped and not is_to_retry(state, attributes)
+    is_again = bool(attributes.get("retried")) or is_to_retry(state, attributes)
+    return state in FINISHED_STATES and not is_skipped and not is_again

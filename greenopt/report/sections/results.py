@@ -70,7 +70,7 @@ def endings(inputs: ReportInputs) -> Section | None:
     trials = analysis.trials
     blocks: list[Block] = []
     if len(trials):
-        broken = trials[trials["state"].isin([TrialState.FAIL, TrialState.PRUNED])]
+        broken = trials[trials["state"].isin([TrialState.FAIL, TrialState.PRUNED, TrialState.EXCLUDED])]
         reasons = [_ending(row) for row in broken.head(_FAILURES_SHOWN).to_dict("records")]
         if reasons:
             more = len(broken) - len(reasons)

@@ -81,6 +81,7 @@ def format_ended_early(counts: Counts) -> str:
         for count, what in (
             (counts.pruned, "stopped early"),
             (counts.failed, "failed"),
+            (counts.excluded, "were excluded by hand"),
             (counts.duplicates_skipped, "were skipped, because their setting had run"),
         )
         if count

@@ -97,6 +97,10 @@ class StudyModel:
         for entry in batch.study_log:
             self._take_entry(entry)
         fresh = [row for row in batch.rows if self._is_news(row)]
+        if any(self._has_ended(row["trial"]) for row in fresh):
+            # One that had ended was excluded, taken back in or asked for again: what it was counted for is not kept.
+            fresh = list({**self.rows, **{row["trial"]: row for row in fresh}}.values())
+            self._forget_trials()
         for row in sorted(fresh, key=_ended_at):
             self._take_row(row)
         if fresh:
@@ -150,7 +154,21 @@ class StudyModel:
 
     def _is_news(self, row: Row) -> bool:
         known = self.rows.get(row["trial"])
-        return known is None or known["state"] != row["state"]
+        return known is None or any(known.get(name) != row.get(name) for name in ("state", "excluded", "retried"))
+
+    def _has_ended(self, trial: int) -> bool:
+        known = self.rows.get(trial)
+        return known is not None and known["state"] in FINISHED_STATES
+
+    def _forget_trials(self) -> None:
+        """Start without trials again."""
+        self.rows, self.counts, self.finished, self.settled = {}, Counter(), [], 0
+        self.trace, self.effects, self.forecast = (
+            StudyFront(self.spec),
+            ParameterEffects(self.spec.space),
+            TrialForecast(),
+        )
+        self._spent, self._best = UsedEnergy(), {}
 
     def _take_row(self, row: Row) -> None:
         number = row["trial"]

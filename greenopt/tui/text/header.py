@@ -164,6 +164,7 @@ def counts_text(model: StudyModel) -> Text:
         "lost": lost,
         TrialState.PRUNED: counts[TrialState.PRUNED],
         TrialState.FAIL: counts[TrialState.FAIL],
+        TrialState.EXCLUDED: counts[TrialState.EXCLUDED],
         "skipped": counts["skipped"],
     }
     for state, count in shown.items():

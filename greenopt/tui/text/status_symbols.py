@@ -37,6 +37,7 @@ STATUS_SYMBOLS = {
     TrialState.FAIL: StatusSymbol("×", "failed", f"bold {VERMILION}"),
     "lost": StatusSymbol("?", "cut off", VERMILION),
     "skipped": StatusSymbol("=", "skipped", GREY),
+    TrialState.EXCLUDED: StatusSymbol("–", "excluded", GREY),
     TrialState.WAITING: StatusSymbol("◌", "waiting", GREY),
 }
 

@@ -125,6 +125,8 @@ def ended_text(row: Row, state: str, parameters: Sequence[str], width: int, figu
 
 def format_reason(row: Mapping[str, Any]) -> str:
     """Format why a trial is not complete: `out_of_memory: the GPU has ...`; empty if it is, or still runs."""
+    if row["state"] == TrialState.EXCLUDED:
+        return f"excluded: {row.get('excluded') or 'no reason kept'}"
     reason = row.get("stop_reason") or row.get("fail_reason")
     message = row.get("message")
     if message and outcome_of(row["state"], row) is Outcome.STOPPED:

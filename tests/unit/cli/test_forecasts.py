@@ -79,7 +79,7 @@ def test_the_list_as_json_has_what_was_used_and_what_is_forecast(runs: Path) -> 
     assert told["left"] > 0
     assert told["used_wh"] == pytest.approx(cut["used_wh"])
     energy = told["energy_wh"]
-    assert cut["used_wh"] < energy["low"] < energy["median"] < energy["high"]
+    assert cut["used_wh"] < energy["low"] < energy["expected"] < energy["high"]
     assert energy["low"] < used_wh(runs, "whole") < energy["high"]
 
 

@@ -31,7 +31,7 @@ from tests.unit.confirmation.tables import row, snapshot
 WIDTHS = (20, 27, 33, 40, 57, 72, 79, 80, 81, 100, 120, 160, 200, 300)
 
 
-def printed(write: Callable[[Console], None], width: int | None) -> str:
+def printed(write: Callable[[Console], object], width: int | None) -> str:
     """What is printed to a terminal of this width, or to a pipe."""
     target = io.StringIO()
     is_terminal = width is not None
@@ -44,7 +44,7 @@ def numbers(text: str) -> Counter[str]:
     return Counter(word.rstrip(":") for word in text.split() if re.search(r"\d", word))
 
 
-def is_whole_at_every_width(write: Callable[[Console], None]) -> str:
+def is_whole_at_every_width(write: Callable[[Console], object]) -> str:
     """Assert it, and return the text in a pipe."""
     whole = printed(write, None)
     assert numbers(whole)

@@ -8,7 +8,7 @@ import pytest
 
 from greenopt.events import Outcome
 from greenopt.search import Search
-from greenopt.search.energy_view import EnergyView, seeing_logarithms
+from greenopt.search.energy_view import EnergyView, seeing
 from tests.builders import study
 
 ENERGIES_WH = (1.0, 10.0, 1000.0)
@@ -39,7 +39,7 @@ def told(energies_wh: tuple[float, ...] = ENERGIES_WH, **tables: Any) -> optuna.
 
 def test_a_sampler_is_shown_logarithms_and_the_study_keeps_wh() -> None:
     trials, recorder = told(), Recorder()
-    trials.sampler = seeing_logarithms(recorder, EnergyView(study()))
+    trials.sampler = seeing(recorder, EnergyView(study()))
     trials.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
     assert [values[1] for values in recorder.seen] == pytest.approx([math.log(wh) for wh in ENERGIES_WH])
     assert [values[0] for values in recorder.seen] == [0.5] * 3
@@ -55,7 +55,7 @@ def test_accuracy_alone_is_shown_as_it_is() -> None:
 
 def test_an_energy_of_zero_is_shown_below_all_others() -> None:
     trials, recorder = told((0.0, 1e-6)), Recorder()
-    trials.sampler = seeing_logarithms(recorder, EnergyView(study()))
+    trials.sampler = seeing(recorder, EnergyView(study()))
     trials.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
     assert recorder.seen[0][1] < recorder.seen[1][1]
 
