@@ -93,9 +93,11 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
         given = Path(os.path.expanduser(data["path"]))
         places = (folder / given, Path.cwd() / given)
         data["path"] = str(next((place.resolve() for place in places if os.path.exists(place)), data["path"]))
-    for table, key in (("study", "objective"), ("training", "model")):
+    for table, key in (("study", "objective"), ("training", "model"), ("space", "model")):
         values = raw.get(table)
-        reference = values.get(key) if isinstance(values, dict) else None
+        listed = values.get(key) if isinstance(values, dict) else None
+        references = listed if isinstance(listed, list) else [listed]
+        reference = next((each for each in references if isinstance(each, str) and ":" in each), None)
         if isinstance(reference, str) and ":" in reference:
             module = folder.joinpath(*reference.partition(":")[0].split("."))
             if os.path.isfile(f"{module}.py") or os.path.isfile(module / "__init__.py"):

@@ -42,7 +42,9 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     steps = trial.trainer.steps
     setting = spec.image_setting
     is_whole = images.x.dtype == "uint8"
-    inert = inert_parameters(setting, spec.training, spec.training.epochs * steps, has_whole_pixels=is_whole)
+    further = (*spec.varied, *spec.parameters)
+    total = spec.training.epochs * steps
+    inert = inert_parameters(setting, spec.training, total, has_whole_pixels=is_whole, further=further)
     journal.begin_training(steps, inert, collect_facts(trial))
     last = train(trial, journal)
     if last is not None:
