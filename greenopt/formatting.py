@@ -120,16 +120,17 @@ def format_setting(setting: Mapping[str, object]) -> str:
     """Format a setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 
     Args:
-        setting: values by parameter: the ten, or those of an objective function, each with its name.
+        setting: values by parameter: the ten and further ones, or those of an objective function, each with its name.
     """
     setting = {name: _short(value) for name, value in setting.items()}
-    if set(setting) != set(PARAMETERS):
+    if not set(PARAMETERS) <= set(setting):
         return " · ".join(f"{name} {value}" for name, value in setting.items())
     momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""
     head = f"b{setting['batch_size']} {setting['optimizer']}{momentum} lr {setting['lr']} {setting['lr_schedule']}"
     plain = ("none", "float32")
     rest = [str(setting[name]) for name in ("preprocessing", "augmentation", "precision", "internal")]
-    return " · ".join([head, str(setting["partitioning"]), *(word for word in rest if word not in plain)])
+    further = [f"{name} {value}" for name, value in setting.items() if name not in PARAMETERS]
+    return " · ".join([head, str(setting["partitioning"]), *(word for word in rest if word not in plain), *further])
 
 
 def format_toml(name: str, value: object) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import linalg, optimize
 
 from greenopt.analysis.trials import effective_setting
-from greenopt.spec import Choice, Distribution, Setting, StudySpec, Value, inert_parameters
+from greenopt.spec import Choice, Distribution, StudySpec, Value, inert_parameters
 
 Matrix = npt.NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def inert_in(setting: Mapping[str, Value], spec: StudySpec) -> Sequence[str]:
     """Return the parameters whose value does nothing in a setting of this study."""
     if spec.space.own:
         return ()
-    return tuple(inert_parameters(Setting(**dict(setting)), spec.training))
+    return tuple(inert_parameters(spec.setting_of(setting), spec.training_of(setting), further=spec.further))
 
 
 @dataclass(frozen=True)

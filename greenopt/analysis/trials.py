@@ -105,7 +105,8 @@ def build_sample(response: Response, trials: "pd.DataFrame", spec: StudySpec) ->
 def other_length(trials: "pd.DataFrame", spec: StudySpec) -> "pd.Series[bool]":
     """Return whether a trial trained another number of epochs than the study."""
     # Studies that were imported from tables without epochs once had 0 of them.
-    return (trials["epochs_done"] > 0) & (trials["epochs_done"] != spec.training.epochs)
+    planned = spec.training.epochs if "epochs" not in spec.varied else trials["epochs"].astype(float)
+    return (trials["epochs_done"] > 0) & (trials["epochs_done"] != planned)
 
 
 _STOPPED_LEFT_OUT = "means, rankings and regressions; alternative fits count them"
@@ -142,7 +143,7 @@ def find_exclusions(trials: "pd.DataFrame", spec: StudySpec) -> tuple[Exclusion,
     found.append(
         _exclusion(
             regressed[other_length(regressed, spec)],
-            f"trained another number of epochs than {spec.training.epochs}",
+            f"trained another number of epochs than {spec.epochs_text}",
             ", ".join(_TOTALS),
         )
     )

@@ -79,7 +79,7 @@ def confirm(
     url = locate(folder, storage).url
     snapshot = read_folder(folder, storage)
     picked = pick_trial(snapshot, pick)
-    spec = confirming_study(snapshot.spec, picked, epochs or snapshot.spec.training.epochs, seeds, name)
+    spec = confirming_study(snapshot.spec, picked, epochs or snapshot.spec.epochs_of(picked.row), seeds, name)
     check_study(spec, folder.study_file)
     if not accept_changes:
         check_inputs(spec, picked.row, picked.trial)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from greenopt.formatting import counted
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.search import ADAPTIVE, Search, sampler_arguments
-from greenopt.spec import Setting, StoppingKind, StudySpec, inert_parameters
+from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
 from greenopt.storage.snapshot import StudySnapshot
 from greenopt.storage.trial_state import is_settled
 
@@ -37,7 +37,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     what = spec.study.objective or spec.training.model
     data = [f"data       {spec.data.name}"] if spec.data is not None else []
     lines = [
-        f"study      {spec.name}: {spec.study.trials} trials x {spec.training.epochs} epochs, {what}",
+        f"study      {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs, {what}",
         *data,
         f"objectives {', '.join(f'{direction} {metric}' for metric, direction in spec.objectives.items())}",
         f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
@@ -127,12 +127,16 @@ def _teach(forecaster: StudyForecaster, spec: StudySpec, told: StudySnapshot, *,
         forecaster.used_wh = 0.0
 
 
+def _inert(spec: StudySpec, values: Mapping[str, Value]) -> dict[str, str]:
+    return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further)
+
+
 def _settings(spec: StudySpec) -> Table:
     """Return a table of the first settings, one per column: ten parameters fit a narrow terminal as rows."""
     search = Search(spec, None)
     search.enqueue_baseline()
     settings = [search.ask().values for _ in range(min(SETTINGS_SHOWN, spec.study.trials))]
-    inert = [{} if spec.space.own else inert_parameters(Setting(**values), spec.training) for values in settings]
+    inert = [{} if spec.space.own else _inert(spec, values) for values in settings]
     heads = ("first settings", *(f"trial {number}" for number in range(len(settings))))
     table = Table(*heads, left=heads)
     for name in spec.space.distributions:

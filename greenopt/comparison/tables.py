@@ -203,7 +203,7 @@ def _recorded(study: ComparedStudy) -> dict[str, Iterable[str]]:
     return {
         "trained": [spec.study.objective or spec.training.model],
         "data": [spec.data.name] if spec.data is not None else [],
-        "epochs": [f"{spec.training.epochs}"],
+        "epochs": [spec.epochs_text],
         "goals": [goals],
         "sampler": ["imported"] if imported else [str(spec.sampler.name)],
         "GPU": study.values("gpu_name") or study.environment.gpus,

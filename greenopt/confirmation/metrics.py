@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenopt.events import EpochEnded
-from greenopt.spec import LrSchedule, Metric, Setting, StudySpec
+from greenopt.spec import LrSchedule, Metric, StudySpec
 
 COMPARED = (Metric.ACCURACY, Metric.WH_PER_EPOCH, Metric.ENERGY_WH, Metric.EFFICIENCY)
 
@@ -62,7 +62,7 @@ def accuracies_differ(spec: StudySpec, row: Mapping[str, Any], study_epochs: int
         return None
     if spec.space.own:
         return f"{epochs} against {study_epochs} epochs: what {spec.study.objective} does with them is its own affair"
-    setting = Setting(**{name: row[name] for name in spec.space.distributions})
+    setting = spec.setting_of(row)
     stretched = setting.lr_schedule in (LrSchedule.COSINE, LrSchedule.POLYNOMIAL)
     if spec.training.decay_steps == "total" and stretched:
         return (

@@ -38,8 +38,8 @@ def _changed(study: StudySpec, picked: Picked, epochs: int, seeds: int, name: st
         "sampler": SamplerSpec(name="random").model_dump(),
         # Trainings that are to be averaged all go to their end.
         "stopping": StoppingSpec(chance_epochs=0).model_dump(),
-        "training": {**study.training.model_dump(), **_training(study, epochs)},
-        "space": {"own": study.space.own, "distributions": _setting(study, picked)},
+        "training": {**study.training.model_dump(), **_training(study, picked, epochs)},
+        "space": {"own": study.space.own, "distributions": _setting(study, picked, epochs)},
     }
 
 
@@ -57,11 +57,13 @@ def _study_table(study: StudySpec, picked: Picked, seeds: int, name: str | None)
     }
 
 
-def _training(study: StudySpec, epochs: int) -> dict[str, Any]:
+def _training(study: StudySpec, picked: Picked, epochs: int) -> dict[str, Any]:
     limit_s = study.training.time_limit_s
-    longer = max(1.0, epochs / study.training.epochs)
+    longer = max(1.0, epochs / study.epochs_of(picked.row))
     return {"epochs": epochs, "keep_model": not study.space.own, "time_limit_s": limit_s and limit_s * longer}
 
 
-def _setting(study: StudySpec, picked: Picked) -> dict[str, Choice]:
-    return {parameter: Choice(values=(picked.row[parameter],)) for parameter in study.space.distributions}
+def _setting(study: StudySpec, picked: Picked, epochs: int) -> dict[str, Choice]:
+    values = {name: picked.row[name] for name in study.space.distributions}
+    values |= {"epochs": epochs} if "epochs" in study.varied else {}
+    return {name: Choice(values=(value,)) for name, value in values.items()}

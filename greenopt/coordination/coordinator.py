@@ -27,7 +27,7 @@ from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
-from greenopt.spec import OnDuplicate, Setting, StudySpec, TrialSpec
+from greenopt.spec import PARAMETERS, OnDuplicate, StudySpec, TrialSpec
 from greenopt.stopping import Stop
 from greenopt.summary import TrialSummary, summarise, summarise_fold
 
@@ -544,16 +544,18 @@ def build_trial_spec(study: StudySpec, proposal: Proposal, slot: Slot, folder: P
     """
     replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
     offset = proposal.repetition if replicates else 0
+    kept = () if study.space.own else (*PARAMETERS, *study.varied)
     return TrialSpec(
         study=study.name,
         trial=proposal.trial,
         objective=study.study.objective,
-        setting=None if study.space.own else Setting(**proposal.values),
-        parameters=proposal.values if study.space.own else {},
+        setting=None if study.space.own else study.setting_of(proposal.values),
+        parameters={name: value for name, value in proposal.values.items() if name not in kept},
+        varied={name: proposal.values[name] for name in study.varied if name in proposal.values},
         objectives=tuple(study.objectives),
         ranges=study.ranges,
-        data=study.data,
-        training=study.training,
+        data=study.data_of(proposal.values),
+        training=study.training_of(proposal.values),
         energy=study.energy,
         split_seed=study.seeds.split,
         training_seed=(study.seeds.training + offset) % 2**31,

@@ -78,7 +78,7 @@ class PlainProgress:
         """Print the study's size and how many trials are already done."""
         self._trials, self._footprint = spec.study.trials, Footprint.from_spec(spec.energy)
         there = f", {settled} of them finished earlier" if settled else ""
-        self._say(f"study {spec.name}: {spec.study.trials} trials x {spec.training.epochs} epochs{there}")
+        self._say(f"study {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs{there}")
         self._say_forecast()
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:

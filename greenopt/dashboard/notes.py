@@ -83,7 +83,7 @@ def _how_to_read(spec: StudySpec) -> str:
 
 
 def _trained(spec: StudySpec) -> str:
-    epochs = "1 epoch" if spec.training.epochs == 1 else f"{spec.training.epochs} epochs"
+    epochs = "1 epoch" if spec.epochs_text == "1" else f"{spec.epochs_text} epochs"
     if spec.study.objective is not None or spec.data is None:
         return f"{_code(str(spec.study.objective))}, {epochs}"
     seeds = f"split and training seeds {spec.seeds.split} and {spec.seeds.training}"

@@ -121,7 +121,9 @@ def fitted_to(spec: StudySpec, name: str, trials: Sequence[ImportedTrial]) -> St
     """
     for trial in trials:
         unlike = set(trial.values).symmetric_difference(spec.space.distributions)
-        if unlike and not (set(trial.values) <= set(PARAMETERS) and not spec.space.own):
+        if unlike and not (
+            unlike <= set(PARAMETERS) and set(trial.values) <= set(spec.space.distributions) and not spec.space.own
+        ):
             raise UsageError(
                 f"{trial.run}: does not fit the study file: {', '.join(sorted(unlike))} only in one of both"
             )

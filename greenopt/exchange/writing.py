@@ -16,7 +16,7 @@ from greenopt.exchange.imported import Import, ImportedTrial
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, new_id
 from greenopt.runs.folder import RunFolder
 from greenopt.search import FinishedTrial, create_finished, open_storage
-from greenopt.spec import Setting, StudySpec, inert_parameters
+from greenopt.spec import StudySpec, inert_parameters
 from greenopt.storage.url import without_password
 from greenopt.summary import summarise
 
@@ -107,4 +107,7 @@ def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec, attemp
 def _inert(trial: ImportedTrial, spec: StudySpec) -> str | None:
     if spec.space.own:
         return None
-    return " ".join(inert_parameters(Setting(**trial.values), spec.training)) or None
+    return (
+        " ".join(inert_parameters(spec.setting_of(trial.values), spec.training_of(trial.values), further=spec.further))
+        or None
+    )

@@ -60,7 +60,7 @@ def ended_trial(spec: StudySpec, row: Mapping[str, Any]) -> EndedTrial | None:
         return None
     if row.get("stop_reason") == StopReason.NOT_STARTED:
         return refused_trial(_setting(spec, row))
-    share = 1.0 if state == TrialState.COMPLETE else min(1.0, (row.get("epochs_done") or 0) / spec.training.epochs)
+    share = 1.0 if state == TrialState.COMPLETE else min(1.0, (row.get("epochs_done") or 0) / spec.epochs_of(row))
     return EndedTrial(
         _setting(spec, row),
         used_wh(row),

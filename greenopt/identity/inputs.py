@@ -8,7 +8,7 @@ from typing import Any, Self
 from greenopt.errors import UsageError
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
-from greenopt.spec import MODEL_NAMES, DataSet, StudySpec
+from greenopt.spec import MODEL_NAMES, Choice, DataSet, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.keras_sets import KERAS_SETS
@@ -178,7 +178,10 @@ def check_inputs(spec: StudySpec, row: Mapping[str, Any], trial: int) -> None:
 
 def studied_module(spec: StudySpec) -> str | None:
     """Return the module of the user's function or model; None where greenopt trains a model of Keras."""
-    reference = spec.study.objective or (spec.training.model if spec.training.model not in MODEL_NAMES else None)
+    models = spec.space.distributions["model"] if "model" in spec.varied else None
+    listed = [str(model) for model in models.values] if isinstance(models, Choice) else [spec.training.model]
+    own = [model for model in listed if model not in MODEL_NAMES]
+    reference = spec.study.objective or next(iter(own), None)
     return reference.partition(":")[0] if reference is not None else None
 
 

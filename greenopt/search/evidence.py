@@ -112,7 +112,7 @@ def _evidence(trial: FrozenTrial, setting: Mapping[str, Value], spec: StudySpec)
     if reason == StopReason.AT_CHANCE:
         return Evidence(setting, known_accuracy(float(accuracy)))
     used_wh = _used_wh(figures, spec)
-    return stopped_trial(setting, float(accuracy), used_wh, int(epochs), spec.training.epochs, spec.stopping)
+    return stopped_trial(setting, float(accuracy), used_wh, int(epochs), spec.epochs_of(setting), spec.stopping)
 
 
 def _used_wh(figures: Mapping[str, Any], spec: StudySpec) -> float | None:

@@ -126,9 +126,11 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
     weights = training.get("weights") if isinstance(training, dict) else None
     if isinstance(training, dict) and isinstance(weights, str) and weights != "imagenet":
         training["weights"] = _placed(weights, folder)
-    for table, key in (("study", "objective"), ("training", "model")):
+    for table, key in (("study", "objective"), ("training", "model"), ("space", "model")):
         values = raw.get(table)
-        reference = values.get(key) if isinstance(values, dict) else None
+        listed = values.get(key) if isinstance(values, dict) else None
+        references = listed if isinstance(listed, list) else [listed]
+        reference = next((each for each in references if isinstance(each, str) and ":" in each), None)
         if isinstance(reference, str) and ":" in reference:
             module = folder.joinpath(*reference.partition(":")[0].split("."))
             if os.path.isfile(f"{module}.py") or os.path.isfile(module / "__init__.py"):

@@ -3,8 +3,10 @@
 One function decides, before anything runs, for the coordinator, the trial, the analysis and the reader alike.
 """
 
+from collections.abc import Collection
+
 from greenopt.spec.models import MODEL_NAMES
-from greenopt.spec.setting import Augmentation, LrSchedule, Precision, Preprocessing, Setting
+from greenopt.spec.setting import Augmentation, Internal, LrSchedule, Optimizer, Precision, Preprocessing, Setting
 from greenopt.spec.study import ImageMeaning, TrainingSpec
 
 
@@ -15,6 +17,7 @@ def inert_parameters(
     *,
     has_whole_pixels: bool = True,
     has_own_parts: bool = False,
+    further: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the parameters whose value has no effect on this setting's training.
 
@@ -24,6 +27,7 @@ def inert_parameters(
         total_steps: optimizer steps of the whole training, where known.
         has_whole_pixels: whether the images are bytes, as all are but those of a file of fractions.
         has_own_parts: whether the images come with validation and test parts of their own.
+        further: parameters beside the ten: fields of `training` that vary, and those of the user's own model.
 
     Returns:
         Parameter name to the reason, in words for the user; empty where every value has its effect.
@@ -39,7 +43,43 @@ def inert_parameters(
         reasons["lr_schedule"] = reason
     if has_own_parts:
         reasons["partitioning"] = "the images have validation and test parts of their own"
+    reasons |= {name: why for name in further if (why := _field(name, setting, training)) is not None}
     return reasons
+
+
+_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mixup_alpha": ("augmentation", (Augmentation.MIXUP,)),
+    "cutmix_alpha": ("augmentation", (Augmentation.CUTMIX,)),
+    "random_layers": ("augmentation", (Augmentation.RANDOM,)),
+    "random_magnitude": ("augmentation", (Augmentation.RANDOM,)),
+    "exponential_decay_rate": ("lr_schedule", (LrSchedule.EXPONENTIAL,)),
+    "polynomial_end_lr": ("lr_schedule", (LrSchedule.POLYNOMIAL,)),
+    "polynomial_power": ("lr_schedule", (LrSchedule.POLYNOMIAL,)),
+    "cosine_alpha": ("lr_schedule", (LrSchedule.COSINE,)),
+    "momentum_as_beta_1": ("optimizer", (Optimizer.ADAM, Optimizer.ADAMW)),
+    "calibration_images": ("internal", (Internal.POST_QUANTIZATION,)),
+}
+"""Fields of `training` that have an effect with some values of a parameter alone."""
+
+
+def _field(name: str, setting: Setting, training: TrainingSpec) -> str | None:
+    """Return why a field of `training` that varies, or a parameter of the user's own model, has no effect."""
+    if name == "decay_steps" and setting.lr_schedule is LrSchedule.CONSTANT:
+        return "the learning rate is constant"
+    if name == "weight_decay" and setting.optimizer is not Optimizer.ADAMW and not _decays_all(training):
+        return f"{setting.optimizer} has no weight decay"
+    if name in _WITH:
+        parameter, values = _WITH[name]
+        given = getattr(setting, parameter)
+        return None if given in values else f"{parameter} is {given}"
+    if name not in TrainingSpec.model_fields and name != "image_size" and training.model in MODEL_NAMES:
+        return f"{training.model} takes no parameters"
+    return None
+
+
+def _decays_all(training: TrainingSpec) -> bool:
+    """Return whether every optimizer decays weights, where the study can say so."""
+    return str(getattr(training, "weight_decay_applies_to", "adamw")) == "all"
 
 
 def _momentum(setting: Setting, training: TrainingSpec) -> str | None:

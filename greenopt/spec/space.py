@@ -3,8 +3,10 @@
 Invariant: every value that can be drawn from a space is valid for the parameter it belongs to.
 """
 
+import difflib
+import keyword
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -14,6 +16,9 @@ from greenopt.spec.setting import PARAMETERS, Setting
 from greenopt.spec.steps import last_value, steps_between
 
 Value: TypeAlias = str | bool | int | float
+
+Check: TypeAlias = Callable[[str, Value, tuple[str | int, ...]], Value]
+"""Returns a value of a parameter as it is kept, or raises with the location in the study file."""
 
 _RANGED = {"batch_size": int, "lr": float, "optimizer_momentum": float}
 
@@ -174,13 +179,23 @@ def _check_value(parameter: str, value: Value, location: tuple[str | int, ...]) 
     return str(checked) if isinstance(checked, str) else checked
 
 
+def _unknown(name: str, further: Mapping[str, Check]) -> str:
+    """Return what to say about a name that is no parameter: the most similar one, or all."""
+    close = difflib.get_close_matches(name, [*PARAMETERS, *further], n=1)
+    beside = (
+        f"; these may vary too: {', '.join(further)}; others are passed on to a model of your own" if further else ""
+    )
+    if close:
+        return f"unknown parameter; did you mean {close[0]}?"
+    return f"unknown parameter; the ten are {', '.join(PARAMETERS)}{beside}"
+
+
 def _fail(message: str, value: object, location: tuple[str | int, ...]) -> ValidationError:
     custom = PydanticCustomError("space", "{message}", {"message": message})
     return ValidationError.from_exception_data("space", [InitErrorDetails(type=custom, loc=location, input=value)])
 
 
-def _parse_list(parameter: str, raw: list[Any], *, own: bool) -> Choice:
-    check = _check_own if own else _check_value
+def _parse_list(parameter: str, raw: list[Any], check: Check) -> Choice:
     values = tuple(check(parameter, value, (parameter, index)) for index, value in enumerate(raw))
     if not values:
         raise _fail("a list of values needs at least one", raw, (parameter,))
@@ -190,16 +205,34 @@ def _parse_list(parameter: str, raw: list[Any], *, own: bool) -> Choice:
     return Choice(values=values)
 
 
+def _parse_further_range(parameter: str, raw: dict[str, Any], check: Check) -> Range:
+    """Read the range of a field of the study file that varies: of the numbers that the field takes."""
+    parsed = _range(parameter, raw)
+    low, high = (check(parameter, getattr(parsed, bound), (parameter, bound)) for bound in ("low", "high"))
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (low, high)):
+        raise _fail("is not a number and takes a list of values", raw, (parameter,))
+    if isinstance(low, float):
+        step = None if parsed.step is None else float(parsed.step)
+        return parsed.model_copy(update={"low": low, "high": float(high), "step": step})
+    if not parsed.is_integer:
+        raise _fail("a range of whole numbers has whole bounds and a whole step", raw, (parameter,))
+    return parsed
+
+
+def _range(parameter: str, raw: dict[str, Any]) -> Range:
+    try:
+        return Range.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+
+
 def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
     if not own and parameter not in _RANGED:
         raise _fail(
             f"is not a number and takes a list of values; ranges are for {', '.join(_RANGED)}", raw, (parameter,)
         )
-    try:
-        parsed = Range.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+    parsed = _range(parameter, raw)
     if own:
         return parsed
     if _RANGED[parameter] is int and not parsed.is_integer:
@@ -217,7 +250,8 @@ class SearchSpace(BaseModel):
 
     Attributes:
         own: the parameters are those of the study's objective function, and not the ten.
-        distributions: of the ten, one that is left out keeps the default of `Setting`.
+        distributions: of the ten, one that is left out keeps the default of `Setting`; then further ones, in their
+            order: fields of `[training]` and `[data]` that vary, and parameters of the user's own model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -231,29 +265,50 @@ class SearchSpace(BaseModel):
         if info.data.get("own"):
             return given
         defaults = Setting().model_dump(mode="json")
-        return {name: given.get(name) or Choice(values=(defaults[name],)) for name in PARAMETERS}
+        ten = {name: given.get(name) or Choice(values=(defaults[name],)) for name in PARAMETERS}
+        return {**ten, **{name: d for name, d in given.items() if name not in ten}}
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any], *, own: bool = False) -> Self:
+    def parse(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        own: bool = False,
+        further: Mapping[str, Check] | None = None,
+        passes_on: bool = False,
+        fixed: Collection[str] = (),
+    ) -> Self:
         """Read the `[space]` table of a study file.
 
         Args:
             raw: parameter name to a list of values, one value, or a table with `low`, `high` and `step` or `log`.
             own: the names are those of an objective function's parameters.
+            further: other fields of the study file that may vary, with what checks a value.
+            passes_on: whether any further name is a parameter of the user's own model.
+            fixed: fields of the study file that may not vary.
 
         Raises:
             ValidationError: with the location inside the table.
         """
         parsed: dict[str, Distribution] = {}
+        known = further or {}
         for name, value in raw.items():
-            if own:
+            if name in fixed and not own:
+                raise _fail("is the same for all trials: it stands in [training]", value, (name,))
+            is_free = own or (name not in PARAMETERS and name not in known and passes_on)
+            if is_free:
                 _check_name(name, value)
-            if not own and name not in PARAMETERS:
-                raise _fail(f"unknown parameter; the ten are {', '.join(PARAMETERS)}", value, (name,))
-            if isinstance(value, dict):
-                parsed[name] = _parse_range(name, value, own=own)
+            if is_free and not own and not (name.isidentifier() and not keyword.iskeyword(name)):
+                raise _fail("is passed on to the model's function and cannot be a name there", value, (name,))
+            if not is_free and name not in PARAMETERS and name not in known:
+                raise _fail(_unknown(name, known), value, (name,))
+            check = _check_own if is_free else known.get(name, _check_value)
+            if not isinstance(value, dict):
+                parsed[name] = _parse_list(name, value if isinstance(value, list) else [value], check)
+            elif name in known and not is_free:
+                parsed[name] = _parse_further_range(name, value, check)
             else:
-                parsed[name] = _parse_list(name, value if isinstance(value, list) else [value], own=own)
+                parsed[name] = _parse_range(name, value, own=is_free)
         return cls(own=own, distributions=parsed)
 
     @property

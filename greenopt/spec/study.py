@@ -3,8 +3,11 @@
 Invariant: every literal that changes accuracy or energy is a field here, so a study's file says all that was done.
 """
 
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from functools import cache
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 from pydantic import (
     AfterValidator,
@@ -12,12 +15,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from greenopt.errors import shortened, shown
 from greenopt.plain_text import printable
@@ -35,9 +39,9 @@ from greenopt.spec.objectives import (
     known_figures,
     split_ranges,
 )
-from greenopt.spec.setting import PositiveFloat, PositiveInt
+from greenopt.spec.setting import PARAMETERS, PositiveFloat, PositiveInt, Setting
 from greenopt.spec.sizes import MAX_BYTES, parse_size
-from greenopt.spec.space import SearchSpace, Value
+from greenopt.spec.space import Check, Choice, SearchSpace, Value
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -253,8 +257,6 @@ class TrainingSpec(Table):
     @field_validator("model")
     @classmethod
     def _known_model(cls, name: str) -> str:
-        import re
-
         if name in MODEL_NAMES or re.fullmatch(REFERENCE_PATTERN, name):
             return name
         import difflib
@@ -445,11 +447,53 @@ class StudyTable(Table):
     @field_validator("objective")
     @classmethod
     def _is_reference(cls, text: str | None) -> str | None:
-        import re
-
         if text is not None and not re.fullmatch(REFERENCE_PATTERN, text):
             raise PydanticCustomError("objective", "is not of the form package.module:function")
         return text
+
+
+FIXED = (
+    *TRIAL_LIMITS,
+    *("keep_model", "block_images", "device_images_bytes", "evaluation_batch_size", "inference_batch_size", "weights"),
+)
+"""Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
+
+
+@cache
+def varying_fields() -> Mapping[str, Check]:
+    """Return the fields of `[training]` and `[data]` that `[space]` may have, with what checks a value of each."""
+    fields = [name for name in TrainingSpec.model_fields if name not in FIXED]
+    return {**dict.fromkeys(fields, _check_training), "image_size": _check_image_size}
+
+
+def _check_training(name: str, value: Value, location: tuple[str | int, ...]) -> Value:
+    return _checked_field(lambda: TrainingSpec.model_validate({"epochs": 1, name: value}), name, value, location)
+
+
+def _check_image_size(name: str, value: Value, location: tuple[str | int, ...]) -> Value:
+    return _checked_field(lambda: DataSpec(name=DataSet.DIGITS, image_size=value), name, value, location)
+
+
+def _checked_field(build: Callable[[], Table], name: str, value: Value, location: tuple[str | int, ...]) -> Value:
+    try:
+        checked: Value = getattr(build(), name)
+    except ValidationError as error:
+        what = PydanticCustomError("value", "{message}", {"message": error.errors()[0]["msg"]})
+        detail = InitErrorDetails(type=what, loc=location, input=value)
+        raise ValidationError.from_exception_data("space", [detail]) from None
+    return str(checked) if isinstance(checked, str) else checked
+
+
+def _listed(given: object) -> list[Any]:
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _as_number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _is_epochs(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 class StudySpec(Table):
@@ -490,6 +534,19 @@ class StudySpec(Table):
 
     @model_validator(mode="before")
     @classmethod
+    def _with_longest_training(cls, raw: object) -> object:
+        """Set the epochs to the most that a trial has, where they vary and the file has none beside."""
+        if not isinstance(raw, dict) or not isinstance(space := raw.get("space"), dict):
+            return raw
+        training = raw.get("training", {})
+        if not isinstance(training, dict) or "epochs" in training or "epochs" not in space:
+            return raw
+        given = space["epochs"]
+        most = given.get("high") if isinstance(given, dict) else max(_listed(given), default=None, key=_as_number)
+        return {**raw, "training": {**training, "epochs": most}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _with_ranges(cls, raw: object) -> object:
         """Take the ranges out of the table of objectives."""
         if isinstance(raw, dict) and isinstance(raw.get("objectives"), dict):
@@ -501,8 +558,12 @@ class StudySpec(Table):
     @classmethod
     def _parsed_space(cls, raw: object, info: ValidationInfo) -> object:
         if isinstance(raw, dict) and "distributions" not in raw:
-            study = info.data.get("study")
-            return SearchSpace.parse(raw, own=study is not None and study.objective is not None)
+            study, training = info.data.get("study"), info.data.get("training")
+            if study is not None and study.objective is not None:
+                return SearchSpace.parse(raw, own=True)
+            models = [*_listed(raw.get("model")), training.model if training is not None else ""]
+            passes_on = any(re.fullmatch(REFERENCE_PATTERN, str(model)) for model in models)
+            return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED)
         return raw
 
     @model_validator(mode="after")
@@ -541,6 +602,13 @@ class StudySpec(Table):
     def _has_objectives_that_the_rule_weighs(self) -> Self:
         directions = dict(self.objectives)
         weighed = any(directions == {Metric.ACCURACY: Direction.MAXIMIZE, e: Direction.MINIMIZE} for e in _ENERGIES)
+        if self.stopping.kind is not StoppingKind.NONE and "epochs" in self.space.distributions:
+            where = {"kind": self.stopping.kind}
+            raise PydanticCustomError(
+                "stopping",
+                "stopping.kind: {kind} compares trainings of equal length, and space.epochs varies it",
+                where,
+            )
         if self.stopping.kind is not StoppingKind.NONE and not weighed:
             raise PydanticCustomError(
                 "stopping",
@@ -563,17 +631,24 @@ class StudySpec(Table):
 
     @model_validator(mode="after")
     def _images_fit_the_model(self) -> Self:
-        if self.data is None:
-            return self
-        side, least = self.data.image_size or 32, MINIMUM_SIDE.get(self.training.model, 32)
-        keeps_its_size = self.data.name.is_own and self.data.image_size is None
-        if self.training.model in MODEL_NAMES and side < least and not keeps_its_size:
-            raise PydanticCustomError(
-                "model",
-                "training.model: {model} needs images of at least {least}x{least}; set data.image_size = {least}",
-                {"model": self.training.model, "least": least},
-            )
+        if self.data is None or (self.data.name.is_own and self.data.image_size is None):
+            return self  # of the user's own images the size is seen when they are read
+        side = min(self._values_of("image_size", self.data.image_size or 32), key=_as_number)
+        for model in self._values_of("model", self.training.model):
+            least = MINIMUM_SIDE.get(str(model), 32)
+            if model in MODEL_NAMES and _as_number(side) < least:
+                key = "training.model" if "model" not in self.space.distributions else "space.model"
+                where = {"key": key, "model": str(model), "least": least}
+                message = "{key}: {model} needs images of at least {least}x{least}; set data.image_size = {least}"
+                raise PydanticCustomError("model", message, where)
         return self
+
+    def _values_of(self, name: str, otherwise: Value) -> Sequence[Value]:
+        """Return the values of a field that may vary: those of its list, or the ends of its range."""
+        found = self.space.distributions.get(name)
+        if found is None or self.space.own:
+            return (otherwise,)
+        return found.values if isinstance(found, Choice) else (found.low, found.high)
 
     @model_validator(mode="after")
     def _can_keep_to_its_budgets(self) -> Self:
@@ -589,6 +664,54 @@ class StudySpec(Table):
             where = {"budget": str(found[0]), "why": found[1]}
             raise PydanticCustomError("budget", "study.budget: {budget}: {why}", where)
         return self
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The fields of `[training]` and `[data]` that the space has."""
+        return () if self.space.own else tuple(name for name in self.space.distributions if name in varying_fields())
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The parameters beside the ten of a study that greenopt trains itself."""
+        return () if self.space.own else tuple(name for name in self.space.distributions if name not in PARAMETERS)
+
+    def training_of(self, values: Mapping[str, Any]) -> TrainingSpec:
+        """Return the `[training]` of a trial: where a field of it varies, with the trial's value.
+
+        Args:
+            values: the trial's by parameter; one that it lacks stays as the file has it.
+        """
+        fields = set(TrainingSpec.model_fields) & {*self.varied, *(("epochs",) if self.space.own else ())}
+        changed = {name: values[name] for name in fields if values.get(name) is not None}
+        if self.space.own and not _is_epochs(changed.get("epochs")):
+            # A parameter of the user's own of that name may be anything.
+            return self.training
+        return TrainingSpec.model_validate({**self.training.model_dump(), **changed}) if changed else self.training
+
+    def data_of(self, values: Mapping[str, Any]) -> DataSpec | None:
+        """Return the `[data]` of a trial, with the trial's size of images where that varies."""
+        if self.data is None or "image_size" not in self.varied or values.get("image_size") is None:
+            return self.data
+        return DataSpec.model_validate({**self.data.model_dump(), "image_size": values["image_size"]})
+
+    def setting_of(self, values: Mapping[str, Any]) -> Setting:
+        """Return the ten values of a trial that greenopt trains itself."""
+        return Setting(**{name: values[name] for name in PARAMETERS if name in values})
+
+    def epochs_of(self, values: Mapping[str, Any]) -> int:
+        """Return how many epochs a trial is to train; those of the file where its values do not say."""
+        given = values.get("epochs") if "epochs" in self.space.distributions else None
+        return int(given) if _is_epochs(given) else self.training.epochs
+
+    @property
+    def epochs_text(self) -> str:
+        """How many epochs trials train: `5`, or `2 to 10` where that varies."""
+        varying = self.space.distributions.get("epochs")
+        if varying is None or varying.size == 1:
+            return str(self.epochs_of(self.space.baseline))
+        values = varying.values if isinstance(varying, Choice) else (varying.low, varying.high)
+        numbers = [value for value in values if _is_epochs(value)]
+        return f"{min(numbers)} to {max(numbers)}" if numbers else str(self.training.epochs)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:

@@ -14,9 +14,10 @@ from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
 class TrialSpec(Table):
     """Everything that a trial's process needs, passed to it as JSON.
 
-    Either `setting` and `data`, or `objective`, a function's name, and `parameters`, its own. `objectives` are the
-    figures that the trial must have. The trained model is kept in `model_folder`, an absolute path, where there is one.
-    Modules are looked for first in `modules_folder`, absolute.
+    Either `setting` and `data`, or `objective`, a function's name. `parameters` are those of the user's own function or
+    model; `varied` are fields of `training` and `data` that vary in the study, whose values these have already.
+    `objectives` are the figures that the trial must have. The trained model is kept in `model_folder`, an absolute
+    path, where there is one. Modules are looked for first in `modules_folder`, absolute.
     """
 
     study: str
@@ -24,6 +25,7 @@ class TrialSpec(Table):
     objective: str | None = None
     setting: Setting | None = None
     parameters: dict[str, Value] = Field(default_factory=dict)
+    varied: dict[str, Value] = Field(default_factory=dict)
     objectives: tuple[FigureName, ...] = (Metric.ACCURACY, Metric.ENERGY_WH)
     ranges: dict[FigureName, Bounds] = Field(default_factory=dict)
     data: DataSpec | None = None
@@ -47,7 +49,8 @@ class TrialSpec(Table):
     @property
     def values(self) -> dict[str, Value]:
         """Return the sampled values by parameter."""
-        return self.parameters if self.setting is None else self.setting.model_dump(mode="json")
+        ten = {} if self.setting is None else self.setting.model_dump(mode="json")
+        return {**ten, **self.varied, **self.parameters}
 
     @property
     def image_setting(self) -> Setting:

@@ -47,6 +47,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
         spec.training.epochs * steps,
         has_whole_pixels=images.x.dtype == "uint8",
         has_own_parts=images.has_all_parts,
+        further=(*spec.varied, *spec.parameters),
     )
     journal.begin_training(steps, inert, collect_facts(trial))
     last = train(trial, journal)

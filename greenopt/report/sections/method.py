@@ -82,7 +82,7 @@ def _protocol(inputs: ReportInputs) -> str:
         else ""
     )
     return (
-        f"Each trial trains {_what(spec)} on {data} for {plural(spec.training.epochs, 'epoch')}{_others(inputs)}. "
+        f"Each trial trains {_what(spec)} on {data} for {_epochs(spec)}{_others(inputs)}. "
         f"Settings come from the sampler {spec.sampler.name}{_arguments(spec)}, with the goals: {goals}. Planned are "
         f"{plural(spec.study.trials, 'trial')}.{elsewhere}"
     )
@@ -94,17 +94,25 @@ def _imported_protocol(inputs: ReportInputs) -> str:
     goals = " and ".join(f"{metric} ({direction})" for metric, direction in spec.objectives.items())
     return (
         f"All trials ran elsewhere and were imported. Each trained {_what(spec)}{data} for "
-        f"{plural(spec.training.epochs, 'epoch')}{_others(inputs)}. How their settings were chosen, how images were "
+        f"{_epochs(spec)}{_others(inputs)}. How their settings were chosen, how images were "
         f"split and what surrounded the training is not recorded. They are compared by {goals}."
     )
 
 
 def _what(spec: StudySpec) -> str:
+    if "model" in spec.varied and isinstance(models := spec.space.distributions["model"], Choice):
+        return " or ".join(str(model) for model in models.values)
     return f"the function {spec.study.objective}" if spec.study.objective else spec.training.model
+
+
+def _epochs(spec: StudySpec) -> str:
+    return "1 epoch" if spec.epochs_text == "1" else f"{spec.epochs_text} epochs"
 
 
 def _others(inputs: ReportInputs) -> str:
     """Return how many completed trials trained for another number of epochs than the study's; empty if none did."""
+    if "epochs" in inputs.analysis.study.varied:
+        return ""
     planned = inputs.analysis.study.training.epochs
     others = [f"{count} for {epochs}" for epochs, count in lengths(inputs).items() if epochs != planned]
     return f" ({', '.join(others)})" if others else ""

@@ -108,7 +108,9 @@ class StudyModel:
             self.revision += 1
         for number, lines in batch.lines.items():
             if self.rows[number]["state"] == TrialState.RUNNING:
-                self.live.setdefault(number, LiveTrial(number, self.spec.training.epochs)).take_lines(lines)
+                self.live.setdefault(number, LiveTrial(number, self.spec.epochs_of(self.rows[number]))).take_lines(
+                    lines
+                )
 
     @property
     def is_running(self) -> bool:

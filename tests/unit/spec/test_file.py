@@ -62,7 +62,7 @@ def test_an_enqueued_setting_takes_the_baselines_values_for_what_it_leaves_out(t
         ("[4, 8]", "[4, 4]", "space.batch_size[1]: 4: is in the list twice"),
         ("[4, 8]", "[]", "space.batch_size: []: a list of values needs at least one"),
         ("[4, 8]", "[4.5]", "space.batch_size[0]: 4.5: input should be a valid integer"),
-        ("batch_size", "batchsize", "space.batchsize: [4, 8]: unknown parameter; the ten are preprocessing"),
+        ("batch_size", "batchsize", "space.batchsize: [4, 8]: unknown parameter; did you mean batch_size?"),
         ("batch_size = [4, 8]", 'optimizer = ["Adm"]', "space.optimizer[0]: 'Adm': input should be 'RMSProp', 'SGD'"),
         ("batch_size = [4, 8]", "optimizer = {low = 1, high = 2}", "space.optimizer: is not a number and takes a list"),
         ("batch_size = [4, 8]", "lr = {low = 1, high = 0.1}", "space.lr: low must be below high"),
