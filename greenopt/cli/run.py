@@ -125,8 +125,8 @@ def run(
     folder = RunFolder(runs.resolve() / spec.name)
     changed = changed_key(spec, folder, storage)
     startup = startup_note(spec)
-    for note in (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else [])):
-        print_lines(console, [f"note: {note}"])
+    found = (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else []))
+    notes = [f"note: {note}" for note in found]
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
@@ -138,6 +138,7 @@ def run(
         else:
             check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
         lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+        print_lines(console, notes)
         print_plan(console, spec, slots, lines)
         return
     if like is not None:
@@ -149,6 +150,7 @@ def run(
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 
+        print_lines(console, notes)
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 
@@ -165,5 +167,6 @@ def run(
         accepts_changes=accept_changes,
         storage_patience_s=storage_patience,
         trackers=[TrackerName(tracker) for tracker in track or ()],
+        notes=notes,
     )
     raise typer.Exit(ended.exit_code)

@@ -40,6 +40,7 @@ def run_session(
     storage_patience_s: float = DEFAULT_STORAGE_PATIENCE_S,
     with_epochs: bool = True,
     trackers: "Sequence[TrackerName]" = (),
+    notes: "Sequence[str]" = (),
 ) -> "EndedSession":
     """Take the study's leases and lock, run it, and print the result.
 
@@ -53,6 +54,7 @@ def run_session(
         storage_patience_s: how long to wait for a storage that is away, in s.
         with_epochs: whether a line is printed for each epoch.
         trackers: where each trial that ends is sent to.
+        notes: lines that are printed once nothing speaks against the study.
 
     Returns:
         Why the study ended, and the exit code that says so.
@@ -103,6 +105,8 @@ def run_session(
         with failures_named(shown):
             study = open_study(spec, folder, storage, slots, accepts_changes=accepts_changes, checked=checked)
         search, spec, opened = study.search, study.search.spec, study.storage
+        for line in notes:
+            say(line)
         if note := failed_note(folder.name, search.ended_rows()):
             say(f"note: {note}")
         place = StoragePlace(without_password(study.url), storage_patience_s, file_watch(study.url))
