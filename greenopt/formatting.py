@@ -98,9 +98,10 @@ def format_setting(setting: Mapping[str, object]) -> str:
     """Format a setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 
     Args:
-        setting: values by parameter: the ten, or those of an objective function, each with its name.
+        setting: values by parameter: the ten, or those of an objective function, each with its name. A value that is
+            None is left out: a running trial may be read before its last parameter was written.
     """
-    setting = {name: _short(value) for name, value in setting.items()}
+    setting = {name: _short(value) for name, value in setting.items() if value is not None}
     if set(setting) != set(PARAMETERS):
         return " · ".join(f"{name} {value}" for name, value in setting.items())
     momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""
