@@ -3,6 +3,7 @@
 Every error that a person can mend is a `UsageError`: its text names the thing, the value and the way out.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from greenopt.plain_text import printable
@@ -33,6 +34,26 @@ class UsageError(GreenoptError):
     """Input that cannot be used as given; nothing has been written."""
 
     exit_code = ExitCode.WRONG_USE
+
+
+MAX_PROBLEMS = 10
+"""Lines in which the problems of one file are shown; the rest is counted."""
+
+
+class ProblemsError(UsageError):
+    """Several things that are wrong with one input, each a line of its own; as one line, the first and their number."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Take what is wrong, at least one thing."""
+        self.problems = tuple(dict.fromkeys(problems))
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__(f"{self.problems[0]}{more}")
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines to be shown: at most `MAX_PROBLEMS`, then how many more there are."""
+        left = len(self.problems) - MAX_PROBLEMS
+        return (*self.problems[:MAX_PROBLEMS], *([f"and {left} more"] if left > 0 else []))
 
 
 def shortened(text: str, width: int) -> str:

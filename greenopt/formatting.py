@@ -121,8 +121,9 @@ def format_setting(setting: Mapping[str, object]) -> str:
 
     Args:
         setting: values by parameter: the ten and further ones, or those of an objective function, each with its name.
+            A value that is None is left out: a running trial may be read before its last parameter was written.
     """
-    setting = {name: _short(value) for name, value in setting.items()}
+    setting = {name: _short(value) for name, value in setting.items() if value is not None}
     if not set(PARAMETERS) <= set(setting):
         return " · ".join(f"{name} {value}" for name, value in setting.items())
     momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""

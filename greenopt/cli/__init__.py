@@ -6,13 +6,14 @@ Invariant: nothing heavy is imported before a command needs it, so `greenopt --h
 import io
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from greenopt.cli.output import say
-from greenopt.errors import ExitCode, GreenoptError, one_line
+from greenopt.errors import ExitCode, GreenoptError, ProblemsError, one_line
 
 NAME = "greenopt"
 
@@ -20,11 +21,12 @@ app = typer.Typer(
     name=NAME,
     help="What does accuracy cost in energy? Multi-objective hyperparameter studies with metered training.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 for _command in (
+    "init",
     "run",
     "watch",
     "stop",
@@ -47,6 +49,23 @@ for _command in (
     import_module(f"greenopt.cli.{_command}").register(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from greenopt.version import __version__
+
+        say(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line; every error ends in one line and an exit code, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -56,7 +75,7 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name=NAME, standalone_mode=False)
     except GreenoptError as error:
-        _quit(str(error), error.exit_code)
+        _quit(error.lines if isinstance(error, ProblemsError) else str(error), error.exit_code)
     except typer.Abort:
         _quit("aborted", ExitCode.FAILED)
     except KeyboardInterrupt:
@@ -109,15 +128,17 @@ def _storage_cause(error: Exception) -> str | None:
     return storage_cause(error)
 
 
-def _quit(message: str, code: int) -> NoReturn:
-    """Print a line without what would command the terminal and without a storage's secrets, and end."""
+def _quit(message: str | Sequence[str], code: int) -> NoReturn:
+    """Print one line or several, without what would command the terminal and a storage's secrets, and end."""
     from greenopt.storage.url import STORAGE_VARIABLE, take_storage, without_secrets
 
     storages = (take_storage(sys.argv[1:])[1], os.environ.get(STORAGE_VARIABLE))
-    text = without_secrets(f"{NAME}: {message}", *(url for url in storages if url))
+    messages = [message] if isinstance(message, str) else message
+    texts = [without_secrets(f"{NAME}: {each}", *(url for url in storages if url)) for each in messages]
     try:
         sys.stdout.flush()
-        say(one_line(text), is_error=True)
+        for text in texts:
+            say(one_line(text), is_error=True)
     except OSError:
         # Nothing can be said where the disk of both streams is full; what is left in them would fail again at the end.
         os._exit(code)

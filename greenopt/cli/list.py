@@ -51,7 +51,7 @@ def list_studies(
         say_json(json.dumps([_document(folder) for folder in folders], allow_nan=False, ensure_ascii=False))
         return
     if not folders:
-        say(f"no studies in {runs}; `greenopt run studies/quickstart.toml` creates one")
+        say(f"no studies in {runs}; `greenopt run quickstart` creates one")
         return
     rows = [[folder.name, *_row(folder)] for folder in folders]
     heads = ["study", "state", "trials", "failed", "best accuracy", "least energy", _OTHERS, "forecast", "storage"]

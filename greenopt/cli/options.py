@@ -72,6 +72,33 @@ def named_path(path: Path | None) -> Path | None:
     return path
 
 
+def study_file(path: Path) -> Path:
+    """Return the path of a study file that a command was given; a bare name may be that of a study that comes along."""
+    from greenopt.shipped import shipped_studies
+
+    given = named_path(path)
+    assert given is not None
+    is_name = given.suffix != ".toml" and given.name == str(path)
+    return shipped_studies().get(given.name, given) if is_name and not given.exists() else given
+
+
+def study_files(incomplete: str) -> list[str]:
+    """Return what a shell may complete to a study file: files here, folders, studies that come along."""
+    from greenopt.shipped import shipped_studies
+
+    folder = Path(incomplete).parent if incomplete else Path()
+    there = sorted(folder.glob("*")) if folder.is_dir() else []
+    files = [f"{path}/" if path.is_dir() else str(path) for path in there if path.is_dir() or path.suffix == ".toml"]
+    return [each for each in (*files, *shipped_studies()) if each.startswith(incomplete)]
+
+
+def known_studies(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the studies that a shell may complete a text to."""
+    runs = Path(ctx.params.get("runs") or os.environ.get("GREENOPT_RUNS") or "runs")
+    there = (path.parent.name for path in sorted(runs.glob("*/study.json")))
+    return [name for name in there if name.startswith(incomplete)]
+
+
 def runs_folder(path: Path) -> Path:
     """Return the folder of studies that a command was given; it need not exist.
 
@@ -104,7 +131,12 @@ StoragePatience = Annotated[
         help="How long to wait for a storage that is away, in seconds. Running trials go on.",
     ),
 ]
-StudyName = Annotated[str, typer.Argument(callback=study_name, help="Name of a study; `greenopt list` shows all.")]
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        callback=study_name, autocompletion=known_studies, help="Name of a study; `greenopt list` shows all."
+    ),
+]
 Gpus = Annotated[
     str | None,
     typer.Option(

@@ -20,8 +20,9 @@ from greenopt.cli.options import (
     Tracker,
     Verbose,
     is_interactive,
-    named_path,
     optional_study_name,
+    study_file,
+    study_files,
 )
 from greenopt.errors import UsageError
 
@@ -38,10 +39,11 @@ def run(
     study: Annotated[
         Path,
         typer.Argument(
-            help="Study file, such as studies/quickstart.toml. Data and modules that it names are looked for beside "
-            "it, then in this folder.",
-            callback=named_path,
+            help="Study file, or the name of one that comes along: quickstart, paper. Data and modules that it names "
+            "are looked for beside it, then in this folder.",
+            callback=study_file,
             show_default=False,
+            autocompletion=study_files,
         ),
     ],
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials, in place of the file's.")] = None,
@@ -97,7 +99,7 @@ def run(
     from rich.console import Console
 
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.preflight import check_study, input_notes
+    from greenopt.coordination.preflight import check_places, check_study, input_notes
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.anew import changed_key, set_aside
     from greenopt.runs.folder import RunFolder
@@ -131,6 +133,7 @@ def run(
         from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
 
+        check_places(folder, storage)
         if changed is not None:
             print_lines(
                 console, [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]

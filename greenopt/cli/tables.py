@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from greenopt.cli.output import as_called
 from greenopt.plain_text import printable
 
 GAP = "  "
@@ -116,7 +117,7 @@ def print_table(console: Console, table: Table) -> None:
 def print_lines(console: Console, lines: Iterable[str]) -> None:
     """Print sentences: wrapped at spaces in a terminal, each on one line in a pipe."""
     for text in lines:
-        line = printable(text, keep="\n")
+        line = printable(as_called(text), keep="\n")
         fits = console.is_terminal and _longest_word(line) <= console.width
         console.print(Text(line), soft_wrap=not fits)
 

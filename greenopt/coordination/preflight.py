@@ -1,17 +1,20 @@
 """Checks before a study starts, so that bad input costs nothing."""
 
+import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 from greenopt.coordination.image_checks import image_problem
 from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
-from greenopt.errors import GreenoptError, UsageError
+from greenopt.errors import GreenoptError, ProblemsError, UsageError
 from greenopt.events import Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
-from greenopt.identity.sources import is_there
-from greenopt.search import check_sampler
+from greenopt.identity.sources import definition_problem, is_there
+from greenopt.runs.folder import RunFolder
+from greenopt.search import check_sampler, check_url
 from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
@@ -27,27 +30,79 @@ def check_study(spec: StudySpec, file: Path) -> None:
 
     Raises:
         UsageError: the sampler does not fit, the data are not there or cannot be used, or what runs int8 models is not
-            installed; one line that starts with the file.
+            installed; a line for each, which starts with the file.
     """
+    problems: list[str] = []
+    for check in (
+        _check_sampler,
+        _check_electricity,
+        _check_module,
+        _check_names,
+        _check_int8_runtime,
+        _check_weights,
+        _check_data,
+    ):
+        try:
+            check(spec, file)
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise ProblemsError(problems)
+
+
+MIN_FREE_BYTES = 100_000_000
+"""Room for the results of a small study; what trials keep of models comes on top."""
+
+
+def check_places(folder: RunFolder, storage: str | None) -> None:
+    """Check that a study could be written: its storage answers, its folder can be made, its disk has room.
+
+    Args:
+        folder: its results, which need not exist.
+        storage: URL of its storage; that of the folder unless given.
+
+    Raises:
+        UsageError: a line for each thing that keeps it from being written; nothing was written.
+    """
+    problems: list[str] = []
+    try:
+        if storage is not None:
+            check_url(storage)
+    except UsageError as error:
+        problems.append(str(error))
+    place = next(path for path in (folder.path, *folder.path.parents) if path.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        problems.append(f"{folder.path}: cannot be written: folder {place} is not yours to write to")
+    free_bytes = shutil.disk_usage(place).free
+    if free_bytes < MIN_FREE_BYTES:
+        problems.append(f"{folder.path}: {free_bytes / 1e6:.0f} MB are free on its disk; make room, at least 100 MB")
+    if problems:
+        raise ProblemsError(problems)
+
+
+def _check_sampler(spec: StudySpec, file: Path) -> None:
     try:
         check_sampler(spec)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
+
+
+def _check_electricity(spec: StudySpec, file: Path) -> None:
     try:
         Footprint.from_spec(spec.energy)
     except UsageError as error:
         raise UsageError(f"{file}: energy.{error}") from None
-    _check_module(spec, file)
-    if spec.study.objective is not None:
-        _check_names(spec, file)
-    _check_int8_runtime(spec, file)
-    _check_weights(spec, file)
-    problem = check_data(spec.data) if spec.data is not None else None
+
+
+def _check_data(spec: StudySpec, file: Path) -> None:
+    if spec.data is None:
+        return
+    problem = check_data(spec.data)
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        key = "path" if spec.data is not None and spec.data.name.is_own else "name"
+        key = "path" if spec.data.name.is_own else "name"
         raise UsageError(f"{file}: data.{key}: {problem}{where}")
-    problem = image_problem(spec) if spec.data is not None else None
+    problem = image_problem(spec)
     if problem is not None:
         raise UsageError(f"{file}: {problem}")
 
@@ -75,20 +130,27 @@ def _is_relative(spec: StudySpec) -> bool:
 
 
 def _check_module(spec: StudySpec, file: Path) -> None:
-    """Check that the module of the study's function or model can be found, without importing it."""
+    """Check that the module of the study's function or model is there and defines it, without importing it."""
     module = studied_module(spec)
-    if module is None or is_there(module, spec.modules_folder):
+    if module is None:
         return
     key = "study.objective" if spec.study.objective is not None else "training.model"
     reference = spec.study.objective or spec.training.model
+    if is_there(module, spec.modules_folder):
+        problem = definition_problem(module, reference.partition(":")[2], spec.modules_folder)
+        if problem is not None:
+            raise UsageError(f"{file}: {key}: {reference}: {problem}")
+        return
     places = " or ".join(str(place) for place in dict.fromkeys((file.parent.resolve(), Path.cwd())))
     raise UsageError(f"{file}: {key}: {reference}: there is no module {module} in {places}, and none installed")
 
 
 def _check_names(spec: StudySpec, file: Path) -> None:
     """Check that no parameter of an objective function has the name of a figure, and no figure of its own one's."""
+    if spec.study.objective is None:
+        return
     metrics = trial_metrics(summarise(()), Verdict(Outcome.COMPLETED), None)
-    marks = (ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
+    marks = ("excluded", "retried", ATTEMPT_ATTRIBUTE, CODE_ATTRIBUTE, DATA_ATTRIBUTE)
     taken = {*COLUMNS, *metrics, *marks, "began", "ended"} & set(spec.space.distributions)
     if taken:
         raise UsageError(f"{file}: space.{min(taken)}: is also the name of a trial metric; choose another")

@@ -5,6 +5,7 @@ often the study was interrupted. A sampler is therefore built anew for each tria
 gets a seed derived from (seed, n).
 """
 
+import difflib
 import hashlib
 import importlib.util
 import math
@@ -174,7 +175,9 @@ def entry_of(spec: StudySpec) -> SamplerEntry:
     name = spec.sampler.name
     entry = SAMPLERS.get(name)
     if entry is None:
-        raise UsageError(f"sampler.name: {shown(name)}: unknown sampler; known are {', '.join(SAMPLERS)}")
+        close = difflib.get_close_matches(name, list(SAMPLERS), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(SAMPLERS)}"
+        raise UsageError(f"sampler.name: {shown(name)}: unknown sampler; {hint}")
     if len(spec.objectives) > 1 and not entry.several_objectives:
         fitting = ", ".join(other for other, e in SAMPLERS.items() if e.several_objectives)
         raise UsageError(

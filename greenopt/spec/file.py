@@ -2,34 +2,45 @@
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from greenopt.errors import UsageError, one_line, shortened, shown
+from greenopt.errors import ProblemsError, UsageError, one_line, shortened, shown
 from greenopt.files import read_document
 from greenopt.plain_text import printable
+from greenopt.shipped import shipped_studies
 from greenopt.spec.budget import replaced
+from greenopt.spec.setting import PARAMETERS
+from greenopt.spec.space import SearchSpace
 from greenopt.spec.study import StudySpec
 
 
-def load_study(path: Path, overrides: dict[str, Any] | None = None, budgets: Sequence[str] = ()) -> StudySpec:
+def load_study(
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    budgets: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+) -> StudySpec:
     """Read and validate a study file.
 
     Args:
         path: a TOML file; its stem names the study unless the file does.
         overrides: values by dotted key (`study.trials`) or whole tables (`sampler`) that replace those of the file.
         budgets: budgets that replace those of the same kind in the file.
+        folder: what its paths are relative to; the file's folder unless given.
 
     Raises:
-        UsageError: one line with file, key, value and what would be right.
+        UsageError: a line for each error, with file, key, value and what would be right.
     """
     raw = read_study_file(path)
-    return study_of(raw, path, path.parent.resolve(), name=path.stem, overrides=overrides, budgets=budgets)
+    return study_of(raw, path, (folder or path.parent).resolve(), name=path.stem, overrides=overrides, budgets=budgets)
 
 
 def study_of(
@@ -52,7 +63,7 @@ def study_of(
         budgets: see `load_study`.
 
     Raises:
-        UsageError: one line with `where`, key, value and what would be right.
+        UsageError: a line for each error, with `where`, key, value and what would be right.
     """
     for key, value in (overrides or {}).items():
         table, _, field = key.partition(".")
@@ -71,7 +82,7 @@ def study_of(
     try:
         return StudySpec.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"{where}: {describe(error)}") from None
+        raise ProblemsError([f"{where}: {problem}" for problem in describe_all(error, raw)]) from None
 
 
 def stored_study(kept: object, study: str) -> StudySpec:
@@ -101,7 +112,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_document(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(
-            f"{path}: no such file; give the path of a study file such as studies/quickstart.toml"
+            f"{path}: no such file; give the path of a study file, or one that comes along: "
+            f"{', '.join(shipped_studies())}"
         ) from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -150,6 +162,49 @@ def describe(error: ValidationError) -> str:
     return first if len(details) == 1 else f"{first} (and {len(details) - 1} more)"
 
 
+def describe_all(error: ValidationError, raw: dict[str, Any]) -> list[str]:
+    """Describe every error of a study file, one line each, in the order of the file's tables.
+
+    Args:
+        error: what validation found; of the space, its first error only.
+        raw: the file's tables.
+    """
+    found: list[str] = []
+    for detail in error.errors():
+        is_space = detail["loc"][:1] == ("space",) and isinstance(raw.get("space"), dict)
+        found += (_space_problems(raw) if is_space else []) or [_describe_one(detail)]
+    return list(dict.fromkeys(found))
+
+
+def _space_problems(raw: dict[str, Any]) -> list[str]:
+    """Describe the errors of a search space parameter by parameter, and of a list value by value."""
+    study = raw.get("study")
+    own = isinstance(study, dict) and study.get("objective") is not None
+    found: list[str] = []
+    for name, given in raw["space"].items():
+        problems = _parameter_problems(name, given, own=own)
+        if isinstance(given, list) and len(given) > 1 and problems:
+            each = [_parameter_problems(name, [value], own=own) for value in given]
+            single = [
+                problem.replace(f"{name}[0]", f"{name}[{index}]", 1)
+                for index, listed in enumerate(each)
+                for problem in listed
+            ]
+            problems = single or problems
+        found += problems
+    return list(dict.fromkeys(found))
+
+
+def _parameter_problems(name: str, given: Any, *, own: bool) -> list[str]:
+    try:
+        SearchSpace.parse({name: given}, own=own)
+    except ValidationError as error:
+        return [_describe_one({**detail, "loc": ("space", *detail["loc"])}) for detail in error.errors()]
+    except (TypeError, ValueError):
+        return []
+    return []
+
+
 def _describe_one(detail: ErrorDetails) -> str:
     location = [part for part in detail["loc"] if not _is_kind(part)]
     key = _dotted(location)
@@ -161,10 +216,21 @@ def _describe_one(detail: ErrorDetails) -> str:
             return f"{key}: unknown key{_known_keys(location)}"
         case "string_pattern_mismatch":
             message = "may hold letters, digits, '.', '_' and '-' only"
+        case "enum" | "literal_error":
+            message += _did_you_mean(detail["input"], re.findall(r"'([^']*)'", str(detail["msg"])))
+    if message.startswith("unknown parameter"):
+        message = (
+            f"unknown parameter{_did_you_mean(location[-1], PARAMETERS) or message.removeprefix('unknown parameter')}"
+        )
     value = detail["input"]
     if isinstance(value, dict) or not key:
         return f"{key}: {message}" if key else message
     return f"{key}: {shown(value)}: {message[:1].lower() + message[1:]}"
+
+
+def _did_you_mean(given: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(given)[:100], list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _is_kind(part: int | str) -> bool:

@@ -1,6 +1,7 @@
 """Runs one command line in this process, through the real `main`, and says whether it ended as it must.
 
-A command ends with exit code 0, or with 2 and one line of at most 200 characters; then nothing was written. Nothing
+A command ends with exit code 0, or with 2 and one line of at most 200 characters for each thing that is wrong, ten at
+most and then their number; then nothing was written. Nothing
 that trains, listens, opens a browser, signals a process or asks the network is started: those few ends are replaced.
 """
 
@@ -32,6 +33,8 @@ from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import StudyReader
 
 MAX_LINE = 200
+MAX_LINES = 11
+"""Of a study file with many errors: ten, and how many more there are."""
 LIMIT_S = 180
 """Seconds after which a command hangs that has computed for less than `LEAST_S`; and seconds of computing."""
 LEAST_S = 5.0
@@ -44,10 +47,10 @@ class Verdict(StrEnum):
     """How a command ended."""
 
     ACCEPTED = "accepted"
-    REFUSED = "refused in one line"
+    REFUSED = "refused in clear lines"
     INTERNAL = "internal error"
     LONG = "over 200 characters"
-    UNCLEAR = "not one clean line"
+    UNCLEAR = "not clean lines"
     WROTE = "wrote something"
     HUNG = "hung"
 
@@ -112,7 +115,11 @@ def _verdict(
     if any(len(line) > MAX_LINE for line in lines):
         return Verdict.LONG
     is_clean = all(line.startswith(PREFIX) and line.isprintable() for line in lines)
-    if not is_clean or (code == 2 and (len(lines) != 1 or not _may_print(arguments, out))) or not _is_plain(out):
+    if (
+        not is_clean
+        or (code == 2 and (not 1 <= len(lines) <= MAX_LINES or not _may_print(arguments, out)))
+        or not _is_plain(out)
+    ):
         return Verdict.UNCLEAR
     if changed and (code == 2 or is_dry):
         return Verdict.WROTE

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenopt.events import FailReason, Outcome
+from greenopt.formatting import format_setting
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, StudyReader
@@ -153,3 +154,18 @@ def test_a_reading_that_failed_leaves_what_is_known(written: Callable[[str], Wri
     model.apply(Batch(problem="storage sqlite: database is locked", holder=model.holder))
     assert model.counts["complete"] == 16
     assert model.problem is not None
+
+
+def test_a_row_read_before_its_last_parameter_was_written_is_completed(written: Callable[[str], Written]) -> None:
+    _, whole = read(written("running"))
+    model, row = StudyModel(whole.spec), whole.rows[20]
+    model.apply(Batch(rows=({**row, "lr": None, "optimizer": None},), lines={}, study_log=(), holder=whole.holder))
+    assert "None" not in _setting_text(model)
+    assert f"batch_size {row['batch_size']}" in _setting_text(model)
+    model.apply(Batch(rows=(row,), lines={}, study_log=(), holder=whole.holder))
+    assert _setting_text(model) == _setting_text(whole)
+    assert (model.counts["running"], model.revision) == (1, 2)
+
+
+def _setting_text(model: StudyModel) -> str:
+    return format_setting({name: model.rows[20][name] for name in model.spec.space.distributions})

@@ -156,7 +156,10 @@ class StudyModel:
 
     def _is_news(self, row: Row) -> bool:
         known = self.rows.get(row["trial"])
-        return known is None or any(known.get(name) != row.get(name) for name in ("state", "excluded", "retried"))
+        # A trial's parameters are written one by one, after it was made: a row may be read before its last.
+        parameters = () if row["state"] in FINISHED_STATES else tuple(self.spec.space.distributions)
+        names = ("state", "excluded", "retried", *parameters)
+        return known is None or any(known.get(name) != row.get(name) for name in names)
 
     def _has_ended(self, trial: int) -> bool:
         known = self.rows.get(trial)

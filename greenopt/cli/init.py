@@ -1,0 +1,122 @@
+"""`greenopt init`: a first study file."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenopt.cli.options import is_interactive, named_path
+from greenopt.cli.output import say
+from greenopt.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init")(init)
+
+
+def init(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=named_path, help="The file that is written.")
+    ] = Path("study.toml"),
+    data: Annotated[
+        str | None, typer.Option(help="Data set by name, such as cifar100. Default: digits, or what --path leads to.")
+    ] = None,
+    path: Annotated[str | None, typer.Option(help="Your own images.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of keras.applications, or module:function. Default: ResNet50.")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARAMETER", help="What varies: lr, batch_size, optimizer, ... Repeatable, or with commas."
+        ),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials. Default: 8.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial. Default: 3.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a first study file, commented and ready to run.
+
+    In a terminal, without --data, --path, --model, --vary, --trials and --epochs, it asks for them.
+    """
+    from greenopt.spec.starter import Starter
+
+    given: dict[str, Any] = {
+        "data": data if data is not None or path is None else _kind_of(path),
+        "path": path,
+        "model": model,
+        "vary": _listed(vary),
+        "trials": trials,
+        "epochs": epochs,
+    }
+    if output.exists() and not (force and output.is_file()):
+        raise UsageError(f"{output}: is there already; name another file with --output, or write over it with --force")
+    if all(value is None for value in given.values()) and is_interactive():
+        given = _asked()
+    starter = Starter(**{name: value for name, value in given.items() if value is not None})
+    text = starter.text()
+    _check(text, output)
+    _write(output, text)
+    say(f"{output}: {starter.model} on {starter.data}, {starter.trials} trials; {', '.join(starter.vary)} vary")
+    say(f"next: greenopt run {output} --dry-run  ·  greenopt run {output}")
+
+
+def _listed(vary: list[str] | None) -> tuple[str, ...] | None:
+    names = [name.strip() for each in vary or () for name in each.split(",") if name.strip()]
+    return tuple(dict.fromkeys(names)) or None
+
+
+def _kind_of(path: str) -> str:
+    """Return the data set's name for images of one's own: a folder of class folders, or a file of arrays."""
+    from greenopt.spec import DataSet
+
+    has_folders = "folder" in tuple(DataSet)
+    return "folder" if has_folders and Path(path).expanduser().is_dir() else "npz"
+
+
+def _asked() -> dict[str, Any]:
+    """Ask for what the study is made of; Enter takes what is proposed."""
+    from greenopt.spec.starter import DEFAULT_VARY, Starter
+
+    plain = Starter()
+    data = typer.prompt("Images: a data set (digits, cifar10, cifar100, synthetic) or the path of your own", plain.data)
+    is_own = "/" in data or Path(data).expanduser().exists()
+    return {
+        "data": _kind_of(data) if is_own else data,
+        "path": data if is_own else None,
+        "model": typer.prompt("Model: of keras.applications, or module:function", plain.model),
+        "vary": _listed([typer.prompt("What varies", ", ".join(DEFAULT_VARY))]),
+        "trials": typer.prompt("Trials", plain.trials, type=int),
+        "epochs": typer.prompt("Epochs of each", plain.epochs, type=int),
+    }
+
+
+def _check(text: str, output: Path) -> None:
+    """Check that the study would run, before its file is there: beside it, under another name."""
+    import tempfile
+
+    from greenopt.coordination.preflight import check_study
+    from greenopt.errors import ProblemsError
+    from greenopt.spec import load_study
+
+    if not output.parent.is_dir():
+        raise UsageError(f"{output}: there is no folder {output.parent}")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        file = Path(elsewhere) / "study.toml"
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+        try:
+            check_study(load_study(file, folder=output.parent), file)
+        except ProblemsError as error:
+            raise ProblemsError([each.replace(f"{file}: ", "", 1) for each in error.problems]) from None
+        except UsageError as error:
+            raise UsageError(str(error).replace(f"{file}: ", "", 1)) from None
+
+
+def _write(output: Path, text: str) -> None:
+    from greenopt.files import write_whole
+
+    try:
+        write_whole(output, text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error.strerror or error}") from None

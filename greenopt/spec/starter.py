@@ -1,0 +1,88 @@
+"""Writes a first study file: commented, and ready to run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from greenopt.errors import UsageError, shown
+
+CHOICES = {
+    "lr": ("{ low = 1e-4, high = 1e-1, log = true }", "the first step's learning rate, drawn on a logarithmic scale"),
+    "batch_size": ("[32, 64, 128]", "images in one step"),
+    "optimizer": ('["SGD", "AdamW"]', "also RMSProp and Adam"),
+    "optimizer_momentum": ("[0.9, 0.5]", "of SGD and RMSProp"),
+    "lr_schedule": ('["constant", "cosine"]', "also exponential and polynomial"),
+    "preprocessing": ('["none", "standardization"]', "also robust_scaling and minmax"),
+    "augmentation": ('["none", "random"]', "also mixup and cutmix"),
+    "precision": ('["float32", "global_policy_float16"]', "the second computes in half precision"),
+    "partitioning": ('["60-20-20", "80-10-10"]', "training, validation and test, in percent"),
+    "internal": ('["none", "jit_compilation"]', "the second compiles by XLA"),
+}
+"""What a parameter may vary over at first, and what a comment says of it."""
+
+DEFAULT_VARY = ("lr", "batch_size", "optimizer")
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What a first study file is made of.
+
+    Attributes:
+        data: the data set's name.
+        path: of the images, where they are the user's own.
+        model: of `keras.applications`, or `module:function`.
+        vary: the parameters that vary.
+        trials: how many.
+        epochs: of each.
+    """
+
+    data: str = "digits"
+    path: str | None = None
+    model: str = "ResNet50"
+    vary: Sequence[str] = DEFAULT_VARY
+    trials: int = 8
+    epochs: int = 3
+
+    def text(self) -> str:
+        """Return the study file.
+
+        Raises:
+            UsageError: a parameter that is to vary is not one of the ten.
+        """
+        for name in self.vary:
+            if name not in CHOICES:
+                raise UsageError(f"--vary {shown(name)}: unknown parameter; the ten are {', '.join(CHOICES)}")
+        place = f"path = {json.dumps(self.path, ensure_ascii=False)}\n" if self.path is not None else ""
+        kept = [name for name in CHOICES if name not in self.vary]
+        space = "\n".join(f"{name} = {CHOICES[name][0]}  # {CHOICES[name][1]}" for name in self.vary)
+        fixed = "\n".join(f"# {name} = {CHOICES[name][0]}" for name in kept)
+        return f"""# A study: run it with `greenopt run`, check it first with `greenopt run --dry-run`.
+# Every key is explained by `greenopt docs study-file`.
+
+[study]
+trials = {self.trials}  # settings that are trained, each in a process of its own
+baseline = true  # the first value of every parameter runs first
+# budget = ["2 kWh", "3 h"]  # the most that the study may use
+
+[objectives]
+accuracy = "maximize"
+energy_wh = "minimize"
+
+[sampler]
+name = "random"  # also tpe, nsga2, energy_aware, ...: greenopt docs samplers
+
+[data]
+name = {json.dumps(self.data, ensure_ascii=False)}
+{place}
+[training]
+model = {json.dumps(self.model, ensure_ascii=False)}  # of keras.applications, or a function of yours: "module:function"
+epochs = {self.epochs}
+batchnorm_momentum = 0.8  # Keras's 0.99 needs hundreds of steps to settle
+
+# What varies: a list of values, or a range {{ low = ..., high = ... }}.
+[space]
+{space}
+
+# What may vary, too; left out, each keeps its default.
+{fixed}
+"""

@@ -1,0 +1,116 @@
+"""All errors of a study file at once, with what was probably meant."""
+
+from pathlib import Path
+
+import pytest
+
+from greenopt.coordination.preflight import check_places, check_study
+from greenopt.errors import MAX_PROBLEMS, ProblemsError
+from greenopt.runs.folder import RunFolder
+from greenopt.spec import load_study
+from tests.builders import study
+from tests.fuzzing.judge import Verdict, judged
+
+WRONG = """[study]
+trails = 3
+trials = 3
+on_duplicate = "skpi"
+[objectives]
+acuracy = "maximise"
+[data]
+name = "cifar10O"
+[trainig]
+[training]
+epochs = 0
+[space]
+lr = [0, 0.1, -1]
+batchsize = [3]
+optimizer = ["Adm"]
+"""
+
+
+def problems_of(folder: Path, text: str) -> tuple[str, ...]:
+    file = folder / "x.toml"
+    file.write_text(text)
+    with pytest.raises(ProblemsError) as raised:
+        load_study(file)
+    return tuple(problem.removeprefix(f"{file}: ") for problem in raised.value.problems)
+
+
+def test_every_error_of_a_file_is_told_with_what_was_meant(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, WRONG)
+    for key, hint in (
+        ("study.trails", "did you mean trials?"),
+        ("study.on_duplicate", "did you mean skip?"),
+        ("objectives.acuracy: 'acuracy'", "did you mean accuracy?"),
+        ("objectives.acuracy: 'maximise'", "did you mean maximize?"),
+        ("data.name", "did you mean cifar10?"),
+        ("trainig", "did you mean training?"),
+        ("training.epochs: 0", "greater than 0"),
+        ("space.lr[0]: 0", "greater than 0"),
+        ("space.lr[2]: -1", "greater than 0"),
+        ("space.batchsize", "did you mean batch_size?"),
+        ("space.optimizer[0]: 'Adm'", "'Adam'"),
+    ):
+        assert any(problem.startswith(key) and hint in problem for problem in found), (key, found)
+    assert len(found) == len(set(found)) == 11
+
+
+def test_the_command_line_shows_ten_and_counts_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(WRONG)
+    ended = judged(["run", "x.toml"], tmp_path)
+    assert (ended.verdict, ended.exit_code) == (Verdict.REFUSED, 2)
+    assert len(ended.err.splitlines()) == MAX_PROBLEMS + 1
+    assert ended.err.splitlines()[-1] == "greenopt: and 1 more"
+
+
+def test_what_a_study_needs_beyond_its_file_is_told_at_once(tmp_path: Path) -> None:
+    spec = study(
+        sampler={"name": "tpee"},
+        data={"name": "npz", "path": "nowhere.npz", "images": None, "classes": None},
+        training={"model": "nowhere_at_all:build"},
+        energy={"country": "XX"},
+    )
+    with pytest.raises(ProblemsError) as raised:
+        check_study(spec, tmp_path / "x.toml")
+    text = "\n".join(raised.value.problems)
+    assert len(raised.value.problems) == 4
+    for part in ("did you mean tpe?", "energy.", "there is no module nowhere_at_all", "data.path: "):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("def biuld(shape, classes): pass", "mine.py defines no build; did you mean mine:biuld?"),
+        ("def x(:", "mine.py: line 1"),
+        ("def build(shape, classes): pass", None),
+        ("class build: pass", None),
+        ("build = lambda *_: None", None),
+        ("from keras import build", None),
+        ("import keras as build", None),
+        ("from keras import *", None),
+        ("if True:\n    def build(): pass", None),
+        ("def __getattr__(name): pass", None),
+        ("globals()['build'] = 3", None),
+        ("def other():\n    build = 3", "mine.py defines no build"),
+    ],
+)
+def test_a_function_is_looked_for_without_importing_its_module(
+    tmp_path: Path, source: str, problem: str | None
+) -> None:
+    (tmp_path / "mine.py").write_text(source)
+    spec = study(training={"model": "mine:build"}).model_copy(update={"modules_folder": str(tmp_path)})
+    if problem is None:
+        check_study(spec, tmp_path / "x.toml")
+        return
+    with pytest.raises(ProblemsError) as raised:
+        check_study(spec, tmp_path / "x.toml")
+    assert problem in str(raised.value)
+
+
+def test_a_dry_run_looks_at_storage_and_folder(tmp_path: Path) -> None:
+    check_places(RunFolder(tmp_path / "runs" / "x"), None)
+    with pytest.raises(ProblemsError, match="there is no folder"):
+        check_places(RunFolder(tmp_path / "runs" / "x"), f"sqlite:///{tmp_path}/no/where.db")
+    assert list(tmp_path.iterdir()) == []
