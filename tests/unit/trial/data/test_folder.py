@@ -85,7 +85,30 @@ def test_traces_of_systems_are_not_seen_and_other_files_are_told(tmp_path: Path)
     assert check_data(spec) is None
     images = load_images(spec)
     np.testing.assert_array_equal(images.x, before.x)
-    assert images.left_out == "2 that are no images (dog/notes.txt, labels.csv)"
+    assert images.left_out == "2 that are no images of a class (dog/notes.txt, labels.csv)"
+
+
+def test_images_in_no_class_folder_are_told_too(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    draw(tmp_path / "a" / "loose.png")
+    assert load_images(spec_of(tmp_path / "a")).left_out == "1 that are no images of a class (loose.png)"
+    for part in ("train", "test"):
+        made(tmp_path / "b" / part)
+    draw(tmp_path / "b" / "loose.png")
+    (tmp_path / "b" / "x.csv").write_text("x")
+    draw(tmp_path / "b" / "test" / "loose.png")
+    assert load_images(spec_of(tmp_path / "b")).left_out == (
+        "3 that are no images of a class (loose.png, test/loose.png, x.csv)"
+    )
+
+
+def test_a_test_part_may_lack_a_class_and_keeps_the_labels_of_the_others(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        made(tmp_path / part)
+    shutil.rmtree(tmp_path / "test" / "cat")
+    images = load_images(spec_of(tmp_path))
+    assert images.parts is not None
+    assert set(images.y[images.parts == 2].tolist()) == {1, 2}
 
 
 def test_folders_in_class_folders_belong_to_the_class_and_links_are_followed_once(tmp_path: Path) -> None:
