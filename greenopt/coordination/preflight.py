@@ -15,7 +15,7 @@ from greenopt.search import check_sampler
 from greenopt.spec import Choice, DataSet, Internal, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
-from greenopt.trial.data.files import check_data, download_note, weights_note
+from greenopt.trial.data.files import check_data, download_note, weights_note, weights_problem
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -98,8 +98,13 @@ def _check_names(spec: StudySpec, file: Path) -> None:
 
 def _check_weights(spec: StudySpec, file: Path) -> None:
     """Check that a file of weights is there and is one that is read; whether it fits the model a trial tells."""
-    weights = spec.training.weights
-    if weights is None or weights == "imagenet":
+    weights, data = spec.training.weights, spec.data
+    if weights is None or data is None:
+        return
+    if weights == "imagenet":
+        problem = weights_problem(spec.training.model, data.image_size, is_any_side=data.name.is_own)
+        if problem is not None:
+            raise UsageError(f"{file}: training.weights: {problem}")
         return
     # Brings h5py, which no other study needs before it starts.
     from greenopt.trial.model.weights_file import check_weights_file
@@ -108,7 +113,7 @@ def _check_weights(spec: StudySpec, file: Path) -> None:
         check_weights_file(Path(weights).expanduser())
     except GreenoptError as error:
         is_relative = not Path(weights).expanduser().is_absolute()
-        where = "; training.weights is relative to the study file, then to this folder" if is_relative else ""
+        where = "; it is relative to the study file, then to this folder" if is_relative else ""
         raise UsageError(f"{file}: training.weights: {error}{where}") from None
 
 
