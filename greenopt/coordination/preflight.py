@@ -63,9 +63,7 @@ def input_notes(spec: StudySpec) -> list[str]:
         path = Path(str(spec.data.path)).expanduser()
         left_out = list_folder(path).left_out
         if left_out:
-            notes.append(
-                f"{path}: {len(left_out)} files that are no images of a class are left out ({named(left_out)})"
-            )
+            notes.append(f"{path}: left out, as no images of a class: {named(left_out)}")
     if spec.training.weights == "imagenet":
         notes.append(weights_note(spec.training.model, spec.data.image_size))
     return [note for note in notes if note is not None]

@@ -30,7 +30,7 @@ def test_a_trial_learns_from_a_folder_and_records_its_classes_and_parts(tmp_path
     assert {name: told.facts[name] for name in ("class_names", "own_parts", "left_out", "image_shape")} == {
         "class_names": "blue, red",
         "own_parts": "validation and test",
-        "left_out": "1 that are no images of a class (labels.csv)",
+        "left_out": "labels.csv (no images of a class)",
         "image_shape": "16x16x3 uint8",
     }
     assert [told.facts[f"{part}_images"] for part in ("train", "validation", "test")] == [80, 12, 10]
