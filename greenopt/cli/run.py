@@ -113,7 +113,7 @@ def run(
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
     startup = startup_note(spec)
-    for note in (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else [])):
+    for note in (*spec.space.notes, *([startup] if startup is not None else [])):
         print_lines(console, [f"note: {note}"])
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan
@@ -123,6 +123,7 @@ def run(
         folder = RunFolder(runs.resolve() / spec.name)
         check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
         lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+        print_lines(console, [f"note: {note}" for note in input_notes(spec)])
         print_plan(console, spec, slots, lines)
         return
     if like is not None:
@@ -130,6 +131,7 @@ def run(
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 
+        print_lines(console, [f"note: {note}" for note in input_notes(spec)])
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 
