@@ -62,6 +62,7 @@ def run_session(
     from greenopt.cli.summary_output import STORAGE_LOST_TEXT, failed_note, print_summary
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
+    from greenopt.coordination.preflight import input_notes
     from greenopt.coordination.progress import Forecast, PlainProgress
     from greenopt.coordination.storage_access import StoragePlace
     from greenopt.coordination.study_log_writer import StudyLogWriter
@@ -149,6 +150,8 @@ def run_session(
             place=place,
             elapsed_before_s=elapsed_s(read_entries(folder.study_log, search.study_id)),
         )
+        for note in input_notes(spec):
+            say(f"note: {note}")
         listen(coordinator, announce)
         end = coordinator.run()
     if end is StudyEnd.STORAGE_LOST:

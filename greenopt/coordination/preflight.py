@@ -18,7 +18,7 @@ from greenopt.search import check_sampler, check_url
 from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
-from greenopt.trial.data.files import check_data, download_note, weights_note
+from greenopt.trial.data.files import check_data, download_note, weights_note, weights_problem
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -118,7 +118,7 @@ def input_notes(spec: StudySpec) -> list[str]:
         path = Path(str(spec.data.path)).expanduser()
         left_out = list_folder(path).left_out
         if left_out:
-            notes.append(f"{path}: {len(left_out)} files that are no images are left out ({named(left_out)})")
+            notes.append(f"{path}: left out, as no images of a class: {named(left_out)}")
     if spec.training.weights == "imagenet":
         notes.append(weights_note(spec.training.model, spec.data.image_size))
     return [note for note in notes if note is not None]
@@ -163,8 +163,13 @@ def _check_names(spec: StudySpec, file: Path) -> None:
 
 def _check_weights(spec: StudySpec, file: Path) -> None:
     """Check that a file of weights is there and is one that is read; whether it fits the model a trial tells."""
-    weights = spec.training.weights
-    if weights is None or weights == "imagenet":
+    weights, data = spec.training.weights, spec.data
+    if weights is None or data is None:
+        return
+    if weights == "imagenet":
+        problem = weights_problem(spec.training.model, data.image_size, is_any_side=data.name.is_own)
+        if problem is not None:
+            raise UsageError(f"{file}: training.weights: {problem}")
         return
     # Brings h5py, which no other study needs before it starts.
     from greenopt.trial.model.weights_file import check_weights_file
@@ -173,7 +178,7 @@ def _check_weights(spec: StudySpec, file: Path) -> None:
         check_weights_file(Path(weights).expanduser())
     except GreenoptError as error:
         is_relative = not Path(weights).expanduser().is_absolute()
-        where = "; training.weights is relative to the study file, then to this folder" if is_relative else ""
+        where = "; it is relative to the study file, then to this folder" if is_relative else ""
         raise UsageError(f"{file}: training.weights: {error}{where}") from None
 
 

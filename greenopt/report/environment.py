@@ -10,7 +10,10 @@ from greenopt.runs.folder import RunFolder
 TRIALS_ASKED = 60
 """Of more trials, so many evenly spread ones are asked for their drivers and versions."""
 
-_FACTS = ("device", "tensorflow", "keras", "python", "data", "image_shape", "weights")
+ONLY_WHERE_TOLD = ("class_names", "own_parts", "left_out", "weights_loaded")
+"""Facts that most studies have none of."""
+
+_FACTS = ("device", "tensorflow", "keras", "python", "data", "image_shape", "weights", *ONLY_WHERE_TOLD)
 
 
 @dataclass(frozen=True)

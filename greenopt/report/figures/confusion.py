@@ -27,6 +27,8 @@ def confusion_matrix(trial: int, confusion: ConfusionCounted) -> Drawing:
     side = min(6.2, 2.6 + 0.22 * len(names))
     figure, (axis,) = new_figure(height_in=side)
     picture = axis.imshow(shares, cmap=SCALE, vmin=0, vmax=1, interpolation="nearest")
+    # At the left, where the text begins: the figure is wider than the square.
+    axis.set_anchor("W")
     axis.grid(visible=False)
     if len(names) <= _NAMED:
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=6)

@@ -7,7 +7,7 @@ import pandas as pd
 from greenopt.formatting import format_percent
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, table, text
-from greenopt.report.environment import Environment
+from greenopt.report.environment import ONLY_WHERE_TOLD, Environment
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.report_data import SOURCE_TEXTS
 from greenopt.report.sections.facts import imported_count, is_imported, lengths, partitionings
@@ -236,11 +236,16 @@ def _software(inputs: ReportInputs) -> list[tuple[str, str]]:
         "keras": "Keras",
         "python": "Python",
         "weights": "number of weights",
+        "class_names": "classes",
+        "own_parts": "parts that the data give",
+        "left_out": "files left out",
+        "weights_loaded": "begun with weights of",
     }
     code = inputs.code
     # Of a function of the user's own, what TensorFlow would say does not apply.
     if inputs.analysis.study.study.objective:
         names = tuple(name for name in names if name in facts)
+    names += tuple(name for name in ONLY_WHERE_TOLD if name in facts)
     return [
         ("greenopt", code.get("greenopt", UNKNOWN)),
         ("git commit", code.get("git", UNKNOWN)),

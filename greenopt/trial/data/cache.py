@@ -26,7 +26,7 @@ from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
 IMAGES_BYTES = 10_000_000_000
 """What prepared images may take; the least recently used go first."""
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def cached_images(

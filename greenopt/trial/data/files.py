@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,6 +146,28 @@ def weights_note(model: str, side: int | None) -> str | None:
     if (folder / url.rpartition("/")[2]).is_file():
         return None
     return f"the ImageNet weights of {model} are downloaded to {folder} (from {url})"
+
+
+def weights_problem(
+    model: str, side: int | None, *, is_any_side: bool, can_reach: "Callable[[str], bool] | None" = None
+) -> str | None:
+    """Return that the ImageNet weights of a model cannot be had, and what to do; None where they can.
+
+    Args:
+        model: a model of `keras.applications`.
+        side: of the images in pixels, as `data.image_size`.
+        is_any_side: whether images without a `side` may have any; weights for each are then good enough.
+        can_reach: whether an address answers; asked only where no file is on this machine.
+    """
+    url, folder = imagenet_url(model, side), datasets_folder().parent / "models"
+    name = url.rpartition("/")[2]
+    pattern = name.replace("_224_", "_*_") if side is None and is_any_side else name
+    if any(folder.glob(pattern)) or (can_reach or _answers)(url):
+        return None
+    return (
+        f"the ImageNet weights of {model} are not on this machine and {urllib.parse.urlsplit(url).netloc} cannot be "
+        f"reached; put {name} into {folder}, or set training.weights to its path"
+    )
 
 
 def find_archive(spec: DataSpec) -> Path | None:

@@ -50,7 +50,7 @@ class FolderListing:
         files: paths below `root`.
         labels: of each file.
         parts: of each file; all for training where the folder has no parts of its own.
-        left_out: paths below `root` of visible files that are no images by their names.
+        left_out: paths below `root` of visible files that are no images by their names, or in no class folder.
     """
 
     root: Path
@@ -87,7 +87,12 @@ def list_folder(root: Path) -> FolderListing:
         problem = "is a file" if root.exists() else "does not exist"
         raise DataMissingError(f"{root}: {problem}; {_WANTED}")
     found = _Found(root)
-    for part, folder in _part_folders(root):
+    parts = _part_folders(root)
+    if parts != [(Part.TRAINING, root)]:
+        beside: list[str] = []
+        found.sort(_entries(root)[1], beside)
+        found.others.extend(beside)
+    for part, folder in parts:
         stray: list[str] = []
         folders, files = _entries(folder)
         found.sort(files, stray)

@@ -138,8 +138,8 @@ def _check_broken(listing: FolderListing, broken: Mapping[str, BrokenImageError]
 
 def _left_out(listing: FolderListing, broken: list[str]) -> str:
     """Return which files were left out, in words; empty where none was."""
-    both = ((listing.left_out, "that are no images"), (broken, "that cannot be read"))
-    return "; ".join(f"{len(files)} {why} ({named(files)})" for files, why in both if files)
+    both = ((listing.left_out, "no images of a class"), (broken, "cannot be read"))
+    return "; ".join(f"{named(files)} ({why})" for files, why in both if files)
 
 
 def _decoded_size(file: Path) -> Size:

@@ -96,8 +96,7 @@ def _whole_or_error() -> Iterator[None]:
 def _weights(path: Path) -> Iterator[Path]:
     """Give the checked file under a name by which Keras knows its format."""
     if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "no such file"
-        raise DataMissingError(f"{path}: {problem}; {_WANTED}")
+        raise DataMissingError(f"{path}: is a folder; {_WANTED}" if path.is_dir() else f"{path}: no such file")
     if path.suffix.lower() not in SUFFIXES:
         raise WrongSettingError(f"{path}: is not read, since such a file may hold code; {_WANTED}")
     with tempfile.TemporaryDirectory(prefix="greenopt-weights-") as folder:

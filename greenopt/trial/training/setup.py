@@ -153,6 +153,7 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "data": images.title,
         "classes": images.classes,
         "class_names": _names(images.class_names),
+        "own_parts": _own_parts(images),
         "left_out": images.left_out or None,
         "image_shape": f"{height}x{width}x{channels} {images.x.dtype}",
         "train_images": len(split.train),
@@ -180,6 +181,12 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "keras": keras.__version__,
         "python": platform.python_version(),
     }
+
+
+def _own_parts(images: Images) -> str | None:
+    """Return which parts the data give themselves, in words; None where all are split off."""
+    given = set(images.parts.tolist()) if images.parts is not None else set()
+    return " and ".join(name for code, name in ((1, "validation"), (2, "test")) if code in given) or None
 
 
 def _names(names: Sequence[str]) -> str | None:

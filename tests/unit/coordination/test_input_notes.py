@@ -27,7 +27,5 @@ def test_downloads_and_files_that_are_left_out_are_told_before_a_study_starts(
     data = {**plain, "name": "folder", "path": str(tmp_path / "photos")}
     assert input_notes(study(data=data)) == []
     (tmp_path / "photos" / "a" / "notes.txt").write_text("x")
-    assert input_notes(study(data=data)) == [
-        f"{tmp_path / 'photos'}: 1 files that are no images are left out (a/notes.txt)"
-    ]
+    assert input_notes(study(data=data)) == [f"{tmp_path / 'photos'}: left out, as no images of a class: a/notes.txt"]
     assert input_notes(study()) == []

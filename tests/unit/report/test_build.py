@@ -10,11 +10,12 @@ import pypdf
 import pytest
 
 from greenopt.confirmation import confirming_study, pick_trial
-from greenopt.events import ConfusionCounted
+from greenopt.events import ConfusionCounted, TrialPrepared
 from greenopt.report.build import Format, build_report
 from greenopt.report.figures.confusion import confusion_matrix
 from greenopt.report.inputs import drawn_trials, read_report_inputs
 from greenopt.report.report_data import CURVES_DRAWN
+from greenopt.report.sections import method
 from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from greenopt.spec import TrialSpec
@@ -110,6 +111,21 @@ def test_the_best_trial_says_which_classes_it_took_for_which(tmp_path: Path) -> 
     )
     assert drawn == courses
     assert drawn
+
+
+def test_classes_own_parts_and_files_that_were_left_out_are_in_the_environment(tmp_path: Path) -> None:
+    facts = {"class_names": "cat, dog", "own_parts": "test", "left_out": "1 that are no images (x.txt)"}
+
+    def tells(spec: TrialSpec) -> list[Any]:
+        first, *others = learns(spec)
+        return [first, TrialPrepared(t_s=5, steps_per_epoch=3, facts={**facts, "weights_loaded": None}), *others]
+
+    folder, _ = run_study(tmp_path, tells, 2)
+    rows = dict(method._software(read_report_inputs(folder)))
+    assert rows["classes"] == "cat, dog"
+    assert rows["parts that the data give"] == "test"
+    assert rows["files left out"] == facts["left_out"]
+    assert "begun with weights of" not in rows
 
 
 @pytest.mark.parametrize("classes", [2, 30, 200])

@@ -85,7 +85,28 @@ def test_traces_of_systems_are_not_seen_and_other_files_are_told(tmp_path: Path)
     assert check_data(spec) is None
     images = load_images(spec)
     np.testing.assert_array_equal(images.x, before.x)
-    assert images.left_out == "2 that are no images (dog/notes.txt, labels.csv)"
+    assert images.left_out == "dog/notes.txt, labels.csv (no images of a class)"
+
+
+def test_images_in_no_class_folder_are_told_too(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    draw(tmp_path / "a" / "loose.png")
+    assert load_images(spec_of(tmp_path / "a")).left_out == "loose.png (no images of a class)"
+    for part in ("train", "test"):
+        made(tmp_path / "b" / part)
+    draw(tmp_path / "b" / "loose.png")
+    (tmp_path / "b" / "x.csv").write_text("x")
+    draw(tmp_path / "b" / "test" / "loose.png")
+    assert load_images(spec_of(tmp_path / "b")).left_out == ("loose.png, test/loose.png, x.csv (no images of a class)")
+
+
+def test_a_test_part_may_lack_a_class_and_keeps_the_labels_of_the_others(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        made(tmp_path / part)
+    shutil.rmtree(tmp_path / "test" / "cat")
+    images = load_images(spec_of(tmp_path))
+    assert images.parts is not None
+    assert set(images.y[images.parts == 2].tolist()) == {1, 2}
 
 
 def test_folders_in_class_folders_belong_to_the_class_and_links_are_followed_once(tmp_path: Path) -> None:
@@ -109,7 +130,7 @@ def test_broken_images_are_refused_by_name_or_left_out_where_the_study_says_so(t
     assert "cat/3.png: is not an image that can be read" in problem(tmp_path)
     images = load_images(spec_of(tmp_path, skip_broken=True))
     assert np.bincount(images.y).tolist() == [9, 10, 10]
-    assert images.left_out == "2 that cannot be read (cat/3.png, dog/gone.png)"
+    assert images.left_out == "cat/3.png, dog/gone.png (cannot be read)"
     for file in (tmp_path / "emu").iterdir():
         file.write_text("no image")
     assert "no image of class emu can be read" in problem(tmp_path, skip_broken=True)

@@ -324,6 +324,8 @@ def test_parts_of_different_types_have_the_same_pixels(tmp_path: Path) -> None:
     names = np.array(["b", "a", "c"])
     text = load_images(of_keras(tmp_path, y_train=names[LABELS], y_test=names[LABELS[:6]]))
     assert (text.class_names, text.y[12:].tolist()) == (("a", "b", "c"), [1, 0, 2, 1, 0, 2])
+    few = load_images(of_keras(tmp_path, y_train=names[LABELS], y_test=np.array(["c"] * 6)))
+    assert few.y[12:].tolist() == [2] * 6
 
 
 @pytest.mark.parametrize(

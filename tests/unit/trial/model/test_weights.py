@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from greenopt.errors import UsageError
 from greenopt.identity.digests import DataDigests
 from greenopt.identity.inputs import InputReader
 from greenopt.spec import MODEL_NAMES, imagenet_url, inert_parameters, load_study
+from greenopt.trial.data.files import weights_problem
 from greenopt.trial.data.images import Images
 from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.data.scaling import Scaling
@@ -288,7 +290,7 @@ def test_a_study_with_weights_is_checked_before_it_starts(tmp_path: Path, monkey
     with pytest.raises(UsageError, match=r"mine.toml: training.weights: .*mine.h5: is damaged"):
         check_study(spec, tmp_path / "mine.toml")
     file.unlink()
-    with pytest.raises(UsageError, match=r"training.weights: mine.h5: no such file; .* relative to the study file"):
+    with pytest.raises(UsageError, match=r"training.weights: mine.h5: no such file; it is relative to the study file"):
         check_study(load_study(tmp_path / "mine.toml"), tmp_path / "mine.toml")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     tables = {"training": {"model": "MobileNetV2", "weights": "imagenet"}, "data": {"image_size": 96}}
@@ -299,6 +301,26 @@ def test_a_study_with_weights_is_checked_before_it_starts(tmp_path: Path, monkey
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / name).write_bytes(b"")
     assert input_notes(study(**tables)) == []
+
+
+def test_imagenet_weights_are_looked_for_before_a_study_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    of, name = (
+        partial(weights_problem, "MobileNetV2"),
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5",
+    )
+    assert of(96, is_any_side=True, can_reach=lambda url: url.endswith(name)) is None
+    problem = of(96, is_any_side=True, can_reach=lambda _: False) or ""
+    assert problem.endswith(f"put {name} into {tmp_path / 'models'}, or set training.weights to its path")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / name).write_bytes(b"")
+    assert of(96, is_any_side=True, can_reach=lambda _: False) is None
+    assert of(None, is_any_side=True, can_reach=lambda _: False) is None
+    assert of(None, is_any_side=False, can_reach=lambda _: False) is not None
+    assert of(128, is_any_side=True, can_reach=lambda _: False) is not None
+    monkeypatch.setattr("greenopt.trial.data.files._answers", lambda _: False)
+    with pytest.raises(UsageError, match=r"study.toml: training.weights: the ImageNet weights of VGG16 are not on"):
+        check_study(study(training={"model": "VGG16", "weights": "imagenet"}), Path("study.toml"))
 
 
 def test_imagenet_weights_that_cannot_be_had_are_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
