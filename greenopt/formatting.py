@@ -42,7 +42,8 @@ def format_figure(name: str, value: float | None, source: str | None = None, dig
         return format_energy(value, source)
     unit = UNITS.get(name)
     text = f"{value:,.0f}" if name in _COUNTS else significant(value, digits)
-    return f"{text} {unit}" if unit else text
+    text = f"{text} {unit}" if unit else text
+    return f"~{text} est." if name == Metric.INFERENCE_MJ and source == EnergySource.ESTIMATE else text
 
 
 def format_budgets(least_wh: float, reference_wh: float, source: str | None = None) -> str:

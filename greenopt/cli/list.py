@@ -76,6 +76,7 @@ def _row(folder: "RunFolder") -> list[str]:
     from greenopt.formatting import MISSING, format_energy, format_figure
     from greenopt.front import plane_of
     from greenopt.identity.snapshot import read_folder
+    from greenopt.reading import EnergySource
     from greenopt.storage.trial_state import TrialState
     from greenopt.storage.url import without_password
     from greenopt.validation_gap import marked_accuracy
@@ -89,6 +90,7 @@ def _row(folder: "RunFolder") -> list[str]:
     except GreenoptError as error:
         return [state, MISSING, MISSING, MISSING, MISSING, "", MISSING, str(error)]
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
+    source = next((row["energy_source"] for row in complete if row["energy_source"] == EnergySource.ESTIMATE), None)
     measured = [row for row in complete if row["energy_wh"] is not None]
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
@@ -99,7 +101,7 @@ def _row(folder: "RunFolder") -> list[str]:
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
-        ", ".join(f"{name} {format_figure(name, value)}" for name, value in _best_of(snapshot, others).items()),
+        ", ".join(f"{name} {format_figure(name, value, source)}" for name, value in _best_of(snapshot, others).items()),
         _forecast_text(folder, snapshot.spec, is_running=holder is not None) or MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]

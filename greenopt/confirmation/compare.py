@@ -19,6 +19,7 @@ from greenopt.confirmation.metrics import COMPARED, accuracies_differ, energies_
 from greenopt.confirmation.pick import LESS_IS_BETTER, Picked
 from greenopt.confirmation.rival import Epochs, Rival, figures_after, find_rival
 from greenopt.formatting import counted
+from greenopt.front import plane_of
 from greenopt.search import StudySnapshot
 from greenopt.spec import Metric
 from greenopt.storage.trial_state import FINISHED_STATES, TrialState
@@ -103,6 +104,7 @@ class Confirmation:
         compared_epochs: after how many epochs figures are compared; `study_epochs` and `epochs` are the lengths.
         at_the_end: of the new trainings as they ended, by figure; `test_accuracy` among them.
         ended: number of new trainings by state (`complete`, `pruned`, `fail`).
+        others: objectives of the study that are not judged, but stand in `at_the_end`.
     """
 
     study: str
@@ -118,6 +120,7 @@ class Confirmation:
     energy_source: str | None = None
     seeds: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def confirmation(
@@ -156,7 +159,8 @@ def confirmation(
     picked = replace(picked, runner_up=rival.row)
     ended = {state: confirming.count(state) for state in FINISHED_STATES}
     held, why = _verdict(picked, comparisons, ended, _Against(rival, is_apart, lengths))
-    ends = {name: _interval([row.get(name) for row in complete]) for name in (*map(str, COMPARED), "test_accuracy")}
+    names = (*map(str, COMPARED), "test_accuracy", *plane_of(study.spec).others)
+    ends = {name: _interval([row.get(name) for row in complete]) for name in names}
     return Confirmation(
         study=study.spec.name,
         picked=picked,
@@ -171,6 +175,7 @@ def confirmation(
         energy_source=next((row["energy_source"] for row in complete), None),
         seeds=tuple(row["training_seed"] for row in complete if row.get("training_seed") is not None),
         parameters=tuple(study.spec.space.distributions),
+        others=plane_of(study.spec).others,
     )
 
 

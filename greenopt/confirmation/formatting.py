@@ -1,7 +1,7 @@
 """Formatting of a confirmation as sentences and as a table, for the terminal and the report."""
 
 from greenopt.confirmation.compare import Comparison, Confirmation, Held
-from greenopt.formatting import MISSING, format_energy, format_fraction, significant
+from greenopt.formatting import MISSING, format_energy, format_figure, format_fraction
 from greenopt.spec import Metric
 from greenopt.storage.trial_state import TrialState
 
@@ -21,6 +21,11 @@ def confirmation_lines(confirmation: Confirmation) -> list[str]:
     if place is not None:
         lines.append(f"The study's {metric} is {_PLACES[place]}.")
     lines.append(_basis(confirmation))
+    if confirmation.others:
+        names = ", ".join(confirmation.others)
+        lines.append(
+            f"A confirmation judges accuracy and energy; of {names} it gives the figures of the new trainings."
+        )
     lines += _endings(confirmation)
     reasons = {one.incomparable: None for one in confirmation.comparisons.values() if one.incomparable}
     lines += [f"Not like with like: {reason}." for reason in reasons]
@@ -44,7 +49,7 @@ def end_lines(confirmation: Confirmation) -> list[str]:
     return [
         f"{name} at the end: {_value(name, interval.mean, source)}{_half_width(name, interval.half_width)}"
         for name, interval in confirmation.at_the_end.items()
-        if name == "test_accuracy" or not is_compared
+        if name in ("test_accuracy", *confirmation.others) or not is_compared
     ]
 
 
@@ -74,8 +79,7 @@ def _figure(metric: str, value: float | None) -> str:
         return MISSING
     if metric in (Metric.ACCURACY, "test_accuracy"):
         return format_fraction(value)
-    unit = "1/Wh" if metric == Metric.EFFICIENCY else "Wh"
-    return f"{significant(value)} {unit}"
+    return format_figure(metric, value)
 
 
 def _basis(confirmation: Confirmation) -> str:

@@ -72,11 +72,13 @@ class PlainProgress:
         """
         self._console, self._forecast, self._with_epochs = console, forecast, with_epochs
         self._trials, self._footprint = 0, Footprint()
+        self._objectives: tuple[str, ...] = ()
         self._foreseen: StudyForecast | None = None
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
         """Print the study's size and how many trials are already done."""
         self._trials, self._footprint = spec.study.trials, Footprint.from_spec(spec.energy)
+        self._objectives = tuple(spec.objectives)
         there = f", {settled} of them finished earlier" if settled else ""
         self._say(f"study {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs{there}")
         self._say_forecast()
@@ -113,7 +115,8 @@ class PlainProgress:
         self._forecast.ended(trial)
         remaining_s = self._forecast.remaining_s(settled)
         rest = f", about {format_seconds(remaining_s)} left" if remaining_s else ""
-        self._say(f"trial {trial} {format_ending(build_ending(summary, verdict))} [{settled}/{self._trials}{rest}]")
+        ending = format_ending(build_ending(summary, verdict, self._objectives))
+        self._say(f"trial {trial} {ending} [{settled}/{self._trials}{rest}]")
         self._say_forecast()
 
     def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:

@@ -53,9 +53,11 @@ class StudyLogWriter:
         """
         self._file, self._slots, self._clock = file, slots, clock
         self._study_id, self._run_id = study_id, run_id
+        self._objectives: tuple[str, ...] = ()
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
         """Append who runs the study, and where."""
+        self._objectives = tuple(spec.objectives)
         self._append(
             CoordinatorStarted(
                 utc_s=self._clock(),
@@ -78,7 +80,7 @@ class StudyLogWriter:
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
         """Append how a trial ended."""
-        ending = build_ending(summary, verdict)
+        ending = build_ending(summary, verdict, self._objectives)
         self._append(TrialRecorded(utc_s=self._clock(), trial=trial, settled=settled, ending=ending))
 
     def run_state_changed(self, run_state: RunState) -> None:

@@ -1,5 +1,6 @@
 """Derives from a trial's summary what the storage is told: verdict, objective values, flat metrics."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +121,7 @@ def objective_values(summary: TrialSummary, study: StudySpec) -> list[float]:
     return [_shortened(value) for value in values if value is not None]
 
 
-def build_ending(summary: TrialSummary, verdict: Verdict) -> TrialEnding:
+def build_ending(summary: TrialSummary, verdict: Verdict, objectives: Collection[str] = ()) -> TrialEnding:
     """Build what the study log keeps and the progress tells about how a trial ended."""
     energy, total = summary.energy, summary.total
     return TrialEnding(
@@ -134,6 +135,7 @@ def build_ending(summary: TrialSummary, verdict: Verdict) -> TrialEnding:
         energy_source=energy.source,
         seconds=energy.seconds,
         flags=energy.flags,
+        figures={name: _shortened(value) for name, value in summary.figures.items() if name in objectives},
         total_wh=total.energy_wh,
         total_source=total.source,
     )

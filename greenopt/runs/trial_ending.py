@@ -6,7 +6,7 @@ Invariant: the log keeps values, never the sentence; progress lines and the live
 from pydantic import BaseModel, ConfigDict
 
 from greenopt.events import Outcome
-from greenopt.formatting import format_energy, format_flags, format_fraction, format_seconds
+from greenopt.formatting import format_energy, format_figure, format_flags, format_fraction, format_seconds
 from greenopt.reading import EnergySource
 
 
@@ -23,6 +23,7 @@ class TrialEnding(BaseModel):
         energy_source: how `energy_wh` was obtained.
         seconds: length of the training in s.
         flags: words about what may be wrong with `energy_wh`.
+        figures: objectives of its study beside accuracy and the energies, by name.
         total_wh: energy of the whole process in Wh, as far as metered.
         total_source: how `total_wh` was obtained.
     """
@@ -39,6 +40,7 @@ class TrialEnding(BaseModel):
     energy_source: EnergySource | None = None
     seconds: float | None = None
     flags: tuple[str, ...] = ()
+    figures: dict[str, float] = {}
     total_wh: float | None = None
     total_source: EnergySource | None = None
 
@@ -51,8 +53,11 @@ class TrialEnding(BaseModel):
 def format_ending(ending: TrialEnding) -> str:
     """Format how a trial ended, in one line."""
     if ending.outcome is Outcome.COMPLETED:
+        others = [f"{name} {format_figure(name, value)}" for name, value in ending.figures.items()]
+        accuracy = f"accuracy {format_fraction(ending.accuracy)} (test {format_fraction(ending.test_accuracy)})"
+        found = [*others, *([accuracy] if ending.accuracy is not None or not others else [])]
         return (
-            f"done: accuracy {format_fraction(ending.accuracy)} (test {format_fraction(ending.test_accuracy)}), "
+            f"done: {', '.join(found)}, "
             f"{format_energy(ending.energy_wh, ending.energy_source)}, {format_seconds(ending.seconds)}"
             f"{format_flags(ending.flags)}"
         )

@@ -131,6 +131,11 @@ def energy_metric(spec: StudySpec) -> Metric | None:
     return found[0] if len(found) == 1 else None
 
 
+def weighs_accuracy_for_energy(spec: StudySpec) -> bool:
+    """Return whether a study's objectives are accuracy and one energy, and no other."""
+    return Metric.ACCURACY in spec.objectives and energy_metric(spec) is not None and len(spec.objectives) == 2
+
+
 def objectives_of(values: Sequence[float], spec: StudySpec) -> tuple[float, float]:
     """Return accuracy and energy of a completed trial's values."""
     by_metric = dict(zip(spec.objectives, values, strict=True))

@@ -13,7 +13,7 @@ import optuna
 
 from greenopt.errors import UsageError
 from greenopt.pareto import Point, pareto_front
-from greenopt.search.evidence import Evidence, energy_metric, stopped_trial, whole_trial
+from greenopt.search.evidence import Evidence, energy_metric, stopped_trial, weighs_accuracy_for_energy, whole_trial
 from greenopt.spec import Metric, StudySpec, Value
 from greenopt.stopping.accuracy import AccuracyForecast
 from greenopt.stopping.energy import EnergyForecast
@@ -60,7 +60,7 @@ def read_prior(spec: StudySpec, earlier: StudySnapshot) -> Prior:
     """
     name = earlier.spec.name
     what = f"sampler.prior: {name}"
-    if Metric.ACCURACY not in spec.objectives or energy_metric(spec) is None:
+    if not weighs_accuracy_for_energy(spec):
         raise UsageError(f"{what}: this study's objectives are {_named(spec)}; a prior needs accuracy and one energy")
     if set(earlier.spec.objectives.items()) != set(spec.objectives.items()):
         raise UsageError(f"{what}: its objectives are {_named(earlier.spec)}, and this study's are {_named(spec)}")

@@ -19,9 +19,9 @@ import optuna
 from greenopt.errors import UsageError
 from greenopt.search.arguments import STARTUP, check_argument, offered, plain_parameters, shown
 from greenopt.search.energy_aware import EnergyAwareSampler
-from greenopt.search.evidence import energy_metric
+from greenopt.search.evidence import weighs_accuracy_for_energy
 from greenopt.search.exhaustive import ExhaustiveSampler, Places
-from greenopt.spec import Choice, Metric, StudySpec
+from greenopt.spec import Choice, StudySpec
 
 
 @dataclass(frozen=True)
@@ -184,10 +184,10 @@ def entry_of(spec: StudySpec) -> SamplerEntry:
             f"sampler.name: {name!r}: optimises one objective and this study has {len(spec.objectives)}; "
             f"give one objective or take one of {fitting}"
         )
-    if entry.is_energy_aware and (Metric.ACCURACY not in spec.objectives or energy_metric(spec) is None):
+    if entry.is_energy_aware and not weighs_accuracy_for_energy(spec):
         raise UsageError(
             f"sampler.name: {name!r}: weighs accuracy against energy; the study needs accuracy to maximize and one of "
-            "energy_wh, total_wh, wh_per_epoch to minimize for its objectives"
+            "energy_wh, total_wh, wh_per_epoch to minimize for its objectives, and no other"
         )
     missing = [module for module in entry.modules if importlib.util.find_spec(module) is None]
     if missing:

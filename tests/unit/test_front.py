@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from greenopt.formatting import format_figure
 from greenopt.front import StudyFront, dominated_share, plane_of
 from greenopt.pareto import HypervolumeTrace, Point
 from greenopt.spec import StudySpec
@@ -87,3 +88,9 @@ def test_more_than_three_objectives_have_a_front_and_no_hypervolume() -> None:
     front = StudyFront(own(a="maximize", b="maximize", c="maximize", d="minimize"))
     assert front.add({"trial": 0, "a": 1, "b": 1, "c": 1, "d": 1})
     assert (front.trials, front.values(), front.value) == ((0,), [], None)
+
+
+def test_an_estimated_energy_of_a_prediction_is_marked() -> None:
+    assert format_figure("inference_mj", 7.03, "estimate") == "~7.03 mJ est."
+    assert format_figure("inference_mj", 7.03, "rapl") == "7.03 mJ"
+    assert format_figure("latency_ms", 7.03, "estimate") == "7.03 ms"

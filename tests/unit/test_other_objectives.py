@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from greenopt.cli import app
+from greenopt.confirmation import confirmation_lines, confirming_study, end_lines, pick_trial, read_confirmation
 from greenopt.dashboard.notes import study_note, trial_note
 from greenopt.exchange.export import export_trials
 from greenopt.exchange.reading import read_import
@@ -139,6 +140,20 @@ def test_a_table_brings_the_objectives_back(study: tuple[RunFolder, StudySpec], 
     compared = shown(folder, "compare", "own", "again")
     assert f"own optimises {plane_of(spec).title}" in compared
     assert all(f"best {name}:" in compared for name in plane_of(spec).others)
+
+
+def test_a_confirmation_says_what_it_does_not_judge(study: tuple[RunFolder, StudySpec], tmp_path: Path) -> None:
+    folder, spec = study
+    before = read_study("own", open_storage(folder.default_storage))
+    picked = pick_trial(before, "2")
+    again, _ = run_study(tmp_path, trains, 2, confirming_study(spec, picked, 1, 2, "conf"))
+    confirmed = read_confirmation(
+        folder, before, picked, again, read_study("conf", open_storage(again.default_storage))
+    )
+    lines = confirmation_lines(confirmed)
+    others = plane_of(spec).others
+    assert any(line.startswith("A confirmation judges accuracy and energy") for line in lines)
+    assert all(any(line.startswith(f"{name} at the end: ") for line in end_lines(confirmed)) for name in others)
 
 
 def test_a_study_goes_on_with_its_objectives_and_refuses_others(study: tuple[RunFolder, StudySpec]) -> None:
