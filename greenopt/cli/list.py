@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from greenopt.runs.folder import RunFolder
     from greenopt.runs.study_log import ForecastMade
     from greenopt.spec import StudySpec
+    from greenopt.storage.snapshot import StudySnapshot
 
 
 _SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id")
@@ -85,13 +86,20 @@ def _row(folder: "RunFolder") -> list[str]:
     done = len(complete) + snapshot.count(TrialState.PRUNED, TrialState.EXCLUDED)
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
-        f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
+        f"{done}/{snapshot.spec.study.trials}{_excluded(snapshot)}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
         _forecast_text(folder, snapshot.spec, is_running=holder is not None) or MISSING,
         "study.db" if url == folder.default_storage else without_password(url),
     ]
+
+
+def _excluded(snapshot: "StudySnapshot") -> str:
+    from greenopt.storage.trial_state import TrialState
+
+    count = snapshot.count(TrialState.EXCLUDED)
+    return f" ({count} excluded)" if count else ""
 
 
 def _last_forecast(folder: "RunFolder") -> "ForecastMade | None":
