@@ -97,7 +97,7 @@ def _row(folder: "RunFolder") -> list[str]:
     done = len(complete) + snapshot.count(TrialState.PRUNED, TrialState.EXCLUDED)
     return [
         state if holder or done < snapshot.spec.study.trials else "done",
-        f"{done}/{snapshot.spec.study.trials}{' (changed)' if _has_changed(complete) else ''}",
+        f"{done}/{snapshot.spec.study.trials}{_excluded(snapshot)}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
         format_energy(least["energy_wh"], least["energy_source"]) if least else MISSING,
@@ -119,6 +119,13 @@ def _best_of(snapshot: "StudySnapshot", names: "Sequence[str]") -> "dict[str, fl
         best = max if snapshot.spec.objectives[name] is Direction.MAXIMIZE else min
         found[name] = best(values, default=None)
     return found
+
+
+def _excluded(snapshot: "StudySnapshot") -> str:
+    from greenopt.storage.trial_state import TrialState
+
+    count = snapshot.count(TrialState.EXCLUDED)
+    return f" ({count} excluded)" if count else ""
 
 
 def _last_forecast(folder: "RunFolder") -> "ForecastMade | None":

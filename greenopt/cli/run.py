@@ -127,8 +127,8 @@ def run(
     folder = RunFolder(runs.resolve() / spec.name)
     changed = changed_key(spec, folder, storage)
     startup = startup_note(spec)
-    found = (*spec.space.notes, *input_notes(spec), *([startup] if startup is not None else []))
-    notes = [f"note: {note}" for note in found]
+    notes = [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
+    of_inputs = [f"note: {note}" for note in input_notes(spec)]
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
@@ -141,7 +141,7 @@ def run(
         else:
             check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
         lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
-        print_lines(console, notes)
+        print_lines(console, [*notes, *of_inputs])
         print_plan(console, spec, slots, lines)
         return
     if like is not None:
@@ -153,7 +153,7 @@ def run(
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 
-        print_lines(console, notes)
+        print_lines(console, [*notes, *of_inputs])
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 

@@ -16,9 +16,9 @@ from greenopt.files import read_document
 from greenopt.plain_text import printable
 from greenopt.shipped import shipped_studies
 from greenopt.spec.budget import replaced
+from greenopt.spec.objectives import Metric, known_figures
 from greenopt.spec.setting import PARAMETERS
-from greenopt.spec.space import SearchSpace
-from greenopt.spec.study import StudySpec
+from greenopt.spec.study import StudySpec, parse_space
 
 
 def load_study(
@@ -169,22 +169,36 @@ def describe_all(error: ValidationError, raw: dict[str, Any]) -> list[str]:
         error: what validation found; of the space, its first error only.
         raw: the file's tables.
     """
-    found: list[str] = []
-    for detail in error.errors():
+    details = error.errors()
+    # Of a valid file's figures the study itself says what is wrong with them.
+    found = _figure_problems(raw) if any(detail["loc"] for detail in details) else []
+    for detail in details:
         is_space = detail["loc"][:1] == ("space",) and isinstance(raw.get("space"), dict)
         found += (_space_problems(raw) if is_space else []) or [_describe_one(detail)]
     return list(dict.fromkeys(found))
 
 
+def _has_objective(raw: dict[str, Any]) -> bool:
+    study = raw.get("study")
+    return isinstance(study, dict) and study.get("objective") is not None
+
+
+def _figure_problems(raw: dict[str, Any]) -> list[str]:
+    """Describe the objectives that are no figures of a trial."""
+    objectives = raw.get("objectives")
+    if not isinstance(objectives, dict) or _has_objective(raw):
+        return []
+    unknown = (name for name in objectives if name not in tuple(Metric))
+    return [f"{_dotted(['objectives', name])}: unknown figure; {known_figures(name)}" for name in unknown]
+
+
 def _space_problems(raw: dict[str, Any]) -> list[str]:
     """Describe the errors of a search space parameter by parameter, and of a list value by value."""
-    study = raw.get("study")
-    own = isinstance(study, dict) and study.get("objective") is not None
     found: list[str] = []
     for name, given in raw["space"].items():
-        problems = _parameter_problems(name, given, own=own)
-        if isinstance(given, list) and len(given) > 1 and problems:
-            each = [_parameter_problems(name, [value], own=own) for value in given]
+        problems = _parameter_problems(name, given, raw)
+        if isinstance(given, list) and any(problem.startswith(f"space.{name}[") for problem in problems):
+            each = [_parameter_problems(name, [value], raw) for value in given]
             single = [
                 problem.replace(f"{name}[0]", f"{name}[{index}]", 1)
                 for index, listed in enumerate(each)
@@ -195,9 +209,12 @@ def _space_problems(raw: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _parameter_problems(name: str, given: Any, *, own: bool) -> list[str]:
+def _parameter_problems(name: str, given: Any, raw: dict[str, Any]) -> list[str]:
+    training, varied = raw.get("training"), raw["space"].get("model")
+    models = [training.get("model") if isinstance(training, dict) else None]
+    models += varied if isinstance(varied, list) else [varied]
     try:
-        SearchSpace.parse({name: given}, own=own)
+        parse_space({name: given}, own=_has_objective(raw), models=models)
     except ValidationError as error:
         return [_describe_one({**detail, "loc": ("space", *detail["loc"])}) for detail in error.errors()]
     except (TypeError, ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from greenopt.spec.models import MODEL_NAMES
 from greenopt.spec.setting import Augmentation, Internal, LrSchedule, Optimizer, Precision, Preprocessing, Setting
-from greenopt.spec.study import ImageMeaning, TrainingSpec
+from greenopt.spec.study import DecayedBy, ImageMeaning, TrainingSpec
 
 
 def inert_parameters(
@@ -78,8 +78,8 @@ def _field(name: str, setting: Setting, training: TrainingSpec) -> str | None:
 
 
 def _decays_all(training: TrainingSpec) -> bool:
-    """Return whether every optimizer decays weights, where the study can say so."""
-    return str(getattr(training, "weight_decay_applies_to", "adamw")) == "all"
+    """Return whether every optimizer decays weights."""
+    return training.weight_decay_applies_to is DecayedBy.ALL
 
 
 def _momentum(setting: Setting, training: TrainingSpec) -> str | None:

@@ -4,7 +4,7 @@ Invariant: every literal that changes accuracy or energy is a field here, so a s
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeGuard
@@ -459,6 +459,23 @@ FIXED = (
 """Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
 
 
+def parse_space(raw: dict[str, Any], *, own: bool, models: Iterable[object]) -> SearchSpace:
+    """Parse a study's `[space]`, or a part of it.
+
+    Args:
+        raw: parameter name to a list of values, one value, or a table of a range.
+        own: whether its names are those of an objective function's parameters.
+        models: the study's models, of which one's own take parameters of any name.
+
+    Raises:
+        ValidationError: with the location inside the table.
+    """
+    if own:
+        return SearchSpace.parse(raw, own=True)
+    passes_on = any(re.fullmatch(REFERENCE_PATTERN, str(model)) for model in models)
+    return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED)
+
+
 @cache
 def varying_fields() -> Mapping[str, Check]:
     """Return the fields of `[training]` and `[data]` that `[space]` may have, with what checks a value of each."""
@@ -467,7 +484,9 @@ def varying_fields() -> Mapping[str, Check]:
 
 
 def _check_training(name: str, value: Value, location: tuple[str | int, ...]) -> Value:
-    return _checked_field(lambda: TrainingSpec.model_validate({"epochs": 1, name: value}), name, value, location)
+    # Whether it fits the rest of the study, the whole study tells.
+    beside = {"epochs": 1, **({"weights": "imagenet"} if name == "trainable" else {})}
+    return _checked_field(lambda: TrainingSpec.model_validate({**beside, name: value}), name, value, location)
 
 
 def _check_image_size(name: str, value: Value, location: tuple[str | int, ...]) -> Value:
@@ -559,11 +578,8 @@ class StudySpec(Table):
     def _parsed_space(cls, raw: object, info: ValidationInfo) -> object:
         if isinstance(raw, dict) and "distributions" not in raw:
             study, training = info.data.get("study"), info.data.get("training")
-            if study is not None and study.objective is not None:
-                return SearchSpace.parse(raw, own=True)
             models = [*_listed(raw.get("model")), training.model if training is not None else ""]
-            passes_on = any(re.fullmatch(REFERENCE_PATTERN, str(model)) for model in models)
-            return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED)
+            return parse_space(raw, own=study is not None and study.objective is not None, models=models)
         return raw
 
     @model_validator(mode="after")
@@ -641,6 +657,22 @@ class StudySpec(Table):
                 where = {"key": key, "model": str(model), "least": least}
                 message = "{key}: {model} needs images of at least {least}x{least}; set data.image_size = {least}"
                 raise PydanticCustomError("model", message, where)
+        return self
+
+    @model_validator(mode="after")
+    def _varies_what_fits_together(self) -> Self:
+        """Check every value of a field that varies with every model: dropout, say, is not for one's own."""
+        for name in self.varied:
+            if name not in TrainingSpec.model_fields:
+                continue
+            for model in self._values_of("model", self.training.model):
+                for value in self._values_of(name, getattr(self.training, name)):
+                    raw = {**self.training.model_dump(), "model": model, name: value}
+                    try:
+                        TrainingSpec.model_validate(raw)
+                    except ValidationError as error:
+                        where = {"key": f"space.{name}", "value": shown(value), "why": error.errors()[0]["msg"]}
+                        raise PydanticCustomError("varied", "{key}: {value}: {why}", where) from None
         return self
 
     def _values_of(self, name: str, otherwise: Value) -> Sequence[Value]:

@@ -44,7 +44,8 @@ def test_every_plain_argument_is_recorded_with_its_value_in_force() -> None:
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        ({"name": "tep"}, "sampler.name: 'tep': unknown sampler; known are random, tpe, nsga2"),
+        ({"name": "tep"}, "sampler.name: 'tep': unknown sampler; did you mean tpe?"),
+        ({"name": "x"}, "sampler.name: 'x': unknown sampler; known are random, tpe, nsga2"),
         ({"name": "tpe", "startup": 3}, "sampler.startup: 3: unknown argument of tpe; it takes"),
         ({"name": "random", "seed": 3}, "sampler.seed: 3: unknown argument of random; it takes no arguments but the"),
         ({"name": "nsga2", "population_size": 1}, "sampler: nsga2 does not take population_size = 1"),

@@ -42,7 +42,7 @@ def test_every_error_of_a_file_is_told_with_what_was_meant(tmp_path: Path) -> No
     for key, hint in (
         ("study.trails", "did you mean trials?"),
         ("study.on_duplicate", "did you mean skip?"),
-        ("objectives.acuracy: 'acuracy'", "did you mean accuracy?"),
+        ("objectives.acuracy: unknown figure", "did you mean accuracy?"),
         ("objectives.acuracy: 'maximise'", "did you mean maximize?"),
         ("data.name", "did you mean cifar10?"),
         ("trainig", "did you mean training?"),
