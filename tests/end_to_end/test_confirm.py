@@ -47,7 +47,7 @@ def test_the_best_trial_is_trained_again_and_judged(bench: Bench) -> None:
 def test_a_study_without_a_result_has_nothing_to_confirm(bench: Bench) -> None:
     assert "no study here" in bench.run("confirm", "tiny").stderr
     bench.write_study(2, **{"[1e-2, 1e-3]": "1e30"})  # diverges
-    assert bench.run("run", "tiny.toml", "--plain", "--trials", "1").returncode == 0
+    assert bench.run("run", "tiny.toml", "--plain", "--trials", "1").returncode == 4
     done = bench.run("confirm", "tiny")
     assert done.returncode == 2
     assert "study tiny: no completed trial has a measured efficiency; nothing to confirm" in done.stderr
