@@ -1,13 +1,16 @@
 """`greenopt init`: a first study file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from greenopt.cli.options import is_interactive, named_path
 from greenopt.cli.output import say
 from greenopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from greenopt.spec.starter import Starter
 
 
 def register(app: typer.Typer) -> None:
@@ -54,10 +57,8 @@ def init(
         raise UsageError(f"{output}: is there already; name another file with --output, or write over it with --force")
     if all(value is None for value in given.values()) and is_interactive():
         given = _asked()
-    starter = Starter(**{name: value for name, value in given.items() if value is not None})
-    text = starter.text()
-    _check(text, output)
-    _write(output, text)
+    starter = _fitted(Starter(**{name: value for name, value in given.items() if value is not None}), output)
+    _write(output, starter.text())
     say(f"{output}: {starter.model} on {starter.data}, {starter.trials} trials; {', '.join(starter.vary)} vary")
     say(f"next: greenopt run {output} --dry-run  ·  greenopt run {output}")
 
@@ -90,6 +91,29 @@ def _asked() -> dict[str, Any]:
         "trials": typer.prompt("Trials", plain.trials, type=int),
         "epochs": typer.prompt("Epochs of each", plain.epochs, type=int),
     }
+
+
+def _fitted(starter: "Starter", output: Path) -> "Starter":
+    """Return the starter with batch sizes for which there are enough images.
+
+    Raises:
+        UsageError: its study would not run.
+    """
+    from dataclasses import replace
+
+    from greenopt.spec.starter import BATCH_SIZES
+
+    for sizes in BATCH_SIZES:
+        fitted = replace(starter, batch_sizes=sizes)
+        try:
+            _check(fitted.text(), output)
+        except UsageError as error:
+            is_too_large = all(line.startswith("space.batch_size: ") for line in str(error).splitlines())
+            if not is_too_large or sizes == BATCH_SIZES[-1]:
+                raise
+        else:
+            return fitted
+    raise AssertionError("the last sizes fit or raise")
 
 
 def _check(text: str, output: Path) -> None:

@@ -20,6 +20,9 @@ CHOICES = {
 }
 """What a parameter may vary over at first, and what a comment says of it."""
 
+BATCH_SIZES = ((32, 64, 128), (16, 32, 64), (8, 16, 32), (4, 8, 16), (2, 4, 8))
+"""What the batch size may vary over, by how many images there are; the first that fits is taken."""
+
 DEFAULT_VARY = ("lr", "batch_size", "optimizer")
 
 
@@ -34,6 +37,7 @@ class Starter:
         vary: the parameters that vary.
         trials: how many.
         epochs: of each.
+        batch_sizes: one of `BATCH_SIZES`; where the batch size does not vary it is the first of these.
     """
 
     data: str = "digits"
@@ -42,6 +46,7 @@ class Starter:
     vary: Sequence[str] = DEFAULT_VARY
     trials: int = 8
     epochs: int = 3
+    batch_sizes: Sequence[int] = BATCH_SIZES[0]
 
     def text(self) -> str:
         """Return the study file.
@@ -53,9 +58,13 @@ class Starter:
             if name not in CHOICES:
                 raise UsageError(f"--vary {shown(name)}: unknown parameter; the ten are {', '.join(CHOICES)}")
         place = f"path = {json.dumps(self.path, ensure_ascii=False)}\n" if self.path is not None else ""
-        kept = [name for name in CHOICES if name not in self.vary]
-        space = "\n".join(f"{name} = {CHOICES[name][0]}  # {CHOICES[name][1]}" for name in self.vary)
-        fixed = "\n".join(f"# {name} = {CHOICES[name][0]}" for name in kept)
+        sizes = f"[{', '.join(map(str, self.batch_sizes))}]"
+        values = {name: sizes if name == "batch_size" else choices for name, (choices, _) in CHOICES.items()}
+        lines = [f"{name} = {values[name]}  # {CHOICES[name][1]}" for name in self.vary]
+        if "batch_size" not in self.vary and self.batch_sizes != BATCH_SIZES[0]:
+            lines.append(f"batch_size = {self.batch_sizes[0]}  # of the few images there are")
+        space = "\n".join(lines)
+        fixed = "\n".join(f"# {name} = {values[name]}" for name in CHOICES if name not in self.vary)
         return f"""# A study: run it with `greenopt run`, check it first with `greenopt run --dry-run`.
 # Every key is explained by `greenopt docs study-file`.
 

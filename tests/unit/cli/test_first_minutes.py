@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from greenopt import __version__
 from greenopt.cli.options import known_studies
 from greenopt.cli.output import COMMAND_VARIABLE, as_called
 from greenopt.shipped import shipped_studies
-from greenopt.spec import load_study
+from greenopt.spec import Choice, load_study
 from tests.fuzzing.judge import Verdict, judged
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,6 +72,19 @@ def test_a_first_study_file_runs_and_says_what_it_varies(tmp_path: Path) -> None
     assert (spec.study.trials, spec.training.epochs, spec.training.model) == (5, 2, "MobileNetV2")
     assert set(spec.space.free) == {"batch_size", "lr", "augmentation"}
     assert judged(["run", "study.toml", "--gpus", "none", "--dry-run"], tmp_path).verdict is Verdict.ACCEPTED
+
+
+def test_a_few_images_of_ones_own_get_batches_that_they_fill(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "few.npz",
+        x=np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), np.uint8),
+        y=np.arange(60) % 2,
+    )
+    for vary, wanted in (("lr,batch_size", (8, 16, 32)), ("lr", (16,))):
+        options = ["init", "--path", "few.npz", "--vary", vary, "--force"]
+        assert judged(options, tmp_path).verdict is Verdict.ACCEPTED
+        # The training part of 60-20-20 has 36 images.
+        assert load_study(tmp_path / "study.toml").space.distributions["batch_size"] == Choice(values=wanted)
 
 
 @pytest.mark.parametrize(
