@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 from greenopt.storage.trial_state import TrialState
 from greenopt.tracking.record import TrialRecord
 
-_STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED"}
+_STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.EXCLUDED: "KILLED"}
 MOST_AT_ONCE = 900
 """Metrics in a call; MLflow takes 1,000."""
 
