@@ -86,14 +86,13 @@ def delete(
     from greenopt.runs.folder import RunFolder
 
     plan = plan_deletion(RunFolder(runs.resolve() / study))
+    if not yes and not (is_interactive() or sys.stdin.isatty()):
+        raise UsageError(f"delete: say --yes to delete study {study}, or run the command in a terminal")
     for line in _told(plan):
         say(line)
-    if not yes:
-        if not (is_interactive() or sys.stdin.isatty()):
-            raise UsageError(f"delete: say --yes to delete study {study}, or run the command in a terminal")
-        if not typer.confirm(f"Delete study {study}?", default=False):
-            say("nothing was deleted")
-            raise typer.Exit(ExitCode.FAILED)
+    if not yes and not typer.confirm(f"Delete study {study}?", default=False):
+        say("nothing was deleted")
+        raise typer.Exit(ExitCode.FAILED)
     delete_study(plan)
     say(f"study {study} is deleted")
 
