@@ -260,7 +260,8 @@ class Coordinator:
             while self._ended:
                 self._finish(self._ended.popleft())
             self._end_overdue()
-            self._access(self._search.lease.renew)
+            if self._search.lease.is_due:
+                self._access(self._search.lease.renew)
 
     def _serve(self, timeout_s: float) -> None:
         """Go on with the running trials while the storage is waited for."""
@@ -323,8 +324,9 @@ class Coordinator:
 
     def _heed_limits(self) -> None:
         """Stop starting trials once a budget is spent, or the front has stood still for long enough."""
-        if self._end is None and self._wants_more():
-            self._end = self._limits.end()
+        # The storage is asked last: this is looked at with every event of every trial.
+        if self._end is None and (end := self._limits.end()) is not None and self._wants_more():
+            self._end = end
 
     def _has_room(self) -> bool:
         """Return whether the budgets have room for another trial; end the study where nothing runs that may leave some.
@@ -345,7 +347,7 @@ class Coordinator:
 
     def _heed_failed_gpus(self) -> None:
         """Start no more trials where all GPUs have failed."""
-        if self._end is None and self._wants_more() and self._set_aside.issuperset(self._engine.slots):
+        if self._end is None and self._set_aside.issuperset(self._engine.slots) and self._wants_more():
             self._end = StudyEnd.GPUS_FAILED
 
     def _is_sound(self, slot: Slot) -> bool:

@@ -37,6 +37,11 @@ class StudyLease:
             raise UsageError(f"study {study} is being run by {holder}")
         self.renew()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to renew the lease."""
+        return time.monotonic() - self._renewed_at_s >= RENEW_S
+
     def renew(self) -> None:
         """Renew the lease, at most every `RENEW_S`.
 
@@ -44,7 +49,7 @@ class StudyLease:
             GreenoptError: it had lapsed, and another coordinator has taken it.
         """
         now_s = time.monotonic()
-        if now_s - self._renewed_at_s < RENEW_S:
+        if not self.is_due:
             return
         holder = lease_holder(self._study, self._storage)
         if holder is not None:

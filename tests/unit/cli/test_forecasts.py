@@ -16,7 +16,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
 from tests.showcase import run_showcase, showcase_study
 
-TRIALS = 24
+TRIALS = 12
 STUDY = """
 [study]
 name = "later"
@@ -116,7 +116,7 @@ def test_a_study_of_other_parameters_tells_nothing(runs: Path, tmp_path: Path) -
 
 def test_the_report_says_what_was_forecast_and_what_came(runs: Path) -> None:
     whole = _forecast(read_report_inputs(RunFolder(runs / "whole")))
-    assert whole.startswith("After 3 trials of 24 the study was forecast to take ")
+    assert whole.startswith("After 2 trials of 12 the study was forecast to take ")
     assert "side the interval of 90 %" in whole
     cut = _forecast(read_report_inputs(RunFolder(runs / "cut")))
-    assert " of 24 trials the study is forecast to take " in cut
+    assert " of 12 trials the study is forecast to take " in cut
