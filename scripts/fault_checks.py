@@ -1,6 +1,7 @@
 """What has to hold of a study after a fault: one record a trial with the energy that it drew, and nothing left over."""
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.storage.live_rows import LiveRows
 from greenopt.storage.trial_state import FINISHED_STATES, MAX_RETRIES, is_settled
 
+ENDED_WITHIN_S = 2.0
 TOLERANCE = 1e-3
 FINISHED = set(FINISHED_STATES)
 
@@ -112,9 +114,12 @@ def check_end(rows: list[dict[str, Any]], trials: int) -> Findings:
 
 
 def check_leftovers(folder: RunFolder, url: str, ledger: Path) -> Findings:
-    """Check that no trial's process lives without its coordinator, and that nobody holds the study."""
+    """Check that no trial's process outlives its coordinator by more than a moment, and that nobody holds the study."""
     pids = {pid for parts in drawn(ledger).values() for pid, _ in parts}
-    orphans = [f"process {pid}" for pid in pids if psutil.pid_exists(pid) and not _is_zombie(pid)]
+    until_s = time.monotonic() + ENDED_WITHIN_S
+    while (alive := [pid for pid in pids if _is_alive(pid)]) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    orphans = [f"process {pid}" for pid in alive]
     if (holder := folder.holder()) is not None:
         orphans.append(f"the folder is held by {holder}")
     reader = LiveRows(folder.name, url)
@@ -125,8 +130,8 @@ def check_leftovers(folder: RunFolder, url: str, ledger: Path) -> Findings:
     return Findings(orphans=tuple(orphans))
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return True
+        return False

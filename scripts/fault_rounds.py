@@ -266,12 +266,17 @@ def _locked(study: Round) -> bool:
 
 def _moved(study: Round) -> bool:
     file = study.folder.path / "study.db"
-    if not file.exists() or (study.folder.path / "study.db-journal").exists():
+    if not file.exists():
         return False
     study.send(signal.SIGSTOP)
-    file.rename(file.with_name("moved.db"))
+    # A transaction whose journal stays behind damages the file, as SQLite's documentation says; looked at once it stands.
+    is_at_rest = not (study.folder.path / "study.db-journal").exists()
+    if is_at_rest:
+        file.rename(file.with_name("moved.db"))
     if study.command is not None:
         os.kill(study.command, signal.SIGCONT)
+    if not is_at_rest:
+        return False
     time.sleep(0.6)
     file.with_name("moved.db").rename(file)
     return study.is_running()
