@@ -269,7 +269,7 @@ def _moved(study: Round) -> bool:
     if not file.exists():
         return False
     study.send(signal.SIGSTOP)
-    # A transaction whose journal stays behind damages the file, as SQLite's documentation says; looked at once it stands.
+    # A file that is moved without its journal is damaged, as SQLite's documentation says: looked at once all stands.
     is_at_rest = not (study.folder.path / "study.db-journal").exists()
     if is_at_rest:
         file.rename(file.with_name("moved.db"))
