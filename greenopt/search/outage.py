@@ -79,6 +79,15 @@ def is_outage(error: BaseException) -> bool:
     return found is not None and not isinstance(found, _REFUSALS) and "malformed" not in str(found)
 
 
+def is_away(error: BaseException) -> bool:
+    """Return whether the storage is away for a known cause, and not damaged."""
+    found = _database_error(error)
+    if found is None or not is_outage(error):
+        return False
+    message = database_message(found)
+    return any(re.search(pattern, message, re.IGNORECASE) for pattern, _ in _CAUSES)
+
+
 def _database_error(error: BaseException) -> Exception | None:
     """Return the database's own error behind what Optuna raised; None where there is none."""
     for each in _chain(error):

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.errors import UsageError, one_line
 from greenopt.search.exhaustive import setting_of
+from greenopt.search.outage import is_away
 from greenopt.spec import on_step, stored_study
 from greenopt.storage.marks import MARKS_ATTRIBUTE, TrialMarks
 from greenopt.storage.rows import COLUMNS, SPEC_ATTRIBUTE, sound
@@ -46,10 +47,13 @@ def decoding(study: str) -> Iterator[None]:
 
     Raises:
         UsageError: the storage holds what no Optuna has written, or cannot be read.
+        Exception: the storage is away, as Optuna or SQLAlchemy says it.
     """
     try:
         yield
     except (*_UNDECODED, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        if is_away(error):
+            raise
         what = f"{type(error).__name__}: {one_line(str(error), 80)}"
         raise UsageError(f"study {study}: its storage is damaged or cannot be read: {what}") from None
 

@@ -110,7 +110,7 @@ def _verdict(
     may_fail = code == 1 and arguments[:1] and arguments[0] in MAY_FAIL
     if code == -1:
         return Verdict.HUNG
-    if "internal error" in err or "Traceback" in out + err or (code not in (0, 2) and not may_fail):
+    if "internal error" in err or "Traceback" in out + err or (code not in (0, 2, 4) and not may_fail):
         return Verdict.INTERNAL
     if any(len(line) > MAX_LINE for line in lines):
         return Verdict.LONG

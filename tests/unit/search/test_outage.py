@@ -8,6 +8,7 @@ import sqlalchemy.exc
 
 from greenopt.errors import GreenoptError
 from greenopt.search.outage import failures_named, is_outage, storage_cause
+from greenopt.search.rows import decoding
 
 
 def wrapped(message: str, kind: type[sqlalchemy.exc.DBAPIError] = sqlalchemy.exc.OperationalError) -> Exception:
@@ -40,3 +41,19 @@ def test_a_failure_becomes_one_line_that_names_the_storage() -> None:
         failures_named("postgresql://me@host/db"),
     ):
         raise wrapped("cannot execute INSERT in a read-only transaction")
+
+
+@pytest.mark.parametrize(
+    ("message", "is_named"),
+    [
+        ("server closed the connection unexpectedly", True),
+        ("database is locked", True),
+        ("no such table: trials", False),
+        ("database disk image is malformed", False),
+    ],
+)
+def test_a_storage_that_is_away_while_a_study_is_read_is_not_called_damaged(message: str, is_named: bool) -> None:
+    expected = "cannot be reached|locked|connection" if is_named else "study tried: its storage is damaged"
+    with pytest.raises(GreenoptError, match=expected) as raised, failures_named("sqlite:///x.db"), decoding("tried"):
+        raise wrapped(message)
+    assert ("damaged" in str(raised.value)) is not is_named
