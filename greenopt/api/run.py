@@ -19,7 +19,7 @@ from greenopt.api.study import Study
 from greenopt.errors import UsageError, shown
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.requests import SIGNALS
-from greenopt.spec import NAME_PATTERN, StudySpec, read_study_file, study_of
+from greenopt.spec import NAME_PATTERN, StudySpec, overrides_of, read_study_file, study_of
 
 Objective = Callable[[Any], Any]
 
@@ -69,15 +69,8 @@ def run_study(
     if threading.current_thread() is not threading.main_thread():
         raise UsageError("run_study: has to be called from the main thread, where interrupts arrive")
     described = _described(study)
-    overrides: dict[str, Any] = {
-        "study.name": name,
-        "study.trials": trials,
-        "study.seed": seed,
-        "stopping.kind": stopping,
-        "sampler": None if sampler is None else {"name": sampler},
-    }
+    given = overrides_of(sampler, study__name=name, study__trials=trials, study__seed=seed, stopping__kind=stopping)
     budgets = [budget] if isinstance(budget, str) else list(budget)
-    given = {key: value for key, value in overrides.items() if value is not None}
     with _arguments_named(), _objective_in_place(described, given, objective, Path(runs)) as folder:
         spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
         _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress)

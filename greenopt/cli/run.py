@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,6 @@ from greenopt.cli.options import (
     study_files,
 )
 from greenopt.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -104,20 +101,18 @@ def run(
     from greenopt.identity.anew import changed_key, set_aside
     from greenopt.runs.folder import RunFolder
     from greenopt.search import startup_note
-    from greenopt.spec import load_study
+    from greenopt.spec import load_study, overrides_of
     from greenopt.tracking.tracker import TrackerName, check_installed
 
-    changes = {
-        "study.trials": trials,
-        "study.seed": seed,
-        "study.name": name,
-        "energy.country": country,
-        "study.patience": patience,
-        "stopping.kind": None if stopping is None else str(stopping),
-    }
-    overrides: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-    if sampler is not None:
-        overrides["sampler"] = {"name": sampler}
+    overrides = overrides_of(
+        sampler,
+        study__trials=trials,
+        study__seed=seed,
+        study__name=name,
+        energy__country=country,
+        study__patience=patience,
+        stopping__kind=None if stopping is None else str(stopping),
+    )
     spec = load_study(study, overrides, budget or ())
     check_study(spec, study)
     for tracker in track or ():
@@ -128,7 +123,6 @@ def run(
     changed = changed_key(spec, folder, storage)
     startup = startup_note(spec)
     notes = [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
-    of_inputs = [f"note: {note}" for note in input_notes(spec)]
     if dry_run:
         from greenopt.cli.plan import plan_forecast, print_plan
         from greenopt.identity.start import check_start
@@ -141,7 +135,7 @@ def run(
         else:
             check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
         lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
-        print_lines(console, [*notes, *of_inputs])
+        print_lines(console, [*notes, *(f"note: {note}" for note in input_notes(spec))])
         print_plan(console, spec, slots, lines)
         return
     if like is not None:
@@ -153,7 +147,7 @@ def run(
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 
-        print_lines(console, [*notes, *of_inputs])
+        print_lines(console, [*notes, *(f"note: {note}" for note in input_notes(spec))])
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 

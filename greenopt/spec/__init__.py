@@ -1,7 +1,7 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
 from greenopt.spec.budget import Budget, BudgetKind
-from greenopt.spec.file import describe, load_study, read_study_file, stored_study, study_of
+from greenopt.spec.file import describe, load_study, overrides_of, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES, imagenet_url
 from greenopt.spec.objectives import FRACTIONS, MEASURED, OF_A_MODEL, UNITS, Bounds, Direction, Metric
@@ -88,6 +88,7 @@ __all__ = [
     "is_too_varied",
     "load_study",
     "on_step",
+    "overrides_of",
     "read_study_file",
     "stored_study",
     "study_of",

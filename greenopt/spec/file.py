@@ -43,6 +43,17 @@ def load_study(
     return study_of(raw, path, (folder or path.parent).resolve(), name=path.stem, overrides=overrides, budgets=budgets)
 
 
+def overrides_of(sampler: str | None, **values: object) -> dict[str, Any]:
+    """Return the overrides of `load_study` for what was given beside a study; None was not given.
+
+    Args:
+        sampler: a sampler by name, without arguments.
+        values: by dotted key, with `__` for the dot: `study__trials`.
+    """
+    found: dict[str, Any] = {key.replace("__", "."): value for key, value in values.items() if value is not None}
+    return found if sampler is None else {**found, "sampler": {"name": sampler}}
+
+
 def study_of(
     raw: dict[str, Any],
     where: Path,
