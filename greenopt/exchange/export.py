@@ -12,9 +12,11 @@ from greenopt.exchange.text_table import write_csv
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.spec import StudySpec
+from greenopt.storage.snapshot import collector_paused
 from greenopt.validation_gap import accuracy_caution
 
 
+@collector_paused()
 def export_trials(folder: RunFolder, storage: str | None, target: Path, file_format: str) -> int:
     """Write the trials of a study; returns how many there are.
 

@@ -39,11 +39,13 @@ class Database:
         connect: opens a connection.
         close: gives all connections back.
         shown_url: its URL without its secrets.
+        is_sqlite: whether it is an SQLite file.
     """
 
     connect: Connect
     close: Callable[[], None]
     shown_url: str
+    is_sqlite: bool
 
 
 def find_database(url: str) -> Database:
@@ -58,7 +60,7 @@ def find_database(url: str) -> Database:
     path = Path(unquote(file["path"] or ""))
     if not os.path.isfile(path):
         raise UsageError(f"storage {without_password(url)}: no such file")
-    return Database(lambda: _file_connection(path), lambda: None, without_password(url))
+    return Database(lambda: _file_connection(path), lambda: None, without_password(url), is_sqlite=True)
 
 
 @contextmanager
@@ -96,4 +98,4 @@ def _server(url: str) -> Database:
         except sa.exc.SQLAlchemyError as error:
             raise DatabaseError(database_message(error, url)) from None
 
-    return Database(connection, engine.dispose, without_password(url))
+    return Database(connection, engine.dispose, without_password(url), is_sqlite=False)

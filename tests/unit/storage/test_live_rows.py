@@ -1,5 +1,7 @@
 """Rows read straight from the tables against Optuna's own."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +118,13 @@ def test_what_is_no_database_is_one_line(tmp_path: Path) -> None:
     file.write_text("no database, but more than the hundred bytes of a head" * 20)
     with pytest.raises(UsageError, match=r"cannot be read: file is not a database$"):
         LiveRows("tried", f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize("text", ["{", '1, "energy_wh": 2.0'])
+def test_an_attribute_that_is_not_json_is_said(search: Search, url: str, tmp_path: Path, text: str) -> None:
+    search.begin(search.ask().trial, "attempt", {"accuracy": 0.5})
+    search.lease.release()
+    with closing(sqlite3.connect(tmp_path / "study.db")) as connection, connection:
+        connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'accuracy'", (text,))
+    with closing(LiveRows("tried", url)) as rows, pytest.raises(UsageError, match="is damaged"):
+        rows.changed(())
