@@ -298,8 +298,8 @@ def _run_command(arguments: list[str], ledger: Path) -> int:
     greenopt.execution.LocalEngine = lambda slots: LocalEngine(slots, ForkStarter(ledger))  # type: ignore[assignment,misc]
     time.time = lambda: _REAL_TIME() + CONTROLS["clock_offset_s"]
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    # An error that a command does not expect is then a traceback in its output, and no clean end.
-    os.environ["GREENOPT_DEBUG"] = "1"
+    # What its user would read is judged: an error that a command does not expect is "internal error".
+    os.environ.pop("GREENOPT_DEBUG", None)
     _listen_to_storage()
     sys.argv = ["greenopt", *arguments]
     try:
