@@ -31,7 +31,8 @@ NUMBERS = frozenset(
         *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
         *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
         *("forecast_wh", "forecast_accuracy", "dominated_by", "f1_macro", "recall_macro", "top5_accuracy"),
-        *("latency_ms", "inference_mj", "parameters", "size_bytes", "peak_memory_bytes"),
+        *("latency_ms", "latency_uncertainty_ms", "latency_p95_ms", "inference_mj", "inference_uncertainty_mj"),
+        *("parameters", "size_bytes", "peak_memory_bytes"),
     )
 )
 """Metrics of a trial that are numbers."""

@@ -1,48 +1,26 @@
 """Figures of a trained model as it would be used: what it answers, how large it is, what a prediction takes."""
 
 import resource
-import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from greenopt.energy.trial_meter import Readings
-from greenopt.reading import EnergySource
 from greenopt.spec import Metric
 from greenopt.trial.journal import Figures, Journal
 from greenopt.trial.training.int8_conversion import Int8Model
+from greenopt.trial.training.predictions import energy_figures, latency_figures, measure
 from greenopt.trial.training.setup import PreparedTrial
 
 Array = npt.NDArray[Any]
 Predict = Callable[[Array], Array]
 
-MEASURED_S = 3.0
-"""How long predictions are repeated: many updates of any energy counter."""
-
-WARM_UP = 5
 TOP = 5
 _OF_ANSWERS = (Metric.F1_MACRO, Metric.RECALL_MACRO, Metric.TOP5_ACCURACY)
-_OF_PREDICTIONS = (Metric.LATENCY_MS, Metric.INFERENCE_MJ)
-
-
-class Measured(NamedTuple):
-    """Repeated predictions.
-
-    Attributes:
-        calls: how many there were.
-        seconds: how long they took, in s.
-        cpu_s: CPU time of this process meanwhile, in s.
-        energy: what the meters read.
-    """
-
-    calls: int
-    seconds: float
-    cpu_s: float
-    energy: Readings
+_OF_PREDICTIONS = (Metric.LATENCY_MS, Metric.LATENCY_P95_MS, Metric.INFERENCE_MJ)
 
 
 def model_figures(trial: PreparedTrial, journal: Journal, int8: bytes | None = None) -> Figures:
@@ -74,58 +52,12 @@ def _with_predictions(trial: PreparedTrial, journal: Journal, int8: bytes | None
     predict = Int8Model(int8, size).predict if int8 is not None else float_predictor(trial)
     images, _ = next(iter(trial.trainer.pipeline.batches(np.resize(trial.split.validation, size), size)))
     measured = measure(lambda: predict(images), journal)
-    values[Metric.LATENCY_MS] = 1000 * measured.seconds / measured.calls
-    on_other_device = int8 is not None and trial.spec.gpu_uuid is not None
-    energy = prediction_energy(measured, trial.spec.energy.cpu_w_per_core, on_host=on_other_device)
+    values |= latency_figures(measured)
+    on_host = int8 is not None and trial.spec.gpu_uuid is not None
+    energy = energy_figures(measured, size, trial.spec.energy.cpu_w_per_core, on_host=on_host)
     if isinstance(energy, str):
         return Figures(_plain(values), {str(Metric.INFERENCE_MJ): energy})
-    energy_wh, source = energy
-    values[Metric.INFERENCE_MJ] = energy_wh * 3.6e6 / (measured.calls * size)
-    return Figures(_plain(values), inference_source=source)
-
-
-def measure(predict: Callable[[], object], journal: Journal) -> Measured:
-    """Repeat a prediction for some seconds, after a warm-up that is not counted."""
-    for _ in range(WARM_UP):
-        predict()
-    calls, cpu_s = 0, time.process_time()
-    started_s = time.monotonic()
-
-    def repeat() -> None:
-        nonlocal calls
-        while calls == 0 or time.monotonic() - started_s < MEASURED_S:
-            predict()
-            calls += 1
-
-    energy = journal.metered(repeat)
-    return Measured(calls, time.monotonic() - started_s, time.process_time() - cpu_s, energy)
-
-
-def prediction_energy(
-    measured: Measured, cpu_w_per_core: float, *, on_host: bool = False
-) -> tuple[float, EnergySource] | str:
-    """Return the energy of repeated predictions in Wh, less the idle device's where that is known, and its source.
-
-    Args:
-        measured: the predictions.
-        cpu_w_per_core: power that is assumed of a busy core, in W.
-        on_host: whether they ran on the CPU though the trial's device is a GPU.
-
-    Returns:
-        The reason instead, where it was not measured.
-    """
-    reading = measured.energy.device
-    if on_host:
-        host = measured.energy.cpu
-        if host is not None and host.energy_wh:
-            return host.energy_wh, EnergySource.RAPL
-        return measured.cpu_s * cpu_w_per_core / 3600, EnergySource.ESTIMATE
-    if reading.energy_wh is None or reading.source is None:
-        return reading.reason or "no reading"
-    energy_wh = reading.net_wh if reading.net_wh is not None else reading.energy_wh
-    if energy_wh <= 0:
-        return "the predictions drew no more than the idle device"
-    return energy_wh, reading.source
+    return Figures(_plain(values | energy.values), inference_source=energy.source)
 
 
 def answer_figures(answers: Iterable[tuple[Array, Array]], classes: int) -> dict[str, float]:
