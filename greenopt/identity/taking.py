@@ -1,6 +1,6 @@
 """Takes a study that is not running, for a change to what its storage holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from greenopt.errors import UsageError
@@ -11,21 +11,26 @@ from greenopt.storage.url import without_password
 
 
 @contextmanager
-def taken(folder: RunFolder, storage: str | None = None) -> Iterator[tuple[StoredStudy, Storage]]:
+def taken(
+    folder: RunFolder, storage: str | None = None, check: Callable[[StoredStudy, Storage], object] | None = None
+) -> Iterator[tuple[StoredStudy, Storage]]:
     """Hold a study's folder and its storage; nobody runs it meanwhile.
 
     Args:
         folder: its results; need not exist where `storage` is given.
         storage: URL of its storage; that of the folder unless given.
+        check: raises UsageError where the change cannot be made; called before the folder's lock leaves its files.
 
     Raises:
-        UsageError: there is no such study, or it is being run; nothing was written.
+        UsageError: there is no such study, it is being run, or the check says so; nothing was written.
     """
     stored = locate(folder, storage)
     with ExitStack() as stack:
         stack.enter_context(failures_named(without_password(stored.url)))
         opened = open_storage(stored.url)
         check_nobody_runs(folder.holder() if folder.path.is_dir() else None, folder, stored, opened)
+        if check is not None:
+            check(stored, opened)
         if folder.path.is_dir():
             stack.enter_context(folder.claim())
         yield stored, opened

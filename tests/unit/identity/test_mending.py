@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from greenopt.errors import ExitCode, UsageError
 from greenopt.identity.anew import changed_key, set_aside
 from greenopt.identity.deletion import delete_study, plan_deletion
 from greenopt.identity.mending import exclude_trials, failed_trials, include_trials, retry_trials
+from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import Search, open_storage, read_rows, read_study
 from greenopt.spec import StudySpec
@@ -74,6 +76,27 @@ def test_trials_that_did_not_fail_are_not_run_again(runs: Runs) -> None:
         with pytest.raises(UsageError, match=message):
             retry_trials(runs.folder(), None, numbers)
     assert len(runs.rows()) == 4
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda folder: retry_trials(folder, None, [0]),
+        lambda folder: retry_trials(folder, None, [9]),
+        lambda folder: retry_trials(folder, None, ()),
+        lambda folder: exclude_trials(folder, None, [9], "why"),
+        lambda folder: include_trials(folder, None, [0]),
+    ],
+)
+def test_what_is_refused_leaves_no_file(runs: Runs, refused: Callable[[RunFolder], object]) -> None:
+    runs.run(study(**LARGE))
+    folder = runs.folder()
+    for left in folder.path.glob("coordinator.*"):
+        left.unlink()
+    before = sorted(folder.path.rglob("*"))
+    with pytest.raises(UsageError):
+        refused(folder)
+    assert sorted(folder.path.rglob("*")) == before
 
 
 def test_a_retry_broken_off_before_its_mark_is_taken_up(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
