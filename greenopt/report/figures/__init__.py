@@ -7,6 +7,7 @@ from greenopt.analysis.results import Response
 from greenopt.report.figures import curves, distributions, effects, front, matrix, parallel, scatter
 from greenopt.report.figures import interactions as interaction_figures
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure
+from greenopt.report.figures.residuals import residuals
 from greenopt.report.figures.style import save, style
 from greenopt.report.report_data import ReportData
 
@@ -32,6 +33,9 @@ FIGURES: tuple[Callable[[ReportData], Picture], ...] = (
     partial(interaction_figures.interactions, response=Response.LOG_ENERGY_WH),
     partial(interaction_figures.interactions, response=Response.ACCURACY),
     partial(interaction_figures.interactions, response=Response.EFFICIENCY),
+    partial(residuals, response=Response.LOG_ENERGY_WH),
+    partial(residuals, response=Response.ACCURACY),
+    partial(residuals, response=Response.EFFICIENCY),
     effects.importance,
     scatter.counter_against_integral,
 )

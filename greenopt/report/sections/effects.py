@@ -10,6 +10,7 @@ from greenopt.report.document import Block, Section, bullets, code, note, table,
 from greenopt.report.figures import Drawing
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.figures.interactions import interaction_slug
+from greenopt.report.figures.residuals import residual_slug
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.formatting import format_p, format_value, number, sentence, signed, whole
 from greenopt.report.sections.results import Pictures, drawn, matrices
@@ -98,6 +99,7 @@ def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Sec
             text(_quality(fit)),
             *bullets(sentence(remark) for remark in (*fit.notes, *fit.diagnostics.text)),
             *drawn(pictures, f"coefficients-{str(response).replace('_', '-')}"),
+            *drawn(pictures, residual_slug(response)),
             *_anova(fit),
             *_interactions(fit),
             *_interaction_figures(pictures, response),

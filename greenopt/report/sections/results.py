@@ -17,6 +17,7 @@ from greenopt.report.sections.formatting import (
     format_p,
     format_trial,
     format_trial_numbers,
+    format_value,
     number,
     plural,
     sentence,
@@ -41,6 +42,8 @@ _NAMES = {
 _WHOLE = ("epochs_done",)
 _FRONT_SHOWN = 25
 _FAILURES_SHOWN = 15
+_FAILING = 5
+"""How many of the values, and of the pairs, that failed most are named."""
 _RUNS_BESIDE, _SHORT_RUN = 5, 12
 """So many trials with their runs stand in one row, if the runs' names are no longer than so many letters."""
 FEW = 2
@@ -76,12 +79,33 @@ def endings(inputs: ReportInputs) -> Section | None:
             more = len(broken) - len(reasons)
             caption = f"Trials that did not complete{f'; {more:,} more are in the export' if more > 0 else ''}."
             blocks.append(table(caption, ("trial", "ended", "reason", "spent", "message"), reasons, wide=4))
+    if analysis.failures:
+        blocks.append(_failures(analysis))
     blocks += bullets(
         f"Left out of {one.left_out_of}: "
         f"{plural(len(one.trials), 'trial')} ({format_trial_numbers(one.trials)}), {one.reason}."
         for one in analysis.exclusions
     )
     return Section("What was left out, and why", tuple(blocks)) if blocks else None
+
+
+def _failures(analysis: Analysis) -> Block:
+    """Return the table of the values and pairs that failed most."""
+    values = [one for one in analysis.failures if one.second is None and one.failed][:_FAILING]
+    pairs = [one for one in analysis.failures if one.second is not None][:_FAILING]
+    rows = [
+        (
+            " with ".join(f"{name} {format_value(value)}" for name, value in one.items),
+            f"{one.failed:,} of {one.trials:,}",
+            f"{100 * one.share:.0f} %",
+            f"{100 * one.low:.0f} to {100 * one.high:.0f} %",
+        )
+        for one in (*values, *pairs)
+    ]
+    caption = (
+        "Values, and pairs of values, whose trials failed because of their setting most often; Wilson's intervals."
+    )
+    return table(caption, ("values", "failed", "share", "95 % interval"), rows, wide=0)
 
 
 def distributions(inputs: ReportInputs, pictures: Pictures) -> Section:

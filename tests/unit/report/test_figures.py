@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from greenopt.analysis.analyse import analyse
+from greenopt.analysis.results import Coding, Response
 from greenopt.report.figures import Drawing, Picture, SkippedFigure, draw, save, style
 from greenopt.report.figures.curves import accuracy_curves, energy_accuracy_curves, loss_curves, winner_curves
 from greenopt.report.figures.matrix import ROWS, settings_by_accuracy, settings_by_power_draw
+from greenopt.report.figures.residuals import residuals
 from greenopt.report.figures.scatter import accuracy_against_power, counter_against_integral
 from greenopt.report.report_data import ReportData
 from greenopt.spec import StudySpec
@@ -28,6 +31,7 @@ BEYOND = {
     *("coefficients-log-energy-wh", "coefficients-accuracy", "coefficients-efficiency", "pareto-front"),
     *("energy-accuracy-curves", "counter-integral", "importance", "parallel-accuracy", "parallel-energy"),
     *("interactions-log-energy-wh", "interactions-accuracy", "interactions-efficiency"),
+    *("residuals-log-energy-wh", "residuals-accuracy", "residuals-efficiency"),
 }
 
 
@@ -200,3 +204,23 @@ assert "matplotlib.pyplot" not in sys.modules
 assert dict.__eq__(before, matplotlib.rcParams)
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_residuals_are_what_the_regression_leaves_and_name_who_pulls_it() -> None:
+    spec, rows = made_rows(60)
+    rows[7]["accuracy"] = 0.999
+    report_data = ReportData(analyse(spec, rows), (), 60)
+    picture = residuals(report_data, Response.ACCURACY)
+    assert isinstance(picture, Drawing)
+    fit = report_data.analysis.regressions[Response.ACCURACY][Coding.EFFECTIVE]
+    left, right = picture.figure.axes
+    drawn_at = np.asarray(left.collections[0].get_offsets())
+    expected = [(fitted, rows[trial]["accuracy"] - fitted) for trial, fitted in fit.fitted.items()]
+    np.testing.assert_allclose(drawn_at, expected, atol=1e-9)
+    quantiles = np.asarray(right.collections[0].get_offsets())
+    slope = scipy.stats.probplot([y for _, y in expected])[1][0]
+    assert np.all(np.diff(quantiles, axis=0) >= 0)
+    assert np.polyfit(*quantiles.T, 1)[0] == pytest.approx(slope / np.std([y for _, y in expected]), rel=0.05)
+    assert "7" in [text.get_text() for text in left.texts]
+    exact = ReportData(analyse(spec, [{**row, "accuracy": 0.5} for row in rows]), (), 60)
+    assert isinstance(residuals(exact, Response.ACCURACY), SkippedFigure)
