@@ -13,7 +13,7 @@ from greenopt.errors import UsageError
 from greenopt.execution import Slot
 from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast
 from greenopt.forecast.study import MAX_SIMULATED
-from greenopt.formatting import counted
+from greenopt.formatting import MISSING, counted
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.search import ADAPTIVE, Search, sampler_arguments
@@ -36,6 +36,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
     data = [f"data       {spec.data.name}"] if spec.data is not None else []
+    conditions = [f"{name} only with {spec.space.condition_text(name)}" for name in spec.space.conditions]
     lines = [
         f"study      {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs, {what}",
         *data,
@@ -43,6 +44,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
         f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
         *([f"stopping   {_stopping(spec)}"] if _stopping(spec) else []),
         f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
+        *(f"           {condition}" for condition in conditions),
         f"runs on    {', '.join(slot.name for slot in slots)}",
         *([f"budgets    {', '.join(map(str, spec.budgets))}"] if spec.budgets else []),
         *([f"patience   {spec.study.patience} trials without a change of the front"] if spec.study.patience else []),
@@ -128,7 +130,8 @@ def _teach(forecaster: StudyForecaster, spec: StudySpec, told: StudySnapshot, *,
 
 
 def _inert(spec: StudySpec, values: Mapping[str, Value]) -> dict[str, str]:
-    return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further)
+    left_out = spec.space.left_out(values)
+    return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further, left_out=left_out)
 
 
 def _settings(spec: StudySpec) -> Table:
@@ -141,7 +144,8 @@ def _settings(spec: StudySpec) -> Table:
     table = Table(*heads, left=heads)
     for name in spec.space.distributions:
         pairs = zip(settings, inert, strict=True)
-        shown = [f"({values[name]})" if name in idle else str(values[name]) for values, idle in pairs]
+        cells = [(values.get(name), name in idle) for values, idle in pairs]
+        shown = [MISSING if value is None else f"({value})" if is_idle else str(value) for value, is_idle in cells]
         table.add_row(name, *shown)
     table.caption = "(in brackets: has no effect in that setting)" if any(inert) else ""
     return table

@@ -58,7 +58,7 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
         "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
         "trains": _trained(spec),
         "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
-        "parameters that vary": ", ".join(map(_code, spec.space.free)) or "none",
+        "parameters that vary": ", ".join(_varying(spec, name) for name in spec.space.free) or "none",
         "repeated settings": {"run": "run again", "replicate": "run with another training seed"}.get(
             spec.study.on_duplicate, "are skipped"
         ),
@@ -70,6 +70,11 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""
     return f"{head}| | |\n|---|---|\n{table}\n\n{_how_to_read(spec)}"
+
+
+def _varying(spec: StudySpec, name: str) -> str:
+    condition = spec.space.condition_text(name)
+    return f"{_code(name)} (only with {_markdown(condition)})" if condition else _code(name)
 
 
 def _how_to_read(spec: StudySpec) -> str:

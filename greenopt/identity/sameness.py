@@ -77,6 +77,8 @@ def _meaning(spec: StudySpec) -> Iterator[tuple[str, Any]]:
         yield from _data(spec.data)
     for name, distribution in spec.space.distributions.items():
         yield from _distribution(f"space.{name}", distribution)
+        if name in spec.space.conditions:
+            yield f"space.{name}.when", spec.space.condition_text(name)
 
 
 def _data(data: DataSpec) -> Iterator[tuple[str, Any]]:

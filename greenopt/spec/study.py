@@ -459,21 +459,22 @@ FIXED = (
 """Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
 
 
-def parse_space(raw: dict[str, Any], *, own: bool, models: Iterable[object]) -> SearchSpace:
+def parse_space(raw: dict[str, Any], *, own: bool, models: Iterable[object], alone: bool = False) -> SearchSpace:
     """Parse a study's `[space]`, or a part of it.
 
     Args:
         raw: parameter name to a list of values, one value, or a table of a range.
         own: whether its names are those of an objective function's parameters.
         models: the study's models, of which one's own take parameters of any name.
+        alone: whether conditions are not looked at, because the parameters that they name are not there.
 
     Raises:
         ValidationError: with the location inside the table.
     """
     if own:
-        return SearchSpace.parse(raw, own=True)
+        return SearchSpace.parse(raw, own=True, alone=alone)
     passes_on = any(re.fullmatch(REFERENCE_PATTERN, str(model)) for model in models)
-    return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED)
+    return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED, alone=alone)
 
 
 @cache
@@ -503,7 +504,10 @@ def _checked_field(build: Callable[[], Table], name: str, value: Value, location
     return str(checked) if isinstance(checked, str) else checked
 
 
-def _listed(given: object) -> list[Any]:
+def listed(given: object) -> list[Any]:
+    """Return the values of a parameter as a study file gives them: a list, one value, or a table with `values`."""
+    if isinstance(given, dict):
+        return listed(given.get("values"))
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
@@ -538,7 +542,8 @@ class StudySpec(Table):
     energy: EnergySpec = EnergySpec()
     """How energy is measured, and what it means in carbon and money."""
     space: SearchSpace
-    """The search space: for each parameter a list of values, one fixed value, or a range."""
+    """The search space: for each parameter a list of values, one fixed value, or a range; with `when` where not every
+    setting has it."""
     modules_folder: str | None = None
     """Set by greenopt when the file is read: folder in which modules are looked for first."""
 
@@ -561,7 +566,9 @@ class StudySpec(Table):
         if not isinstance(training, dict) or "epochs" in training or "epochs" not in space:
             return raw
         given = space["epochs"]
-        most = given.get("high") if isinstance(given, dict) else max(_listed(given), default=None, key=_as_number)
+        most = max(listed(given), default=None, key=_as_number)
+        if isinstance(given, dict) and "high" in given:
+            most = given["high"]
         return {**raw, "training": {**training, "epochs": most}}
 
     @model_validator(mode="before")
@@ -578,7 +585,7 @@ class StudySpec(Table):
     def _parsed_space(cls, raw: object, info: ValidationInfo) -> object:
         if isinstance(raw, dict) and "distributions" not in raw:
             study, training = info.data.get("study"), info.data.get("training")
-            models = [*_listed(raw.get("model")), training.model if training is not None else ""]
+            models = [*listed(raw.get("model")), training.model if training is not None else ""]
             return parse_space(raw, own=study is not None and study.objective is not None, models=models)
         return raw
 
@@ -643,6 +650,10 @@ class StudySpec(Table):
                     raise PydanticCustomError("enqueue", "{key}: unknown parameter", where)
                 if not self.space.distributions[name].holds(value):
                     raise PydanticCustomError("enqueue", "{key}: {value}: is not in the study's space", where)
+                if name not in self.space.whole(setting):
+                    where["when"] = shortened(self.space.condition_text(name), 80)
+                    message = "{key}: {value}: is left out of this setting; it is there with {when} alone"
+                    raise PydanticCustomError("enqueue", message, where)
         return self
 
     @model_validator(mode="after")
@@ -680,7 +691,8 @@ class StudySpec(Table):
         found = self.space.distributions.get(name)
         if found is None or self.space.own:
             return (otherwise,)
-        return found.values if isinstance(found, Choice) else (found.low, found.high)
+        values = found.values if isinstance(found, Choice) else (found.low, found.high)
+        return (*values, otherwise) if name in self.space.conditions else values
 
     @model_validator(mode="after")
     def _can_keep_to_its_budgets(self) -> Self:
@@ -759,7 +771,7 @@ class StudySpec(Table):
     @property
     def enqueued(self) -> tuple[dict[str, Value], ...]:
         """The settings of `study.enqueue` with all their parameters."""
-        return tuple({**self.space.baseline, **setting} for setting in self.study.enqueue)
+        return tuple(self.space.whole(setting) for setting in self.study.enqueue)
 
     @property
     def seeds(self) -> Seeds:

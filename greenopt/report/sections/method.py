@@ -27,7 +27,7 @@ def method(inputs: ReportInputs) -> Section:
     """Return the section on protocol, search space and definitions of the metrics."""
     spec = inputs.analysis.study
     free = spec.space.free
-    rows = [(name, _values(one)) for name, one in spec.space.distributions.items()]
+    rows = [(name, _values(one) + _condition(spec, name)) for name, one in spec.space.distributions.items()]
     first = "; the first value is the baseline's" if free else ""
     return Section(
         "Method",
@@ -178,6 +178,12 @@ def _energy(spec: StudySpec, trials: pd.DataFrame) -> str:
         "validation "
         f"included{quantized}; set-up and compilation are not in it."
     )
+
+
+def _condition(spec: StudySpec, name: str) -> str:
+    """Return when a setting has a parameter, as it is added to its values; empty where it always has."""
+    condition = spec.space.condition_text(name)
+    return f"; only with {condition}" if condition else ""
 
 
 def _values(distribution: Distribution) -> str:
