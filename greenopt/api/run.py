@@ -73,7 +73,7 @@ def run_study(
     budgets = [budget] if isinstance(budget, str) else list(budget)
     with _arguments_named(), _objective_in_place(described, given, objective, Path(runs)) as folder:
         spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
-        _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress)
+        spec = _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress)
     return Study(RunFolder(Path(runs).resolve() / spec.name), storage)
 
 
@@ -133,20 +133,24 @@ def _run(
     share_gpus: bool,
     accept_changes: bool,
     progress: bool,
-) -> None:
+) -> StudySpec:
+    """Run a study and return it, under the name under which it ran."""
     with warnings.catch_warnings():
         # Of tqdm, which Optuna imports: it wants widgets of a notebook for bars that are not shown.
         warnings.filterwarnings("ignore", "IProgress not found")
         from greenopt.cli.session import run_session
         from greenopt.coordination.preflight import check_study
         from greenopt.execution.gpus import choose_slots
+        from greenopt.identity.going_on import take_up
 
     check_study(spec, where)
     slots = choose_slots(gpus, share=share_gpus)
     # Plain lines in a notebook too, where Rich would make each a paragraph of its own.
     console = Console(file=sys.stdout if progress else StringIO(), soft_wrap=True, force_jupyter=False)
+    spec, notes = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
     with _handlers_restored():
-        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False)
+        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False, notes=notes)
+    return spec
 
 
 @contextmanager

@@ -4,17 +4,22 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.coordination.preflight import check_places, input_notes
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import UsageError
 from greenopt.execution import Slot
 from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast
 from greenopt.forecast.study import MAX_SIMULATED
 from greenopt.formatting import MISSING, counted
+from greenopt.identity.anew import changed_key
+from greenopt.identity.going_on import check_extension, going_on
 from greenopt.identity.snapshot import read_folder
+from greenopt.identity.start import check_start
 from greenopt.runs.folder import RunFolder
 from greenopt.search import ADAPTIVE, Search, sampler_arguments
 from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
@@ -53,6 +58,47 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     print_lines(console, lines)
     print_table(console, _settings(spec))
     print_lines(console, ["nothing was written"])
+
+
+def plan_run(
+    console: Console,
+    spec: StudySpec,
+    slots: Sequence[Slot],
+    storage: str | None,
+    runs: Path,
+    *,
+    like: str | None = None,
+    accepts_changes: bool = False,
+    notes: Sequence[str] = (),
+) -> None:
+    """Check all that can be checked without training, and print what a run would do; nothing is written.
+
+    Args:
+        console: where it is printed.
+        spec: the study as its file has it.
+        slots: where its trials would run.
+        storage: URL of its storage; that of its folder unless given.
+        runs: folder of all studies' results.
+        like: the study whose trials the forecast is made from; its own unless given.
+        accepts_changes: whether it would go on with changed code or data, or on another kind of device.
+        notes: lines that are printed first.
+
+    Raises:
+        UsageError: the study may not be run.
+    """
+    found = going_on(spec, RunFolder(runs.resolve() / spec.name))
+    spec, folder = found.spec, RunFolder(runs.resolve() / found.spec.name)
+    check_places(folder, storage)
+    lines = [f"note: {found.note}"] if found.note else []
+    if found.origin is not None:
+        check_extension(found, slots, accepts_changes=accepts_changes)
+    elif (changed := changed_key(spec, folder, storage)) is not None:
+        lines = [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
+    else:
+        check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
+    forecast = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+    print_lines(console, [*lines, *notes, *(f"note: {note}" for note in input_notes(spec))])
+    print_plan(console, spec, slots, forecast)
 
 
 def _stopping(spec: StudySpec) -> str:

@@ -57,6 +57,7 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     rows = {
         "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
         "trains": _trained(spec),
+        "goes on from": _extends(spec),
         "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
         "parameters that vary": ", ".join(_varying(spec, name) for name in spec.space.free) or "none",
         "repeated settings": {"run": "run again", "replicate": "run with another training seed"}.get(
@@ -70,6 +71,13 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""
     return f"{head}| | |\n|---|---|\n{table}\n\n{_how_to_read(spec)}"
+
+
+def _extends(spec: StudySpec) -> str:
+    extends = spec.study.extends
+    if extends is None:
+        return ""
+    return f"the first {extends.trials} trials of study {_code(extends.study)}, with figures as measured there"
 
 
 def _varying(spec: StudySpec, name: str) -> str:

@@ -35,6 +35,8 @@ _BESIDE = (
     "baseline",
     "wanted",
     "from_prior",
+    "from_study",
+    "from_trial",
     "retry_of",
     "attempt",
     "retried",

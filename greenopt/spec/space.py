@@ -132,27 +132,41 @@ def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
 
 
 class _Given(NamedTuple):
-    """A parameter as the study file gives it: its values or its range, and on what it depends."""
+    """A parameter as the study file gives it: its values or its range, on what it depends, and what it had before."""
 
     values: object
     when: object = None
+    default: object = None
 
 
 def _split(name: str, raw: object) -> _Given:
     """Take the condition, and a list of values, out of a parameter's table."""
-    if not isinstance(raw, dict) or not {"when", "values"} & raw.keys():
+    if not isinstance(raw, dict) or not {"when", "values", "default"} & raw.keys():
         return _Given(raw)
-    rest = {key: value for key, value in raw.items() if key not in ("when", "values")}
+    beside = raw.get("when"), raw.get("default")
+    rest = {key: value for key, value in raw.items() if key not in ("when", "values", "default")}
     if "values" not in raw:
         if not rest:
-            raise _fail("a parameter with `when` needs values, or low and high", raw, (name,))
-        return _Given(rest, raw.get("when"))
+            raise _fail("needs values, or low and high", raw, (name,))
+        return _Given(rest, *beside)
     if rest:
-        raise _fail(f"beside values it takes `when` alone, not {', '.join(map(printable, rest))}", raw, (name,))
+        more = ", ".join(map(printable, rest))
+        raise _fail(f"beside values it takes `when` and `default` alone, not {more}", raw, (name,))
     values = raw["values"]
     if isinstance(values, dict):
         raise _fail("values is a list of values, or one value", raw, (name, "values"))
-    return _Given(values, raw.get("when"))
+    return _Given(values, *beside)
+
+
+def _parse_default(name: str, default: object, distribution: Distribution, *, is_free: bool) -> Value:
+    """Read `default`: the value of one's own parameter in trials that ran before the file had it."""
+    location = (name, "default")
+    if not is_free:
+        raise _fail("is for parameters of your own function; of this one it is known", default, location)
+    value = _check_own(name, default, location)
+    if not distribution.holds(value):
+        raise _fail("is not among the parameter's values", default, location)
+    return value
 
 
 def _parse_condition(name: str, raw: object) -> dict[str, tuple[Value, ...]]:
@@ -189,6 +203,7 @@ class SearchSpace(BaseModel):
         distributions: of the ten, one that is left out keeps the default of `Setting`; then further ones, in their
             order: fields of `[training]` and `[data]` that vary, and parameters of the user's own model.
         conditions: of the parameters that not every setting has.
+        defaults: values of one's own parameters in trials that ran before the study had them, where the file says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -196,6 +211,7 @@ class SearchSpace(BaseModel):
     own: bool = False
     distributions: Mapping[str, Distribution]
     conditions: Mapping[str, Mapping[str, tuple[Value, ...]]] = {}
+    defaults: Mapping[str, Value] = {}
 
     @field_validator("distributions")
     @classmethod
@@ -244,6 +260,7 @@ class SearchSpace(BaseModel):
         """
         parsed: dict[str, Distribution] = {}
         conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
+        defaults: dict[str, Value] = {}
         known = further or {}
         for name, given in raw.items():
             if name in fixed and not own:
@@ -255,7 +272,7 @@ class SearchSpace(BaseModel):
                 raise _fail("is passed on to the model's function and cannot be a name there", given, (name,))
             if not is_free and name not in PARAMETERS and name not in known:
                 raise _fail(_unknown(name, known), given, (name,))
-            value, when = _split(name, given)
+            value, when, default = _split(name, given)
             check = _check_own if is_free else known.get(name, _check_value)
             if not isinstance(value, dict):
                 parsed[name] = _parse_list(name, value if isinstance(value, list) else [value], check)
@@ -265,10 +282,12 @@ class SearchSpace(BaseModel):
                 parsed[name] = _parse_range(name, value, own=is_free)
             if isinstance(given, dict) and "when" in given:
                 conditions[name] = _parse_condition(name, when)
+            if isinstance(given, dict) and "default" in given:
+                defaults[name] = _parse_default(name, default, parsed[name], is_free=is_free)
         if alone:
             return cls(own=own, distributions=parsed)
         _check_conditions(conditions, cls(own=own, distributions=parsed).distributions)
-        return cls(own=own, distributions=parsed, conditions=conditions)
+        return cls(own=own, distributions=parsed, conditions=conditions, defaults=defaults)
 
     @property
     def free(self) -> dict[str, Distribution]:

@@ -396,6 +396,15 @@ class Confirms(Table):
     """What it was chosen by: `efficiency`, `accuracy`, `energy`, or its number."""
 
 
+class Extends(Table):
+    """The study that a study goes on from, with a wider space, and whose trials it has."""
+
+    study: str
+    """Name of the study whose trials come first in this one."""
+    trials: Annotated[int, Field(ge=0)]
+    """How many of its trials were taken over."""
+
+
 class StudyTable(Table):
     """The `[study]` table: size and protocol of a study.
 
@@ -442,6 +451,9 @@ class StudyTable(Table):
     trials."""
     confirms: Confirms | None = None
     """Which trial of which study this one trains again. Written by `greenopt confirm`; leave it out of files of your
+    own."""
+    extends: Extends | None = None
+    """Which study this one goes on from with a wider space. Written by `greenopt run`; leave it out of files of your
     own."""
 
     @field_validator("objective")

@@ -84,7 +84,16 @@ def _protocol(inputs: ReportInputs) -> str:
     return (
         f"Each trial trains {_what(spec)} on {data} for {_epochs(spec)}{_others(inputs)}. "
         f"Settings come from the sampler {spec.sampler.name}{_arguments(spec)}, with the goals: {goals}. Planned are "
-        f"{plural(spec.study.trials, 'trial')}.{elsewhere}"
+        f"{plural(spec.study.trials, 'trial')}.{_taken_over(spec)}{elsewhere}"
+    )
+
+
+def _taken_over(spec: StudySpec) -> str:
+    extends = spec.study.extends
+    if extends is None:
+        return ""
+    return (
+        f" The first {plural(extends.trials, 'trial')} were taken over from study {extends.study}, as measured there."
     )
 
 

@@ -109,8 +109,11 @@ def test_parameters_may_stand_before_those_that_they_depend_on() -> None:
         ('{ values = [0.5], when = "SGD" }', "space.optimizer_momentum.when: 'SGD': when is a table of other"),
         ("{ values = [0.5], when = {} }", "space.optimizer_momentum.when: when is a table of other"),
         ("{ values = [0.5], when = { optimizer = [] } }", "needs at least one value"),
-        ('{ when = { optimizer = "SGD" } }', "space.optimizer_momentum: a parameter with `when` needs values"),
-        ("{ values = [0.5], low = 0.1, high = 0.2 }", "beside values it takes `when` alone, not low, high"),
+        ('{ when = { optimizer = "SGD" } }', "space.optimizer_momentum: needs values, or low"),
+        (
+            "{ values = [0.5], low = 0.1, high = 0.2 }",
+            "beside values it takes `when` and `default` alone, not low, high",
+        ),
         ("{ values = { low = 1 } }", "space.optimizer_momentum.values: values is a list of values"),
         ('{ values = [0.5, 1.5], when = { optimizer = "SGD" } }', "space.optimizer_momentum[1]: 1.5"),
         ('{ low = 0.5, high = 0.1, when = { optimizer = "SGD" } }', "low must be below high"),
