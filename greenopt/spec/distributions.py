@@ -1,11 +1,11 @@
 """Distributions of one parameter: a list of values, or a range of numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from greenopt.spec.steps import last_value, steps_between, value_at_step
 
@@ -75,19 +75,31 @@ class Range(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if not self.low < self.high:
-            raise PydanticCustomError("range_order", "low must be below high")
-        if self.step is not None and self.step <= 0:
-            raise PydanticCustomError("range_step", "the step must be above 0")
-        if self.log and self.step is not None:
-            raise PydanticCustomError("range_step", "give log = true or a step, not both")
-        if self.log and self.low <= 0:
-            raise PydanticCustomError("range_log", "low must be above 0 when log = true")
-        if not math.isfinite(float(self.high) - float(self.low)):
-            raise PydanticCustomError("range_width", "high - low must be below 1.8e308")
-        if self.step is not None and steps_between(self.low, self.high, self.step) > MAX_STEPS:
-            raise PydanticCustomError("range_steps", "the step must be larger: there would be more than 2**53 values")
+        found = [
+            InitErrorDetails(type=PydanticCustomError("range", "{line}", {"line": line}), loc=(), input=line)
+            for line in self._problems()
+        ]
+        if found:
+            raise ValidationError.from_exception_data("range", found)
         return self
+
+    def _problems(self) -> Iterator[str]:
+        is_ordered = self.low < self.high
+        if not is_ordered:
+            yield "low must be below high"
+        if self.step is not None and self.step <= 0:
+            yield "the step must be above 0"
+        if self.log and self.step is not None:
+            yield "give log = true or a step, not both"
+        if self.log and self.low <= 0:
+            yield "low must be above 0 when log = true"
+        if not math.isfinite(float(self.high) - float(self.low)):
+            yield "high - low must be below 1.8e308"
+        elif is_ordered and self._has_too_many_steps():
+            yield "the step must be larger: there would be more than 2**53 values"
+
+    def _has_too_many_steps(self) -> bool:
+        return self.step is not None and self.step > 0 and steps_between(self.low, self.high, self.step) > MAX_STEPS
 
     @property
     def is_integer(self) -> bool:

@@ -109,8 +109,15 @@ def _range(parameter: str, raw: dict[str, Any]) -> Range:
     try:
         return Range.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError("space", "{message}", {"message": each["msg"]}),
+                loc=(parameter, *each["loc"]),
+                input=each["input"] if each["loc"] else raw,
+            )
+            for each in error.errors()
+        ]
+        raise ValidationError.from_exception_data("space", details) from None
 
 
 def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
