@@ -21,7 +21,7 @@ from greenopt.identity.going_on import check_extension, going_on
 from greenopt.identity.snapshot import read_folder
 from greenopt.identity.start import check_start
 from greenopt.runs.folder import RunFolder
-from greenopt.search import ADAPTIVE, Search, sampler_arguments
+from greenopt.search import ADAPTIVE, Search, sampler_arguments, startup_note
 from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
 from greenopt.storage.snapshot import StudySnapshot
 from greenopt.storage.trial_state import is_settled
@@ -60,6 +60,12 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     print_lines(console, ["nothing was written"])
 
 
+def start_notes(spec: StudySpec) -> list[str]:
+    """Return lines on what a study's file means, where one might expect something else."""
+    startup = startup_note(spec)
+    return [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
+
+
 def plan_run(
     console: Console,
     spec: StudySpec,
@@ -69,7 +75,7 @@ def plan_run(
     *,
     like: str | None = None,
     accepts_changes: bool = False,
-    notes: Sequence[str] = (),
+    notes: Sequence[str] | None = None,
 ) -> None:
     """Check all that can be checked without training, and print what a run would do; nothing is written.
 
@@ -81,7 +87,7 @@ def plan_run(
         runs: folder of all studies' results.
         like: the study whose trials the forecast is made from; its own unless given.
         accepts_changes: whether it would go on with changed code or data, or on another kind of device.
-        notes: lines that are printed first.
+        notes: lines that are printed first; those of `start_notes` unless given.
 
     Raises:
         UsageError: the study may not be run.
@@ -97,6 +103,7 @@ def plan_run(
     else:
         check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
     forecast = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+    notes = start_notes(spec) if notes is None else notes
     print_lines(console, [*lines, *notes, *(f"note: {note}" for note in input_notes(spec))])
     print_plan(console, spec, slots, forecast)
 

@@ -95,11 +95,11 @@ def run(
     """
     from rich.console import Console
 
+    from greenopt.cli.plan import plan_run, start_notes
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.preflight import check_study, input_notes
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.going_on import take_up
-    from greenopt.search import startup_note
     from greenopt.spec import load_study, overrides_of
     from greenopt.tracking.tracker import TrackerName, check_installed
 
@@ -118,15 +118,12 @@ def run(
         check_installed(TrackerName(tracker))
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
-    startup = startup_note(spec)
-    notes = [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
     if dry_run:
-        from greenopt.cli.plan import plan_run
-
-        plan_run(console, spec, slots, storage, runs, like=like, accepts_changes=accept_changes, notes=notes)
+        plan_run(console, spec, slots, storage, runs, like=like, accepts_changes=accept_changes)
         return
     if like is not None:
         raise UsageError("--like: is for --dry-run, which says what the study will take")
+    notes = start_notes(spec)
     spec, taken_up = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
     print_lines(console, taken_up)
     if not plain and is_interactive():

@@ -111,12 +111,36 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
         row: its setting and figures by name, and its `state`.
         log: what its process printed; its end is quoted where the trial failed.
     """
+    head = excluded_head(row) if row["state"] == TrialState.EXCLUDED else ""
+    row = {**row, "state": _state_before(row)}
     details = "\n".join(f"- {_markdown(line)}" for line in _details(spec, row))
-    note = f"**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(spec, row)}\n\n{details}".rstrip() + "\n"
+    note = f"{head}**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(spec, row)}\n\n{details}".rstrip() + "\n"
     tail = "\n".join(uncoloured(log).splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
     failed_running = row["state"] == TrialState.FAIL and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
     return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
+
+
+_EXCLUDED_HEAD = "> **Excluded by hand:** "
+
+
+def excluded_head(row: Mapping[str, Any]) -> str:
+    """Return what stands at the head of the note of an excluded trial: why it is excluded."""
+    return f"{_EXCLUDED_HEAD}{_markdown(str(row.get('excluded') or 'no reason kept'))}\n\n"
+
+
+def without_excluded_head(note: str) -> str:
+    """Return a note without what `excluded_head` put before it."""
+    return note.partition("\n\n")[2] if note.startswith(_EXCLUDED_HEAD) else note
+
+
+def _state_before(row: Mapping[str, Any]) -> TrialState:
+    """Return a trial's state before it was excluded, which its reasons tell."""
+    if row["state"] != TrialState.EXCLUDED:
+        return TrialState(row["state"])
+    if row.get("stop_reason"):
+        return TrialState.PRUNED
+    return TrialState.FAIL if row.get("fail_reason") else TrialState.COMPLETE
 
 
 def format_row_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
@@ -143,8 +167,6 @@ def _ending(spec: StudySpec, row: Mapping[str, Any]) -> str:
         efficiency = row.get("efficiency")
         text = text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
         return f"{text} {_figures(others, row)}." if others else text
-    if row["state"] == TrialState.EXCLUDED:
-        return f"Excluded by hand: {_markdown(str(row.get('excluded') or 'no reason kept'))}."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
         return f"N{_markdown(str(row['message']))[1:]}."
