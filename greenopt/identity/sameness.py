@@ -94,7 +94,13 @@ def with_wider_ranges(begun: StudySpec, now: StudySpec) -> SearchSpace:
         and isinstance(after := now.space.distributions.get(name), Range)
         and is_wider(before, after)
     }
-    return begun.space.model_copy(update={"distributions": {**begun.space.distributions, **wider}})
+    # Built anew: a copy would keep what the old one has counted.
+    return SearchSpace(
+        own=begun.space.own,
+        distributions={**begun.space.distributions, **wider},
+        conditions=begun.space.conditions,
+        defaults=begun.space.defaults,
+    )
 
 
 def is_wider(before: Range, after: Range) -> bool:
