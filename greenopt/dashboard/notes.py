@@ -178,6 +178,8 @@ def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     lines = [f"**caution**: {caution}"] if (caution := accuracy_caution(spec, row)) else []
     if row.get("retry_of") is not None:
         lines.append(f"repeats trial {row['retry_of']}, which was interrupted")
+    if row.get("from_study"):
+        lines.append(f"measured as trial {row.get('from_trial')} of study {row['from_study']}")
     if row.get("replicate_of") is not None:
         lines.append(f"the setting of trial {row['replicate_of']} again, with training seed {row.get('training_seed')}")
     if row.get("baseline"):

@@ -5,6 +5,7 @@ Optuna keeps both: NAME-2, then NAME-3, which has the trials of the one before i
 and not changed, and the later one appears whole or not at all; whoever runs the file again goes on with the last one.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, one_line
 from greenopt.execution import Slot
 from greenopt.formatting import counted
 from greenopt.identity.anew import changed_key, set_aside
@@ -25,8 +26,17 @@ from greenopt.identity.inputs import InputGuard, InputReader, Inputs
 from greenopt.identity.place import StoredStudy, locate
 from greenopt.identity.sameness import difference, with_wider_ranges
 from greenopt.identity.start import INPUTS_ATTRIBUTE, has_results
+from greenopt.identity.taking import check_nobody_runs
 from greenopt.runs.folder import RunFolder
-from greenopt.search import PRIOR_ATTRIBUTE, copy_study, open_storage, read_attributes, read_rows, rename_stored
+from greenopt.search import (
+    PRIOR_ATTRIBUTE,
+    copy_study,
+    failures_named,
+    open_storage,
+    read_attributes,
+    read_rows,
+    rename_stored,
+)
 from greenopt.spec import Extends, StudySpec, stored_study
 from greenopt.storage.marks import MARKS_ATTRIBUTE
 from greenopt.storage.rows import SPEC_ATTRIBUTE
@@ -136,11 +146,12 @@ def make_extension(
     target = RunFolder(origin.path.with_name(spec.name))
     is_own = stored.url == origin.default_storage and storage is None
     study_id = new_id()
-    with _scratch(origin.path.parent) as scratch:
+    with _scratch(origin.path.parent) as scratch, _written(target.path), failures_named(without_password(stored.url)):
         made = RunFolder(scratch / spec.name)
         made.path.mkdir()
         if origin.trials.is_dir():
-            shutil.copytree(origin.trials, made.trials, copy_function=_copy_or_share)
+            # A link is copied as one: it may lead to any file.
+            shutil.copytree(origin.trials, made.trials, symlinks=True, copy_function=_copy_or_share)
         url = made.default_storage if is_own else storage or stored.url
         # In a storage that others share, it gets its name last: where this is broken off, the name is still free.
         shown = spec if is_own else _named(spec, f"{spec.name}.copying-{study_id[:8]}", spec.study.extends)
@@ -171,8 +182,8 @@ def check_extension(found: GoingOn, slots: Sequence[Slot], *, accepts_changes: b
         UsageError: as `make_extension`.
     """
     assert found.origin is not None
-    found.origin.check_idle()
-    _, name, source = _opened(found.origin)
+    stored, name, source = _opened(found.origin)
+    check_nobody_runs(found.origin.holder(), found.origin, stored, source)
     rows, attributes = read_rows(name, source), read_attributes(name, source)
     begun = stored_study(attributes[SPEC_ATTRIBUTE], found.origin.name)
     for row in rows:
@@ -244,6 +255,19 @@ def _scratch(runs: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[None]:
+    """Raise UsageError where a folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        is_there = error.errno in (errno.EEXIST, errno.ENOTEMPTY)
+        why = "exists already" if is_there else f"cannot be written: {error.strerror or error}"
+        raise UsageError(f"{target}: {why}") from None
+    except shutil.Error as error:
+        raise UsageError(f"{target}: cannot be written: {one_line(str(error), 100)}") from None
 
 
 def _copy_or_share(source: str, target: str) -> str:

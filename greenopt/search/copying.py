@@ -4,6 +4,7 @@ Invariant: trials keep their numbers, values, figures, attempts and times; only 
 space. The study that is copied is read and not changed.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from greenopt.search.exhaustive import setting_of
-from greenopt.search.search import Search, as_optuna
+from greenopt.search.search import ENQUEUED_ATTRIBUTE, Search, as_optuna
 from greenopt.spec import StudySpec, Value
 
 FROM_STUDY, FROM_TRIAL = "from_study", "from_trial"
@@ -63,12 +64,16 @@ def _copied(trial: FrozenTrial, spec: StudySpec, study: str, convert: Converter)
     params = {name: value for name, value in setting.items() if spec.space.distributions[name].holds(value)}
     is_waiting = trial.state is TrialState.WAITING
     own = trial.user_attrs.get(FROM_STUDY, study), trial.user_attrs.get(FROM_TRIAL, trial.number)
+    marks = {} if is_waiting else {FROM_STUDY: own[0], FROM_TRIAL: own[1]}
+    if ENQUEUED_ATTRIBUTE in trial.user_attrs:
+        # What `study.enqueue` lists was asked for already, in the words of the new space.
+        marks[ENQUEUED_ATTRIBUTE] = json.dumps(setting, sort_keys=True)
     copied = optuna.trial.create_trial(
         state=trial.state,
         values=list(trial.values) if trial.state is TrialState.COMPLETE else None,
         params={} if is_waiting else params,
         distributions={} if is_waiting else {name: as_optuna(spec.space.distributions[name]) for name in params},
-        user_attrs={**trial.user_attrs, **({} if is_waiting else {FROM_STUDY: own[0], FROM_TRIAL: own[1]})},
+        user_attrs={**trial.user_attrs, **marks},
         system_attrs={"fixed_params": params} if is_waiting or "fixed_params" in trial.system_attrs else {},
     )
     copied.datetime_start, copied.datetime_complete = trial.datetime_start, trial.datetime_complete

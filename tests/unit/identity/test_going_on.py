@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from greenopt.analysis.analyse import analyse
-from greenopt.dashboard.notes import study_note
+from greenopt.dashboard.notes import study_note, trial_note
 from greenopt.errors import UsageError
 from greenopt.identity import rename
 from greenopt.identity.going_on import going_on, make_extension, take_up
 from greenopt.identity.growth import growth, setting_before
+from greenopt.identity.mending import exclude_trials
 from greenopt.identity.rename import rename_study
 from greenopt.runs.folder import RunFolder
 from greenopt.search import open_storage, read_study
@@ -91,23 +92,39 @@ def test_a_wider_range_is_taken_by_the_study_itself(runs: Runs) -> None:
     ],
     ids=lambda value: "" if isinstance(value, dict) else str(value),
 )
-def test_what_a_list_or_the_space_gained_makes_a_study_with_the_old_trials(
-    runs: Runs, space: dict[str, Any], told: str, had: dict[str, Any]
+def test_trials_have_a_setting_in_the_space_that_gained_something(
+    space: dict[str, Any], told: str, had: dict[str, Any]
 ) -> None:
+    begun, now = spec_of(), spec_of(space)
+    found = growth(begun, now)
+    assert found is not None
+    assert found.text == told
+    for batch_size in (4, 8):
+        values = {**begun.space.baseline, "batch_size": batch_size}
+        setting = setting_before(begun, now, values, "", 0)
+        expected = {**values, **had}
+        if "mixup_alpha" in had and batch_size == 8:
+            del expected["mixup_alpha"]
+        assert setting == expected
+        assert now.space.holds(setting)
+
+
+def test_what_needs_a_study_of_its_own_gets_one_with_the_old_trials(runs: Runs) -> None:
+    space = {**SPACE, "mixup_alpha": {"values": [0.2, 0.4], "when": {"batch_size": 4}}, "epochs": [2, 4]}
     before, files = runs.rows(), digests(runs.folder())
     spec, (note,) = taken(runs, spec_of(space, trials=5))
+    told = "space.mixup_alpha is new; space.epochs is new"
     assert note == f"note: {told}: study tried goes on as tried-2, which has its 3 trials; tried stays as it is"
     assert digests(runs.folder()) == files
-    copied = runs.rows("tried-2")
-    for row, old in zip(copied, before, strict=True):
-        expected = {**old, "from_study": "tried", "from_trial": old["trial"], **had}
-        if "mixup_alpha" in had and old["batch_size"] == 8:
-            expected["mixup_alpha"] = None
-        assert row == expected
+    for row, old in zip(runs.rows("tried-2"), before, strict=True):
+        mixup_alpha = 0.2 if old["batch_size"] == 4 else None
+        taken_over = {"from_study": "tried", "from_trial": old["trial"], "epochs": 2, "mixup_alpha": mixup_alpha}
+        assert row == {**old, **taken_over}
     assert spec.name == "tried-2"
     assert taken(runs, spec_of(space, trials=5)) == (spec, [])
     assert digests(runs.folder()) == files
     assert "the first 3 trials of study `tried`" in study_note(spec, [])
+    assert "- measured as trial 2 of study tried\n" in trial_note(spec, runs.rows("tried-2")[2])
 
 
 def test_the_later_study_runs_what_is_left_and_the_earlier_one_stays(runs: Runs) -> None:
@@ -253,3 +270,38 @@ def test_a_study_that_goes_on_from_a_renamed_one_names_it_by_its_new_name(
     assert kept.study.extends is not None
     assert kept.study.extends.study == "pilot"
     assert runs.folder("tried-2").named_studies() == {"extends": "pilot"}
+
+
+def test_what_is_excluded_or_asked_for_stays_so(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    wanted: list[dict[str, Any]] = [{"batch_size": 8}, {"batch_size": 4}]
+    runs.run(spec_of(trials=2, study={"enqueue": wanted}))
+    exclude_trials(runs.folder(), None, [1], "too hot")
+    space = {**SPACE, "batch_size": [4, 8, 16], "weight_decay": [0.001, 0.01]}
+    changed = spec_of(space, trials=3, study={"enqueue": [*wanted, {"batch_size": 16}]})
+    runs.run(taken(runs, changed)[0])
+    rows = runs.rows("tried-2")
+    assert [row["batch_size"] for row in rows] == [8, 4, 16]
+    assert [row["state"] for row in rows] == ["complete", "excluded", "complete"]
+
+
+def test_nobody_may_run_the_earlier_study_meanwhile(runs: Runs) -> None:
+    spec = spec_of({**SPACE, "batch_size": [4, 8, 16]})
+    with runs.folder().claim(), pytest.raises(UsageError, match="study tried is being run by pid"):
+        taken(runs, spec)
+    found = going_on(spec, runs.folder())
+    (runs.path / "tried-2").mkdir()
+    (runs.path / "tried-2" / "mine.txt").write_text("kept")
+    with pytest.raises(UsageError, match="tried-2: exists already"):
+        make_extension(found, None, SLOTS)
+    with pytest.raises(UsageError, match="tried-2: exists already, and study tried would go on there"):
+        taken(runs, spec)
+    assert sorted(path.name for path in runs.path.iterdir()) == ["tried", "tried-2"]
+
+
+def test_links_are_not_followed(runs: Runs, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not to be copied")
+    (runs.folder().trial(0) / "leak.txt").symlink_to(secret)
+    taken(runs, spec_of({**SPACE, "batch_size": [4, 8, 16]}))
+    assert (runs.folder("tried-2").trial(0) / "leak.txt").is_symlink()
