@@ -15,6 +15,7 @@ from greenopt.spec.budget import budget_problems
 from greenopt.spec.distributions import Choice, Value
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
 from greenopt.spec.objectives import FRACTIONS, MEASURED, OF_A_MODEL, Direction, Metric, bounds_problem, known_figures
+from greenopt.spec.setting import Optimizer
 
 if TYPE_CHECKING:
     from greenopt.spec.study import StudySpec
@@ -40,7 +41,7 @@ def raise_all(title: str, lines: Iterable[str]) -> None:
 
 def study_problems(spec: "StudySpec") -> Iterator[str]:
     """Yield what is wrong between the tables of a study."""
-    checks = (_trained, _objectives, _stopping, _enqueued, _images, _varied, _budgets)
+    checks = (_trained, _objectives, _stopping, _enqueued, _images, _varied, _momentum, _budgets)
     for check in checks:
         for index, line in enumerate(check(spec)):
             if index < MAX_LINES:
@@ -123,6 +124,20 @@ def _varied(spec: "StudySpec") -> Iterator[str]:
                     table.model_validate({**spec.training.model_dump(), "model": model, name: value})
                 except ValidationError as error:
                     yield from (f"space.{name}: {shown(value)}: {each['msg']}" for each in error.errors())
+
+
+def _momentum(spec: "StudySpec") -> Iterator[str]:
+    """Check that optimizers whose `beta_1` is the momentum have one: left out, it would be 0."""
+    condition = spec.space.conditions.get("optimizer_momentum")
+    if condition is None or not spec.training.momentum_as_beta_1:
+        return
+    for optimizer in _values_of(spec, "optimizer", ""):
+        has_one = set(condition) == {"optimizer"} and optimizer in condition["optimizer"]
+        if optimizer in (Optimizer.ADAM, Optimizer.ADAMW) and not has_one:
+            yield (
+                f"space.optimizer_momentum.when: leaves it out with {optimizer}, whose beta_1 it is by "
+                "training.momentum_as_beta_1"
+            )
 
 
 def _budgets(spec: "StudySpec") -> Iterator[str]:

@@ -152,3 +152,10 @@ def test_a_wanted_setting_with_a_value_that_is_left_out_is_refused(tmp_path: Pat
         loaded(tmp_path, MOMENTUM + wanted)
     sound = loaded(tmp_path, MOMENTUM + '[[study.enqueue]]\noptimizer = "Adam"\n')
     assert "optimizer_momentum" not in sound.enqueued[0]
+
+
+def test_momentum_that_is_beta_1_is_not_left_out(tmp_path: Path) -> None:
+    head = TEN.replace("epochs = 1\n", "epochs = 1\nmomentum_as_beta_1 = true\n")
+    with pytest.raises(UsageError, match=r"space\.optimizer_momentum\.when: leaves it out with Adam, whose beta_1"):
+        loaded(tmp_path, MOMENTUM, head)
+    assert loaded(tmp_path, MOMENTUM.replace('"SGD" }', '["SGD", "Adam"] }'), head).space.size == 8
