@@ -125,9 +125,10 @@ def format_setting(setting: Mapping[str, object]) -> str:
             A value that is None is left out: a running trial may be read before its last parameter was written.
     """
     setting = {name: _short(value) for name, value in setting.items() if value is not None}
-    if not set(PARAMETERS) <= set(setting):
+    if not set(PARAMETERS) - {"optimizer_momentum"} <= set(setting):
         return " · ".join(f"{name} {value}" for name, value in setting.items())
-    momentum = f" {setting['optimizer_momentum']}" if setting.get("optimizer") in ("SGD", "RMSProp") else ""
+    has_momentum = setting["optimizer"] in ("SGD", "RMSProp") and "optimizer_momentum" in setting
+    momentum = f" {setting['optimizer_momentum']}" if has_momentum else ""
     head = f"b{setting['batch_size']} {setting['optimizer']}{momentum} lr {setting['lr']} {setting['lr_schedule']}"
     plain = ("none", "float32")
     rest = [str(setting[name]) for name in ("preprocessing", "augmentation", "precision", "internal")]

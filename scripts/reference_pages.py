@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenopt.spec import Range, Setting
-from greenopt.spec.study import Confirms, DataSpec, EnergySpec, SamplerSpec, StoppingSpec, StudyTable, TrainingSpec
+from greenopt.spec.study import (
+    Confirms,
+    DataSpec,
+    EnergySpec,
+    Extends,
+    SamplerSpec,
+    StoppingSpec,
+    StudyTable,
+    TrainingSpec,
+)
 from scripts.command_reference import command_list, command_sections
 from scripts.study_file_reference import keys_table, objectives_table, samplers_table, tables_list
 
@@ -21,6 +30,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "tables": tables_list,
     "study": lambda: keys_table(StudyTable),
     "confirms": lambda: keys_table(Confirms),
+    "extends": lambda: keys_table(Extends),
     "objectives": objectives_table,
     "sampler": lambda: keys_table(SamplerSpec),
     "samplers": samplers_table,

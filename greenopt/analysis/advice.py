@@ -8,6 +8,8 @@ only if both agree, and a setting with a value or pair whose trials have all fai
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -66,7 +68,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     if evidence is None:
         return Advice((_no_advice(regressions, trials, spec),), (), None, (), "")
     values = [
-        _advised(parameter, distribution, evidence)
+        _with_condition(_advised(parameter, distribution, evidence), spec)
         for parameter, distribution in spec.space.free.items()
         if parameter in evidence.energy
     ]
@@ -76,14 +78,19 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     tried = _tried_settings(trials, spec)
     doubtful = doubtful_trials(spec, trials[trials["state"] == TrialState.COMPLETE].to_dict(orient="records"))
     expected = expect(trials, spec)
-    kept = [one.parameter for one in values if one.confidence in ADVISED and setting[one.parameter] == one.value]
+    kept = [one.parameter for one in values if one.confidence in ADVISED and setting.get(one.parameter) == one.value]
     recommended = None if expected is None else recommend(expected, setting, kept, doubtful, parts)
     following = _following(expected, recommended, values, setting, tried, spec, parts, evidence)
     forecasts = () if expected is None else tuple(expected.predict(one) for one in following)
     sentences = [
         *_sentences(values),
         *_not_judged(evidence, trials, spec),
-        *_together(setting, values, tried, None if expected is None else expected.ratio(setting, spec.space.baseline)),
+        *_together(
+            setting,
+            values,
+            tried.get(_key(setting, spec)),
+            None if expected is None else expected.ratio(setting, spec.space.baseline),
+        ),
         *(format_recommendation(recommended) if recommended is not None else ()),
         *_doubtful(doubtful),
         *_cautions(evidence),
@@ -110,7 +117,7 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
     """Return the advised values together, the surest first, without a value or pair whose trials have all failed."""
     setting = dict(spec.space.baseline)
     for advice in values:
-        changed = {**setting, advice.parameter: advice.value}
+        changed = spec.space.whole({**setting, advice.parameter: advice.value})
         new = [part for part in parts if has_only_failed(changed, [part]) and not has_only_failed(setting, [part])]
         if advice.confidence in ADVISED and not new:
             setting = changed
@@ -159,6 +166,15 @@ def _advised(parameter: str, distribution: Distribution, evidence: Evidence) -> 
         most_accurate_change=None if best is None else (all_gains or gains)[best].estimate,
         most_accurate_energy_ratio=_exp(costs[best].estimate) if best is not None and best in costs else None,
     )
+
+
+def _with_condition(advice: ValueAdvice, spec: StudySpec) -> ValueAdvice:
+    """Return the advice on a parameter that not every setting has with its condition in words."""
+    condition = spec.space.condition_text(advice.parameter)
+    if not condition:
+        return advice
+    text = advice.text.removeprefix(f"{advice.parameter}: ")
+    return replace(advice, text=f"{advice.parameter} (with {condition}): {text}")
 
 
 def _offers_little(costs: Mapping[Value, Effect], gains: Mapping[Value, Effect], reference: Value) -> bool:
@@ -262,8 +278,11 @@ def _format_advice(
     return f"{head}; {confidence}{': ' if confidence != SETTLED else ''}{'; '.join(_doubts(cost, gain, confidence))}"
 
 
+_UNTOLD = "in these trials its values always change together with those of other parameters"
+
+
 def _untold(parameter: str) -> str:
-    return f"{parameter}: in these trials its values always change together with those of other parameters"
+    return f"{parameter}: {_UNTOLD}"
 
 
 def _doubts(cost: Effect, gain: Effect | None, confidence: str) -> list[str]:
@@ -308,7 +327,7 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
             f"gains {CLEAR_GAIN:g} of accuracy."
         )
     tail += [f"Still undecided: {undecided}."] if undecided else []
-    together = ", ".join(one.parameter for one in values if one.text.startswith(_untold(one.parameter)))
+    together = ", ".join(one.parameter for one in values if one.text.endswith(_UNTOLD))
     tail += [f"{together}: values always change together with others here; vary them apart."] if together else []
     return [*head, *sure, *likely, *hints, *tail]
 
@@ -326,13 +345,12 @@ def _not_judged(evidence: Evidence, trials: "pd.DataFrame", spec: StudySpec) -> 
 def _together(
     setting: Mapping[str, Value],
     values: Sequence[ValueAdvice],
-    tried: Mapping[tuple[Value, ...], int],
+    trial: int | None,
     expected: tuple[float, float, float] | None,
 ) -> list[str]:
-    changed = [advice for advice in values if advice.value == setting[advice.parameter] != advice.baseline]
+    changed = [advice for advice in values if advice.value == setting.get(advice.parameter) != advice.baseline]
     if not changed:
         return []
-    trial = tried.get(tuple(setting.values()))
     seen = "no trial has run it yet" if trial is None else f"trial {trial} has run it"
     if expected is None:
         ratio = math.prod(advice.energy_ratio for advice in changed)
@@ -386,13 +404,22 @@ def _cautions(evidence: Evidence) -> list[str]:
     return found
 
 
-def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[tuple[Value, ...], int]:
+_Key = tuple[Value | None, ...]
+
+
+def _key(setting: Mapping[Any, Any], spec: StudySpec) -> _Key:
+    """Return a setting's values in the order of the space; None of a parameter that it does not have."""
+    had = spec.space.trimmed(setting)
+    return tuple(had.get(name) for name in spec.space.distributions)
+
+
+def _tried_settings(trials: "pd.DataFrame", spec: StudySpec) -> dict[_Key, int]:
     """Every completed setting -> the first trial that ran it."""
     complete = trials[trials["state"] == TrialState.COMPLETE]
-    settings = complete[list(spec.space.distributions)].itertuples(index=False, name=None)
-    found: dict[tuple[Value, ...], int] = {}
+    settings = complete[list(spec.space.distributions)].to_dict(orient="records")
+    found: dict[_Key, int] = {}
     for trial, setting in zip(complete["trial"], settings, strict=True):
-        found.setdefault(setting, int(trial))
+        found.setdefault(_key(setting, spec), int(trial))
     return found
 
 
@@ -401,7 +428,7 @@ def _following(
     recommended: Recommendation | None,
     values: Sequence[ValueAdvice],
     setting: Mapping[str, Value],
-    tried: Mapping[tuple[Value, ...], int],
+    tried: Mapping[_Key, int],
     spec: StudySpec,
     parts: Sequence[Mapping[str, Value]],
     evidence: Evidence,
@@ -416,7 +443,7 @@ def _following(
 def _next(
     setting: Mapping[str, Value],
     values: Sequence[ValueAdvice],
-    tried: Mapping[tuple[Value, ...], int],
+    tried: Mapping[_Key, int],
     spec: StudySpec,
 ) -> list[dict[str, Value]]:
     """Return the settings whose trials would settle most: the advised one, the baseline, and open alternatives."""
@@ -425,9 +452,9 @@ def _next(
     unsettled.sort(key=lambda advice: advice.energy_low)
     for advice in unsettled:
         other = advice.baseline if advice.confidence == LIKELY else advice.value
-        candidates.append({**setting, advice.parameter: other})
+        candidates.append(spec.space.whole({**setting, advice.parameter: other}))
     fresh = [candidate for index, candidate in enumerate(candidates) if candidate not in candidates[:index]]
-    return [candidate for candidate in fresh if tuple(candidate.values()) not in tried][:NEXT_TRIALS]
+    return [candidate for candidate in fresh if _key(candidate, spec) not in tried][:NEXT_TRIALS]
 
 
 def as_toml(settings: Sequence[Mapping[str, Value]], expected: Sequence[str] = ()) -> str:

@@ -163,9 +163,23 @@ def build_design(trials: "pd.DataFrame", spec: StudySpec, coding: Coding) -> Des
                 )
         if unseen and distribution.size > 1 and coding is not Coding.EFFECTIVE:
             notes.append(f"{parameter}: no trial has {', '.join(map(str, unseen))}")
+    notes += [text for name in spec.space.conditions if (text := _nested_words(name, spec, reference, made))]
     matrix = np.column_stack([values for values, _ in made]) if made else np.empty((len(trials), 0))
     columns = tuple(column for _, column in made)
     return Design(matrix, columns, reference, tuple(notes), _possible(spec, coding, left_out), left_out)
+
+
+def _nested_words(
+    parameter: str, spec: StudySpec, reference: Mapping[str, Value], made: Sequence[tuple[Matrix, Column]]
+) -> str:
+    """Say what the effects mean of a parameter that not every setting has; nothing where none is estimated."""
+    if parameter not in reference or not any(column.parameter == parameter for _, column in made):
+        return ""
+    parents = ", ".join(spec.space.conditions[parameter])
+    return (
+        f"{parameter}: effects within {spec.space.condition_text(parameter)}, 0 elsewhere; those of {parents} are at "
+        f"{parameter} = {reference[parameter]}"
+    )
 
 
 def left_out_words(parameter: str, values: int, trials: int) -> str:
@@ -240,7 +254,7 @@ def _marks(level: Value | None, values: "pd.Series[Any]") -> Matrix:
 
 def _slope(parameter: str, distribution: Range, values: "pd.Series[Any]") -> tuple[Matrix, Column]:
     name = f"log10_{parameter}" if distribution.log else parameter
-    return _slope_values(distribution, values), Column(name, parameter, None, len(values))
+    return _slope_values(distribution, values), Column(name, parameter, None, int(values.notna().sum()))
 
 
 def _slope_values(distribution: Range, values: "pd.Series[Any]") -> Matrix:

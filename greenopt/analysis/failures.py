@@ -79,7 +79,8 @@ def _shares(trials: "pd.DataFrame", spec: StudySpec, failed: "pd.Series[bool]") 
     tried: Counter[tuple[Item, ...]] = Counter()
     lost: Counter[tuple[Item, ...]] = Counter()
     for row, is_lost in zip(judged[names].to_dict(orient="records"), failed[judged.index], strict=True):
-        items = [*_within([(name, row[name]) for name in names])]
+        # A setting has not every parameter.
+        items = [*_within([(name, row[name]) for name in names if not pd.isna(row[name])])]
         tried.update(items)
         lost.update(items if is_lost else ())
     shares = [_share(items, count, lost[items]) for items, count in tried.items() if len(items) == 1 or lost[items]]

@@ -95,7 +95,8 @@ def _drawn(expected: Expectation, questions: Sequence[Question], seed: int) -> l
         ]
     picks = {name: generator.integers(len(values), size=POOL) for name, values in options.items()}
     return [
-        {**space.baseline, **{name: values[picks[name][i]] for name, values in options.items()}} for i in range(POOL)
+        space.whole({**space.baseline, **{name: values[picks[name][i]] for name, values in options.items()}})
+        for i in range(POOL)
     ]
 
 

@@ -98,7 +98,10 @@ def inert_in(setting: Mapping[str, Value], spec: StudySpec) -> Sequence[str]:
     """Return the parameters whose value does nothing in a setting of this study."""
     if spec.space.own:
         return ()
-    return tuple(inert_parameters(spec.setting_of(setting), spec.training_of(setting), further=spec.further))
+    left_out = spec.space.left_out(setting)
+    return tuple(
+        inert_parameters(spec.setting_of(setting), spec.training_of(setting), further=spec.further, left_out=left_out)
+    )
 
 
 @dataclass(frozen=True)

@@ -295,12 +295,13 @@ def _improve(
     only_failed: Sequence[Setting],
 ) -> dict[str, Value]:
     """Give the parameters that no advice stands for the values that make the setting most probably better."""
-    setting = dict(start)
+    space = expected.encoder.spec.space
+    setting = space.whole(start)
     options = {name: values for name, values in completed_values(expected).items() if name not in kept}
     for _ in range(_SWEEPS):
         before = dict(setting)
         for name, values in options.items():
-            others = [{**setting, name: value} for value in values]
+            others = [space.whole({**setting, name: value}) for value in values]
             allowed = expected.may_run([one for one in others if not has_only_failed(one, only_failed)]) or [setting]
             scores = _better(expected, expected.encoder.encode(allowed), rival)
             top = int(np.argmax(scores))

@@ -39,6 +39,9 @@ def analysed_trials(spec: StudySpec, rows: Iterable[Mapping[str, Any]]) -> "pd.D
     beside = ("train_accuracy", "total_wh", "epochs_done", "uncertainty_wh", "coverage")
     for name in dict.fromkeys((*numbers, *beside, *map(str, spec.objectives))):
         frame[name] = pd.to_numeric(frame[name]) if name in frame else float("nan")
+    for name in (each for known in spec.space.conditions for each in (known, effective(known))):
+        # Whole numbers stay whole beside trials whose setting does not have the parameter.
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     frame["in_space"] = frame["in_space"].astype(bool)
     frame["in_regressions"] = (frame["state"] == TrialState.COMPLETE) & frame["in_space"]
     return frame
@@ -48,8 +51,7 @@ def _whole(row: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
     inert = str(row.get("inert") or "").split()
     space = spec.space.distributions
     values = {effective(name): _AMOUNTS_TO.get(name) if name in inert else row.get(name) for name in space}
-    in_space = all(distribution.holds(row.get(name)) for name, distribution in space.items())
-    return {**row, **values, "in_space": in_space}
+    return {**row, **values, "in_space": spec.space.holds(row)}
 
 
 def count_trials(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
@@ -57,7 +59,10 @@ def count_trials(trials: "pd.DataFrame", spec: StudySpec) -> Counts:
     states = Counter(trials["state"]) if len(trials) else Counter()
     skipped = int((trials["fail_reason"] == FailReason.DUPLICATE).sum()) if "fail_reason" in trials else 0
     complete = trials[trials["state"] == TrialState.COMPLETE] if len(trials) else trials
-    settings = Counter(tuple(row) for row in complete[list(spec.space.distributions)].itertuples(index=False))
+    names = list(spec.space.distributions)
+    settings = Counter(
+        tuple(sorted(spec.space.trimmed(row).items())) for row in complete[names].to_dict(orient="records")
+    )
     return Counts(
         trials=len(trials),
         complete=states[TrialState.COMPLETE],
@@ -164,7 +169,12 @@ def _unmeasured(regressed: "pd.DataFrame") -> list[Exclusion]:
 def _outside(trials: "pd.DataFrame", spec: StudySpec) -> list[Exclusion]:
     found: dict[str, list[int]] = {}
     for row in trials.to_dict(orient="records"):
-        outside = [(n, row[n]) for n, d in spec.space.distributions.items() if not d.holds(row[n])]
+        left_out = spec.space.left_out(row)
+        outside = [
+            (name, row[name])
+            for name, distribution in spec.space.distributions.items()
+            if name not in left_out and not distribution.holds(row[name])
+        ]
         text = ", ".join(f"{name} = {value}" for name, value in outside)
         found.setdefault(f"{text} is outside the study's space", []).append(int(row["trial"]))
     return [Exclusion(tuple(numbers), text, "regressions") for text, numbers in found.items()]
@@ -175,5 +185,6 @@ def _exclusion(trials: "pd.DataFrame", reason: str, left_out_of: str) -> Exclusi
 
 
 def plain_setting(row: Mapping[Any, Any], parameters: Sequence[str]) -> dict[str, Value]:
-    """Return a trial's setting as plain values."""
-    return {name: value.item() if hasattr(value := row[name], "item") else value for name in parameters}
+    """Return a trial's setting as plain values; without parameters that it does not have."""
+    values = {name: value.item() if hasattr(value := row[name], "item") else value for name in parameters}
+    return {name: value for name, value in values.items() if value is not None and value == value}

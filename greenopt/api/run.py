@@ -4,10 +4,11 @@ import copy
 import re
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ def run_study(
     runs: str | Path = "runs",
     accept_changes: bool = False,
     progress: bool = True,
+    dry_run: bool = False,
 ) -> Study:
     """Run a study, or go on with it where it was left, and return its results.
 
@@ -62,6 +64,8 @@ def run_study(
         runs: folder of all studies' results.
         accept_changes: whether the study goes on with changed code or data, or on another kind of device.
         progress: whether a line is printed for each trial.
+        dry_run: whether nothing is run or written: what can be checked is checked, and the plan is printed, with the
+            forecast and the first settings.
 
     Raises:
         UsageError: something of the study is wrong, or it cannot be run; one line. Nothing was run.
@@ -71,9 +75,9 @@ def run_study(
     described = _described(study)
     given = overrides_of(sampler, study__name=name, study__trials=trials, study__seed=seed, stopping__kind=stopping)
     budgets = [budget] if isinstance(budget, str) else list(budget)
-    with _arguments_named(), _objective_in_place(described, given, objective, Path(runs)) as folder:
+    with _arguments_named(), _objective_in_place(described, given, objective, Path(runs), dry_run) as folder:
         spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
-        _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress)
+        spec = _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress, dry_run)
     return Study(RunFolder(Path(runs).resolve() / spec.name), storage)
 
 
@@ -95,7 +99,7 @@ def _described(study: str | Path | Mapping[str, Any]) -> _Described:
 
 @contextmanager
 def _objective_in_place(
-    described: _Described, overrides: dict[str, Any], objective: Objective | str | None, runs: Path
+    described: _Described, overrides: dict[str, Any], objective: Objective | str | None, runs: Path, dry_run: bool
 ) -> Iterator[Path]:
     """Name the objective in a study's overrides; the function is kept in the study's folder if no module holds it.
 
@@ -109,7 +113,9 @@ def _objective_in_place(
             runs.resolve() / _checked(overrides.get("study.name", own or described.name), described.where)
         )
         folder.check_idle()
-        with kept_function(objective, folder.path) as found:
+        # Of a dry run nothing stays: the module is written elsewhere, and compared all the same.
+        elsewhere = tempfile.TemporaryDirectory() if dry_run else nullcontext(folder.path)
+        with elsewhere as place, kept_function(objective, Path(place)) as found:
             overrides["study.objective"] = found.reference
             yield found.folder
         return
@@ -133,20 +139,32 @@ def _run(
     share_gpus: bool,
     accept_changes: bool,
     progress: bool,
-) -> None:
+    dry_run: bool,
+) -> StudySpec:
+    """Run a study and return it, under the name under which it ran."""
     with warnings.catch_warnings():
         # Of tqdm, which Optuna imports: it wants widgets of a notebook for bars that are not shown.
         warnings.filterwarnings("ignore", "IProgress not found")
         from greenopt.cli.session import run_session
         from greenopt.coordination.preflight import check_study
         from greenopt.execution.gpus import choose_slots
+        from greenopt.identity.going_on import take_up
 
     check_study(spec, where)
     slots = choose_slots(gpus, share=share_gpus)
     # Plain lines in a notebook too, where Rich would make each a paragraph of its own.
     console = Console(file=sys.stdout if progress else StringIO(), soft_wrap=True, force_jupyter=False)
+    if dry_run:
+        from greenopt.cli.plan import plan_run
+
+        plan_run(
+            Console(soft_wrap=True, force_jupyter=False), spec, slots, storage, runs, accepts_changes=accept_changes
+        )
+        return spec
+    spec, notes = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
     with _handlers_restored():
-        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False)
+        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False, notes=notes)
+    return spec
 
 
 @contextmanager

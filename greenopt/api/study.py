@@ -156,12 +156,16 @@ class Study:
         return Picture(drawn.figure)
 
     def __repr__(self) -> str:
+        if not self._folder.study_file.is_file() and self._storage is None:
+            return f"Study {self.name} in {self.path}: has not begun"
         snapshot = self._read()
         failed, complete = snapshot.count(TrialState.FAIL), snapshot.count(TrialState.COMPLETE)
         of = snapshot.spec.study.trials
         return f"Study {self.name} in {self.path}: {complete} of {of} trials completed, {failed} failed"
 
     def _repr_html_(self) -> str:
+        if not self._folder.study_file.is_file() and self._storage is None:
+            return f"<p>{html.escape(repr(self))}.</p>"
         front = self.front
         shown = ["state", *self.spec.space.distributions, *self.spec.objectives]
         return f"<p>{html.escape(repr(self))}. Its Pareto front:</p>{front[shown].to_html()}"

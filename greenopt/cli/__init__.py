@@ -77,7 +77,8 @@ def main() -> None:
     except GreenoptError as error:
         _quit(error.lines if isinstance(error, ProblemsError) else str(error), error.exit_code)
     except typer.Abort:
-        _quit("aborted", ExitCode.FAILED)
+        # Questions are asked before anything is done.
+        _quit("aborted; nothing was changed", ExitCode.FAILED)
     except KeyboardInterrupt:
         _quit("interrupted", ExitCode.STOPPED_EARLY)
     except BrokenPipeError:

@@ -7,7 +7,7 @@ import typer
 
 from greenopt.cli.options import is_interactive, named_path
 from greenopt.cli.output import say
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from greenopt.spec.starter import Starter
@@ -77,20 +77,68 @@ def _kind_of(path: str) -> str:
 
 
 def _asked() -> dict[str, Any]:
-    """Ask for what the study is made of; Enter takes what is proposed."""
+    """Ask for what the study is made of; Enter takes what is proposed, and a wrong answer is asked for again."""
     from greenopt.spec.starter import DEFAULT_VARY, Starter
 
     plain = Starter()
-    data = typer.prompt("Images: a data set (digits, cifar10, cifar100, synthetic) or the path of your own", plain.data)
-    is_own = "/" in data or Path(data).expanduser().exists()
+    asked = "Images: a data set (digits, cifar10, cifar100, synthetic) or the path of your own"
+    data = typer.prompt(asked, plain.data, value_proc=_data_of)
     return {
-        "data": _kind_of(data) if is_own else data,
-        "path": data if is_own else None,
-        "model": typer.prompt("Model: of keras.applications, or module:function", plain.model),
-        "vary": _listed([typer.prompt("What varies", ", ".join(DEFAULT_VARY))]),
-        "trials": typer.prompt("Trials", plain.trials, type=int),
-        "epochs": typer.prompt("Epochs of each", plain.epochs, type=int),
+        **data,
+        "model": typer.prompt("Model: of keras.applications, or module:function", plain.model, value_proc=_model_of),
+        "vary": typer.prompt("What varies", ", ".join(DEFAULT_VARY), value_proc=_varying_of),
+        "trials": typer.prompt("Trials", str(plain.trials), value_proc=_count_of),
+        "epochs": typer.prompt("Epochs of each", str(plain.epochs), value_proc=_count_of),
     }
+
+
+def _data_of(answer: str) -> dict[str, str | None]:
+    """Return data set and path that an answer names; raises typer.BadParameter, and is asked again."""
+    from difflib import get_close_matches
+
+    from greenopt.spec import DataSet
+
+    answer = answer.strip()
+    if "/" in answer or Path(answer).expanduser().exists():
+        if not Path(answer).expanduser().exists():
+            raise typer.BadParameter(f"{shown(answer, 60)}: no such file or folder")
+        return {"data": _kind_of(answer), "path": answer}
+    named = [str(each) for each in DataSet if not each.is_own]
+    if answer in named:
+        return {"data": answer, "path": None}
+    close = get_close_matches(answer, named, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(named)}"
+    raise typer.BadParameter(f"{shown(answer, 60)}: neither a data set nor a file or folder; {hint}")
+
+
+def _model_of(answer: str) -> str:
+    from pydantic import ValidationError
+
+    from greenopt.spec import TrainingSpec
+
+    try:
+        return TrainingSpec(epochs=1, model=answer.strip()).model
+    except ValidationError as error:
+        raise typer.BadParameter(f"{shown(answer, 60)}: {error.errors()[0]['msg']}") from None
+
+
+def _varying_of(answer: str) -> tuple[str, ...]:
+    from greenopt.spec.starter import CHOICES
+
+    names = _listed([answer]) or ()
+    unknown = next((name for name in names if name not in CHOICES), None)
+    if unknown is not None or not names:
+        raise typer.BadParameter(f"{shown(unknown or answer, 60)}: name some of {', '.join(CHOICES)}")
+    return names
+
+
+def _count_of(answer: str) -> int:
+    from greenopt.spec.setting import MAX_COUNT
+
+    text = answer.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 0 < int(text) <= MAX_COUNT):
+        raise typer.BadParameter(f"{shown(answer, 60)}: is not a whole number from 1 on")
+    return int(text)
 
 
 def _fitted(starter: "Starter", output: Path) -> "Starter":

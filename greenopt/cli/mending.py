@@ -11,6 +11,7 @@ from greenopt.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from greenopt.identity.deletion import Deletion
+    from greenopt.runs.folder import RunFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -65,12 +66,24 @@ def exclude(
         if why is not None:
             raise UsageError("exclude: --why has no effect with --undo; leave it out")
         include_trials(folder, storage, trials)
+        _tell_dashboard(folder, storage, trials)
         say(f"study {study}: trial {listed} counts again")
         return
     if why is None:
         raise UsageError(f'exclude: --why is missing; say why, as in greenopt exclude {study} {trials[0]} --why "..."')
     exclude_trials(folder, storage, trials, why)
+    _tell_dashboard(folder, storage, trials)
     say(f"study {study}: trial {listed} is excluded: {why.strip()}")
+
+
+def _tell_dashboard(folder: "RunFolder", storage: str | None, trials: list[int]) -> None:
+    """Say in the trials' notes what was said of them; the exclusion itself is done."""
+    from greenopt.dashboard import publish_exclusions
+    from greenopt.identity.place import locate
+    from greenopt.search import open_storage
+
+    stored = locate(folder, storage)
+    publish_exclusions(stored.name, open_storage(stored.url), folder, trials)
 
 
 def delete(

@@ -4,19 +4,24 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.coordination.preflight import check_places, input_notes
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import UsageError
 from greenopt.execution import Slot
 from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast
 from greenopt.forecast.study import MAX_SIMULATED
-from greenopt.formatting import counted
+from greenopt.formatting import MISSING, counted
+from greenopt.identity.anew import changed_key
+from greenopt.identity.going_on import check_extension, going_on
 from greenopt.identity.snapshot import read_folder
+from greenopt.identity.start import check_start
 from greenopt.runs.folder import RunFolder
-from greenopt.search import ADAPTIVE, Search, sampler_arguments
+from greenopt.search import ADAPTIVE, Search, sampler_arguments, startup_note
 from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
 from greenopt.storage.snapshot import StudySnapshot
 from greenopt.storage.trial_state import is_settled
@@ -36,6 +41,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
     data = [f"data       {spec.data.name}"] if spec.data is not None else []
+    conditions = [f"{name} only with {spec.space.condition_text(name)}" for name in spec.space.conditions]
     lines = [
         f"study      {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs, {what}",
         *data,
@@ -43,6 +49,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
         f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
         *([f"stopping   {_stopping(spec)}"] if _stopping(spec) else []),
         f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
+        *(f"           {condition}" for condition in conditions),
         f"runs on    {', '.join(slot.name for slot in slots)}",
         *([f"budgets    {', '.join(map(str, spec.budgets))}"] if spec.budgets else []),
         *([f"patience   {spec.study.patience} trials without a change of the front"] if spec.study.patience else []),
@@ -51,6 +58,54 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     print_lines(console, lines)
     print_table(console, _settings(spec))
     print_lines(console, ["nothing was written"])
+
+
+def start_notes(spec: StudySpec) -> list[str]:
+    """Return lines on what a study's file means, where one might expect something else."""
+    startup = startup_note(spec)
+    return [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
+
+
+def plan_run(
+    console: Console,
+    spec: StudySpec,
+    slots: Sequence[Slot],
+    storage: str | None,
+    runs: Path,
+    *,
+    like: str | None = None,
+    accepts_changes: bool = False,
+    notes: Sequence[str] | None = None,
+) -> None:
+    """Check all that can be checked without training, and print what a run would do; nothing is written.
+
+    Args:
+        console: where it is printed.
+        spec: the study as its file has it.
+        slots: where its trials would run.
+        storage: URL of its storage; that of its folder unless given.
+        runs: folder of all studies' results.
+        like: the study whose trials the forecast is made from; its own unless given.
+        accepts_changes: whether it would go on with changed code or data, or on another kind of device.
+        notes: lines that are printed first; those of `start_notes` unless given.
+
+    Raises:
+        UsageError: the study may not be run.
+    """
+    found = going_on(spec, RunFolder(runs.resolve() / spec.name))
+    spec, folder = found.spec, RunFolder(runs.resolve() / found.spec.name)
+    check_places(folder, storage)
+    lines = [f"note: {found.note}"] if found.note else []
+    if found.origin is not None:
+        check_extension(found, slots, accepts_changes=accepts_changes)
+    elif (changed := changed_key(spec, folder, storage)) is not None:
+        lines = [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
+    else:
+        check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
+    forecast = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+    notes = start_notes(spec) if notes is None else notes
+    print_lines(console, [*lines, *notes, *(f"note: {note}" for note in input_notes(spec))])
+    print_plan(console, spec, slots, forecast)
 
 
 def _stopping(spec: StudySpec) -> str:
@@ -128,7 +183,8 @@ def _teach(forecaster: StudyForecaster, spec: StudySpec, told: StudySnapshot, *,
 
 
 def _inert(spec: StudySpec, values: Mapping[str, Value]) -> dict[str, str]:
-    return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further)
+    left_out = spec.space.left_out(values)
+    return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further, left_out=left_out)
 
 
 def _settings(spec: StudySpec) -> Table:
@@ -141,7 +197,8 @@ def _settings(spec: StudySpec) -> Table:
     table = Table(*heads, left=heads)
     for name in spec.space.distributions:
         pairs = zip(settings, inert, strict=True)
-        shown = [f"({values[name]})" if name in idle else str(values[name]) for values, idle in pairs]
+        cells = [(values.get(name), name in idle) for values, idle in pairs]
+        shown = [MISSING if value is None else f"({value})" if is_idle else str(value) for value, is_idle in cells]
         table.add_row(name, *shown)
     table.caption = "(in brackets: has no effect in that setting)" if any(inert) else ""
     return table

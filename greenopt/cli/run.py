@@ -95,12 +95,11 @@ def run(
     """
     from rich.console import Console
 
+    from greenopt.cli.plan import plan_run, start_notes
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.preflight import check_places, check_study, input_notes
+    from greenopt.coordination.preflight import check_study, input_notes
     from greenopt.execution.gpus import choose_slots
-    from greenopt.identity.anew import changed_key, set_aside
-    from greenopt.runs.folder import RunFolder
-    from greenopt.search import startup_note
+    from greenopt.identity.going_on import take_up
     from greenopt.spec import load_study, overrides_of
     from greenopt.tracking.tracker import TrackerName, check_installed
 
@@ -119,31 +118,14 @@ def run(
         check_installed(TrackerName(tracker))
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
-    folder = RunFolder(runs.resolve() / spec.name)
-    changed = changed_key(spec, folder, storage)
-    startup = startup_note(spec)
-    notes = [f"note: {note}" for note in (*spec.space.notes, *([startup] if startup is not None else []))]
     if dry_run:
-        from greenopt.cli.plan import plan_forecast, print_plan
-        from greenopt.identity.start import check_start
-
-        check_places(folder, storage)
-        if changed is not None:
-            print_lines(
-                console, [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
-            )
-        else:
-            check_start(spec, folder, storage, slots, accepts_changes=accept_changes)
-        lines = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
-        print_lines(console, [*notes, *(f"note: {note}" for note in input_notes(spec))])
-        print_plan(console, spec, slots, lines)
+        plan_run(console, spec, slots, storage, runs, like=like, accepts_changes=accept_changes)
         return
     if like is not None:
         raise UsageError("--like: is for --dry-run, which says what the study will take")
-    if changed is not None:
-        aside = set_aside(folder)
-        text = f"study {spec.name} begins anew with the changed {changed}: nothing of it had completed; what failed is"
-        print_lines(console, [f"note: {text} study {aside.name} now"])
+    notes = start_notes(spec)
+    spec, taken_up = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
+    print_lines(console, taken_up)
     if not plain and is_interactive():
         from greenopt.cli.watch import run_attached
 

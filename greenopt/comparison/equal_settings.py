@@ -1,13 +1,14 @@
 """Differences between two studies over settings that both have run: paired, so that what settings do cancels out."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from greenopt.comparison.read import ComparedStudy
+from greenopt.spec import SearchSpace
 
 CONFIDENCE = 0.95
 
@@ -60,7 +61,8 @@ def compare_equal_settings(first: ComparedStudy, other: ComparedStudy, energy: s
     spaces = [list(study.spec.space.distributions) for study in (first, other)]
     shared = tuple(name for name in spaces[0] if name in spaces[1])
     unshared = tuple(name for names in spaces for name in names if name not in shared)
-    ours, theirs = (_by_setting(study, shared, energy) for study in (first, other))
+    spaces_of_both = [study.spec.space for study in (first, other)]
+    ours, theirs = (_by_setting(study, shared, energy, spaces_of_both) for study in (first, other))
     both = [key for key in ours if key in theirs] if shared else []
     return Difference(
         first=first.name,
@@ -74,14 +76,19 @@ def compare_equal_settings(first: ComparedStudy, other: ComparedStudy, energy: s
 
 
 def _by_setting(
-    study: ComparedStudy, shared: tuple[str, ...], energy: str | None
+    study: ComparedStudy, shared: tuple[str, ...], energy: str | None, spaces: Sequence[SearchSpace]
 ) -> dict[tuple[Hashable, ...], tuple[float, float]]:
     """Return mean accuracy and mean log energy by setting, NaN where none is known."""
     complete = study.complete
     groups: dict[tuple[Hashable, ...], list[tuple[float, float]]] = {}
     energies = complete[energy].to_numpy(dtype=float, na_value=np.nan) if energy else np.full(len(complete), np.nan)
     accuracies = complete["accuracy"].to_numpy(dtype=float, na_value=np.nan)
-    settings = complete[list(shared)].itertuples(index=False, name=None)
+    rows = complete[list(shared)].to_dict(orient="records")
+    # What one of the studies leaves out of a setting does nothing in the other one.
+    left_out = [{name for space in spaces for name in space.left_out(row)} for row in rows]
+    settings = [
+        [None if name in unused else row[name] for name in shared] for row, unused in zip(rows, left_out, strict=True)
+    ]
     for setting, accuracy, energy_wh in zip(settings, accuracies, energies, strict=True):
         log_wh = math.log(energy_wh) if energy_wh > 0 else math.nan
         groups.setdefault(tuple(_key(value) for value in setting), []).append((float(accuracy), log_wh))
@@ -90,6 +97,8 @@ def _by_setting(
 
 def _key(value: object) -> Hashable:
     """Return a value as it is compared: 1 and 1.0 are equal, True and 1 and "1" are not."""
+    if value is None or value != value:
+        return "left out", None
     if isinstance(value, bool | np.bool_):
         return "bool", bool(value)
     if isinstance(value, int | float | np.number):

@@ -64,6 +64,6 @@ def _training(study: StudySpec, picked: Picked, epochs: int) -> dict[str, Any]:
 
 
 def _setting(study: StudySpec, picked: Picked, epochs: int) -> dict[str, Choice]:
-    values = {name: picked.row[name] for name in study.space.distributions}
+    values = study.space.trimmed(picked.row)
     values |= {"epochs": epochs} if "epochs" in study.varied else {}
     return {name: Choice(values=(value,)) for name, value in values.items()}

@@ -554,6 +554,7 @@ def build_trial_spec(study: StudySpec, proposal: Proposal, slot: Slot, folder: P
         setting=None if study.space.own else study.setting_of(proposal.values),
         parameters={name: value for name, value in proposal.values.items() if name not in kept},
         varied={name: proposal.values[name] for name in study.varied if name in proposal.values},
+        left_out=study.space.left_out(proposal.values),
         objectives=tuple(study.objectives),
         ranges=study.ranges,
         data=study.data_of(proposal.values),

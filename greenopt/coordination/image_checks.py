@@ -109,7 +109,8 @@ def _part_problems(spec: StudySpec, data: DataSpec, stock: _Stock) -> Iterator[s
             f"space.partitioning: has no effect, since {stock.title} has validation and test parts of its own; give it "
             "one value"
         )
-    for text in partitionings.values:
+    default = [Setting().partitioning] if "partitioning" in spec.space.conditions else []
+    for text in (*partitionings.values, *default):
         shares = Setting(partitioning=str(text)).shares
         if stock.labels is not None:
             yield _split_problem(spec, data, stock, shares)

@@ -5,6 +5,7 @@ Sole owner of optuna_dashboard and plotly. While a study runs, its coordinator's
 can hurt a study.
 """
 
+from greenopt.dashboard.exclusions import publish_exclusions
 from greenopt.dashboard.publisher import DashboardPublisher, catch_up
 
-__all__ = ["DashboardPublisher", "catch_up"]
+__all__ = ["DashboardPublisher", "catch_up", "publish_exclusions"]

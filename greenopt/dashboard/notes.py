@@ -57,8 +57,9 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     rows = {
         "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
         "trains": _trained(spec),
+        "goes on from": _extends(spec),
         "trials": f"{spec.study.trials}, proposed by {spec.sampler.name}, seed {spec.seeds.sampler}",
-        "parameters that vary": ", ".join(map(_code, spec.space.free)) or "none",
+        "parameters that vary": ", ".join(_varying(spec, name) for name in spec.space.free) or "none",
         "repeated settings": {"run": "run again", "replicate": "run with another training seed"}.get(
             spec.study.on_duplicate, "are skipped"
         ),
@@ -70,6 +71,18 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
     table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
     head = f"{_markdown(spec.study.description, keep=chr(10))}\n\n" if spec.study.description else ""
     return f"{head}| | |\n|---|---|\n{table}\n\n{_how_to_read(spec)}"
+
+
+def _extends(spec: StudySpec) -> str:
+    extends = spec.study.extends
+    if extends is None:
+        return ""
+    return f"the first {extends.trials} trials of study {_code(extends.study)}, with figures as measured there"
+
+
+def _varying(spec: StudySpec, name: str) -> str:
+    condition = spec.space.condition_text(name)
+    return f"{_code(name)} (only with {_markdown(condition)})" if condition else _code(name)
 
 
 def _how_to_read(spec: StudySpec) -> str:
@@ -98,12 +111,36 @@ def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:
         row: its setting and figures by name, and its `state`.
         log: what its process printed; its end is quoted where the trial failed.
     """
+    head = excluded_head(row) if row["state"] == TrialState.EXCLUDED else ""
+    row = {**row, "state": _state_before(row)}
     details = "\n".join(f"- {_markdown(line)}" for line in _details(spec, row))
-    note = f"**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(spec, row)}\n\n{details}".rstrip() + "\n"
+    note = f"{head}**{_markdown(format_row_setting(spec, row))}**\n\n{_ending(spec, row)}\n\n{details}".rstrip() + "\n"
     tail = "\n".join(uncoloured(log).splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
     failed_running = row["state"] == TrialState.FAIL and row.get("epochs_done") is not None
     # Four spaces make a code block that no character of the log can end.
     return note + "\nIts last lines:\n\n    " + tail.replace("\n", "\n    ") + "\n" if failed_running and tail else note
+
+
+_EXCLUDED_HEAD = "> **Excluded by hand:** "
+
+
+def excluded_head(row: Mapping[str, Any]) -> str:
+    """Return what stands at the head of the note of an excluded trial: why it is excluded."""
+    return f"{_EXCLUDED_HEAD}{_markdown(str(row.get('excluded') or 'no reason kept'))}\n\n"
+
+
+def without_excluded_head(note: str) -> str:
+    """Return a note without what `excluded_head` put before it."""
+    return note.partition("\n\n")[2] if note.startswith(_EXCLUDED_HEAD) else note
+
+
+def _state_before(row: Mapping[str, Any]) -> TrialState:
+    """Return a trial's state before it was excluded, which its reasons tell."""
+    if row["state"] != TrialState.EXCLUDED:
+        return TrialState(row["state"])
+    if row.get("stop_reason"):
+        return TrialState.PRUNED
+    return TrialState.FAIL if row.get("fail_reason") else TrialState.COMPLETE
 
 
 def format_row_setting(spec: StudySpec, row: Mapping[str, Any]) -> str:
@@ -130,8 +167,6 @@ def _ending(spec: StudySpec, row: Mapping[str, Any]) -> str:
         efficiency = row.get("efficiency")
         text = text if efficiency is None else f"{text} Efficiency {significant(efficiency)} 1/Wh."
         return f"{text} {_figures(others, row)}." if others else text
-    if row["state"] == TrialState.EXCLUDED:
-        return f"Excluded by hand: {_markdown(str(row.get('excluded') or 'no reason kept'))}."
     word, reason = ("Stopped early", "stop_reason") if row["state"] == TrialState.PRUNED else ("Failed", "fail_reason")
     if row.get("stop_reason") == StopReason.NOT_STARTED and row.get("message"):
         return f"N{_markdown(str(row['message']))[1:]}."
@@ -143,6 +178,8 @@ def _details(spec: StudySpec, row: Mapping[str, Any]) -> list[str]:
     lines = [f"**caution**: {caution}"] if (caution := accuracy_caution(spec, row)) else []
     if row.get("retry_of") is not None:
         lines.append(f"repeats trial {row['retry_of']}, which was interrupted")
+    if row.get("from_study"):
+        lines.append(f"measured as trial {row.get('from_trial')} of study {row['from_study']}")
     if row.get("replicate_of") is not None:
         lines.append(f"the setting of trial {row['replicate_of']} again, with training seed {row.get('training_seed')}")
     if row.get("baseline"):

@@ -67,6 +67,18 @@ class DashboardStore:
         self._set_pieces(f"dashboard:{self._id(trial)}:note_str:", text)
         self._set(f"dashboard:{self._id(trial)}:note_ver", 1)
 
+    def trial_note(self, trial: int) -> str:
+        """Return a trial's note; empty where it has none."""
+        return self._joined(f"dashboard:{self._id(trial)}:note_str:")
+
+    def replace_trial_note(self, trial: int, text: str) -> None:
+        """Write a note in place of the one that a trial has."""
+        if text == self.trial_note(trial):
+            return
+        version = f"dashboard:{self._id(trial)}:note_ver"
+        self._set_pieces(f"dashboard:{self._id(trial)}:note_str:", text)
+        self._set(version, int(self._stored.get(version, 0)) + 1)
+
     def write_figure(self, name: str, figure: str) -> None:
         """Show a figure among the study's plots, replacing the one of this name.
 

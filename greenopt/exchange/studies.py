@@ -120,7 +120,8 @@ def fitted_to(spec: StudySpec, name: str, trials: Sequence[ImportedTrial]) -> St
         UsageError: the trials have other parameters.
     """
     for trial in trials:
-        unlike = set(trial.values).symmetric_difference(spec.space.distributions)
+        left_out = spec.space.left_out(trial.values)
+        unlike = set(trial.values).symmetric_difference(spec.space.distributions).difference(left_out)
         if unlike and not (
             unlike <= set(PARAMETERS) and set(trial.values) <= set(spec.space.distributions) and not spec.space.own
         ):

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +35,8 @@ _BESIDE = (
     "baseline",
     "wanted",
     "from_prior",
+    "from_study",
+    "from_trial",
     "retry_of",
     "attempt",
     "retried",
@@ -95,7 +97,9 @@ def read_table(path: Path, spec: StudySpec | None) -> Table:
         try:
             if number in trials:
                 raise BrokenRunError(f"trial {number} is in the table twice")
-            trials[number] = _trial(row, number, parameters, is_setting=is_setting)
+            left_out = () if spec is None else spec.space.left_out(row)
+            had = tuple(name for name in parameters if name not in left_out)
+            trials[number] = _trial(row, number, had, left_out, is_setting=is_setting)
         except ValidationError as error:
             skipped[f"{path}, row {position + 1}"] = describe(error)
         except BrokenRunError as error:
@@ -239,14 +243,21 @@ def _figure(cell: str | None, name: str) -> Any:
     return cell if number is None else number
 
 
-def _trial(row: Mapping[str, Any], number: str, parameters: tuple[str, ...], *, is_setting: bool) -> ImportedTrial:
+def _trial(
+    row: Mapping[str, Any],
+    number: str,
+    parameters: tuple[str, ...],
+    left_out: Collection[str],
+    *,
+    is_setting: bool,
+) -> ImportedTrial:
     state = row.get("state") or TrialState.COMPLETE
     if state == TrialState.EXCLUDED:
         raise BrokenRunError(f"it was excluded: {row.get('excluded') or 'no reason kept'}")
     if state not in FINISHED_STATES:
         raise BrokenRunError(f"its state is {state}; only trials that have ended are imported")
     values = _values(row, parameters, is_setting=is_setting)
-    metrics = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values)}
+    metrics = {name: value for name, value in row.items() if name not in (*_OF_THE_ROW, "run", *values, *left_out)}
     _check_numbers(metrics)
     verdict = _verdict(row, outcome_of(state, row) or Outcome.FAILED)
     began, ended = _time(row.get("began")), _time(row.get("ended"))

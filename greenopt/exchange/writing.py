@@ -107,7 +107,10 @@ def _finished(trial: ImportedTrial, events: list[Event], spec: StudySpec, attemp
 def _inert(trial: ImportedTrial, spec: StudySpec) -> str | None:
     if spec.space.own:
         return None
-    return (
-        " ".join(inert_parameters(spec.setting_of(trial.values), spec.training_of(trial.values), further=spec.further))
-        or None
+    inert = inert_parameters(
+        spec.setting_of(trial.values),
+        spec.training_of(trial.values),
+        further=spec.further,
+        left_out=spec.space.left_out(trial.values),
     )
+    return " ".join(inert) or None

@@ -13,7 +13,8 @@ LATEST = 20
 
 def draw_settings(space: SearchSpace, count: int, random: np.random.Generator) -> list[dict[str, Value]]:
     """Return settings that are drawn independently, as the random sampler draws them."""
-    return [{name: _value(d, random.random()) for name, d in space.distributions.items()} for _ in range(count)]
+    drawn = ({name: _value(d, random.random()) for name, d in space.distributions.items()} for _ in range(count))
+    return [space.trimmed(setting) for setting in drawn]
 
 
 def draw_like(

@@ -1,9 +1,10 @@
-"""Gives a study another name, in its storage, in its folder and in the studies that confirm it.
+"""Gives a study another name, in its storage, in its folder and in the studies that name it.
 
 Invariant: broken off at any moment, the study is still found from its folder: by its identity before its name.
 """
 
 import re
+from collections.abc import Collection
 
 from greenopt.errors import UsageError
 from greenopt.identity.place import StoredStudy, locate
@@ -30,6 +31,9 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
     if not re.fullmatch(NAME_PATTERN, new) or len(new) > MAX_NAME:
         raise UsageError(f"{new!r}: a name may hold letters, digits, '.', '_' and '-' only, at most {MAX_NAME}")
     target = RunFolder(folder.path.with_name(new))
+    if _is_renamed(folder, target):
+        _point_others_to(target, (folder.name,))
+        return target
     stored = locate(folder)
     folder.check_sound()
     if target.path.exists():
@@ -42,11 +46,22 @@ def rename_study(folder: RunFolder, new: str) -> RunFolder:
             rename_stored(stored.url, stored.name, new)
         folder.rename_study(name=new)
         folder.path.rename(target.path)
-    for other in run_folders(target.path.parent):
-        confirms = other.confirms()
-        if confirms is not None and confirms.study in (folder.name, stored.name):
-            _point_to(other, new)
+    _point_others_to(target, (folder.name, stored.name))
     return target
+
+
+def _is_renamed(folder: RunFolder, target: RunFolder) -> bool:
+    """Return whether the study was renamed before, and that was broken off while others still name it."""
+    is_gone = not folder.path.exists() and target.study_file.is_file()
+    return is_gone and any(folder.name in other.named_studies().values() for other in run_folders(target.path.parent))
+
+
+def _point_others_to(target: RunFolder, old: Collection[str]) -> None:
+    """Have the studies that confirm a study, or go on from it, name it by its new name."""
+    for other in run_folders(target.path.parent):
+        for link, study in other.named_studies().items():
+            if study in old:
+                _point_to(other, link, target.name)
 
 
 def _check_idle(folder: RunFolder, stored: StoredStudy, storage: Storage) -> None:
@@ -55,12 +70,12 @@ def _check_idle(folder: RunFolder, stored: StoredStudy, storage: Storage) -> Non
         raise UsageError(f"study {folder.name} is being run by {holder}; stop it first")
 
 
-def _point_to(other: RunFolder, new: str) -> None:
-    """Have a confirming study name the study that it confirms by its new name."""
+def _point_to(other: RunFolder, link: str, new: str) -> None:
+    """Have a study name another one by its new name."""
     try:
         stored = locate(other)
     except UsageError:
         stored = None
     if stored is not None:
-        change_spec(stored.url, stored.name, ("study", "confirms", "study"), new)
-    other.rename_study(confirms=new)
+        change_spec(stored.url, stored.name, ("study", link, "study"), new)
+    other.rename_study(**{link: new})

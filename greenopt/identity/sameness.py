@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenopt.errors import UsageError
-from greenopt.spec import TRIAL_LIMITS, Choice, DataSpec, Distribution, StudySpec
+from greenopt.spec import TRIAL_LIMITS, Choice, DataSpec, Distribution, Range, SearchSpace, StudySpec, on_step
 
 MAX_MESSAGE = 200
 MAX_VALUE = 24
@@ -20,7 +20,7 @@ DEFAULT_SIDE = 32
 _MAY_CHANGE = {
     "study": (
         *("name", "description", "trials", "baseline", "enqueue", "on_duplicate", "stop_after_equal_failures"),
-        *("energy_budget_wh", "budget", "patience", "confirms", "seed", "split_seed", "training_seed"),
+        *("energy_budget_wh", "budget", "patience", "confirms", "extends", "seed", "split_seed", "training_seed"),
     ),
     "training": (*TRIAL_LIMITS, "keep_model"),
     "energy": ("country", "carbon_g_per_kwh", "price_per_kwh", "currency"),
@@ -39,6 +39,8 @@ class Difference(NamedTuple):
 def as_begun(begun: StudySpec, now: StudySpec, *, is_same_data: bool | None = None) -> StudySpec:
     """Return a study in the form in which it was begun: its objectives and its space in their first order.
 
+    Ranges that became wider are those of now, where the study can go on with them as it is.
+
     Args:
         begun: the study as its storage has it.
         now: the study as its file has it now.
@@ -51,11 +53,18 @@ def as_begun(begun: StudySpec, now: StudySpec, *, is_same_data: bool | None = No
     found = difference(begun, now, is_same_data=is_same_data)
     if found is not None:
         raise UsageError(_message(found, now.name))
-    return now.model_copy(update={"objectives": begun.objectives, "space": begun.space})
+    return now.model_copy(
+        update={
+            "study": now.study.model_copy(update={"extends": begun.study.extends}),
+            "objectives": begun.objectives,
+            "space": with_wider_ranges(begun, now),
+        }
+    )
 
 
 def difference(begun: StudySpec, now: StudySpec, *, is_same_data: bool | None = None) -> Difference | None:
     """Return the first difference that changes what recorded values mean; None where there is none."""
+    begun = begun.model_copy(update={"space": with_wider_ranges(begun, now)})
     before, after = dict(_meaning(begun)), dict(_meaning(now))
     if is_same_data is not None:
         before.pop("data.path", None)
@@ -64,6 +73,49 @@ def difference(begun: StudySpec, now: StudySpec, *, is_same_data: bool | None = 
         if not _is_equal(before.get(key), after.get(key)):
             return Difference(key, before.get(key), after.get(key))
     return None
+
+
+_FIXED_RANGES = ("qmc", "cmaes")
+"""Samplers that go on with the ranges that a study was begun with."""
+
+
+def with_wider_ranges(begun: StudySpec, now: StudySpec) -> SearchSpace:
+    """Return the space in which a study was begun, with the ranges of now where those hold all of its values.
+
+    Optuna takes another range of the same kind in the course of a study, but no other list of values.
+    """
+    keeps_ranges = begun.sampler.name in _FIXED_RANGES or now.sampler.name in _FIXED_RANGES
+    if keeps_ranges or now.sampler.arguments.get("group") or begun.space.own != now.space.own:
+        return begun.space
+    wider = {
+        name: after
+        for name, before in begun.space.distributions.items()
+        if isinstance(before, Range)
+        and isinstance(after := now.space.distributions.get(name), Range)
+        and is_wider(before, after)
+    }
+    # Built anew: a copy would keep what the old one has counted.
+    return SearchSpace(
+        own=begun.space.own,
+        distributions={**begun.space.distributions, **wider},
+        conditions=begun.space.conditions,
+        defaults=begun.space.defaults,
+    )
+
+
+def is_wider(before: Range, after: Range) -> bool:
+    """Return whether a range holds all values of another one of the same kind."""
+    is_alike = (before.log, before.is_integer, before.step) == (after.log, after.is_integer, after.step)
+    step = grid_step(before)
+    is_on_grid = step is None or on_step(before.low, after.low, step) == before.low
+    return is_alike and after.low <= before.low and before.high <= after.high and is_on_grid
+
+
+def grid_step(distribution: Range) -> int | float | None:
+    """Return the distance between two values of a range; None where it has none."""
+    if distribution.step is None and distribution.is_integer and not distribution.log:
+        return 1
+    return distribution.step
 
 
 def _meaning(spec: StudySpec) -> Iterator[tuple[str, Any]]:
@@ -77,6 +129,8 @@ def _meaning(spec: StudySpec) -> Iterator[tuple[str, Any]]:
         yield from _data(spec.data)
     for name, distribution in spec.space.distributions.items():
         yield from _distribution(f"space.{name}", distribution)
+        if name in spec.space.conditions:
+            yield f"space.{name}.when", spec.space.condition_text(name)
 
 
 def _data(data: DataSpec) -> Iterator[tuple[str, Any]]:

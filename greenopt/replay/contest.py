@@ -161,7 +161,7 @@ def _study(table: TrialTable, contender: Contender, seed: int) -> StudySpec:
             "study": {"name": "table", "trials": max(1, len(table.curves)), "seed": seed, "objective": "table:row"},
             "training": {"epochs": epochs},
             "sampler": {"name": contender.sampler},
-            "space": {"own": True, "distributions": distributions},
+            "space": {"own": True, "distributions": distributions, "conditions": table.space.conditions},
         }
     )
 

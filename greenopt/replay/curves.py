@@ -52,7 +52,7 @@ def read_curves(folder: RunFolder, storage: str | None = None, *, needs_epochs: 
     for row in complete:
         trial = int(row["trial"])
         epochs = read_epochs(folder.own_events(trial, row.get(ATTEMPT_ATTRIBUTE)))
-        setting = {name: row[name] for name in snapshot.spec.space.distributions}
+        setting = snapshot.spec.space.trimmed(row)
         curve = curve_from_epochs(trial, setting, epochs)
         if curve is None or not curve.is_whole or curve.used_wh <= 0:
             left_out.append(trial)
@@ -76,5 +76,5 @@ def _single_epoch(row: Mapping[str, Any], space: SearchSpace) -> Curve | None:
     accuracy, energy_wh = row["accuracy"], row["energy_wh"]
     if accuracy is None or energy_wh is None or energy_wh <= 0:
         return None
-    setting = {name: row[name] for name in space.distributions}
+    setting = space.trimmed(row)
     return Curve(int(row["trial"]), setting, 1, (float(accuracy),), (float(energy_wh),))

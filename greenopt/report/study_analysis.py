@@ -28,12 +28,7 @@ def analyse_snapshot(snapshot: StudySnapshot) -> Analysis:
 
 def compute_importances(snapshot: StudySnapshot) -> list[Importance]:
     """Compute the importance of every parameter for every objective, over completed trials inside the space."""
-    space = snapshot.spec.space.distributions
-    rows = [
-        row
-        for row in snapshot.rows
-        if row["state"] == TrialState.COMPLETE
-        and all(distribution.holds(row[name]) for name, distribution in space.items())
-    ]
+    space = snapshot.spec.space
+    rows = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE and space.holds(row)]
     found = importances(snapshot.spec, rows)
     return [Importance(shares.objective, shares.method, shares.shares, shares.text, shares.chance) for shares in found]

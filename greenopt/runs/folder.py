@@ -23,6 +23,8 @@ from greenopt.runs.study_log import FILE_NAME as STUDY_LOG_FILE
 from greenopt.spec import Confirms
 
 LOCK_FILE = "coordinator.lock"
+LINKS = ("confirms", "extends")
+"""Keys of `[study]` by which a study names another one."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +158,19 @@ class RunFolder:
             raise UsageError(f"{self.study_file}: is damaged, so the study cannot be renamed")
 
     def rename_study(self, **names: str) -> None:
-        """Change the study's name, or that of the study that it confirms, in `study.json`.
+        """Change the study's name, or that of a study that it names, in `study.json`.
 
         Args:
-            names: `name` and `confirms`, where they change.
+            names: `name` and those of `LINKS`, where they change.
         """
         self.check_sound()
         document = self._document()
         study = document["spec"]["study"]
         if "name" in names:
             study["name"] = names["name"]
-        if "confirms" in names and isinstance(study.get("confirms"), dict):
-            study["confirms"]["study"] = names["confirms"]
+        for link in LINKS:
+            if link in names and isinstance(study.get(link), dict):
+                study[link]["study"] = names[link]
         self._write_document(document)
 
     def _write_document(self, document: dict[str, Any]) -> None:
@@ -204,6 +207,18 @@ class RunFolder:
         """Return the code the study was last run with: `greenopt` (version), `git` (commit); empty if not recorded."""
         kept = self._document().get("code")
         return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+    def named_studies(self) -> dict[str, str]:
+        """Return the studies that this one names, by the key that does: of `LINKS`, those that it has."""
+        try:
+            table = self._document()["spec"]["study"]
+            return {link: str(table[link]["study"]) for link in LINKS if isinstance(table.get(link), dict)}
+        except (KeyError, TypeError, AttributeError):
+            return {}
+
+    def kept_spec(self) -> object:
+        """Return the study's file as it was last run with; None where it is not kept, or damaged."""
+        return self._document().get("spec")
 
     def confirms(self) -> Confirms | None:
         """Return the trial of another study that this study confirms, if any."""

@@ -1,6 +1,7 @@
 """Searching: samplers by name, the study in its storage, who may run it."""
 
 from greenopt.search.check import check_sampler, startup_note
+from greenopt.search.copying import copy_study
 from greenopt.search.finished import FinishedTrial, create_finished
 from greenopt.search.importance import Shares, importances
 from greenopt.search.lease import StudyLease, lease_holder
@@ -45,6 +46,7 @@ __all__ = [
     "check_sampler",
     "check_url",
     "check_whole",
+    "copy_study",
     "create_finished",
     "delete_stored",
     "enqueue_again",

@@ -8,6 +8,7 @@ import optuna
 
 from greenopt.errors import UsageError
 from greenopt.search.arguments import STARTUP
+from greenopt.search.asking import suggest_all
 from greenopt.search.samplers import build_sampler, build_with, entry_of, refused, sampler_arguments
 from greenopt.search.search import as_optuna
 from greenopt.spec import StudySpec
@@ -59,7 +60,9 @@ def _propose(spec: StudySpec, arguments: Mapping[str, Any]) -> None:
         sampler = optuna.samplers.RandomSampler(seed=0)
         study = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
         for number in range(INVENTED_TRIALS):
-            study.tell(study.ask(distributions), [float(number)] * objectives)
+            trial = study.ask()
+            suggest_all(trial, spec.space, distributions)
+            study.tell(trial, [float(number)] * objectives)
         study.sampler = build_with(spec, entry_of(spec), INVENTED_TRIALS, arguments)
-        study.ask(distributions)
+        suggest_all(study.ask(), spec.space, distributions)
     optuna.logging.set_verbosity(verbosity)

@@ -220,13 +220,15 @@ def _leads(each: Evidence, others: Sequence[Evidence]) -> bool:
 
 
 def _draw(space: SearchSpace, rng: random.Random) -> dict[str, Value]:
-    return {name: _value(distribution, rng) for name, distribution in space.distributions.items()}
+    return space.trimmed({name: _value(distribution, rng) for name, distribution in space.distributions.items()})
 
 
 def _neighbour(setting: Mapping[str, Value], space: SearchSpace, rng: random.Random) -> dict[str, Value]:
     free = list(space.free)
     changed = rng.sample(free, min(len(free), rng.choice((1, 1, 2))))
-    return {**setting, **{name: _value(space.distributions[name], rng) for name in changed}}
+    near = {**setting, **{name: _value(space.distributions[name], rng) for name in changed}}
+    # What a changed value brings with it is drawn as well.
+    return space.trimmed({**_draw(space, rng), **near} if space.lacking(near) else near)
 
 
 def _value(distribution: Choice | Range, rng: random.Random) -> Value:

@@ -87,8 +87,8 @@ def read_evidence(trials: Iterable[FrozenTrial], spec: StudySpec) -> tuple[list[
     """
     ended, pending = [], []
     for trial in trials:
-        setting = setting_of(trial)
-        if not all(name in setting and d.holds(setting[name]) for name, d in spec.space.distributions.items()):
+        setting = spec.space.trimmed(setting_of(trial))
+        if not spec.space.holds(setting):
             continue
         if not trial.state.is_finished():
             pending.append(setting)

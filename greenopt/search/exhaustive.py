@@ -7,17 +7,20 @@ trial has, whoever proposed it, is not proposed again while there is another.
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from greenopt.spec import Choice, Distribution, SearchSpace, Value, value_at_step
+from greenopt.spec import Choice, Distribution, SearchSpace, Value
 
 Place = tuple[float, ...]
 """The positions of a setting's values in their distributions; of a continuous one, the value."""
+
+LEFT_OUT = -math.inf
+"""The position of a parameter that a setting does not have."""
 
 _UNKNOWN: Any = object()
 
@@ -44,7 +47,12 @@ class WholeSettingSampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of the chosen setting."""
-        return self._setting[param_name]
+        if param_name in self._setting:
+            return self._setting[param_name]
+        # Of a trial that a killed process left with a part of another setting, which has this parameter.
+        return optuna.samplers.RandomSampler(trial.number).sample_independent(
+            study, trial, param_name, param_distribution
+        )
 
 
 class ExhaustiveSampler(WholeSettingSampler):
@@ -68,18 +76,25 @@ class ExhaustiveSampler(WholeSettingSampler):
 
 def draw_untried(space: SearchSpace, tried: set[Place], rng: random.Random) -> dict[str, Value]:
     """Draw one of the settings that were not tried, or any one where all were."""
+    if space.conditions:
+        places = Places(space)
+        number = _draw_number(int(space.size), lambda number: places.of(space.settings.at(number)), tried, rng)
+        return space.settings.at(number)
     distributions = list(space.distributions.values())
     sizes = [int(distribution.size) for distribution in distributions]
-    size = math.prod(sizes)
+    number = _draw_number(math.prod(sizes), lambda number: _place(number, sizes), tried, rng)
+    values = (d.value_at(index) for d, index in zip(distributions, _place(number, sizes), strict=True))
+    return dict(zip(space.distributions, values, strict=True))
+
+
+def _draw_number(size: int, place_of: Callable[[int], Place | None], tried: set[Place], rng: random.Random) -> int:
+    """Draw the number of a setting below `size` whose place was not tried; any one where all were."""
     number = rng.randrange(size)
     for _ in range(DRAWS):
-        if _place(number, sizes) not in tried:
-            break
+        if place_of(number) not in tried:
+            return number
         number = rng.randrange(size)
-    else:
-        number = rng.choice([left for left in range(size) if _place(left, sizes) not in tried] or range(size))
-    values = (_value_at(d, index) for d, index in zip(distributions, _place(number, sizes), strict=True))
-    return dict(zip(space.distributions, values, strict=True))
+    return rng.choice([left for left in range(size) if place_of(left) not in tried] or range(size))
 
 
 def setting_of(trial: FrozenTrial) -> dict[str, Value]:
@@ -102,7 +117,11 @@ class Places:
     def of(self, setting: Mapping[str, Value]) -> Place | None:
         """Return the place of a setting; None where a value is missing or not one of the space's."""
         found = []
+        left_out = self._space.left_out(setting)
         for name, indexes in self._indexes.items():
+            if name in left_out:
+                found.append(LEFT_OUT)
+                continue
             value = setting.get(name)
             index = indexes.get((type(value), value), _UNKNOWN)
             if index is _UNKNOWN:
@@ -133,7 +152,7 @@ class Places:
         return index
 
 
-def _place(number: int, sizes: list[int]) -> tuple[int, ...]:
+def _place(number: int, sizes: Sequence[int]) -> tuple[int, ...]:
     indexes = []
     for size in reversed(sizes):
         number, index = divmod(number, size)
@@ -150,10 +169,3 @@ def _index(distribution: Distribution, value: Value | None) -> float | None:
     if math.isinf(distribution.size):
         return value
     return round((value - distribution.low) / (distribution.step or 1))
-
-
-def _value_at(distribution: Distribution, index: int) -> Value:
-    if isinstance(distribution, Choice):
-        return distribution.values[index]
-    value = value_at_step(distribution.low, distribution.step or 1, index)
-    return int(value) if distribution.is_integer else float(value)

@@ -68,12 +68,14 @@ def create_finished(
 
 
 def _frozen(trial: FinishedTrial, spec: StudySpec) -> FrozenTrial:
+    # What a condition leaves out had no effect where it came from, and is not part of this study's settings.
+    setting = spec.space.trimmed(trial.params)
     distributions = {
         name: as_optuna(distribution)
         for name, distribution in spec.space.distributions.items()
-        if name in trial.params and distribution.holds(trial.params[name])
+        if name in setting and distribution.holds(setting[name])
     }
-    outside = {name: value for name, value in trial.params.items() if name not in distributions}
+    outside = {name: value for name, value in setting.items() if name not in distributions}
     state = stored_state(trial.outcome)
     frozen = optuna.trial.create_trial(
         state=state,

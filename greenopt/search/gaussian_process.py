@@ -51,7 +51,10 @@ class Encoder:
         for column, (name, distribution) in enumerate(free.items()):
             values = distribution.values if isinstance(distribution, Choice) else ()
             places = {value: index for index, value in enumerate(values)}
-            found[:, column] = [_code(setting[name], distribution, places) for setting in settings]
+            # One that is left out is coded as the baseline's: what it changes is an effect within its condition.
+            found[:, column] = [
+                _code(setting.get(name, distribution.first), distribution, places) for setting in settings
+            ]
         return found
 
     def likeness(self, a: Floats, b: Floats) -> Floats:

@@ -63,9 +63,13 @@ def importances(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> list[Shar
             "dealt out at random give shares as large"
         )
         return [Shares(str(metric), method, {}, text) for metric in spec.objectives for method in METHODS]
-    varied = [name for name in spec.space.free if is_too_varied([row[name] for row in having], spec.space.free[name])]
-    free = {name: distribution for name, distribution in spec.space.free.items() if name not in varied}
-    text = f"without {', '.join(varied)}, of which most trials have a value of their own" if varied else ""
+    always = {name: found for name, found in spec.space.free.items() if name not in spec.space.conditions}
+    varied = [name for name in always if is_too_varied([row[name] for row in having], always[name])]
+    free = {name: distribution for name, distribution in always.items() if name not in varied}
+    notes = [f"without {', '.join(varied)}, of which most trials have a value of their own"] if varied else []
+    some = [name for name in spec.space.free if name not in always]
+    notes += [f"without {', '.join(some)}, which not every setting has"] if some else []
+    text = "; ".join(notes)
     if not free:
         return [
             Shares(str(m), method, {}, text or "no parameter varies") for m in spec.objectives for method in METHODS

@@ -89,8 +89,8 @@ def _named(spec: StudySpec) -> str:
 
 def _flat(row: Mapping[str, Any], spec: StudySpec, earlier: StudySpec) -> dict[str, Any] | None:
     """Return what a trial tells; None where it tells nothing, or its setting is not one of this study's space."""
-    setting = {name: row.get(name) for name in spec.space.distributions}
-    if not all(value is not None and spec.space.distributions[name].holds(value) for name, value in setting.items()):
+    setting = spec.space.trimmed(row)
+    if not spec.space.holds(setting):
         return None
     metric = energy_metric(spec) or Metric.ENERGY_WH
     accuracy, energy, planned = row.get(Metric.ACCURACY), row.get(metric), earlier.training.epochs

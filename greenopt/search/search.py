@@ -22,6 +22,7 @@ from optuna.trial import TrialState as OptunaState
 from greenopt.events import FailReason, Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE, STUDY_ID_ATTRIBUTE, new_id
 from greenopt.identity.sameness import as_begun
+from greenopt.search.asking import suggest_all
 from greenopt.search.energy_aware import EnergyAwareSampler
 from greenopt.search.energy_view import EnergyView, seeing
 from greenopt.search.exhaustive import Place, Places, setting_of
@@ -237,12 +238,8 @@ class Search:
             knowing = knowing_space(sampler, self._spec, self._distributions, self._learnt)
             sampler = seeing(knowing, self._view)
         self._study.sampler = sampler
-        if begun is None:
-            return self._study.ask(self._distributions)
-        trial = optuna.Trial(self._study, begun._trial_id)
-        for name, distribution in self._distributions.items():
-            # A parameter that is stored already keeps its value.
-            trial._suggest(name, distribution)
+        trial = self._study.ask() if begun is None else optuna.Trial(self._study, begun._trial_id)
+        suggest_all(trial, self._spec.space, self._distributions)
         return trial
 
     def _is_unfinished(self, trial: FrozenTrial) -> bool:
@@ -318,7 +315,8 @@ class Search:
         for trial in trials:
             if is_to_retry(_state(trial), trial.user_attrs) and trial.number not in retried:
                 attempt = int(trial.user_attrs.get("attempt", 0)) + 1
-                self._study.enqueue_trial(setting_of(trial), user_attrs={"retry_of": trial.number, "attempt": attempt})
+                setting = self._spec.space.trimmed(setting_of(trial))
+                self._study.enqueue_trial(setting, user_attrs={"retry_of": trial.number, "attempt": attempt})
 
     def running(self) -> list[int]:
         """Numbers of the trials that Optuna holds for running."""
@@ -376,7 +374,7 @@ class Search:
         """
         trials = self._trials()
         waiting = [setting_of(trial) for trial in trials if trial.state is OptunaState.WAITING]
-        known = [setting for setting in waiting if self._distributions.keys() <= setting.keys()][:most]
+        known = [setting for setting in waiting if not self._spec.space.lacking(setting)][:most]
         if len(known) < min(most, len(waiting)) or self._spec.sampler.name != "random":
             return known
         return [*known, *(self._random_setting(len(trials) + index) for index in range(most - len(known)))]
@@ -384,12 +382,16 @@ class Search:
     def _random_setting(self, number: int) -> dict[str, Value]:
         if number not in self._foreseen:
             sampler = build_sampler(self._spec, number)
-            drawn = {
-                name: next(iter(_only_values(distribution)))
-                if distribution.single()
-                else sampler.sample_independent(self._study, _UNUSED, name, distribution)
-                for name, distribution in self._distributions.items()
-            }
+            drawn: dict[str, Any] = {}
+            for name in self._spec.space.order:
+                distribution = self._distributions[name]
+                if self._spec.space.is_left_out(name, drawn):
+                    continue
+                if distribution.single():
+                    value = next(iter(_only_values(distribution)))
+                else:
+                    value = sampler.sample_independent(self._study, _UNUSED, name, distribution)
+                drawn[name] = value
             self._foreseen[number] = drawn_values(drawn, self._distributions)
         return self._foreseen[number]
 

@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from greenopt.search.asking import suggest_all
 from greenopt.search.energy_aware import EnergyAwareSampler
 from greenopt.search.energy_view import EnergyView, seeing
 from greenopt.search.exhaustive import Places
@@ -52,7 +53,8 @@ class TableSearch:
             return None
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = self._sampler(number)
-        trial = self._study.ask(self._distributions)
+        trial = self._study.ask()
+        suggest_all(trial, self._spec.space, self._distributions)
         place = self._place_of(trial.params)
         index = next(index for index in self._left if self._places[index] == place)
         self._left.remove(index)
@@ -108,6 +110,7 @@ class _Nearest(optuna.samplers.BaseSampler):
         for name, distribution in self._distributions.items():
             if name not in values:
                 values[name] = self._sampler.sample_independent(study, trial, name, distribution)
+        values = self._encoder.space.trimmed(values)
         alike = self._encoder.likeness(self._encoder.encode([values]), self._encoded).sum(axis=0)[0]
         nearest = np.flatnonzero(alike >= alike.max() - 1e-9)
         return dict(self._settings[int(self._random.choice(list(nearest)))])

@@ -1,6 +1,7 @@
 """The specification of a study: the ten hyperparameters, the search space, the study file, a trial."""
 
 from greenopt.spec.budget import Budget, BudgetKind
+from greenopt.spec.consistency import TRIAL_LIMITS
 from greenopt.spec.file import describe, load_study, overrides_of, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES, imagenet_url
@@ -21,12 +22,12 @@ from greenopt.spec.steps import on_step, value_at_step
 from greenopt.spec.study import (
     NAME_PATTERN,
     REFERENCE_PATTERN,
-    TRIAL_LIMITS,
     Confirms,
     DataSet,
     DataSpec,
     DecayedBy,
     EnergySpec,
+    Extends,
     ImageMeaning,
     OnDuplicate,
     SamplerSpec,
@@ -62,6 +63,7 @@ __all__ = [
     "Direction",
     "Distribution",
     "EnergySpec",
+    "Extends",
     "ImageMeaning",
     "Internal",
     "LrSchedule",

@@ -1,7 +1,7 @@
 """Budgets of a study, as its file or an option writes them: `2 kWh`, `3 h`, `5 EUR`, `1 kgCO2`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -115,10 +115,10 @@ def parse_budgets(texts: Iterable[str], energy_budget_wh: float | None = None) -
     return given if energy_budget_wh is None else (budget_of_wh(energy_budget_wh), *given)
 
 
-def budget_problem(
+def budget_problems(
     budgets: Iterable[Budget], *, price: float | None, currency: str, has_carbon: bool
-) -> tuple[Budget, str] | None:
-    """Return the first budget that cannot be kept to, and why; None where all can.
+) -> Iterator[tuple[Budget, str]]:
+    """Yield each budget that cannot be kept to, and why.
 
     Args:
         budgets: of one study.
@@ -129,18 +129,18 @@ def budget_problem(
     kinds: set[BudgetKind] = set()
     for budget in budgets:
         if budget.kind in kinds:
-            return budget, f"is a second budget of {budget.kind}; give one of each kind"
+            yield budget, f"is a second budget of {budget.kind}; give one of each kind"
+            continue
         kinds.add(budget.kind)
         if budget.kind is BudgetKind.CARBON and not has_carbon:
-            return budget, "a budget of carbon needs energy.country or energy.carbon_g_per_kwh above 0"
+            yield budget, "a budget of carbon needs energy.country or energy.carbon_g_per_kwh above 0"
         if budget.kind is not BudgetKind.COST:
             continue
         if not price or not currency:
             why = "is not in Wh, s, min, h, d or gCO2; as a cost it needs energy.price_per_kwh and energy.currency"
-            return budget, why
-        if budget.unit.casefold() != currency.casefold():
-            return budget, f"is not in Wh, s, min, h, d or gCO2, nor in {currency}, the study's energy.currency"
-    return None
+            yield budget, why
+        elif budget.unit.casefold() != currency.casefold():
+            yield budget, f"is not in Wh, s, min, h, d or gCO2, nor in {currency}, the study's energy.currency"
 
 
 def replaced(table: dict[str, Any], texts: Iterable[str]) -> None:

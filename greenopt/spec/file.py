@@ -18,7 +18,8 @@ from greenopt.shipped import shipped_studies
 from greenopt.spec.budget import replaced
 from greenopt.spec.objectives import Metric, known_figures
 from greenopt.spec.setting import PARAMETERS
-from greenopt.spec.study import StudySpec, parse_space
+from greenopt.spec.space import SearchSpace
+from greenopt.spec.study import StudySpec, listed, parse_space
 
 
 def load_study(
@@ -151,8 +152,7 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
         training["weights"] = _placed(weights, folder)
     for table, key in (("study", "objective"), ("training", "model"), ("space", "model")):
         values = raw.get(table)
-        listed = values.get(key) if isinstance(values, dict) else None
-        references = listed if isinstance(listed, list) else [listed]
+        references = listed(values.get(key)) if isinstance(values, dict) else []
         reference = next((each for each in references if isinstance(each, str) and ":" in each), None)
         if isinstance(reference, str) and ":" in reference:
             module = folder.joinpath(*reference.partition(":")[0].split("."))
@@ -217,20 +217,29 @@ def _space_problems(raw: dict[str, Any]) -> list[str]:
             ]
             problems = single or problems
         found += problems
+    if not found:
+        try:
+            _parsed_space(raw["space"], raw)
+        except ValidationError as error:
+            found += [_describe_one({**detail, "loc": ("space", *detail["loc"])}) for detail in error.errors()]
     return list(dict.fromkeys(found))
 
 
 def _parameter_problems(name: str, given: Any, raw: dict[str, Any]) -> list[str]:
-    training, varied = raw.get("training"), raw["space"].get("model")
-    models = [training.get("model") if isinstance(training, dict) else None]
-    models += varied if isinstance(varied, list) else [varied]
     try:
-        parse_space({name: given}, own=_has_objective(raw), models=models)
+        _parsed_space({name: given}, raw, alone=True)
     except ValidationError as error:
         return [_describe_one({**detail, "loc": ("space", *detail["loc"])}) for detail in error.errors()]
     except (TypeError, ValueError):
         return []
     return []
+
+
+def _parsed_space(part: dict[str, Any], raw: dict[str, Any], *, alone: bool = False) -> SearchSpace:
+    """Parse a part of a file's search space."""
+    training = raw.get("training")
+    models = [training.get("model") if isinstance(training, dict) else None, *listed(raw["space"].get("model"))]
+    return parse_space(part, own=_has_objective(raw), models=models, alone=alone)
 
 
 def _describe_one(detail: ErrorDetails) -> str:

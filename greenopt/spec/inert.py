@@ -18,6 +18,7 @@ def inert_parameters(
     has_whole_pixels: bool = True,
     has_own_parts: bool = False,
     further: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the parameters whose value has no effect on this setting's training.
 
@@ -28,6 +29,7 @@ def inert_parameters(
         has_whole_pixels: whether the images are bytes, as all are but those of a file of fractions.
         has_own_parts: whether the images come with validation and test parts of their own.
         further: parameters beside the ten: fields of `training` that vary, and those of the user's own model.
+        left_out: parameters that the setting does not have, which are not inert either.
 
     Returns:
         Parameter name to the reason, in words for the user; empty where every value has its effect.
@@ -44,7 +46,7 @@ def inert_parameters(
     if has_own_parts:
         reasons["partitioning"] = "the images have validation and test parts of their own"
     reasons |= {name: why for name in further if (why := _field(name, setting, training)) is not None}
-    return reasons
+    return {name: why for name, why in reasons.items() if name not in left_out}
 
 
 _WITH: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -158,11 +158,8 @@ def _wrong_table(name: object, value: object) -> PydanticCustomError:
     return PydanticCustomError("objective", message, places)
 
 
-def checked_bounds(name: str, bounds: Bounds) -> None:
-    """Raise PydanticCustomError where the bounds of a figure are none."""
-    if not bounds.low < bounds.high:
-        raise PydanticCustomError(
-            "objective",
-            "objectives.{name}: range = [{low}, {high}]: the first number must be below the second",
-            {"name": name, "low": f"{bounds.low:g}", "high": f"{bounds.high:g}"},
-        )
+def bounds_problem(name: str, bounds: Bounds) -> str:
+    """Return what is wrong with the bounds of a figure; empty where nothing is."""
+    if bounds.low < bounds.high:
+        return ""
+    return f"objectives.{name}: range = [{bounds.low:g}, {bounds.high:g}]: the first number must be below the second"

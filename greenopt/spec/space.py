@@ -6,138 +6,24 @@ Invariant: every value that can be drawn from a space is valid for the parameter
 import difflib
 import keyword
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Annotated, Any, Self, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from greenopt.plain_text import printable
+from greenopt.spec.conditions import Condition, Settings, has, is_listed, ordered, problems
+from greenopt.spec.distributions import MAX_LISTED, Choice, Distribution, Range, Value, is_too_varied
 from greenopt.spec.setting import PARAMETERS, Setting
-from greenopt.spec.steps import last_value, steps_between
 
-Value: TypeAlias = str | bool | int | float
+__all__ = ["MAX_LISTED", "Check", "Choice", "Distribution", "Range", "SearchSpace", "Value", "is_too_varied"]
 
 Check: TypeAlias = Callable[[str, Value, tuple[str | int, ...]], Value]
 """Returns a value of a parameter as it is kept, or raises with the location in the study file."""
 
 _RANGED = {"batch_size": int, "lr": float, "optimizer_momentum": float}
-
-
-class Choice(BaseModel):
-    """A categorical parameter: any of these values, the first being the baseline's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    values: tuple[Value, ...] = Field(min_length=1)
-
-    @property
-    def first(self) -> Value:
-        """The baseline's value."""
-        return self.values[0]
-
-    @property
-    def size(self) -> float:
-        """How many values there are."""
-        return len(self.values)
-
-    def holds(self, value: object) -> bool:
-        """Return whether it is one of the values."""
-        return value in self.values
-
-
-def _checked_bound(value: object) -> object:
-    """Check a number of a range: whole, of at most 64 bits, or a finite fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticCustomError("bound", "input should be a number")
-    if isinstance(value, int) and not -(2**63) < value < 2**63:
-        raise PydanticCustomError("bound", "a whole number of a range has at most 64 bits")
-    if not math.isfinite(value):
-        raise PydanticCustomError("bound", "input should be a finite number")
-    return value
-
-
-Bound: TypeAlias = Annotated[int | float, BeforeValidator(_checked_bound)]
-
-MAX_STEPS = 2**53
-"""Steps of a range up to which each of its values is a number of its own."""
-
-
-class Range(BaseModel):
-    """A numeric parameter between two bounds, both included.
-
-    `step` and `log` exclude each other; an integer range without either has step 1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    low: Bound
-    """Lower bound, included. It is the baseline's value."""
-    high: Bound
-    """Upper bound, included."""
-    step: Bound | None = None
-    """Distance between two values. Whole numbers have step 1 unless `log` is true; other ranges are continuous unless a
-    step is given."""
-    log: bool = False
-    """Whether values are drawn evenly on a logarithmic scale; not together with `step`."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high:
-            raise PydanticCustomError("range_order", "low must be below high")
-        if self.step is not None and self.step <= 0:
-            raise PydanticCustomError("range_step", "the step must be above 0")
-        if self.log and self.step is not None:
-            raise PydanticCustomError("range_step", "give log = true or a step, not both")
-        if self.log and self.low <= 0:
-            raise PydanticCustomError("range_log", "low must be above 0 when log = true")
-        if not math.isfinite(float(self.high) - float(self.low)):
-            raise PydanticCustomError("range_width", "high - low must be below 1.8e308")
-        if self.step is not None and steps_between(self.low, self.high, self.step) > MAX_STEPS:
-            raise PydanticCustomError("range_steps", "the step must be larger: there would be more than 2**53 values")
-        return self
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether only whole numbers are drawn."""
-        return all(isinstance(bound, int) for bound in (self.low, self.high, self.step or 0))
-
-    @property
-    def first(self) -> Value:
-        """The baseline's value: the lower bound."""
-        return self.low
-
-    @property
-    def size(self) -> float:
-        """How many values there are; infinite where they are not countable."""
-        step = 1 if self.is_integer and self.step is None else self.step
-        return math.inf if step is None else steps_between(self.low, self.high, step) + 1
-
-    @property
-    def last(self) -> int | float:
-        """The largest value that is drawn: below the upper bound where the step does not divide the range."""
-        return self.high if self.step is None else last_value(self.low, self.high, self.step)
-
-    def holds(self, value: object) -> bool:
-        """Return whether it lies between the bounds; a step is not looked at."""
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-
-Distribution: TypeAlias = Choice | Range
-
-
-MAX_LISTED = 10
-"""Values of a parameter up to which each is looked at by itself, however few trials there are."""
-
-
-def is_too_varied(values: Sequence[object], distribution: Distribution | None = None) -> bool:
-    """Return whether most trials have a value of their own, so that the effects of values cannot be estimated.
-
-    Args:
-        values: a parameter's value in each trial; None where it has none.
-        distribution: the parameter's; a range is one slope, whatever its values.
-    """
-    different = set(values) - {None}
-    return not isinstance(distribution, Range) and len(different) > MAX_LISTED and 2 * len(different) > len(values)
 
 
 MAX_NAME = 100
@@ -223,8 +109,15 @@ def _range(parameter: str, raw: dict[str, Any]) -> Range:
     try:
         return Range.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _fail(first["msg"], first["input"], (parameter, *first["loc"])) from None
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError("space", "{message}", {"message": each["msg"]}),
+                loc=(parameter, *each["loc"]),
+                input=each["input"] if each["loc"] else raw,
+            )
+            for each in error.errors()
+        ]
+        raise ValidationError.from_exception_data("space", details) from None
 
 
 def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
@@ -245,6 +138,70 @@ def _parse_range(parameter: str, raw: dict[str, Any], *, own: bool) -> Range:
     return parsed
 
 
+class _Given(NamedTuple):
+    """A parameter as the study file gives it: its values or its range, on what it depends, and what it had before."""
+
+    values: object
+    when: object = None
+    default: object = None
+
+
+def _split(name: str, raw: object) -> _Given:
+    """Take the condition, and a list of values, out of a parameter's table."""
+    if not isinstance(raw, dict) or not {"when", "values", "default"} & raw.keys():
+        return _Given(raw)
+    beside = raw.get("when"), raw.get("default")
+    rest = {key: value for key, value in raw.items() if key not in ("when", "values", "default")}
+    if "values" not in raw:
+        if not rest:
+            raise _fail("needs values, or low and high", raw, (name,))
+        return _Given(rest, *beside)
+    if rest:
+        more = ", ".join(map(printable, rest))
+        raise _fail(f"beside values it takes `when` and `default` alone, not {more}", raw, (name,))
+    values = raw["values"]
+    if isinstance(values, dict):
+        raise _fail("values is a list of values, or one value", raw, (name, "values"))
+    return _Given(values, *beside)
+
+
+def _parse_default(name: str, default: object, distribution: Distribution, *, is_free: bool) -> Value:
+    """Read `default`: the value of one's own parameter in trials that ran before the file had it."""
+    location = (name, "default")
+    if not is_free:
+        raise _fail("is for parameters of your own function; of this one it is known", default, location)
+    value = _check_own(name, default, location)
+    if not distribution.holds(value):
+        raise _fail("is not among the parameter's values", default, location)
+    return value
+
+
+def _parse_condition(name: str, raw: object) -> dict[str, tuple[Value, ...]]:
+    """Read `when`: a table of other parameters, each with a value or a list of values."""
+    if not isinstance(raw, dict) or not raw:
+        raise _fail('when is a table of other parameters: when = { optimizer = "SGD" }', raw, (name, "when"))
+    found = {}
+    for named, given in raw.items():
+        values = given if isinstance(given, list) else [given]
+        location = (name, "when", named)
+        found[str(named)] = tuple(_check_own(named, value, (*location, i)) for i, value in enumerate(values))
+    return found
+
+
+def _check_conditions(conditions: Mapping[str, Condition], distributions: Mapping[str, Distribution]) -> None:
+    """Raise ValidationError with all that is wrong with conditions, each with its location."""
+    details = []
+    for found in problems(conditions, distributions):
+        at = (found.parameter, "when", found.named)
+        kind = PydanticCustomError("space", "{message}", {"message": found.message})
+        location = (
+            at if found.place is None or len(conditions[found.parameter][found.named]) == 1 else (*at, found.place)
+        )
+        details.append(InitErrorDetails(type=kind, loc=location, input=found.value))
+    if details:
+        raise ValidationError.from_exception_data("space", details)
+
+
 class SearchSpace(BaseModel):
     """Distributions by parameter name.
 
@@ -252,12 +209,16 @@ class SearchSpace(BaseModel):
         own: the parameters are those of the study's objective function, and not the ten.
         distributions: of the ten, one that is left out keeps the default of `Setting`; then further ones, in their
             order: fields of `[training]` and `[data]` that vary, and parameters of the user's own model.
+        conditions: of the parameters that not every setting has.
+        defaults: values of one's own parameters in trials that ran before the study had them, where the file says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     own: bool = False
     distributions: Mapping[str, Distribution]
+    conditions: Mapping[str, Mapping[str, tuple[Value, ...]]] = {}
+    defaults: Mapping[str, Value] = {}
 
     @field_validator("distributions")
     @classmethod
@@ -268,6 +229,17 @@ class SearchSpace(BaseModel):
         ten = {name: given.get(name) or Choice(values=(defaults[name],)) for name in PARAMETERS}
         return {**ten, **{name: d for name, d in given.items() if name not in ten}}
 
+    @model_validator(mode="after")
+    def _has_sound_conditions(self) -> Self:
+        unknown = next((name for name in self.conditions if name not in self.distributions), None)
+        if unknown is not None:
+            raise PydanticCustomError("space", "{name}: unknown parameter", {"name": unknown})
+        found = next(problems(self.conditions, self.distributions), None)
+        if found is not None:
+            where = {"at": f"{found.parameter}.when.{found.named}", "why": found.message}
+            raise PydanticCustomError("space", "{at}: {why}", where)
+        return self
+
     @classmethod
     def parse(
         cls,
@@ -277,31 +249,37 @@ class SearchSpace(BaseModel):
         further: Mapping[str, Check] | None = None,
         passes_on: bool = False,
         fixed: Collection[str] = (),
+        alone: bool = False,
     ) -> Self:
         """Read the `[space]` table of a study file.
 
         Args:
-            raw: parameter name to a list of values, one value, or a table with `low`, `high` and `step` or `log`.
+            raw: parameter name to a list of values, one value, or a table with `low`, `high` and `step` or `log`; a
+                table may have `values` in their place, and `when` beside.
             own: the names are those of an objective function's parameters.
             further: other fields of the study file that may vary, with what checks a value.
             passes_on: whether any further name is a parameter of the user's own model.
             fixed: fields of the study file that may not vary.
+            alone: whether conditions are not looked at, because the parameters that they name are not there.
 
         Raises:
             ValidationError: with the location inside the table.
         """
         parsed: dict[str, Distribution] = {}
+        conditions: dict[str, dict[str, tuple[Value, ...]]] = {}
+        defaults: dict[str, Value] = {}
         known = further or {}
-        for name, value in raw.items():
+        for name, given in raw.items():
             if name in fixed and not own:
-                raise _fail("is the same for all trials: it stands in [training]", value, (name,))
+                raise _fail("is the same for all trials: it stands in [training]", given, (name,))
             is_free = own or (name not in PARAMETERS and name not in known and passes_on)
             if is_free:
-                _check_name(name, value)
+                _check_name(name, given)
             if is_free and not own and not (name.isidentifier() and not keyword.iskeyword(name)):
-                raise _fail("is passed on to the model's function and cannot be a name there", value, (name,))
+                raise _fail("is passed on to the model's function and cannot be a name there", given, (name,))
             if not is_free and name not in PARAMETERS and name not in known:
-                raise _fail(_unknown(name, known), value, (name,))
+                raise _fail(_unknown(name, known), given, (name,))
+            value, when, default = _split(name, given)
             check = _check_own if is_free else known.get(name, _check_value)
             if not isinstance(value, dict):
                 parsed[name] = _parse_list(name, value if isinstance(value, list) else [value], check)
@@ -309,12 +287,79 @@ class SearchSpace(BaseModel):
                 parsed[name] = _parse_further_range(name, value, check)
             else:
                 parsed[name] = _parse_range(name, value, own=is_free)
-        return cls(own=own, distributions=parsed)
+            if isinstance(given, dict) and "when" in given:
+                conditions[name] = _parse_condition(name, when)
+            if isinstance(given, dict) and "default" in given:
+                defaults[name] = _parse_default(name, default, parsed[name], is_free=is_free)
+        if alone:
+            return cls(own=own, distributions=parsed)
+        _check_conditions(conditions, cls(own=own, distributions=parsed).distributions)
+        return cls(own=own, distributions=parsed, conditions=conditions, defaults=defaults)
 
     @property
     def free(self) -> dict[str, Distribution]:
         """The parameters with more than one value."""
         return {name: d for name, d in self.distributions.items() if d.size > 1}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The parameters, those first that others depend on."""
+        return ordered(tuple(self.distributions), self.conditions)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The different settings, counted and numbered, of a space with conditions."""
+        return Settings(self.distributions, self.conditions)
+
+    def condition_text(self, name: str) -> str:
+        """Return when a setting has a parameter, `optimizer = SGD or RMSProp`; empty where it always has."""
+        return " and ".join(
+            f"{named} = {' or '.join(map(str, values))}" for named, values in self.conditions.get(name, {}).items()
+        )
+
+    def is_left_out(self, name: str, setting: Mapping[Any, Any]) -> bool:
+        """Return whether a setting does not have a parameter, as far as the values are known that it depends on."""
+        return any(
+            self.is_left_out(named, setting)
+            or (setting.get(named) is not None and not is_listed(setting[named], values))
+            for named, values in self.conditions.get(name, {}).items()
+        )
+
+    def left_out(self, setting: Mapping[Any, Any]) -> tuple[str, ...]:
+        """Return the parameters that a setting does not have."""
+        return tuple(name for name in self.conditions if self.is_left_out(name, setting))
+
+    def trimmed(self, setting: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return what a setting has of the parameters, without those that are left out or have no value."""
+        left_out = self.left_out(setting)
+        return {
+            name: setting[name]
+            for name in self.distributions
+            if name not in left_out and not _is_missing(setting.get(name))
+        }
+
+    def whole(self, setting: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return a setting with exactly the parameters that it has; one without a value gets the baseline's."""
+        found: dict[str, Any] = {}
+        for name in self.order:
+            if has(name, found, self.conditions):
+                value = setting.get(name)
+                found[name] = self.distributions[name].first if _is_missing(value) else value
+        return {name: found[name] for name in self.distributions if name in found}
+
+    def lacking(self, setting: Mapping[Any, Any]) -> tuple[str, ...]:
+        """Return the parameters that a setting should have and has no value of."""
+        return tuple(
+            name
+            for name in self.distributions
+            if _is_missing(setting.get(name)) and not self.is_left_out(name, setting)
+        )
+
+    def holds(self, setting: Mapping[Any, Any]) -> bool:
+        """Return whether a setting has all of its parameters, each with a value of the space."""
+        return not self.lacking(setting) and all(
+            self.distributions[name].holds(value) for name, value in self.trimmed(setting).items()
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -329,9 +374,16 @@ class SearchSpace(BaseModel):
     @property
     def size(self) -> float:
         """How many different settings there are; infinite with a continuous range."""
+        if self.conditions:
+            return self.settings.count
         return math.prod(d.size for d in self.distributions.values())
 
     @property
     def baseline(self) -> dict[str, Value]:
         """The first value of each parameter."""
-        return {name: d.first for name, d in self.distributions.items()}
+        return self.whole({})
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether a table's cell has no value."""
+    return value is None or value != value  # a data frame's missing number is no number

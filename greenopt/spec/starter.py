@@ -10,7 +10,10 @@ CHOICES = {
     "lr": ("{ low = 1e-4, high = 1e-1, log = true }", "the first step's learning rate, drawn on a logarithmic scale"),
     "batch_size": ("[32, 64, 128]", "images in one step"),
     "optimizer": ('["SGD", "AdamW"]', "also RMSProp and Adam"),
-    "optimizer_momentum": ("[0.9, 0.5]", "of SGD and RMSProp"),
+    "optimizer_momentum": (
+        '{ values = [0.9, 0.5], when = { optimizer = "SGD" } }',
+        "left out of settings with another optimizer",
+    ),
     "lr_schedule": ('["constant", "cosine"]', "also exponential and polynomial"),
     "preprocessing": ('["none", "standardization"]', "also robust_scaling and minmax"),
     "augmentation": ('["none", "random"]', "also mixup and cutmix"),

@@ -4,7 +4,7 @@ Invariant: every literal that changes accuracy or energy is a field here, so a s
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeGuard
@@ -23,20 +23,14 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from greenopt.errors import shortened, shown
-from greenopt.plain_text import printable
-from greenopt.spec.budget import Budget, Budgets, budget_problem, parse_budgets
-from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES
+from greenopt.spec.budget import Budget, Budgets, parse_budgets
+from greenopt.spec.consistency import TRIAL_LIMITS, raise_all, study_problems
+from greenopt.spec.models import MODEL_NAMES
 from greenopt.spec.objectives import (
-    FRACTIONS,
-    MEASURED,
-    OF_A_MODEL,
     Bounds,
     Direction,
     FigureName,
     Metric,
-    checked_bounds,
-    known_figures,
     split_ranges,
 )
 from greenopt.spec.setting import PARAMETERS, PositiveFloat, PositiveInt, Setting
@@ -46,9 +40,6 @@ from greenopt.spec.space import Check, Choice, SearchSpace, Value
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 """Of a whole text; `$` alone would let a newline at its end pass."""
-
-TRIAL_LIMITS = ("time_limit_s", "memory_limit", "log_limit")
-"""Keys of `[training]` that bound a trial and change nothing of what it computes."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 _AS_SIZE = (BeforeValidator(parse_size), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}))
@@ -128,21 +119,20 @@ class DataSpec(Table):
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
-        if self.name is DataSet.NPZ and self.path is None:
-            raise PydanticCustomError(
-                "data", "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
-            )
-        if self.name is DataSet.FOLDER and self.path is None:
-            raise PydanticCustomError(
-                "data", "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
-            )
-        if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
-            raise PydanticCustomError("data", "path is for files: npz, folder and published data sets")
-        if self.name is not DataSet.FOLDER and self.skip_broken:
-            raise PydanticCustomError("data", "skip_broken is for name = 'folder' only")
-        if self.name is not DataSet.SYNTHETIC and self.classes is not None:
-            raise PydanticCustomError("data", "classes can be chosen for name = 'synthetic' only")
+        raise_all("data", self._problems())
         return self
+
+    def _problems(self) -> Iterator[str]:
+        if self.name is DataSet.NPZ and self.path is None:
+            yield "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
+        if self.name is DataSet.FOLDER and self.path is None:
+            yield "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
+        if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
+            yield "path is for files: npz, folder and published data sets"
+        if self.name is not DataSet.FOLDER and self.skip_broken:
+            yield "skip_broken is for name = 'folder' only"
+        if self.name is not DataSet.SYNTHETIC and self.classes is not None:
+            yield "classes can be chosen for name = 'synthetic' only"
 
 
 class ImageMeaning(StrEnum):
@@ -241,18 +231,17 @@ class TrainingSpec(Table):
 
     @model_validator(mode="after")
     def _fits_the_model(self) -> Self:
+        raise_all("training", self._problems())
+        return self
+
+    def _problems(self) -> Iterator[str]:
         is_of_keras = self.model in MODEL_NAMES
         if self.weights == "imagenet" and not is_of_keras:
-            raise PydanticCustomError(
-                "weights", "weights = 'imagenet' is for models of keras.applications; have your function load its own"
-            )
+            yield "weights = 'imagenet' is for models of keras.applications; have your function load its own"
         if self.dropout is not None and not is_of_keras:
-            raise PydanticCustomError(
-                "dropout", "dropout is for models of keras.applications; write it into your function"
-            )
+            yield "dropout is for models of keras.applications; write it into your function"
         if self.trainable != "all" and is_of_keras and self.weights is None:
-            raise PydanticCustomError("trainable", "trainable needs weights: layers that are not trained stay random")
-        return self
+            yield "trainable needs weights: layers that are not trained stay random"
 
     @field_validator("model")
     @classmethod
@@ -304,9 +293,6 @@ class EnergySpec(Table):
         if self.country is not None and self.carbon_g_per_kwh is not None:
             raise PydanticCustomError("carbon", "give country or carbon_g_per_kwh, not both")
         return self
-
-
-_ENERGIES = (Metric.ENERGY_WH, Metric.TOTAL_WH)
 
 
 class SamplerSpec(BaseModel):
@@ -396,6 +382,15 @@ class Confirms(Table):
     """What it was chosen by: `efficiency`, `accuracy`, `energy`, or its number."""
 
 
+class Extends(Table):
+    """The study that a study goes on from, with a wider space, and whose trials it has."""
+
+    study: str
+    """Name of the study whose trials come first in this one."""
+    trials: Annotated[int, Field(ge=0)]
+    """How many of its trials were taken over."""
+
+
 class StudyTable(Table):
     """The `[study]` table: size and protocol of a study.
 
@@ -443,6 +438,9 @@ class StudyTable(Table):
     confirms: Confirms | None = None
     """Which trial of which study this one trains again. Written by `greenopt confirm`; leave it out of files of your
     own."""
+    extends: Extends | None = None
+    """Which study this one goes on from with a wider space. Written by `greenopt run`; leave it out of files of your
+    own."""
 
     @field_validator("objective")
     @classmethod
@@ -459,21 +457,22 @@ FIXED = (
 """Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
 
 
-def parse_space(raw: dict[str, Any], *, own: bool, models: Iterable[object]) -> SearchSpace:
+def parse_space(raw: dict[str, Any], *, own: bool, models: Iterable[object], alone: bool = False) -> SearchSpace:
     """Parse a study's `[space]`, or a part of it.
 
     Args:
         raw: parameter name to a list of values, one value, or a table of a range.
         own: whether its names are those of an objective function's parameters.
         models: the study's models, of which one's own take parameters of any name.
+        alone: whether conditions are not looked at, because the parameters that they name are not there.
 
     Raises:
         ValidationError: with the location inside the table.
     """
     if own:
-        return SearchSpace.parse(raw, own=True)
+        return SearchSpace.parse(raw, own=True, alone=alone)
     passes_on = any(re.fullmatch(REFERENCE_PATTERN, str(model)) for model in models)
-    return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED)
+    return SearchSpace.parse(raw, further=varying_fields(), passes_on=passes_on, fixed=FIXED, alone=alone)
 
 
 @cache
@@ -503,7 +502,10 @@ def _checked_field(build: Callable[[], Table], name: str, value: Value, location
     return str(checked) if isinstance(checked, str) else checked
 
 
-def _listed(given: object) -> list[Any]:
+def listed(given: object) -> list[Any]:
+    """Return the values of a parameter as a study file gives them: a list, one value, or a table with `values`."""
+    if isinstance(given, dict):
+        return listed(given.get("values"))
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
@@ -538,7 +540,8 @@ class StudySpec(Table):
     energy: EnergySpec = EnergySpec()
     """How energy is measured, and what it means in carbon and money."""
     space: SearchSpace
-    """The search space: for each parameter a list of values, one fixed value, or a range."""
+    """The search space: for each parameter a list of values, one fixed value, or a range; with `when` where not every
+    setting has it."""
     modules_folder: str | None = None
     """Set by greenopt when the file is read: folder in which modules are looked for first."""
 
@@ -561,7 +564,9 @@ class StudySpec(Table):
         if not isinstance(training, dict) or "epochs" in training or "epochs" not in space:
             return raw
         given = space["epochs"]
-        most = given.get("high") if isinstance(given, dict) else max(_listed(given), default=None, key=_as_number)
+        most = max(listed(given), default=None, key=_as_number)
+        if isinstance(given, dict) and "high" in given:
+            most = given["high"]
         return {**raw, "training": {**training, "epochs": most}}
 
     @model_validator(mode="before")
@@ -578,123 +583,13 @@ class StudySpec(Table):
     def _parsed_space(cls, raw: object, info: ValidationInfo) -> object:
         if isinstance(raw, dict) and "distributions" not in raw:
             study, training = info.data.get("study"), info.data.get("training")
-            models = [*_listed(raw.get("model")), training.model if training is not None else ""]
+            models = [*listed(raw.get("model")), training.model if training is not None else ""]
             return parse_space(raw, own=study is not None and study.objective is not None, models=models)
         return raw
 
     @model_validator(mode="after")
-    def _says_what_is_trained(self) -> Self:
-        if self.study.objective is None:
-            if self.data is None:
-                raise PydanticCustomError("data", "data: is missing")
-            return self
-        if self.data is not None:
-            raise PydanticCustomError("data", "data: has no effect with study.objective; the function loads its own")
-        plain = TrainingSpec(epochs=self.training.epochs)
-        for key, value in self.training:
-            if key not in TRIAL_LIMITS and value != getattr(plain, key):
-                raise PydanticCustomError(
-                    "training", "training.{key}: has no effect with study.objective", {"key": key}
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _has_objectives_that_a_trial_has(self) -> Self:
-        for name in self.objectives:
-            if self.study.objective is None and not isinstance(name, Metric):
-                where = {"name": name, "known": known_figures(name)}
-                raise PydanticCustomError("objective", "objectives.{name}: unknown figure; {known}", where)
-        for name, bounds in self.ranges.items():
-            if name in (*MEASURED, *FRACTIONS) or (name in OF_A_MODEL and self.study.objective is None):
-                raise PydanticCustomError(
-                    "objective",
-                    "objectives.{name}: takes no range; ranges are for figures that study.objective returns",
-                    {"name": name},
-                )
-            checked_bounds(name, bounds)
-        return self
-
-    @model_validator(mode="after")
-    def _has_objectives_that_the_rule_weighs(self) -> Self:
-        directions = dict(self.objectives)
-        weighed = any(directions == {Metric.ACCURACY: Direction.MAXIMIZE, e: Direction.MINIMIZE} for e in _ENERGIES)
-        if self.stopping.kind is not StoppingKind.NONE and "epochs" in self.space.distributions:
-            where = {"kind": self.stopping.kind}
-            raise PydanticCustomError(
-                "stopping",
-                "stopping.kind: {kind} compares trainings of equal length, and space.epochs varies it",
-                where,
-            )
-        if self.stopping.kind is not StoppingKind.NONE and not weighed:
-            raise PydanticCustomError(
-                "stopping",
-                "stopping.kind: {kind} weighs accuracy (maximize) against energy_wh or total_wh (minimize); the "
-                "study's objectives are {objectives}",
-                {"kind": self.stopping.kind, "objectives": ", ".join(self.objectives)},
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _enqueues_what_the_space_holds(self) -> Self:
-        for index, setting in enumerate(self.study.enqueue):
-            for name, value in setting.items():
-                where = {"key": f"study.enqueue[{index}].{shortened(printable(name), 40)}", "value": shown(value)}
-                if name not in self.space.distributions:
-                    raise PydanticCustomError("enqueue", "{key}: unknown parameter", where)
-                if not self.space.distributions[name].holds(value):
-                    raise PydanticCustomError("enqueue", "{key}: {value}: is not in the study's space", where)
-        return self
-
-    @model_validator(mode="after")
-    def _images_fit_the_model(self) -> Self:
-        if self.data is None or (self.data.name.is_own and self.data.image_size is None):
-            return self  # of the user's own images the size is seen when they are read
-        side = min(self._values_of("image_size", self.data.image_size or 32), key=_as_number)
-        for model in self._values_of("model", self.training.model):
-            least = MINIMUM_SIDE.get(str(model), 32)
-            if model in MODEL_NAMES and _as_number(side) < least:
-                key = "training.model" if "model" not in self.space.distributions else "space.model"
-                where = {"key": key, "model": str(model), "least": least}
-                message = "{key}: {model} needs images of at least {least}x{least}; set data.image_size = {least}"
-                raise PydanticCustomError("model", message, where)
-        return self
-
-    @model_validator(mode="after")
-    def _varies_what_fits_together(self) -> Self:
-        """Check every value of a field that varies with every model: dropout, say, is not for one's own."""
-        for name in self.varied:
-            if name not in TrainingSpec.model_fields:
-                continue
-            for model in self._values_of("model", self.training.model):
-                for value in self._values_of(name, getattr(self.training, name)):
-                    raw = {**self.training.model_dump(), "model": model, name: value}
-                    try:
-                        TrainingSpec.model_validate(raw)
-                    except ValidationError as error:
-                        where = {"key": f"space.{name}", "value": shown(value), "why": error.errors()[0]["msg"]}
-                        raise PydanticCustomError("varied", "{key}: {value}: {why}", where) from None
-        return self
-
-    def _values_of(self, name: str, otherwise: Value) -> Sequence[Value]:
-        """Return the values of a field that may vary: those of its list, or the ends of its range."""
-        found = self.space.distributions.get(name)
-        if found is None or self.space.own:
-            return (otherwise,)
-        return found.values if isinstance(found, Choice) else (found.low, found.high)
-
-    @model_validator(mode="after")
-    def _can_keep_to_its_budgets(self) -> Self:
-        electricity = self.energy
-        has_carbon = electricity.country is not None or bool(electricity.carbon_g_per_kwh)
-        found = budget_problem(
-            self.budgets,
-            price=electricity.price_per_kwh,
-            currency=electricity.currency.strip(),
-            has_carbon=has_carbon,
-        )
-        if found is not None:
-            where = {"budget": str(found[0]), "why": found[1]}
-            raise PydanticCustomError("budget", "study.budget: {budget}: {why}", where)
+    def _is_consistent(self) -> Self:
+        raise_all("study", study_problems(self))
         return self
 
     @property
@@ -759,7 +654,7 @@ class StudySpec(Table):
     @property
     def enqueued(self) -> tuple[dict[str, Value], ...]:
         """The settings of `study.enqueue` with all their parameters."""
-        return tuple({**self.space.baseline, **setting} for setting in self.study.enqueue)
+        return tuple(self.space.whole(setting) for setting in self.study.enqueue)
 
     @property
     def seeds(self) -> Seeds:

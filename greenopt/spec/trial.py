@@ -16,8 +16,9 @@ class TrialSpec(Table):
 
     Either `setting` and `data`, or `objective`, a function's name. `parameters` are those of the user's own function or
     model; `varied` are fields of `training` and `data` that vary in the study, whose values these have already.
-    `objectives` are the figures that the trial must have. The trained model is kept in `model_folder`, an absolute
-    path, where there is one. Modules are looked for first in `modules_folder`, absolute.
+    `left_out` are parameters of the study that the trial's setting does not have; where one is of the ten, `setting`
+    has its default. `objectives` are the figures that the trial must have. The trained model is kept in `model_folder`,
+    an absolute path, where there is one. Modules are looked for first in `modules_folder`, absolute.
     """
 
     study: str
@@ -26,6 +27,7 @@ class TrialSpec(Table):
     setting: Setting | None = None
     parameters: dict[str, Value] = Field(default_factory=dict)
     varied: dict[str, Value] = Field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     objectives: tuple[FigureName, ...] = (Metric.ACCURACY, Metric.ENERGY_WH)
     ranges: dict[FigureName, Bounds] = Field(default_factory=dict)
     data: DataSpec | None = None
@@ -48,8 +50,9 @@ class TrialSpec(Table):
 
     @property
     def values(self) -> dict[str, Value]:
-        """Return the sampled values by parameter."""
-        ten = {} if self.setting is None else self.setting.model_dump(mode="json")
+        """Return the sampled values by parameter; none of a parameter that is left out."""
+        setting = {} if self.setting is None else self.setting.model_dump(mode="json")
+        ten = {name: value for name, value in setting.items() if name not in self.left_out}
         return {**ten, **self.varied, **self.parameters}
 
     @property

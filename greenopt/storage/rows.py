@@ -29,7 +29,7 @@ NUMBERS = frozenset(
         *("accuracy", "energy_wh", "uncertainty_wh", "coverage", "test_accuracy", "wh_per_epoch", "efficiency"),
         *("avg_power_w", "seconds", "epochs_done", "unquantized_accuracy", "train_accuracy", "counter_wh"),
         *("integral_wh", "net_energy_wh", "idle_w", "cpu_wh", "dram_wh", "setup_wh", "setup_s", "compile_wh"),
-        *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt"),
+        *("compile_s", "total_wh", "total_s", "training_seed", "replicate_of", "retry_of", "attempt", "from_trial"),
         *("forecast_wh", "forecast_accuracy", "dominated_by", "f1_macro", "recall_macro", "top5_accuracy"),
         *("latency_ms", "latency_uncertainty_ms", "latency_p95_ms", "inference_mj", "inference_uncertainty_mj"),
         *("parameters", "size_bytes", "peak_memory_bytes"),
@@ -41,7 +41,7 @@ TEXTS = frozenset(
     (
         *("energy_source", "total_source", "energy_missing", "flags", "gpu_uuid", "gpu_name", "host", "inert"),
         *("stop_reason", "fail_reason", "message", "audited", "attempt_id", "code_id", "data_id", "excluded"),
-        *("inference_source", "figures_missing"),
+        *("inference_source", "figures_missing", "from_study"),
     )
 )
 """Metrics and marks of a trial that are texts."""

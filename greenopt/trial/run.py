@@ -48,6 +48,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
         has_whole_pixels=images.x.dtype == "uint8",
         has_own_parts=images.has_all_parts,
         further=(*spec.varied, *spec.parameters),
+        left_out=spec.left_out,
     )
     journal.begin_training(steps, inert, collect_facts(trial))
     last = train(trial, journal)

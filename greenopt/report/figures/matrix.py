@@ -135,7 +135,8 @@ def _binned(parameter: str, values: pd.Series) -> list[_Column]:
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, RANGE_BINS + 1)))
     if len(edges) < 2:
-        return [_Column(parameter, f"{edges[0]:.3g}", np.ones(len(numbers)))]
+        return [_Column(parameter, f"{edges[0]:.3g}", np.isfinite(numbers).astype(float))]
     place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     labels = [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
-    return [_Column(parameter, label, (place == index).astype(float)) for index, label in enumerate(labels)]
+    has_one = np.isfinite(numbers)
+    return [_Column(parameter, label, ((place == index) & has_one).astype(float)) for index, label in enumerate(labels)]

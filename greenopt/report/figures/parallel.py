@@ -72,9 +72,15 @@ def _parallel(report_data: ReportData, slug: str, column: str, label: str) -> Pi
         "front. Lines of "
         "one value are spread to be told apart.",
         f"{left_out} more parameters are not drawn." if left_out else "",
+        _interrupted([name for name in drawn if name in report_data.analysis.study.space.conditions]),
         report_data.energy_note,
     )
     return Drawing(slug, title, sentences(*caption), figure)
+
+
+def _interrupted(names: Sequence[str]) -> str:
+    """Return the sentence on parameters that not every setting has."""
+    return f"A line is interrupted where the setting does not have {' or '.join(names)}." if names else ""
 
 
 def _scale(values: Floats, *, is_log: bool) -> Normalize:

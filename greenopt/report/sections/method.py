@@ -27,7 +27,7 @@ def method(inputs: ReportInputs) -> Section:
     """Return the section on protocol, search space and definitions of the metrics."""
     spec = inputs.analysis.study
     free = spec.space.free
-    rows = [(name, _values(one)) for name, one in spec.space.distributions.items()]
+    rows = [(name, _values(one) + _condition(spec, name)) for name, one in spec.space.distributions.items()]
     first = "; the first value is the baseline's" if free else ""
     return Section(
         "Method",
@@ -84,7 +84,16 @@ def _protocol(inputs: ReportInputs) -> str:
     return (
         f"Each trial trains {_what(spec)} on {data} for {_epochs(spec)}{_others(inputs)}. "
         f"Settings come from the sampler {spec.sampler.name}{_arguments(spec)}, with the goals: {goals}. Planned are "
-        f"{plural(spec.study.trials, 'trial')}.{elsewhere}"
+        f"{plural(spec.study.trials, 'trial')}.{_taken_over(spec)}{elsewhere}"
+    )
+
+
+def _taken_over(spec: StudySpec) -> str:
+    extends = spec.study.extends
+    if extends is None:
+        return ""
+    return (
+        f" The first {plural(extends.trials, 'trial')} were taken over from study {extends.study}, as measured there."
     )
 
 
@@ -178,6 +187,12 @@ def _energy(spec: StudySpec, trials: pd.DataFrame) -> str:
         "validation "
         f"included{quantized}; set-up and compilation are not in it."
     )
+
+
+def _condition(spec: StudySpec, name: str) -> str:
+    """Return when a setting has a parameter, as it is added to its values; empty where it always has."""
+    condition = spec.space.condition_text(name)
+    return f"; only with {condition}" if condition else ""
 
 
 def _values(distribution: Distribution) -> str:

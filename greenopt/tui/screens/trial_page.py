@@ -166,6 +166,7 @@ def _figures(model: StudyModel, row: Row, live: LiveTrial) -> list[tuple[str, st
         ("in total", f"{total} in {format_seconds(row.get('total_s'))}, set-up included"),
         ("footprint", model.footprint.format(row.get("total_wh"))),
         ("repeats", f"trial {row['retry_of']}" if row.get("retry_of") is not None else ""),
+        ("measured as", Text(f"trial {row.get('from_trial')} of {row['from_study']}" if row.get("from_study") else "")),
         ("device", " · ".join(str(part) for part in (row.get("gpu_name"), row.get("host")) if part)),
     ]
 

@@ -71,7 +71,8 @@ class ParameterEffects:
     def add(self, row: Mapping[str, Any], across: str, up: str = "accuracy") -> None:
         """Add a completed trial; `across` and `up` name the compared columns."""
         for name, effects in self._effects.items():
-            effect = effects.get(self._label(name, row.get(name)))
+            value = row.get(name)
+            effect = None if value is None else effects.get(self._label(name, value))
             if effect is None:
                 continue
             if row.get(up) is not None:
@@ -85,7 +86,7 @@ class ParameterEffects:
             yield name, [ValueEffect(label, effect) for label, effect in effects.items()]
 
     def _label(self, name: str, value: Any) -> str:
-        if name not in self._bins or value is None:
+        if name not in self._bins:
             return str(value)
         distribution, labels = self._bins[name]
         return labels[_bin_of(distribution, float(value))]

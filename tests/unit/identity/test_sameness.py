@@ -171,3 +171,13 @@ def test_modules_and_data_are_looked_for_beside_the_study_file_first(
     data = load_study(Path("../there/n.toml")).data
     assert data is not None
     assert data.path == str(here / "d.npz")
+
+
+def test_a_wider_range_is_counted_anew() -> None:
+    space: dict[str, Any] = {
+        "batch_size": [4, 8],
+        "lr": {"low": 0.1, "high": 0.3, "step": 0.1, "when": {"batch_size": 4}},
+    }
+    begun, now = study(space=space), study(space={**space, "lr": {**space["lr"], "high": 0.5}})
+    assert (begun.space.size, now.space.size) == (4, 6)
+    assert as_begun(begun, now).space.size == 6

@@ -114,3 +114,59 @@ def test_a_dry_run_looks_at_storage_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError, match="there is no folder"):
         check_places(RunFolder(tmp_path / "runs" / "x"), f"sqlite:///{tmp_path}/no/where.db")
     assert list(tmp_path.iterdir()) == []
+
+
+BETWEEN_TABLES = """
+[study]
+trials = 4
+budget = ["2 kgCO2", "3 EUR"]
+[[study.enqueue]]
+lr = 0.5
+speed = 3
+[objectives]
+accuracy = "maximize"
+acuracy = "maximize"
+f1_macro = { direction = "maximize", range = [0, 1] }
+[data]
+name = "cifar10"
+[training]
+model = "Xception"
+epochs = 1
+[stopping]
+kind = "pareto"
+[space]
+lr = [0.1]
+epochs = [1, 2]
+trainable = ["all", 3]
+"""
+
+
+def test_all_that_is_wrong_between_tables_is_told_at_once(tmp_path: Path) -> None:
+    assert [problem.split(": ")[0] for problem in problems_of(tmp_path, BETWEEN_TABLES)] == [
+        "objectives.acuracy",
+        "objectives.f1_macro",
+        "stopping.kind",
+        "stopping.kind",
+        "study.enqueue[0].lr",
+        "study.enqueue[0].speed",
+        "training.model",
+        "space.trainable",
+        "study.budget",
+        "study.budget",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "count"),
+    [
+        ("data", 'name = "digits"\npath = "x"\nskip_broken = true\nclasses = 3\n', 3),
+        ("training", 'epochs = 1\nmodel = "mine:build"\nweights = "imagenet"\ndropout = 0.1\n', 2),
+        ("space", "lr = { low = 1.0, high = 0.1, step = -1, log = true }\n", 3),
+    ],
+)
+def test_all_that_is_wrong_within_a_table_is_told_at_once(tmp_path: Path, table: str, text: str, count: int) -> None:
+    tables = {"study": "trials = 1\n", "data": 'name = "digits"\n', "training": "epochs = 1\n", "space": ""}
+    raw = "".join(f"[{name}]\n{text if name == table else given}" for name, given in tables.items())
+    found = problems_of(tmp_path, raw)
+    assert len(found) == count, found
+    assert all(problem.startswith(table) for problem in found)

@@ -1,0 +1,44 @@
+"""`run_study(..., dry_run=True)`: what `greenopt run --dry-run` says, from Python, and nothing written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import greenopt
+from greenopt.errors import UsageError
+
+TABLES: dict[str, Any] = {"study": {"trials": 3, "objective": "pretend:train"}, "space": {"width": [8, 16, 32]}}
+
+
+def train(trial: Any) -> float:
+    return float(trial.params["width"]) / 100
+
+
+def test_it_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pretend.py").write_text("def train(trial):\n    return 0.5\n")
+    (tmp_path / "s.toml").write_text('[study]\ntrials = 3\nobjective = "pretend:train"\n[space]\nwidth = [8, 16, 32]\n')
+    study = greenopt.run_study(tmp_path / "s.toml", dry_run=True, gpus="none", runs=tmp_path / "runs")
+    printed = capsys.readouterr().out
+    assert "3 settings; 1 of 1 parameters vary" in printed
+    assert "nothing was written" in printed
+    assert repr(study) == f"Study s in {tmp_path}/runs/s: has not begun"
+    assert "has not begun" in study._repr_html_()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_function_of_the_script_is_checked_and_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = greenopt.run_study(
+        TABLES, objective=train, name="mine", dry_run=True, gpus="none", runs=tmp_path / "runs", trials=2
+    )
+    assert "mine: 2 trials" in capsys.readouterr().out
+    assert study.name == "mine"
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"sampler\.name: 'tpee': unknown sampler; did you mean tpe\?"):
+        greenopt.run_study(
+            TABLES, objective=train, name="mine", sampler="tpee", dry_run=True, gpus="none", runs=tmp_path / "runs"
+        )
+    assert not any(tmp_path.iterdir())
