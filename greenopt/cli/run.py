@@ -96,7 +96,7 @@ def run(
     from rich.console import Console
 
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.preflight import check_places, check_study, input_notes
+    from greenopt.coordination.preflight import check_places, check_study, fetch_inputs, input_notes
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.anew import changed_key, set_aside
     from greenopt.runs.folder import RunFolder
@@ -148,6 +148,7 @@ def run(
         from greenopt.cli.watch import run_attached
 
         print_lines(console, [*notes, *(f"note: {note}" for note in input_notes(spec))])
+        fetch_inputs(spec)
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 

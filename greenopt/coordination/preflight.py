@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data.files import check_data, download_note, weights_note, weights_problem
+from greenopt.trial.data.hub import fetch_hub
+from greenopt.trial.failures import DataMissingError
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -100,11 +103,33 @@ def _check_data(spec: StudySpec, file: Path) -> None:
     problem = check_data(spec.data)
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        key = "path" if spec.data.name.is_own else "name"
+        key = "path" if spec.data.name.is_own and spec.data.path is not None else "name"
         raise UsageError(f"{file}: data.{key}: {problem}{where}")
     problem = image_problem(spec)
     if problem is not None:
         raise UsageError(f"{file}: {problem}")
+
+
+def fetch_inputs(spec: StudySpec, say: Callable[[str], None] = lambda _: None) -> None:
+    """Bring the images of another library that are not on this machine, prepare them, and check them.
+
+    Args:
+        spec: a checked study.
+        say: told what is downloaded, before it is.
+
+    Raises:
+        UsageError: they cannot be had, or are not enough for every setting; one line.
+    """
+    if spec.data is None or not spec.data.name.is_hub:
+        return
+    if (note := download_note(spec.data)) is not None:
+        say(f"note: {note}")
+    try:
+        fetch_hub(spec.data)
+    except DataMissingError as error:
+        raise UsageError(f"data: {error}") from None
+    if (problem := image_problem(spec)) is not None:
+        raise UsageError(problem)
 
 
 def input_notes(spec: StudySpec) -> list[str]:

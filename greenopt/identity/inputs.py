@@ -8,9 +8,10 @@ from typing import Any, Self
 from greenopt.errors import UsageError
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
-from greenopt.spec import MODEL_NAMES, Choice, DataSet, StudySpec
+from greenopt.spec import MODEL_NAMES, Choice, DataSet, DataSpec, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.data.hub import hub_files, locate_hub
 from greenopt.trial.data.keras_sets import KERAS_SETS
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
@@ -96,11 +97,21 @@ class InputReader:
         elif data.name in KERAS_SETS:
             # Every file is checked against its published digest before it is used.
             digest = combined((file.name, file.sha256) for file in KERAS_SETS[data.name].files)
+        elif data.name.is_hub:
+            digest = self._hub(data)
         elif data.name is DataSet.FOLDER:
             digest = self._folder(Path(str(data.path)).expanduser())
         else:
             digest = self._digests.of(Path(str(data.path)).expanduser())
         return {str(data.name): digest} if digest is not None else {}
+
+    def _hub(self, data: DataSpec) -> str | None:
+        """Return the digest of a data set as its library has prepared it; None where it is not there."""
+        try:
+            found = locate_hub(data)
+        except (DataMissingError, WrongSettingError):
+            return None
+        return self._digests.of_files(found, hub_files(found)) if found is not None else None
 
     def _folder(self, path: Path) -> str | None:
         """Return the digest of the images in a folder; None where there are none, as `check_data` says."""

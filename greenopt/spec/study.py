@@ -94,11 +94,31 @@ class DataSet(StrEnum):
     SYNTHETIC = "synthetic"
     NPZ = "npz"
     FOLDER = "folder"
+    TFDS = "tfds"
+    HUGGINGFACE = "huggingface"
 
     @property
     def is_own(self) -> bool:
-        """Whether the images are the user's own, at a path and of whatever size."""
-        return self in (DataSet.NPZ, DataSet.FOLDER)
+        """Whether the images are the user's own choice, of whatever size."""
+        return self in (DataSet.NPZ, DataSet.FOLDER) or self.is_hub
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether another library finds and reads the images, by a name of its own."""
+        return self in (DataSet.TFDS, DataSet.HUGGINGFACE)
+
+
+_HUBS = {"tfds": DataSet.TFDS, "hf": DataSet.HUGGINGFACE, "huggingface": DataSet.HUGGINGFACE}
+_SOURCE = r"[A-Za-z0-9_][\w.-]*"
+_SOURCES = {
+    DataSet.TFDS: (re.compile(r"[a-z]\w*", re.ASCII), "NAME, as tfds:beans"),
+    DataSet.HUGGINGFACE: (re.compile(rf"({_SOURCE}/)?{_SOURCE}", re.ASCII), "OWNER/NAME, as hf:ylecun/mnist"),
+}
+_REVISIONS = {
+    DataSet.TFDS: (re.compile(r"\d+\.\d+\.\d+"), "the version of a TensorFlow data set, as 3.0.1"),
+    # Branches and tags move.
+    DataSet.HUGGINGFACE: (re.compile(r"[0-9a-f]{40}"), "the commit of a data set of the hub, 40 hexadecimal digits"),
+}
 
 
 class DataSpec(Table):
@@ -109,11 +129,24 @@ class DataSpec(Table):
 
     name: DataSet
     """The data set. CIFAR-100, CIFAR-10, MNIST and Fashion-MNIST are looked for where Keras keeps them and downloaded
-    when they are not there. The last two keep their own test part."""
+    when they are not there. The last two keep their own test part. `"tfds:NAME"` and `"hf:OWNER/NAME"` are data sets of
+    TensorFlow Datasets and of the Hugging Face hub: short for `name = "tfds"` or `"huggingface"` with `source`."""
     path: str | None = None
     """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
     `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
-    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files."""
+    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files; for
+    `tfds` and `huggingface`, a folder that one of these libraries wrote, in place of `source`."""
+    source: PlainText | None = None
+    """Name of a data set of `tfds` or `huggingface`, there."""
+    config: PlainText | None = None
+    """Which configuration of `source`, where it has several."""
+    revision: PlainText | None = None
+    """Exact state of `source`: for `tfds` a version, for `huggingface` a commit. Unless given, the one that is on this
+    machine, else the newest."""
+    image_column: PlainText | None = None
+    """Column of the images of `tfds` or `huggingface`; needed where there are several."""
+    label_column: PlainText | None = None
+    """Column of their labels, likewise."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""
@@ -125,6 +158,52 @@ class DataSpec(Table):
     of images of several sizes needs it. Unit: pixels."""
     skip_broken: bool = False
     """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_source(cls, raw: object) -> object:
+        """Take the source out of a name such as `tfds:beans`, or `tfds:beans/config:1.0.0`, as that library writes."""
+        if not isinstance(raw, dict) or not isinstance(name := raw.get("name"), str):
+            return raw
+        hub, colon, source = name.partition(":")
+        if not colon or hub not in _HUBS:
+            return raw
+        given = {"source": source}
+        if _HUBS[hub] is DataSet.TFDS:
+            source, _, version = source.partition(":")
+            source, _, config = source.partition("/")
+            parts = {"source": source, "config": config, "revision": version}
+            given = {key: text for key, text in parts.items() if text or key == "source"}
+        if twice := sorted(given.keys() & {key for key, value in raw.items() if value is not None}):
+            raise PydanticCustomError("data", "{key} is in name already; give it once", {"key": twice[0]})
+        return {**raw, **given, "name": str(_HUBS[hub])}
+
+    @model_validator(mode="after")
+    def _fits_the_hub(self) -> Self:
+        keys = ("source", "config", "revision", "image_column", "label_column")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if not self.name.is_hub:
+            if given:
+                raise PydanticCustomError(
+                    "data", "{key} is for name = 'tfds' and 'huggingface' only", {"key": given[0]}
+                )
+            return self
+        pattern, form = _SOURCES[self.name]
+        if (self.source is None) == (self.path is None):
+            where = {"name": str(self.name), "form": form}
+            raise PydanticCustomError("data", "name = '{name}' needs source ({form}) or path, one of them", where)
+        if self.path is not None and (extra := {"config", "revision"}.intersection(given)):
+            raise PydanticCustomError("data", "{key} is for source; path is a folder", {"key": min(extra)})
+        if self.source is not None and not pattern.fullmatch(self.source):
+            where = {"source": shown(self.source), "form": form}
+            raise PydanticCustomError("data", "source: {source}: is not of the form {form}", where)
+        if self.config is not None and not re.fullmatch(_SOURCE, self.config, re.ASCII):
+            raise PydanticCustomError("data", "config: {value}: is no name", {"value": shown(self.config)})
+        pattern, form = _REVISIONS[self.name]
+        if self.revision is not None and not pattern.fullmatch(self.revision):
+            where = {"value": shown(self.revision), "form": form}
+            raise PydanticCustomError("data", "revision: {value}: is not {form}", where)
+        return self
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:

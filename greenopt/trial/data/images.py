@@ -6,6 +6,7 @@ image of a validation or test part of the data's own is in another part.
 """
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import numpy.typing as npt
 from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.data.archives import read_archive
 from greenopt.trial.data.files import ARCHIVES, fetch_archive, find_archive
+from greenopt.trial.data.hub import READERS, hub_title, locate_hub
 from greenopt.trial.data.keras_sets import KERAS_SETS, read_keras_set
 from greenopt.trial.data.npz_file import read_npz
 from greenopt.trial.data.pixels import LabelledArrays, class_problem
+from greenopt.trial.data.rows import Rows
 from greenopt.trial.data.synthetic import make_synthetic
-from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 DEFAULT_SIDE = 32
 _PARTS = ("training", "validation", "test")
@@ -72,17 +75,19 @@ class Split:
     test: Ids
 
 
-def load_images(spec: DataSpec) -> Images:
+def load_images(spec: DataSpec, rows: Rows | None = None) -> Images:
     """Load the images of a study.
 
     Args:
         spec: the `[data]` table; `images` is left to `split_images`, except for the synthetic data set.
+        rows: where images that are read one by one are put; memory unless given.
 
     Raises:
         DataMissingError: files are not there.
         WrongSettingError: they are there and cannot be used.
     """
-    images = _checked(_LOADERS[spec.name](spec))
+    streamed = _STREAMED.get(spec.name)
+    images = _checked(streamed(spec, rows) if streamed is not None else _LOADERS[spec.name](spec))
     return images if spec.image_size is None else resized(images, spec.image_size)
 
 
@@ -185,12 +190,21 @@ def _load_synthetic(spec: DataSpec) -> Images:
     return Images(x, y, classes, "synthetic")
 
 
-def _load_folder(spec: DataSpec) -> Images:
+def _load_folder(spec: DataSpec, rows: Rows | None) -> Images:
     # Brings Pillow, which no other data set needs.
     from greenopt.trial.data.folder_images import read_folder
 
     path = Path(str(spec.path)).expanduser()
-    return _labelled(read_folder(path, spec.image_size, spec.skip_broken), str(path))
+    return _labelled(read_folder(path, spec.image_size, spec.skip_broken, rows), str(path))
+
+
+def _load_hub(spec: DataSpec, rows: Rows | None) -> Images:
+    folder = locate_hub(spec)
+    if folder is None:
+        raise DataMissingError(f"{hub_title(spec)} is not on this machine any more; `greenopt run` brings it")
+    library: Any = import_module(READERS[spec.name])
+    state = "" if spec.path is not None else f" {folder.name}"
+    return _labelled(library.read(folder, spec, rows), f"{hub_title(spec)}{state}")
 
 
 def _labelled(arrays: LabelledArrays, title: str) -> Images:
@@ -222,5 +236,5 @@ _LOADERS = {
     DataSet.DIGITS: _load_digits,
     DataSet.SYNTHETIC: _load_synthetic,
     DataSet.NPZ: _load_npz,
-    DataSet.FOLDER: _load_folder,
 }
+_STREAMED = {DataSet.FOLDER: _load_folder, DataSet.TFDS: _load_hub, DataSet.HUGGINGFACE: _load_hub}
