@@ -70,8 +70,9 @@ class InputReader:
 
     def read(self) -> Inputs:
         """Return the fingerprints of now."""
-        module = studied_module(self._spec)
-        sources = local_sources(module, self._spec.modules_folder) if module is not None else []
+        modules = [reference.partition(":")[0] for reference in studied_references(self._spec).values()]
+        found = (local_sources(module, self._spec.modules_folder) for module in dict.fromkeys(modules))
+        sources = {source.module: source for listed in found for source in listed}.values()
         return Inputs({source.module: code_digest(source.file) for source in sources}, self._data())
 
     def _data(self) -> dict[str, str]:
@@ -187,13 +188,16 @@ def check_inputs(spec: StudySpec, row: Mapping[str, Any], trial: int) -> None:
             raise UsageError(f"the {what} changed since trial {trial} ran; put it back, or go on with --accept-changes")
 
 
-def studied_module(spec: StudySpec) -> str | None:
-    """Return the module of the user's function or model; None where greenopt trains a model of Keras."""
-    models = spec.space.distributions["model"] if "model" in spec.varied else None
-    listed = [str(model) for model in models.values] if isinstance(models, Choice) else [spec.training.model]
-    own = [model for model in listed if model not in MODEL_NAMES]
-    reference = spec.study.objective or next(iter(own), None)
-    return reference.partition(":")[0] if reference is not None else None
+def studied_references(spec: StudySpec) -> dict[str, str]:
+    """Return the user's functions that trials call, `module:name`, by the key of the study that names them."""
+    varied = spec.space.distributions["model"] if "model" in spec.varied else None
+    models = {"training.model": spec.training.model}
+    if isinstance(varied, Choice):
+        models = {f"space.model[{at}]": str(model) for at, model in enumerate(varied.values)}
+    found = {key: model for key, model in models.items() if model not in MODEL_NAMES}
+    if spec.study.objective is not None:
+        found = {"study.objective": spec.study.objective}
+    return found | {f"training.callbacks[{at}]": each for at, each in enumerate(spec.training.callbacks)}
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -74,6 +74,13 @@ def _addressable(size_bytes: int) -> int:
     return size_bytes
 
 
+def _referring(text: str) -> str:
+    if not re.fullmatch(REFERENCE_PATTERN, text):
+        raise PydanticCustomError("reference", "is not of the form package.module:function")
+    return text
+
+
+Reference = Annotated[str, AfterValidator(_referring)]
 PlainText = Annotated[str, AfterValidator(without_control_characters)]
 
 
@@ -121,6 +128,13 @@ _REVISIONS = {
 }
 
 
+class ImagesOn(StrEnum):
+    """Where a trial has its images."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+
+
 class DataSpec(Table):
     """The images of a study, before they are split.
 
@@ -156,6 +170,9 @@ class DataSpec(Table):
     """Side of the square that images are resized to, bilinear. Unless given, `digits`, `synthetic`, MNIST and
     Fashion-MNIST have 32, CIFAR its own 32, and images in a `.npz` file or a folder stay as they are; a folder
     of images of several sizes needs it. Unit: pixels."""
+    images_on: ImagesOn = ImagesOn.MEMORY
+    """Where a trial has its images: in `"memory"`, or on the `"disk"`, from which it reads them block by block, for
+    sets that are larger than the memory. Both give the same batches."""
     skip_broken: bool = False
     """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
 
@@ -307,6 +324,9 @@ class TrainingSpec(Table):
     """Batch size of validation and test. Unit: images."""
     inference_batch_size: PositiveInt = 1
     """Batch size of the predictions that `latency_ms` and `inference_mj` are measured with. Unit: images."""
+    callbacks: tuple[Reference, ...] = ()
+    """Keras callbacks of your own, each a function `package.module:function`, called without arguments, that returns
+    one or a list of them. Which hooks are called: see [callbacks](training.md#callbacks)."""
     keep_model: bool = False
     """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None
@@ -533,7 +553,15 @@ class StudyTable(Table):
 
 FIXED = (
     *TRIAL_LIMITS,
-    *("keep_model", "block_images", "device_images_bytes", "evaluation_batch_size", "inference_batch_size", "weights"),
+    *(
+        "callbacks",
+        "keep_model",
+        "block_images",
+        "device_images_bytes",
+        "evaluation_batch_size",
+        "inference_batch_size",
+        "weights",
+    ),
 )
 """Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,16 +19,20 @@ import filelock
 import numpy as np
 
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests
-from greenopt.spec import DataSet, DataSpec
-from greenopt.trial.cache_folder import cache_folder, prune
+from greenopt.spec import DataSet, DataSpec, ImagesOn
+from greenopt.trial.cache_folder import FOLDER_VARIABLE, cache_folder, prune
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.hub import hub_files, locate_hub
 from greenopt.trial.data.images import Array, Images, load_images
 from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
 from greenopt.trial.data.rows import FileRows, Rows
+from greenopt.trial.data.stored_array import StoredArray
+from greenopt.trial.failures import WrongSettingError
 
 IMAGES_BYTES = 10_000_000_000
 """What prepared images may take, beside the largest set; the least recently used go first."""
+
+NO_FOLDER = f"data.images_on: 'disk' needs greenopt's cache folder; {FOLDER_VARIABLE} is empty or cannot be written to"
 
 _FORMAT = 4
 
@@ -46,25 +51,40 @@ def cached_images(spec: DataSpec, folder: Path | None = None, load: Load = load_
 
     Raises:
         DataMissingError: files are not there.
-        WrongSettingError: they are there and cannot be used.
+        WrongSettingError: they are there and cannot be used, or cannot be kept though they are to stay on the disk.
     """
     folder = folder or cache_folder()
+    is_on_disk = spec.images_on is ImagesOn.DISK
     source = _source(spec, folder) if folder is not None else None
+    if folder is None and is_on_disk:
+        raise WrongSettingError(NO_FOLDER)
     if folder is None or source is None:
         return load(spec, None)
     place = folder / "images" / _key(spec, source)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(place.with_suffix(".lock")):
-            if not place.exists():
-                _write(spec, load, place)
-                prune(place.parent, IMAGES_BYTES + _largest_bytes(place.parent))
-        return _mapped(place)
-    except (OSError, ValueError, KeyError):
-        # Disk full, no write permission, or a damaged entry.
-        with suppress(OSError):
-            shutil.rmtree(place)
-        return load(spec, None)
+    open_kept = _stored if is_on_disk else _mapped
+    for is_last in (not is_on_disk, True):
+        try:
+            _fill(spec, load, place)
+            return open_kept(place)
+        except (OSError, ValueError, KeyError) as error:
+            # Disk full, no write permission, or a damaged entry.
+            with suppress(OSError):
+                shutil.rmtree(place)
+            if is_on_disk and is_last:
+                what = getattr(error, "strerror", None) or error
+                raise WrongSettingError(f"data.images_on: images cannot be kept in {place.parent}: {what}") from None
+        if is_last:
+            break
+    return load(spec, None)
+
+
+def _fill(spec: DataSpec, load: Load, place: Path) -> None:
+    """Prepare the images of a study unless they are there; one process at a time."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(place.with_suffix(".lock")):
+        if not place.exists():
+            _write(spec, load, place)
+            prune(place.parent, IMAGES_BYTES + _largest_bytes(place.parent))
 
 
 class PreparedLabels(NamedTuple):
@@ -142,7 +162,7 @@ def _hub_source(spec: DataSpec, kept: Path) -> list[Any] | None:
 
 def _key(spec: DataSpec, source: list[Any]) -> str:
     # `images` limits a data set when it is split; it is part of the images of the generated one only.
-    left_out = {"path"} if spec.name is DataSet.SYNTHETIC else {"path", "images"}
+    left_out = {"path", "images_on"} if spec.name is DataSet.SYNTHETIC else {"path", "images_on", "images"}
     text = json.dumps([_FORMAT, np.__version__, spec.model_dump(mode="json", exclude=left_out), source])
     return f"{spec.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -158,7 +178,7 @@ def _write(spec: DataSpec, load: Load, place: Path) -> None:
         file = scratch / "x.npy"
         images = load(spec, FileRows(file))
         if not file.exists():
-            np.save(file, images.x, allow_pickle=False)
+            np.save(file, np.ascontiguousarray(images.x), allow_pickle=False)
         np.save(scratch / "y.npy", images.y, allow_pickle=False)
         if images.parts is not None:
             np.save(scratch / "parts.npy", images.parts, allow_pickle=False)
@@ -188,3 +208,17 @@ def _mapped(place: Path) -> Images:
         np.load(place / "parts.npy", allow_pickle=False) if has_parts else None,
         facts["left_out"],
     )
+
+
+def _stored(place: Path) -> Images:
+    """Return prepared images that stay on the disk.
+
+    Raises:
+        WrongSettingError: they have fractions, of which scaling would have to hold all.
+    """
+    images = replace(_mapped(place), x=StoredArray(place / "x.npy"))
+    if images.x.dtype != np.uint8:
+        raise WrongSettingError(
+            "data.images_on: 'disk' is for images of whole numbers; store x as uint8 of 0..255, or leave it out"
+        )
+    return images

@@ -43,9 +43,15 @@ def check_folder(path: Path, image_size: int | None, skip_broken: bool) -> None:
 
 def folder_side(listing: FolderListing) -> int | None:
     """Return the shorter side in pixels of the first image that can be read; None where none can."""
+    size = folder_size(listing)
+    return None if size is None else min(size)
+
+
+def folder_size(listing: FolderListing) -> Size | None:
+    """Return the width and height in pixels of the first image that can be read; None where none can."""
     for file in listing.files:
         try:
-            return min(picture_size(listing.root / file))
+            return picture_size(listing.root / file)
         except BrokenImageError:
             continue
     return None

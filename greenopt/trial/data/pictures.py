@@ -4,11 +4,11 @@ Invariants: equal pictures give equal pixels, to the rounding of their format, w
 tag; a file that cannot be read raises `BrokenImageError` and nothing else. No format that runs another program is read.
 """
 
-import itertools
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -30,7 +30,7 @@ _DEEPEST = 65_535
 _DRAFT = 2
 """A JPEG is decoded at a fraction of its size as long as that is so many times the size wanted, or more."""
 
-_A_CORE = 16
+_A_CORE = 4
 """Images that are held at a time for each core that reads them."""
 
 Source = TypeVar("Source")
@@ -123,10 +123,15 @@ def tried(read: Callable[[Source], Read], sources: Iterable[Source]) -> Iterator
         except BrokenImageError as error:
             return error
 
-    cores, left = len(os.sched_getaffinity(0)), iter(sources)
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[Read | BrokenImageError]] = deque()
     with ThreadPoolExecutor(cores) as pool:
-        while some := list(itertools.islice(left, cores * _A_CORE)):
-            yield from pool.map(attempt, some)
+        for source in sources:
+            waiting.append(pool.submit(attempt, source))
+            if len(waiting) > cores * _A_CORE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextmanager
