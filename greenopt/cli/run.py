@@ -97,7 +97,7 @@ def run(
 
     from greenopt.cli.plan import plan_run, start_notes
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.preflight import check_study, input_notes
+    from greenopt.coordination.preflight import check_study, fetch_inputs, input_notes
     from greenopt.execution.gpus import choose_slots
     from greenopt.identity.going_on import take_up
     from greenopt.spec import load_study, overrides_of
@@ -130,6 +130,7 @@ def run(
         from greenopt.cli.watch import run_attached
 
         print_lines(console, [*notes, *(f"note: {note}" for note in input_notes(spec))])
+        fetch_inputs(spec)
         raise typer.Exit(run_attached(console, spec, storage, runs))
     from greenopt.cli.session import run_session
 

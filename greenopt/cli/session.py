@@ -62,7 +62,7 @@ def run_session(
     from greenopt.cli.summary_output import STORAGE_LOST_TEXT, failed_note, print_summary
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
-    from greenopt.coordination.preflight import input_notes
+    from greenopt.coordination.preflight import fetch_inputs, input_notes
     from greenopt.coordination.progress import Forecast, PlainProgress
     from greenopt.coordination.storage_access import StoragePlace
     from greenopt.coordination.study_log_writer import StudyLogWriter
@@ -100,6 +100,7 @@ def run_session(
         # Before the lock, which makes the folder: where the study is refused nothing has been written.
         folder.check_idle()
         shown = without_password(storage_of(folder, storage))
+        fetch_inputs(spec, say)
         with failures_named(shown):
             checked = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
         stack.enter_context(folder.claim())

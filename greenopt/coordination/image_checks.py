@@ -40,7 +40,9 @@ def image_problem(spec: StudySpec) -> str | None:
         spec: a study of images whose file, where it has one, `check_data` has found to be sound.
     """
     assert spec.data is not None
-    stock = _stock(spec.data)
+    stock = _hub_stock(spec.data) if spec.data.name.is_hub else _stock(spec.data)
+    if stock is None:
+        return None
     return next(filter(None, (_size_problem(spec, stock), *_part_problems(spec, spec.data, stock))), None)
 
 
@@ -62,6 +64,17 @@ def _stock(data: DataSpec) -> _Stock:
             return _Stock("synthetic", data.images or _SYNTHETIC[0], data.classes or _SYNTHETIC[1])
         case _:
             return _Stock(ARCHIVES[data.name].title, _PUBLISHED_IMAGES, ARCHIVES[data.name].classes)
+
+
+def _hub_stock(data: DataSpec) -> _Stock | None:
+    """Return the images of another library's data set; None before they are prepared, which a study's start does."""
+    from greenopt.trial.data.cache import prepared_labels
+    from greenopt.trial.data.hub import hub_title
+
+    found = prepared_labels(data)
+    if found is None:
+        return None
+    return _Stock(hub_title(data), len(found.y), found.classes, found.y, min(found.shape[1:3]), found.parts)
 
 
 def _folder_stock(data: DataSpec) -> _Stock:

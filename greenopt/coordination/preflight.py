@@ -2,16 +2,18 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from greenopt.coordination.image_checks import image_problem
+from greenopt.coordination.image_room import room_note, room_problem
 from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import GreenoptError, ProblemsError, UsageError
 from greenopt.events import Outcome
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
-from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_module
+from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_references
 from greenopt.identity.sources import definition_problem, is_there
 from greenopt.runs.folder import RunFolder
 from greenopt.search import check_sampler, check_url
@@ -19,6 +21,8 @@ from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
 from greenopt.storage.rows import COLUMNS
 from greenopt.summary import summarise
 from greenopt.trial.data.files import check_data, download_note, weights_note, weights_problem
+from greenopt.trial.data.hub import fetch_hub
+from greenopt.trial.failures import DataMissingError
 
 
 def check_study(spec: StudySpec, file: Path) -> None:
@@ -36,7 +40,7 @@ def check_study(spec: StudySpec, file: Path) -> None:
     for check in (
         _check_sampler,
         _check_electricity,
-        _check_module,
+        _check_modules,
         _check_names,
         _check_int8_runtime,
         _check_weights,
@@ -44,6 +48,8 @@ def check_study(spec: StudySpec, file: Path) -> None:
     ):
         try:
             check(spec, file)
+        except ProblemsError as error:
+            problems += error.problems
         except UsageError as error:
             problems.append(str(error))
     if problems:
@@ -100,18 +106,40 @@ def _check_data(spec: StudySpec, file: Path) -> None:
     problem = check_data(spec.data)
     if problem is not None:
         where = "; data.path is relative to the study file, then to this folder" if _is_relative(spec) else ""
-        key = "path" if spec.data.name.is_own else "name"
+        key = "path" if spec.data.name.is_own and spec.data.path is not None else "name"
         raise UsageError(f"{file}: data.{key}: {problem}{where}")
-    problem = image_problem(spec)
-    if problem is not None:
-        raise UsageError(f"{file}: {problem}")
+    for problem in (image_problem(spec), room_problem(spec)):
+        if problem is not None:
+            raise UsageError(f"{file}: {problem}")
+
+
+def fetch_inputs(spec: StudySpec, say: Callable[[str], None] = lambda _: None) -> None:
+    """Bring the images of another library that are not on this machine, prepare them, and check them.
+
+    Args:
+        spec: a checked study.
+        say: told what is downloaded, before it is.
+
+    Raises:
+        UsageError: they cannot be had, or are not enough for every setting; one line.
+    """
+    if spec.data is None or not spec.data.name.is_hub:
+        return
+    if (note := download_note(spec.data)) is not None:
+        say(f"note: {note}")
+    try:
+        fetch_hub(spec.data)
+    except DataMissingError as error:
+        raise UsageError(f"data: {error}") from None
+    if (problem := image_problem(spec)) is not None:
+        raise UsageError(problem)
 
 
 def input_notes(spec: StudySpec) -> list[str]:
     """Return what the user should know of a checked study before it starts: downloads, and files left out."""
     if spec.data is None:
         return []
-    notes = [download_note(spec.data)]
+    notes = [download_note(spec.data), room_note(spec)]
     if spec.data.name is DataSet.FOLDER:
         from greenopt.trial.data.folder import list_folder, named
 
@@ -129,20 +157,23 @@ def _is_relative(spec: StudySpec) -> bool:
     return path is not None and not Path(path).expanduser().is_absolute()
 
 
-def _check_module(spec: StudySpec, file: Path) -> None:
-    """Check that the module of the study's function or model is there and defines it, without importing it."""
-    module = studied_module(spec)
-    if module is None:
-        return
-    key = "study.objective" if spec.study.objective is not None else "training.model"
-    reference = spec.study.objective or spec.training.model
-    if is_there(module, spec.modules_folder):
-        problem = definition_problem(module, reference.partition(":")[2], spec.modules_folder)
-        if problem is not None:
-            raise UsageError(f"{file}: {key}: {reference}: {problem}")
-        return
+def _check_modules(spec: StudySpec, file: Path) -> None:
+    """Check that the modules of the study's functions are there and define them, without importing them."""
+    problems = [
+        f"{file}: {key}: {reference}: {problem}"
+        for key, reference in studied_references(spec).items()
+        if (problem := _module_problem(reference, spec.modules_folder, file)) is not None
+    ]
+    if problems:
+        raise ProblemsError(problems)
+
+
+def _module_problem(reference: str, folder: str | None, file: Path) -> str | None:
+    module, _, name = reference.partition(":")
+    if is_there(module, folder):
+        return definition_problem(module, name, folder)
     places = " or ".join(str(place) for place in dict.fromkeys((file.parent.resolve(), Path.cwd())))
-    raise UsageError(f"{file}: {key}: {reference}: there is no module {module} in {places}, and none installed")
+    return f"there is no module {module} in {places}, and none installed"
 
 
 def _check_names(spec: StudySpec, file: Path) -> None:

@@ -66,7 +66,7 @@ def judge(
             message = f"its energy is an estimate, and the study's are measured by {metered_by}: was the meter lost?"
             return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, message)
         if not missing:
-            return Verdict(Outcome.COMPLETED)
+            return Verdict(Outcome.COMPLETED, message=ended.message)
         why = _why_missing(summary, missing)
         return Verdict(Outcome.FAILED, FailReason.NOT_MEASURED, f"{', '.join(missing)} not measured: {why}")
     if ended is not None and ended.outcome is Outcome.DIVERGED and not gpu_failed:

@@ -8,9 +8,10 @@ from typing import Any, Self
 from greenopt.errors import UsageError
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
-from greenopt.spec import MODEL_NAMES, Choice, DataSet, StudySpec
+from greenopt.spec import MODEL_NAMES, Choice, DataSet, DataSpec, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
+from greenopt.trial.data.hub import hub_files, locate_hub
 from greenopt.trial.data.keras_sets import KERAS_SETS
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
@@ -69,8 +70,9 @@ class InputReader:
 
     def read(self) -> Inputs:
         """Return the fingerprints of now."""
-        module = studied_module(self._spec)
-        sources = local_sources(module, self._spec.modules_folder) if module is not None else []
+        modules = [reference.partition(":")[0] for reference in studied_references(self._spec).values()]
+        found = (local_sources(module, self._spec.modules_folder) for module in dict.fromkeys(modules))
+        sources = {source.module: source for listed in found for source in listed}.values()
         return Inputs({source.module: code_digest(source.file) for source in sources}, self._data())
 
     def _data(self) -> dict[str, str]:
@@ -96,11 +98,21 @@ class InputReader:
         elif data.name in KERAS_SETS:
             # Every file is checked against its published digest before it is used.
             digest = combined((file.name, file.sha256) for file in KERAS_SETS[data.name].files)
+        elif data.name.is_hub:
+            digest = self._hub(data)
         elif data.name is DataSet.FOLDER:
             digest = self._folder(Path(str(data.path)).expanduser())
         else:
             digest = self._digests.of(Path(str(data.path)).expanduser())
         return {str(data.name): digest} if digest is not None else {}
+
+    def _hub(self, data: DataSpec) -> str | None:
+        """Return the digest of a data set as its library has prepared it; None where it is not there."""
+        try:
+            found = locate_hub(data)
+        except (DataMissingError, WrongSettingError):
+            return None
+        return self._digests.of_files(found, hub_files(found)) if found is not None else None
 
     def _folder(self, path: Path) -> str | None:
         """Return the digest of the images in a folder; None where there are none, as `check_data` says."""
@@ -176,13 +188,16 @@ def check_inputs(spec: StudySpec, row: Mapping[str, Any], trial: int) -> None:
             raise UsageError(f"the {what} changed since trial {trial} ran; put it back, or go on with --accept-changes")
 
 
-def studied_module(spec: StudySpec) -> str | None:
-    """Return the module of the user's function or model; None where greenopt trains a model of Keras."""
-    models = spec.space.distributions["model"] if "model" in spec.varied else None
-    listed = [str(model) for model in models.values] if isinstance(models, Choice) else [spec.training.model]
-    own = [model for model in listed if model not in MODEL_NAMES]
-    reference = spec.study.objective or next(iter(own), None)
-    return reference.partition(":")[0] if reference is not None else None
+def studied_references(spec: StudySpec) -> dict[str, str]:
+    """Return the user's functions that trials call, `module:name`, by the key of the study that names them."""
+    varied = spec.space.distributions["model"] if "model" in spec.varied else None
+    models = {"training.model": spec.training.model}
+    if isinstance(varied, Choice):
+        models = {f"space.model[{at}]": str(model) for at, model in enumerate(varied.values)}
+    found = {key: model for key, model in models.items() if model not in MODEL_NAMES}
+    if spec.study.objective is not None:
+        found = {"study.objective": spec.study.objective}
+    return found | {f"training.callbacks[{at}]": each for at, each in enumerate(spec.training.callbacks)}
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -150,11 +150,11 @@ def _place(raw: dict[str, Any], folder: Path) -> None:
     weights = training.get("weights") if isinstance(training, dict) else None
     if isinstance(training, dict) and isinstance(weights, str) and weights != "imagenet":
         training["weights"] = _placed(weights, folder)
-    for table, key in (("study", "objective"), ("training", "model"), ("space", "model")):
+    for table, key in (("study", "objective"), ("training", "model"), ("space", "model"), ("training", "callbacks")):
         values = raw.get(table)
-        references = listed(values.get(key)) if isinstance(values, dict) else []
-        reference = next((each for each in references if isinstance(each, str) and ":" in each), None)
-        if isinstance(reference, str) and ":" in reference:
+        for reference in listed(values.get(key)) if isinstance(values, dict) else []:
+            if not isinstance(reference, str) or ":" not in reference:
+                continue
             module = folder.joinpath(*reference.partition(":")[0].split("."))
             if os.path.isfile(f"{module}.py") or os.path.isfile(module / "__init__.py"):
                 raw["modules_folder"] = str(folder)

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from greenopt.errors import shown
 from greenopt.spec.budget import Budget, Budgets, parse_budgets
 from greenopt.spec.consistency import TRIAL_LIMITS, raise_all, study_problems
 from greenopt.spec.models import MODEL_NAMES
@@ -65,6 +66,13 @@ def _addressable(size_bytes: int) -> int:
     return size_bytes
 
 
+def _referring(text: str) -> str:
+    if not re.fullmatch(REFERENCE_PATTERN, text):
+        raise PydanticCustomError("reference", "is not of the form package.module:function")
+    return text
+
+
+Reference = Annotated[str, AfterValidator(_referring)]
 PlainText = Annotated[str, AfterValidator(without_control_characters)]
 
 
@@ -85,11 +93,38 @@ class DataSet(StrEnum):
     SYNTHETIC = "synthetic"
     NPZ = "npz"
     FOLDER = "folder"
+    TFDS = "tfds"
+    HUGGINGFACE = "huggingface"
 
     @property
     def is_own(self) -> bool:
-        """Whether the images are the user's own, at a path and of whatever size."""
-        return self in (DataSet.NPZ, DataSet.FOLDER)
+        """Whether the images are the user's own choice, of whatever size."""
+        return self in (DataSet.NPZ, DataSet.FOLDER) or self.is_hub
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether another library finds and reads the images, by a name of its own."""
+        return self in (DataSet.TFDS, DataSet.HUGGINGFACE)
+
+
+_HUBS = {"tfds": DataSet.TFDS, "hf": DataSet.HUGGINGFACE, "huggingface": DataSet.HUGGINGFACE}
+_SOURCE = r"[A-Za-z0-9_][\w.-]*"
+_SOURCES = {
+    DataSet.TFDS: (re.compile(r"[a-z]\w*", re.ASCII), "NAME, as tfds:beans"),
+    DataSet.HUGGINGFACE: (re.compile(rf"({_SOURCE}/)?{_SOURCE}", re.ASCII), "OWNER/NAME, as hf:ylecun/mnist"),
+}
+_REVISIONS = {
+    DataSet.TFDS: (re.compile(r"\d+\.\d+\.\d+"), "the version of a TensorFlow data set, as 3.0.1"),
+    # Branches and tags move.
+    DataSet.HUGGINGFACE: (re.compile(r"[0-9a-f]{40}"), "the commit of a data set of the hub, 40 hexadecimal digits"),
+}
+
+
+class ImagesOn(StrEnum):
+    """Where a trial has its images."""
+
+    MEMORY = "memory"
+    DISK = "disk"
 
 
 class DataSpec(Table):
@@ -100,11 +135,24 @@ class DataSpec(Table):
 
     name: DataSet
     """The data set. CIFAR-100, CIFAR-10, MNIST and Fashion-MNIST are looked for where Keras keeps them and downloaded
-    when they are not there. The last two keep their own test part."""
+    when they are not there. The last two keep their own test part. `"tfds:NAME"` and `"hf:OWNER/NAME"` are data sets of
+    TensorFlow Datasets and of the Hugging Face hub: short for `name = "tfds"` or `"huggingface"` with `source`."""
     path: str | None = None
     """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
     `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
-    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files."""
+    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files; for
+    `tfds` and `huggingface`, a folder that one of these libraries wrote, in place of `source`."""
+    source: PlainText | None = None
+    """Name of a data set of `tfds` or `huggingface`, there."""
+    config: PlainText | None = None
+    """Which configuration of `source`, where it has several."""
+    revision: PlainText | None = None
+    """Exact state of `source`: for `tfds` a version, for `huggingface` a commit. Unless given, the one that is on this
+    machine, else the newest."""
+    image_column: PlainText | None = None
+    """Column of the images of `tfds` or `huggingface`; needed where there are several."""
+    label_column: PlainText | None = None
+    """Column of their labels, likewise."""
     images: PositiveInt | None = None
     """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
     All of them unless given, 10,000 for `synthetic`. Unit: images."""
@@ -114,8 +162,30 @@ class DataSpec(Table):
     """Side of the square that images are resized to, bilinear. Unless given, `digits`, `synthetic`, MNIST and
     Fashion-MNIST have 32, CIFAR its own 32, and images in a `.npz` file or a folder stay as they are; a folder
     of images of several sizes needs it. Unit: pixels."""
+    images_on: ImagesOn = ImagesOn.MEMORY
+    """Where a trial has its images: in `"memory"`, or on the `"disk"`, from which it reads them block by block, for
+    sets that are larger than the memory. Both give the same batches."""
     skip_broken: bool = False
     """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_source(cls, raw: object) -> object:
+        """Take the source out of a name such as `tfds:beans`, or `tfds:beans/config:1.0.0`, as that library writes."""
+        if not isinstance(raw, dict) or not isinstance(name := raw.get("name"), str):
+            return raw
+        hub, colon, source = name.partition(":")
+        if not colon or hub not in _HUBS:
+            return raw
+        given = {"source": source}
+        if _HUBS[hub] is DataSet.TFDS:
+            source, _, version = source.partition(":")
+            source, _, config = source.partition("/")
+            parts = {"source": source, "config": config, "revision": version}
+            given = {key: text for key, text in parts.items() if text or key == "source"}
+        if twice := sorted(given.keys() & {key for key, value in raw.items() if value is not None}):
+            raise PydanticCustomError("data", "{key} is in name already; give it once", {"key": twice[0]})
+        return {**raw, **given, "name": str(_HUBS[hub])}
 
     @model_validator(mode="after")
     def _fits_the_data_set(self) -> Self:
@@ -133,6 +203,30 @@ class DataSpec(Table):
             yield "skip_broken is for name = 'folder' only"
         if self.name is not DataSet.SYNTHETIC and self.classes is not None:
             yield "classes can be chosen for name = 'synthetic' only"
+        yield from self._hub_problems() if self.name.is_hub else self._keys_of_hubs()
+
+    def _keys_of_hubs(self) -> Iterator[str]:
+        for key in ("source", "config", "revision", "image_column", "label_column"):
+            if getattr(self, key) is not None:
+                yield f"{key} is for name = 'tfds' and 'huggingface' only"
+
+    def _hub_problems(self) -> Iterator[str]:
+        pattern, form = _SOURCES[self.name]
+        if (self.source is None) == (self.path is None):
+            yield f"name = '{self.name}' needs source ({form}) or path, one of them"
+        elif self.path is not None:
+            yield from (
+                f"{key} is for source; path is a folder"
+                for key in ("config", "revision")
+                if getattr(self, key) is not None
+            )
+        if self.source is not None and not pattern.fullmatch(self.source):
+            yield f"source: {shown(self.source)}: is not of the form {form}"
+        if self.config is not None and not re.fullmatch(_SOURCE, self.config, re.ASCII):
+            yield f"config: {shown(self.config)}: is no name"
+        pattern, form = _REVISIONS[self.name]
+        if self.revision is not None and not pattern.fullmatch(self.revision):
+            yield f"revision: {shown(self.revision)}: is not {form}"
 
 
 class ImageMeaning(StrEnum):
@@ -218,6 +312,9 @@ class TrainingSpec(Table):
     """Batch size of validation and test. Unit: images."""
     inference_batch_size: PositiveInt = 1
     """Batch size of the predictions that `latency_ms` and `inference_mj` are measured with. Unit: images."""
+    callbacks: tuple[Reference, ...] = ()
+    """Keras callbacks of your own, each a function `package.module:function`, called without arguments, that returns
+    one or a list of them. Which hooks are called: see [callbacks](training.md#callbacks)."""
     keep_model: bool = False
     """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
     time_limit_s: PositiveFloat | None = None
@@ -452,7 +549,15 @@ class StudyTable(Table):
 
 FIXED = (
     *TRIAL_LIMITS,
-    *("keep_model", "block_images", "device_images_bytes", "evaluation_batch_size", "inference_batch_size", "weights"),
+    *(
+        "callbacks",
+        "keep_model",
+        "block_images",
+        "device_images_bytes",
+        "evaluation_batch_size",
+        "inference_batch_size",
+        "weights",
+    ),
 )
 """Keys of `[training]` that cannot vary: they bound or describe all trials alike."""
 

@@ -28,6 +28,10 @@ class WrongSettingError(GreenoptError):
     """The setting, the model or the data cannot be used together; the text says why."""
 
 
+class CallbackError(GreenoptError):
+    """A Keras callback of the user's own raised an exception; the text names it."""
+
+
 class GpuBusyError(GreenoptError):
     """Another process computes on the trial's GPU; the text says which."""
 
@@ -52,6 +56,9 @@ def classify_failure(error: BaseException) -> Failure:
         return Failure(FailReason.WRONG_SETTING, message)
     if isinstance(error, GpuBusyError):
         return Failure(FailReason.GPU_BUSY, message)
+    if isinstance(error, CallbackError):
+        cause = error.__cause__ or error
+        return Failure(FailReason.OUT_OF_MEMORY if _is_out_of_memory(cause) else FailReason.CRASH, message)
     if isinstance(error, KeyboardInterrupt):
         return Failure(FailReason.INTERRUPTED, "interrupted")
     name = type(error).__name__

@@ -130,6 +130,7 @@ class Journal:
         self._epoch_began: Marks | None = None
         self._lock = threading.Lock()
         self._has_ended = False
+        self.epochs_done = 0
 
     def end_phase(self, phase: Phase) -> None:
         """End the current phase and begin the next one."""
@@ -154,6 +155,7 @@ class Journal:
         assert self._epoch_began is not None
         began, ended = self._epoch_began, self._meter.mark()
         self._epoch_began = ended
+        self.epochs_done += 1
         readings = self._meter.between(began, ended)
         _log.debug("epoch %d/%d ended after %.3f s: %s", epoch, epochs, ended.t_s - began.t_s, readings.device)
         self._emit(
@@ -201,8 +203,9 @@ class Journal:
         unquantized_accuracy: float | None,
         energy: Readings,
         figures: Figures = NO_FIGURES,
+        message: str = "",
     ) -> None:
-        """Write the final event of a completed trial."""
+        """Write the final event of a completed trial; `message` is one line for the user, where there is one."""
         self._end(
             TrialEnded(
                 t_s=time.monotonic(),
@@ -217,6 +220,7 @@ class Journal:
                 figures=dict(figures.values),
                 missing=dict(figures.missing),
                 inference_source=figures.inference_source,
+                message=message,
             )
         )
 

@@ -13,6 +13,7 @@ from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, Split, split_images
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.journal import Journal
+from greenopt.trial.training.callbacks import logs_of
 from greenopt.trial.training.figures import model_figures
 from greenopt.trial.training.int8_conversion import Int8Model, calibration_ids, converted, int8_accuracy, int8_confusion
 from greenopt.trial.training.saved_model import keep_model
@@ -86,17 +87,42 @@ def load_split(spec: TrialSpec) -> tuple[Images, Split]:
 
 
 def train(trial: PreparedTrial, journal: Journal) -> Score | None:
-    """Train all epochs; return the last validation score, or None if the training diverged (already recorded)."""
-    trainer, epochs = trial.trainer, trial.spec.training.epochs
+    """Train all epochs, or those until a callback stops; return the last validation score.
+
+    Returns:
+        None if the training diverged (already recorded).
+    """
+    trainer, epochs, callbacks = trial.trainer, trial.spec.training.epochs, trial.callbacks
+    blocks = callbacks if callbacks.wants_batches else None
     validation = Score(math.nan, math.nan)
+    callbacks.call("on_train_begin")
     for epoch in range(1, epochs + 1):
-        metrics = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps))
-        validation = trainer.evaluate(trial.split.validation)
+        callbacks.call("on_epoch_begin", epoch - 1)
+        metrics = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps), blocks)
+        validation = _validated(trial)
+        logs = logs_of(metrics, validation)
+        callbacks.call("on_epoch_end", epoch - 1, logs)
+        is_diverged = not math.isfinite(metrics.loss)
+        is_last = epoch == epochs or callbacks.is_stopping
+        if callbacks and is_last and not is_diverged:
+            # A callback may put other weights back, as EarlyStopping does: judged is what is there in the end.
+            callbacks.call("on_train_end", logs)
+            validation = trainer.evaluate(trial.split.validation)
         journal.end_epoch(epoch, epochs, metrics, validation, trainer.learning_rate())
-        if not math.isfinite(metrics.loss):
+        if is_diverged:
             journal.diverge(f"the training loss or a weight was not finite in epoch {epoch}")
             return None
+        if is_last:
+            break
     journal.end_training()
+    return validation
+
+
+def _validated(trial: PreparedTrial) -> Score:
+    """Validate the model, between the hooks for that."""
+    trial.callbacks.call("on_test_begin")
+    validation = trial.trainer.evaluate(trial.split.validation)
+    trial.callbacks.call("on_test_end", {"accuracy": validation.accuracy, "loss": validation.loss})
     return validation
 
 
@@ -112,7 +138,7 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
         journal.end_phase(Phase.TEST)
         _tell_confusion(trial, confusion, journal)
         keep_model(trial)
-        journal.complete(last.accuracy, test.accuracy, None, energy, figures)
+        journal.complete(last.accuracy, test.accuracy, None, energy, figures, _ended_early(trial, journal))
         return
     calibration = trainer.pipeline.prepared(calibration_ids(split.train, spec.training.calibration_images))
     content = converted(float32_copy(trial), calibration)
@@ -127,7 +153,15 @@ def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:
     journal.end_phase(Phase.TEST)
     _tell_confusion(trial, counts, journal)
     keep_model(trial, content)
-    journal.complete(accuracy, test_accuracy, last.accuracy, energy, figures)
+    journal.complete(accuracy, test_accuracy, last.accuracy, energy, figures, _ended_early(trial, journal))
+
+
+def _ended_early(trial: PreparedTrial, journal: Journal) -> str:
+    """Return in words that a callback ended the training; empty where none did."""
+    stopped_by, epochs = trial.callbacks.stopped_by, trial.spec.training.epochs
+    if stopped_by is None:
+        return ""
+    return f"training.callbacks: {stopped_by} ended the training after epoch {journal.epochs_done} of {epochs}"
 
 
 def _tell_confusion(trial: PreparedTrial, counts: Confusion | None, journal: Journal) -> None:

@@ -84,7 +84,7 @@ def test_images_and_a_model_of_ones_own_are_studied(bench: Bench) -> None:
             Image.fromarray(pixels).save(folder / f"{number:03d}.jpg")
     assert printed(block("python", "photos.npz"), bench) == "160 images of 2 classes: ['cat', 'dog']\n"
     (bench.folder / "mymodel.py").write_text(block("python", "def build("))
-    model = re.findall(r"model = .*", block("toml", "mymodel:build"))[0]
+    model = re.findall(r"model = .*", block("toml", 'mymodel:build"\nepochs = 10'))[0]
     study = block("toml", "photos.npz").replace('model = "ResNet50"', model)
     study = study.replace("trials = 8", "trials = 2").replace("epochs = 10", "epochs = 2")
     (bench.folder / "photos.toml").write_text(study)
@@ -97,7 +97,7 @@ def test_images_and_a_model_of_ones_own_are_studied(bench: Bench) -> None:
 
 
 def test_a_score_of_ones_own_stands_for_accuracy(bench: Bench) -> None:
-    (bench.folder / "score.py").write_text(block("python", "f1_score"))
+    (bench.folder / "score.py").write_text(block("python", 'trial.params["c"], max_iter'))
     (bench.folder / "score.toml").write_text(
         '[study]\ntrials = 1\nobjective = "score:train"\n[space]\nc = [1.0]\n' + block("toml", 'total_wh = "minimize"')
     )
@@ -106,3 +106,34 @@ def test_a_score_of_ones_own_stands_for_accuracy(bench: Bench) -> None:
     (row,) = bench.rows("score")
     assert 0.8 < row["accuracy"] <= 1
     assert row["total_wh"] > row["energy_wh"] > 0
+
+
+def test_texts_are_classified_by_f1_and_latency(bench: Bench) -> None:
+    """The example as it stands, but for the number of trials."""
+    (bench.folder / "tickets.py").write_text(block("python", "TICKETS"))
+    (bench.folder / "tickets.toml").write_text(
+        block("toml", "tickets:train").replace("trials = 12", "trials = 3\nbaseline = true")
+    )
+    assert "3 trials" in bench.run("run", "tickets.toml", "--dry-run").stdout
+    done = bench.run("run", "tickets.toml", "--plain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = bench.rows("tickets")
+    assert [row["state"] for row in rows] == ["complete"] * 3
+    assert all(0.3 < row["f1_macro"] <= 1 and row["latency_ms"] > 0 and row["energy_wh"] > 0 for row in rows)
+
+
+def test_drawn_shapes_are_learned(bench: Bench) -> None:
+    """The example as it stands, but for trials and epochs, and with the callback of the page."""
+    assert printed(block("python", "regular_polygon"), bench) == "720 images in circle square triangle\n"
+    (bench.folder / "mymodel.py").write_text(block("python", "def build("))
+    (bench.folder / "early.py").write_text(block("python", "EarlyStopping("))
+    callbacks = re.findall(r"callbacks = .*", block("toml", "early:stop"))[0]
+    study = block("toml", 'path = "shapes"').replace("trials = 4", "trials = 1")
+    study = study.replace("epochs = 12", f"epochs = 3\n{callbacks}")
+    (bench.folder / "shapes.toml").write_text(study)
+    assert "1 trials" in bench.run("run", "shapes.toml", "--dry-run").stdout
+    done = bench.run("run", "shapes.toml", "--plain", timeout_s=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = bench.rows("shapes")
+    assert row["state"] == "complete"
+    assert row["test_accuracy"] > 0.34

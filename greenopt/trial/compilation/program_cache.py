@@ -135,7 +135,7 @@ def program_key(spec: TrialSpec, images: Images, block_steps: int, steps: int) -
         left_out.add("optimizer_momentum")
     parts: list[Any] = [
         setting.model_dump(mode="json", exclude=left_out),
-        training.model_dump(mode="json", exclude={"epochs", "keep_model", *TRIAL_LIMITS}),
+        training.model_dump(mode="json", exclude={"epochs", "keep_model", "callbacks", *TRIAL_LIMITS}),
         number_formats(setting.precision, training.precision_applies_to).policy,
         [images.shape, images.classes],
         [block_steps, table_size(steps)],

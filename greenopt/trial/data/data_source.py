@@ -1,6 +1,7 @@
-"""Sources of image blocks: all images on the device, or the host's images, copied block by block.
+"""Sources of image blocks: all images on the device, or the host's images, copied or read from its disk block by block.
 
-Invariant: both give the same images in the same order; which of them is used depends on the images' size alone.
+Invariant: all give the same images in the same order; which of them is used depends on the images' size alone, and on
+whether the study has them on the disk.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from greenopt.trial.data.images import Ids, Images
+from greenopt.trial.data.stored_array import StoredArray
 
 Block: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 """(n, height, width, 3) images as they are stored, 0..255, and (n,) int32 labels."""
@@ -23,7 +25,7 @@ class DataSource(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the images are kept: `device` or `host`."""
+        """Where the images are kept: `device`, `host` or `disk`."""
         ...
 
     def blocks(self, parts: Iterable[Ids]) -> Iterator[Block]:
@@ -53,11 +55,10 @@ class DeviceDataSource:
 class HostDataSource:
     """A data source with images on the host; the next blocks are copied while the device works on one."""
 
-    place = "host"
-
     def __init__(self, images: Images) -> None:
         """Store a reference to the images."""
         self._images = images
+        self.place = "disk" if isinstance(images.x, StoredArray) else "host"
 
     def blocks(self, parts: Iterable[Ids]) -> Iterator[Block]:
         """Yield the images with these ids, one block per part, in order."""
@@ -70,9 +71,10 @@ class HostDataSource:
         return iter(gathered.prefetch(_AHEAD))
 
     def _gathered(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return np.take(self._images.x, ids, axis=0), np.take(self._images.y, ids)
+        return self._images.rows(ids), np.take(self._images.y, ids)
 
 
 def build_data_source(images: Images, device_bytes: int) -> DataSource:
-    """Build the data source: on the device if the images take at most `device_bytes`, else on the host."""
-    return DeviceDataSource(images) if images.x.nbytes <= device_bytes else HostDataSource(images)
+    """Build the data source: on the device if the images are in memory and take at most `device_bytes`."""
+    is_on_device = not isinstance(images.x, StoredArray) and images.x.nbytes <= device_bytes
+    return DeviceDataSource(images) if is_on_device else HostDataSource(images)

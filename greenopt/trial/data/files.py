@@ -15,6 +15,7 @@ from pathlib import Path
 
 from greenopt.spec import DataSet, DataSpec, imagenet_url
 from greenopt.trial.cache_folder import say_once
+from greenopt.trial.data.hub import hub_note, hub_problem
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 DOWNLOAD_TIMEOUT_S = 20.0
@@ -106,6 +107,8 @@ def check_data(spec: DataSpec, can_reach: "Callable[[str], bool] | None" = None)
             from greenopt.trial.data.folder_images import check_folder
 
             check_folder(Path(str(spec.path)).expanduser(), spec.image_size, spec.skip_broken)
+        elif spec.name.is_hub:
+            return hub_problem(spec, can_reach or _answers)
         elif spec.name in (DataSet.MNIST, DataSet.FASHION_MNIST):
             # It imports this module.
             from greenopt.trial.data.keras_sets import keras_set_problem
@@ -125,6 +128,8 @@ def download_note(spec: DataSpec) -> str | None:
     # It imports this module.
     from greenopt.trial.data.keras_sets import KERAS_SETS, locate_keras_set
 
+    if spec.name.is_hub:
+        return hub_note(spec)
     if spec.name in KERAS_SETS and locate_keras_set(spec) is None:
         published = KERAS_SETS[spec.name]
         place = datasets_folder() / published.folder

@@ -29,7 +29,7 @@ class Part(IntEnum):
     TEST = 2
 
 
-_PARTS = {
+SPLITS = {
     "train": Part.TRAINING,
     "training": Part.TRAINING,
     "validation": Part.VALIDATION,
@@ -38,6 +38,7 @@ _PARTS = {
     "test": Part.TEST,
     "testing": Part.TEST,
 }
+"""The part that the name of a folder or of a split says, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,13 @@ def named(names: Sequence[str]) -> str:
 def _part_folders(root: Path) -> list[tuple[Part, Path]]:
     """Return the folders of the parts; the folder itself, for training, where it has none."""
     folders, _ = _entries(root)
-    parts = [(_PARTS[folder.name.lower()], folder) for folder in folders if folder.name.lower() in _PARTS]
+    parts = [(SPLITS[folder.name.lower()], folder) for folder in folders if folder.name.lower() in SPLITS]
     kinds = {part for part, _ in parts}
     if len(kinds) < 2:
         return [(Part.TRAINING, root)]
     if Part.TRAINING not in kinds:
         raise WrongSettingError(f"{root}: has {named([folder.name for _, folder in parts])} but no folder train")
-    others = [folder.name for folder in folders if folder.name.lower() not in _PARTS]
+    others = [folder.name for folder in folders if folder.name.lower() not in SPLITS]
     if others or len(kinds) < len(parts):
         raise WrongSettingError(
             f"{root}: has {named([folder.name for folder in folders])}; beside train there may be one folder "

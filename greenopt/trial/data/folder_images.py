@@ -3,26 +3,24 @@
 Invariant: the reader reads what the check lets through, except for files that are broken beyond what the check decodes.
 """
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from greenopt.plain_text import printable
 from greenopt.trial.data.folder import FolderListing, Part, list_folder, named
-from greenopt.trial.data.pictures import BrokenImageError, picture_size, read_picture
+from greenopt.trial.data.pictures import BrokenImageError, picture_size, read_picture, tried
 from greenopt.trial.data.pixels import LabelledArrays
+from greenopt.trial.data.rows import MemoryRows, Rows
 from greenopt.trial.failures import WrongSettingError
 
 CHECKED_BYTES = 128 << 20
 """Files of up to so many bytes together are decoded before a study starts: seconds. Of larger folders the headers are
 read."""
 
-Read = TypeVar("Read")
 Size = tuple[int, int]
 
 
@@ -45,16 +43,22 @@ def check_folder(path: Path, image_size: int | None, skip_broken: bool) -> None:
 
 def folder_side(listing: FolderListing) -> int | None:
     """Return the shorter side in pixels of the first image that can be read; None where none can."""
+    size = folder_size(listing)
+    return None if size is None else min(size)
+
+
+def folder_size(listing: FolderListing) -> Size | None:
+    """Return the width and height in pixels of the first image that can be read; None where none can."""
     for file in listing.files:
         try:
-            return min(picture_size(listing.root / file))
+            return picture_size(listing.root / file)
         except BrokenImageError:
             continue
     return None
 
 
-def read_folder(path: Path, image_size: int | None, skip_broken: bool) -> LabelledArrays:
-    """Read the images of a folder; arguments and errors as of `check_folder`.
+def read_folder(path: Path, image_size: int | None, skip_broken: bool, rows: Rows | None = None) -> LabelledArrays:
+    """Read the images of a folder; arguments and errors as of `check_folder`; into `rows`, else into memory.
 
     Returns:
         Images (images, height, width, 3) uint8 in the order of their names, with labels, names of classes, parts where
@@ -64,19 +68,19 @@ def read_folder(path: Path, image_size: int | None, skip_broken: bool) -> Labell
     width, height = image_size or 0, image_size or 0
     if image_size is None:
         width, height = _common_size(listing, None, skip_broken, picture_size)
-    x = np.empty((len(listing.files), height, width, 3), np.uint8)
-    rows = {file: at for at, file in enumerate(listing.files)}
-
-    def read(file: str) -> None:
-        x[rows[file]] = read_picture(path / file, image_size)
-
-    tried = zip(listing.files, _tried(read, listing.files), strict=True)
-    broken = {file: result for file, result in tried if isinstance(result, BrokenImageError)}
+    rows, broken = rows or MemoryRows(), {}
+    rows.open(len(listing.files), (height, width, 3), "uint8")
+    pictures = tried(lambda file: read_picture(path / file, image_size), listing.files)
+    for file, picture in zip(listing.files, pictures, strict=True):
+        if isinstance(picture, BrokenImageError):
+            broken[file] = picture
+        else:
+            rows.append(picture)
     _check_broken(listing, broken, skip_broken)
     whole = np.array([file not in broken for file in listing.files])
     parts = np.array(listing.parts, np.uint8)[whole]
     return LabelledArrays(
-        x if whole.all() else x[whole],
+        rows.close(),
         np.array(listing.labels, np.int32)[whole],
         listing.class_names,
         parts if parts.any() else None,
@@ -84,24 +88,11 @@ def read_folder(path: Path, image_size: int | None, skip_broken: bool) -> Labell
     )
 
 
-def _tried(read: Callable[[str], Read], files: tuple[str, ...]) -> Iterator[Read | BrokenImageError]:
-    """Read files in threads, since Pillow decodes outside Python's lock; yield the results in order, errors too."""
-
-    def attempt(file: str) -> Read | BrokenImageError:
-        try:
-            return read(file)
-        except BrokenImageError as error:
-            return error
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        yield from pool.map(attempt, files)
-
-
 def _common_size(
     listing: FolderListing, image_size: int | None, skip_broken: bool, measure: Callable[[Path], Size]
 ) -> Size:
     """Return the width and height of all images; of the first ones' where they are to be scaled anyway."""
-    measured = dict(zip(listing.files, _tried(lambda file: measure(listing.root / file), listing.files), strict=True))
+    measured = dict(zip(listing.files, tried(lambda file: measure(listing.root / file), listing.files), strict=True))
     broken = {file: size for file, size in measured.items() if isinstance(size, BrokenImageError)}
     _check_broken(listing, broken, skip_broken)
     sizes = Counter(size for size in measured.values() if not isinstance(size, BrokenImageError))

@@ -5,9 +5,11 @@ seed and the data's own parts alone; its three parts are disjoint, each that is 
 image of a validation or test part of the data's own is in another part.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +17,24 @@ import numpy.typing as npt
 from greenopt.spec import DataSet, DataSpec, Shares
 from greenopt.trial.data.archives import read_archive
 from greenopt.trial.data.files import ARCHIVES, fetch_archive, find_archive
+from greenopt.trial.data.hub import READERS, hub_title, locate_hub
 from greenopt.trial.data.keras_sets import KERAS_SETS, read_keras_set
 from greenopt.trial.data.npz_file import read_npz
 from greenopt.trial.data.pixels import LabelledArrays, class_problem
+from greenopt.trial.data.rows import MemoryRows, Rows
+from greenopt.trial.data.stored_array import StoredArray
 from greenopt.trial.data.synthetic import make_synthetic
-from greenopt.trial.failures import WrongSettingError
+from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 DEFAULT_SIDE = 32
 _PARTS = ("training", "validation", "test")
-_RESIZE_AT_ONCE = 4096
+_RESIZE_AT_ONCE = 256
+_BLOCK_BYTES = 8 << 20
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
+Pixels: TypeAlias = Any
+"""An array in memory, or a `StoredArray`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +42,8 @@ class Images:
     """Labelled images.
 
     Attributes:
-        x: (images, height, width, 3) uint8, or float32 where the file holds fractions; 0..255.
+        x: (images, height, width, 3) uint8, or float32 where the file holds fractions; 0..255. In memory, or read from
+            the disk when asked for.
         y: (images,) int32, labels 0..classes - 1.
         classes: number of classes.
         title: where they are from, for the record.
@@ -43,13 +52,23 @@ class Images:
         left_out: what was left out of them, in words; empty where nothing was.
     """
 
-    x: Array
+    x: Pixels
     y: Array
     classes: int
     title: str
     class_names: tuple[str, ...] = ()
     parts: Array | None = None
     left_out: str = ""
+
+    def rows(self, ids: Ids) -> Array:
+        """Return the images with these ids: (ids, height, width, 3)."""
+        found: Array = self.x.rows(ids) if isinstance(self.x, StoredArray) else np.take(self.x, ids, axis=0)
+        return found
+
+    def blocks(self, ids: Ids) -> Iterator[Array]:
+        """Yield the images with these ids, some at a time."""
+        size = max(1, _BLOCK_BYTES // max(1, self.x.nbytes // len(self.x)))
+        return (self.rows(ids[start : start + size]) for start in range(0, len(ids), size))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -72,18 +91,20 @@ class Split:
     test: Ids
 
 
-def load_images(spec: DataSpec) -> Images:
+def load_images(spec: DataSpec, rows: Rows | None = None) -> Images:
     """Load the images of a study.
 
     Args:
         spec: the `[data]` table; `images` is left to `split_images`, except for the synthetic data set.
+        rows: where images that are read one by one are put; memory unless given.
 
     Raises:
         DataMissingError: files are not there.
         WrongSettingError: they are there and cannot be used.
     """
-    images = _checked(_LOADERS[spec.name](spec))
-    return images if spec.image_size is None else resized(images, spec.image_size)
+    streamed = _STREAMED.get(spec.name)
+    images = _checked(streamed(spec, rows) if streamed is not None else _LOADERS[spec.name](spec))
+    return images if spec.image_size is None else resized(images, spec.image_size, rows)
 
 
 def split_images(images: Images, shares: Shares, seed: int, limit: int | None = None) -> Split:
@@ -144,19 +165,59 @@ def stratified_order(labels: Array, seed: int) -> Ids:
     return by_class[np.lexsort((random.random(len(labels)), places))].astype(np.int64)
 
 
-def resized(images: Images, side: int) -> Images:
-    """Resize images to squares by bilinear interpolation; integer images are rounded again."""
+def resized(images: Images, side: int, rows: Rows | None = None) -> Images:
+    """Resize images to squares by bilinear interpolation; integer images are rounded again.
+
+    Args:
+        images: the images, in memory.
+        side: of the squares, in pixels.
+        rows: where they are put; memory unless given.
+    """
     if images.shape[:2] == (side, side):
         return images
-    import tensorflow as tf
+    scaled = ResizedRows(rows or MemoryRows(), side)
+    scaled.open(len(images.x), images.x.shape[1:], str(images.x.dtype))
+    for block in images.blocks(np.arange(len(images.x))):
+        for row in block:
+            scaled.append(row)
+    return replace(images, x=scaled.close())
 
-    result = np.empty((len(images.x), side, side, images.shape[2]), images.x.dtype)
-    with tf.device("CPU"):
-        for start in range(0, len(images.x), _RESIZE_AT_ONCE):
-            part = images.x[start : start + _RESIZE_AT_ONCE]
-            scaled = tf.image.resize(part, (side, side), antialias=True).numpy()
-            result[start : start + len(part)] = np.rint(scaled) if result.dtype == np.uint8 else scaled
-    return replace(images, x=result)
+
+class ResizedRows:
+    """Rows that are resized, by bilinear interpolation, before they are put into other rows."""
+
+    def __init__(self, rows: Rows, side: int) -> None:
+        """Take the rows that images of this side, in pixels, are put into."""
+        self._rows, self._side = rows, side
+        self._waiting: list[Array] = []
+
+    def open(self, count: int, shape: tuple[int, ...], dtype: str) -> None:
+        """Make room for at most `count` images of (height, width, channels)."""
+        self._rows.open(count, (self._side, self._side, shape[2]), dtype)
+
+    def append(self, row: Array) -> None:
+        """Put an image after those that are there."""
+        self._waiting.append(row)
+        if len(self._waiting) == _RESIZE_AT_ONCE:
+            self._flush()
+
+    def close(self) -> Array:
+        """Return the images: (images, side, side, channels)."""
+        self._flush()
+        return self._rows.close()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        some, self._waiting = np.stack(self._waiting), []
+        if some.shape[1:3] != (self._side, self._side):
+            import tensorflow as tf
+
+            with tf.device("CPU"):
+                scaled = tf.image.resize(some, (self._side, self._side), antialias=True).numpy()
+            some = np.rint(scaled).astype(np.uint8) if some.dtype == np.uint8 else scaled
+        for row in some:
+            self._rows.append(row)
 
 
 def _load_published(spec: DataSpec) -> Images:
@@ -185,12 +246,21 @@ def _load_synthetic(spec: DataSpec) -> Images:
     return Images(x, y, classes, "synthetic")
 
 
-def _load_folder(spec: DataSpec) -> Images:
+def _load_folder(spec: DataSpec, rows: Rows | None) -> Images:
     # Brings Pillow, which no other data set needs.
     from greenopt.trial.data.folder_images import read_folder
 
     path = Path(str(spec.path)).expanduser()
-    return _labelled(read_folder(path, spec.image_size, spec.skip_broken), str(path))
+    return _labelled(read_folder(path, spec.image_size, spec.skip_broken, rows), str(path))
+
+
+def _load_hub(spec: DataSpec, rows: Rows | None) -> Images:
+    folder = locate_hub(spec)
+    if folder is None:
+        raise DataMissingError(f"{hub_title(spec)} is not on this machine any more; `greenopt run` brings it")
+    library: Any = import_module(READERS[spec.name])
+    state = "" if spec.path is not None else f" {folder.name}"
+    return _labelled(library.read(folder, spec, rows), f"{hub_title(spec)}{state}")
 
 
 def _labelled(arrays: LabelledArrays, title: str) -> Images:
@@ -198,9 +268,11 @@ def _labelled(arrays: LabelledArrays, title: str) -> Images:
     return Images(arrays.x, arrays.y, classes, title, arrays.class_names, arrays.parts, arrays.left_out)
 
 
-def _load_npz(spec: DataSpec) -> Images:
+def _load_npz(spec: DataSpec, rows: Rows | None) -> Images:
     path = Path(str(spec.path)).expanduser()
-    return _labelled(read_npz(path), str(path))
+    if rows is not None and spec.image_size is not None:
+        rows = ResizedRows(rows, spec.image_size)
+    return _labelled(read_npz(path, rows), str(path))
 
 
 def _checked(images: Images) -> Images:
@@ -221,6 +293,10 @@ _LOADERS = {
     DataSet.FASHION_MNIST: _load_keras_set,
     DataSet.DIGITS: _load_digits,
     DataSet.SYNTHETIC: _load_synthetic,
+}
+_STREAMED = {
     DataSet.NPZ: _load_npz,
     DataSet.FOLDER: _load_folder,
+    DataSet.TFDS: _load_hub,
+    DataSet.HUGGINGFACE: _load_hub,
 }

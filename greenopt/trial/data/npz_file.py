@@ -30,6 +30,7 @@ from greenopt.trial.data.pixels import (
     transparency_problem,
     value_problem,
 )
+from greenopt.trial.data.rows import Rows
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 CHECKED_BYTES = 256 << 20
@@ -126,8 +127,12 @@ def read_labels(path: Path) -> NpzLabels:
     return NpzLabels(kind, y, names, parts if len(pairs) > 1 else None)
 
 
-def read_npz(path: Path) -> LabelledArrays:
+def read_npz(path: Path, rows: Rows | None = None) -> LabelledArrays:
     """Read the file.
+
+    Args:
+        path: the file.
+        rows: where images of whole numbers are put, some at a time; those with fractions are read into memory.
 
     Raises:
         DataMissingError: it is not there or not such a file.
@@ -135,7 +140,10 @@ def read_npz(path: Path) -> LabelledArrays:
     """
     labels, images, extents = read_labels(path), [], {}
     with _opened(path) as file:
-        for pair in _pairs(file, path):
+        pairs = _pairs(file, path)
+        if rows is not None and all(_is_whole(file, pair) for pair in pairs):
+            return LabelledArrays(_streamed(file, path, pairs, rows), labels.y, labels.class_names, labels.parts)
+        for pair in pairs:
             x = _read(file, pair.x)
             extents[pair] = extent_of(parts_of(x))
             problem = value_problem(pair.kind, extents[pair]) or transparency_problem(x, extents[pair])
@@ -144,6 +152,43 @@ def read_npz(path: Path) -> LabelledArrays:
     _refuse(path, _scale_problem(extents))
     x = images[0] if len(images) == 1 else np.concatenate(images)
     return LabelledArrays(x, labels.y, labels.class_names, labels.parts)
+
+
+def _is_whole(file: zipfile.ZipFile, pair: _Pair) -> bool:
+    """Return whether images are whole numbers, or truth values, that are stored one after another."""
+    with file.open(f"{pair.x}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return pair.kind.dtype.kind in "biu" and not read(stream)[1]
+
+
+def _streamed(file: zipfile.ZipFile, path: Path, pairs: Sequence[_Pair], rows: Rows) -> Array:
+    """Put the images of all parts into rows, some at a time."""
+    is_open = False
+    for pair in pairs:
+        low, high = np.inf, -np.inf
+        for some in _images(file, pair):
+            low, high = min(low, float(some.min())), max(high, float(some.max()))
+            pixels = to_pixels(some)
+            if not is_open:
+                rows.open(sum(each.kind.shape[0] for each in pairs), pixels.shape[1:], "uint8")
+                is_open = True
+            for image in pixels:
+                rows.append(image)
+        _refuse(path, value_problem(pair.kind, Extent(low, high, True)), pair.where)
+    return rows.close()
+
+
+def _images(file: zipfile.ZipFile, pair: _Pair) -> Iterator[Array]:
+    """Yield the images of an array, some at a time."""
+    count, shape, dtype = pair.kind.shape[0], pair.kind.shape[1:], pair.kind.dtype
+    image_bytes = math.prod(shape) * dtype.itemsize
+    size = max(1, _CHUNK_BYTES // image_bytes)
+    with file.open(f"{pair.x}.npy") as stream:
+        _kind_of(stream)
+        for start in range(0, count, size):
+            some = min(size, count - start)
+            yield np.frombuffer(stream.read(some * image_bytes), dtype).reshape(some, *shape)
 
 
 def _pairs(file: zipfile.ZipFile, path: Path) -> list[_Pair]:

@@ -4,12 +4,16 @@ Invariants: equal pictures give equal pixels, to the rounding of their format, w
 tag; a file that cannot be read raises `BrokenImageError` and nothing else. No format that runs another program is read.
 """
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,6 +29,12 @@ _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _DEEPEST = 65_535
 _DRAFT = 2
 """A JPEG is decoded at a fraction of its size as long as that is so many times the size wanted, or more."""
+
+_A_CORE = 4
+"""Images that are held at a time for each core that reads them."""
+
+Source = TypeVar("Source")
+Read = TypeVar("Read")
 
 
 class BrokenImageError(Exception):
@@ -50,11 +60,11 @@ def picture_size(path: Path) -> tuple[int, int]:
         return (height, width) if image.getexif().get(0x0112, 1) >= 5 else (width, height)
 
 
-def read_picture(path: Path, side: int | None = None) -> Any:
+def read_picture(path: Path | bytes, side: int | None = None) -> Any:
     """Read an image, the first one where the file has several.
 
     Args:
-        path: the file.
+        path: the file, or its contents.
         side: scale it to a square of this side, in pixels; None leaves its size.
 
     Returns:
@@ -101,13 +111,38 @@ def _from_levels(levels: Any, highest: int) -> Image.Image:
     return Image.fromarray(np.rint(levels.astype(np.float64) * (255 / highest)).astype(np.uint8))
 
 
+def tried(read: Callable[[Source], Read], sources: Iterable[Source]) -> Iterator[Read | BrokenImageError]:
+    """Read images in threads, since Pillow decodes outside Python's lock; yield the results in order, errors too.
+
+    Of what is read only some images are held at a time, whatever the number of sources.
+    """
+
+    def attempt(source: Source) -> Read | BrokenImageError:
+        try:
+            return read(source)
+        except BrokenImageError as error:
+            return error
+
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[Read | BrokenImageError]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for source in sources:
+            waiting.append(pool.submit(attempt, source))
+            if len(waiting) > cores * _A_CORE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | bytes) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_formats()) as image:
+        file = BytesIO(path) if isinstance(path, bytes) else path
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_formats()) as image:
             yield image
     except FileNotFoundError:
-        raise BrokenImageError("is a link to a file that is not there" if path.is_symlink() else "is gone") from None
+        is_link = isinstance(path, Path) and path.is_symlink()
+        raise BrokenImageError("is a link to a file that is not there" if is_link else "is gone") from None
     except Exception as error:
         # Decoders of damaged files may fail with any of Python's errors; Pillow's own names the file again.
         text = in_one_line(str(error)) or type(error).__name__

@@ -70,7 +70,7 @@ class InputPipeline:
 
     @property
     def place(self) -> str:
-        """Where images are fed from: `device` or `host`."""
+        """Where images are fed from: `device`, `host` or `disk`."""
         return self._data_source.place
 
     @property

@@ -4,6 +4,7 @@ All kinds are one step, (x - shift) / scale for each channel; they differ in wha
 is given, not fitted.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,20 +37,21 @@ class Scaling:
     is_bgr: bool = False
 
 
-def fit_scaling(kind: Preprocessing, training_images: Array) -> Scaling | None:
+def fit_scaling(kind: Preprocessing, training_images: Array | Iterable[Array]) -> Scaling | None:
     """Fit a scaling.
 
     Args:
         kind: `standardization`: mean and standard deviation; `robust_scaling`: median and distance of the quartiles;
             `minmax`: least and range.
-        training_images: (images, height, width, channels), 0..255, of the training part alone.
+        training_images: (images, height, width, channels), 0..255, of the training part alone; those that are bytes may
+            be given some at a time.
 
     Returns:
         The scaling; None for `none`, which leaves 0..255 as it is. A channel without any spread is not scaled.
     """
     if kind is Preprocessing.NONE:
         return None
-    if training_images.dtype == np.uint8:
+    if not isinstance(training_images, np.ndarray) or training_images.dtype == np.uint8:
         fitted = [_fit_counted(kind, counts) for counts in _level_counts(training_images)]
     else:
         fitted = [_fit(kind, training_images[..., at].astype(np.float64)) for at in range(training_images.shape[-1])]
@@ -75,23 +77,28 @@ def _fit_counted(kind: Preprocessing, counts: Array) -> tuple[float, float]:
     return middle, high - low
 
 
-def _level_counts(images: Array) -> Array:
+def _level_counts(images: Array | Iterable[Array]) -> Array:
     """How often each level occurs in each channel: (images, height, width, channels) uint8 -> (channels, 256) int64.
 
     Levels are counted two at a time, as one number of 16 bits, which takes half as long.
     """
-    channels = images.shape[-1]
-    pairs = np.zeros((channels, _LEVELS**2), np.int64)
-    single = np.zeros((channels, _LEVELS), np.int64)
-    for start in range(0, len(images), _COUNTED_AT_ONCE):
-        part = images[start : start + _COUNTED_AT_ONCE]
+    parts = _parts(images) if isinstance(images, np.ndarray) else (part for some in images for part in _parts(some))
+    pairs: Array = np.zeros((0, _LEVELS**2), np.int64)
+    for part in parts:
+        channels = part.shape[-1]
+        if not len(pairs):
+            pairs, single = np.zeros((channels, _LEVELS**2), np.int64), np.zeros((channels, _LEVELS), np.int64)
         for at in range(channels):
             levels = part[..., at].ravel()
             even = len(levels) // 2 * 2
             pairs[at] += np.bincount(levels[:even].view(np.uint16), minlength=_LEVELS**2)
             single[at] += np.bincount(levels[even:], minlength=_LEVELS)
-    both = pairs.reshape(channels, _LEVELS, _LEVELS)
+    both = pairs.reshape(-1, _LEVELS, _LEVELS)
     return np.asarray(both.sum(axis=1) + both.sum(axis=2) + single)
+
+
+def _parts(images: Array) -> Iterator[Array]:
+    return (images[start : start + _COUNTED_AT_ONCE] for start in range(0, len(images), _COUNTED_AT_ONCE))
 
 
 def _counted_quantile(counts: Array, share: float) -> float:

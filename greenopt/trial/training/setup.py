@@ -27,6 +27,7 @@ from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, b
 from greenopt.trial.model.plain_relu import replace_relu
 from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
+from greenopt.trial.training.callbacks import Callbacks, build_callbacks
 from greenopt.trial.training.trainer import Trainer, TrainerConfig, steps_per_block, steps_per_epoch
 
 _NAMES_SHOWN = 50
@@ -49,6 +50,7 @@ class PreparedTrial:
         fused_batchnorm: how many BatchNormalization layers train in few operations.
         matrix_convolutions: how many layers compute by matrix products.
         weights_loaded: what the study's weights were loaded into: `all` or `features`; None where it has none.
+        callbacks: of the user's own, with the model.
     """
 
     spec: TrialSpec
@@ -61,6 +63,7 @@ class PreparedTrial:
     fused_batchnorm: int
     matrix_convolutions: int
     weights_loaded: str | None
+    callbacks: Callbacks
 
 
 def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTrial:
@@ -110,14 +113,21 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         seed=spec.training_seed,
     )
     trainer = Trainer(model, images, split.train, training, config, programs)
-    return PreparedTrial(spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded)
+    callbacks = build_callbacks(training.callbacks)
+    callbacks.bind(model, training.epochs, steps)
+    return PreparedTrial(
+        spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded, callbacks
+    )
 
 
 def _scaling(spec: TrialSpec, images: Images, split: Split) -> Scaling | None:
     """Return the scaling of images: that of the weights, or one that is fitted on the training part."""
     if takes_imagenet_scaling(spec.training):
         return imagenet_scaling(spec.training.model)
-    return fit_scaling(spec.image_setting.preprocessing, images.x[split.train])
+    kind = spec.image_setting.preprocessing
+    if images.x.dtype == "uint8":
+        return fit_scaling(kind, images.blocks(split.train))
+    return fit_scaling(kind, images.rows(split.train))
 
 
 def _model_shape(spec: TrialSpec, images: Images) -> ModelShape:
@@ -174,6 +184,7 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "quantized_layers": len(quantized_layers(model)),
         "fused_batchnorm": trial.fused_batchnorm,
         "matrix_convolutions": trial.matrix_convolutions,
+        "callbacks": ", ".join(spec.training.callbacks) or None,
         "steps_per_block": trainer.block_steps,
         "images_on": trainer.pipeline.place,
         "device": devices[0].device_type,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -66,6 +66,18 @@ class TrainerConfig:
     preprocessing: ImagePreprocessing
     learning_rates: LearningRateTable
     seed: int
+
+
+class BlockHooks(Protocol):
+    """What is called around the blocks of an epoch."""
+
+    def begin_block(self, step: int) -> None:
+        """Begin a block; `step` is its first one, from 0."""
+        ...
+
+    def end_block(self, step: int, loss: float, accuracy: float) -> bool:
+        """End a block whose last step is `step`, with the means since the epoch began; return whether to end it too."""
+        ...
 
 
 class Trainer:
@@ -181,12 +193,15 @@ class Trainer:
             self.evaluate(self._train_ids[:0])
             self.learning_rate()
 
-    def train_epoch(self, epoch: int, on_steps: Callable[[int], None] = lambda _: None) -> Score:
+    def train_epoch(
+        self, epoch: int, on_steps: Callable[[int], None] = lambda _: None, blocks: BlockHooks | None = None
+    ) -> Score:
         """Train on every training image once, except for an incomplete last batch.
 
         Args:
             epoch: number of the epoch, from 1; with the seed it gives the order.
             on_steps: called about once a second with the number of finished steps.
+            blocks: called around each block, whose end is then waited for.
 
         Returns:
             Mean loss and accuracy over the epoch's steps, on the images as augmented; the loss is NaN where it was not
@@ -195,7 +210,11 @@ class Trainer:
         self._model.reset_metrics()
         order = np.random.default_rng((self._config.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
-        for steps_done in self._train_on(order[: self._steps * self._config.batch_size]):
+        for steps_done in self._train_on(order[: self._steps * self._config.batch_size], blocks):
+            if blocks is not None:
+                results = self._model.get_metrics_result()
+                if blocks.end_block(steps_done - 1, float(results["loss"]), float(results["accuracy"])):
+                    break
             if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
                 # Reading a variable waits for the device, so that reported steps are done and not only queued.
                 self._model.optimizer.iterations.numpy()
@@ -235,12 +254,14 @@ class Trainer:
         loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
         return Score(loss, float(results["accuracy"]))
 
-    def _train_on(self, ids: Ids) -> Iterator[int]:
+    def _train_on(self, ids: Ids, blocks: BlockHooks | None = None) -> Iterator[int]:
         """Train on whole batches of ids, block by block; yield the number of queued steps."""
         total, done = len(ids) // self._config.batch_size, 0
         for block in self._pipeline.training(ids):
             # The padded steps of the last block are not run.
             steps = min(self._block_steps, total - done)
+            if blocks is not None:
+                blocks.begin_block(done)
             self._run(self._train_block, steps, *block)
             done += steps
             yield done

@@ -220,7 +220,9 @@ def test_residuals_are_what_the_regression_leaves_and_name_who_pulls_it() -> Non
     quantiles = np.asarray(right.collections[0].get_offsets())
     slope = scipy.stats.probplot([y for _, y in expected])[1][0]
     assert np.all(np.diff(quantiles, axis=0) >= 0)
-    assert np.polyfit(*quantiles.T, 1)[0] == pytest.approx(slope / np.std([y for _, y in expected]), rel=0.05)
+    assert np.polyfit(quantiles[:, 0], quantiles[:, 1], 1)[0] == pytest.approx(
+        slope / np.std([y for _, y in expected]), rel=0.05
+    )
     assert "7" in [text.get_text() for text in left.texts]
     exact = ReportData(analyse(spec, [{**row, "accuracy": 0.5} for row in rows]), (), 60)
     assert isinstance(residuals(exact, Response.ACCURACY), SkippedFigure)

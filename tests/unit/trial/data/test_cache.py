@@ -7,6 +7,7 @@ import pytest
 from greenopt.spec import DataSet, DataSpec
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, load_images
+from greenopt.trial.data.rows import Rows
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 
 
@@ -16,9 +17,9 @@ class Loader:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, spec: DataSpec) -> Images:
+    def __call__(self, spec: DataSpec, rows: Rows | None) -> Images:
         self.calls += 1
-        return load_images(spec)
+        return load_images(spec, rows)
 
 
 def synthetic(**more: int) -> DataSpec:

@@ -17,6 +17,7 @@ from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.files import check_data
 from greenopt.trial.data.folder import list_folder
 from greenopt.trial.data.images import Images, load_images, split_images
+from greenopt.trial.data.rows import Rows
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 from tests.builders import study
 
@@ -242,9 +243,9 @@ def test_names_that_a_terminal_would_obey_are_shown_as_escapes(tmp_path: Path) -
 def test_the_cache_follows_the_contents(tmp_path: Path) -> None:
     loaded = []
 
-    def load(spec: DataSpec) -> Images:
+    def load(spec: DataSpec, rows: Rows | None) -> Images:
         loaded.append(spec)
-        return load_images(spec)
+        return load_images(spec, rows)
 
     for name in ("train", "val", "test"):
         made(tmp_path / "data" / name, 3)

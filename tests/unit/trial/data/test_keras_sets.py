@@ -147,7 +147,7 @@ def test_they_are_cached_as_the_others_are(small: DataSet, tmp_path: Path) -> No
     stored(small, place(small, tmp_path))
     spec = DataSpec(name=small, image_size=28)
     first = cached_images(spec, tmp_path / "kept")
-    second = cached_images(spec, tmp_path / "kept", load=lambda _: pytest.fail("loaded again"))
+    second = cached_images(spec, tmp_path / "kept", load=lambda *_: pytest.fail("loaded again"))
     np.testing.assert_array_equal(first.x, second.x)
     assert second.parts is not None
     assert second.class_names == first.class_names
