@@ -139,6 +139,7 @@ def _trials(title: str, rows: Sequence[Ranked]) -> Table:
             MISSING if row.wh_per_epoch is None else significant(row.wh_per_epoch, 4),
             MISSING if row.efficiency is None else significant(row.efficiency, 4),
         )
+    table.drop_empty("accuracy", "1/Wh")
     if any(row.caution for row in rows):
         table.caption = MARK_TEXT
     return table

@@ -152,6 +152,9 @@ def trial_table(snapshot: StudySnapshot) -> Table:
             significant(row["efficiency"]) if row["efficiency"] is not None else MISSING,
             format_setting({name: row[name] for name in snapshot.spec.space.distributions}),
         )
+    if plane.others:
+        # A study of other figures may have no accuracy, and then no efficiency.
+        table.drop_empty("accuracy", "1/Wh")
     sources = sorted({row["energy_source"] for row in ended if row["energy_source"]})
     more = [f"and {len(ended) - ROWS_SHOWN} more"] if len(ended) > ROWS_SHOWN else []
     more += [MARK_TEXT] if any(accuracy_caution(snapshot.spec, row) for row in ended[:ROWS_SHOWN]) else []

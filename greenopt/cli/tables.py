@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from greenopt.cli.output import as_called
+from greenopt.formatting import MISSING
 from greenopt.plain_text import printable
 
 GAP = "  "
@@ -48,6 +49,19 @@ class Table:
         """Add a row; cells that are left out are empty."""
         shown = tuple(printable(cell) for cell in cells)
         self._rows.append(shown + ("",) * (len(self._heads) - len(shown)))
+
+    def drop_empty(self, *heads: str) -> None:
+        """Drop those of these columns in which no row has anything to say."""
+        shown = {printable(head) for head in heads}
+        kept = [
+            index
+            for index, head in enumerate(self._heads)
+            if head not in shown or any(row[index] not in ("", MISSING) for row in self._rows)
+        ]
+        self._heads = tuple(self._heads[index] for index in kept)
+        self._is_left = [self._is_left[index] for index in kept]
+        self._may_wrap = [self._may_wrap[index] for index in kept]
+        self._rows = [tuple(row[index] for index in kept) for row in self._rows]
 
     def lines(self, width: int | None) -> list[tuple[str, bool]]:
         """Lay out heads and rows.

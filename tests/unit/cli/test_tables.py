@@ -132,3 +132,11 @@ def test_what_looks_like_markup_or_moves_the_cursor_is_text() -> None:
     table.add_row("[b1]")
     table.add_row("a\nb\x1b[2J")
     assert printed(lambda console: print_table(console, table), 80).split() == ["value", "[b1]", r"a\nb\x1b[2J"]
+
+
+def test_columns_that_say_nothing_are_dropped_where_that_is_asked_for() -> None:
+    table = Table("trial", "f1", "accuracy", "1/Wh", left=("trial",))
+    table.add_row("0", "0.5", "–", "")
+    table.add_row("1", "–", "–", "2")
+    table.drop_empty("accuracy", "1/Wh")
+    assert [line for line, _ in table.lines(None)] == ["trial   f1  1/Wh", "0      0.5", "1        –     2"]
