@@ -11,7 +11,6 @@ from greenopt.errors import UsageError, shortened
 from greenopt.identity.sameness import DEFAULT_SIDE, difference, grid_step, is_wider
 from greenopt.spec import PARAMETERS, Choice, Distribution, Range, Setting, StudySpec, TrainingSpec, Value, on_step
 
-
 MAX_TEXT = 120
 """Letters of what a file adds, in words."""
 
