@@ -7,9 +7,12 @@ every value that it was trained with; a parameter that is new has the value with
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from greenopt.errors import UsageError
+from greenopt.errors import UsageError, shortened
 from greenopt.identity.sameness import DEFAULT_SIDE, difference, grid_step, is_wider
 from greenopt.spec import PARAMETERS, Choice, Distribution, Range, Setting, StudySpec, TrainingSpec, Value, on_step
+
+MAX_TEXT = 120
+"""Letters of what a file adds, in words."""
 
 
 class Growth(NamedTuple):
@@ -50,7 +53,8 @@ def growth(begun: StudySpec, now: StudySpec) -> Growth | None:
         changes[name] = change
     changes |= dict.fromkeys(new, "is new")
     found = {f"space.{name}": text for name, text in changes.items() if text}
-    return Growth(next(iter(found)), "; ".join(f"{key} {text}" for key, text in found.items())) if found else None
+    text = "; ".join(f"{key} {text}" for key, text in found.items())
+    return Growth(next(iter(found)), shortened(text, MAX_TEXT)) if found else None
 
 
 def _added(before: Distribution, after: Distribution) -> str | None:

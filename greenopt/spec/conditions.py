@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
+from greenopt.errors import shortened
 from greenopt.spec.distributions import Choice, Distribution, Value
 
 Condition: TypeAlias = Mapping[str, tuple[Value, ...]]
@@ -45,7 +46,7 @@ def problems(conditions: Mapping[str, Condition], distributions: Mapping[str, Di
         ordered(list(distributions), conditions)
     except CircleError as error:
         parameter = error.parameters[0]
-        circle = " -> ".join([*error.parameters, parameter])
+        circle = shortened(" -> ".join([*error.parameters, parameter]), 80)
         named = next(iter(conditions[parameter]))
         yield Problem(parameter, named, None, conditions[parameter], f"depends on itself: {circle}")
         return
@@ -53,7 +54,7 @@ def problems(conditions: Mapping[str, Condition], distributions: Mapping[str, Di
         named_ones = [name for name in group if any(name in condition for condition in conditions.values())]
         if math.prod(int(distributions[name].size) for name in named_ones) > MAX_CASES:
             parameter = next(name for name in group if name in conditions)
-            message = f"there are more than {MAX_CASES:,} combinations of {', '.join(named_ones)}"
+            message = f"there are more than {MAX_CASES:,} combinations of {shortened(', '.join(named_ones), 80)}"
             yield Problem(parameter, named_ones[0], None, conditions[parameter], message)
 
 
@@ -72,7 +73,7 @@ def _of_one(
     else:
         for index, value in enumerate(values):
             if not is_listed(value, distribution.values):
-                listed = ", ".join(map(str, distribution.values))
+                listed = shortened(", ".join(map(str, distribution.values)), 60)
                 yield Problem(parameter, named, index, value, f"is not among the values of {named}: {listed}")
 
 

@@ -331,7 +331,7 @@ class SearchSpace(BaseModel):
 
     def trimmed(self, setting: Mapping[Any, Any]) -> dict[str, Any]:
         """Return what a setting has of the parameters, without those that are left out or have no value."""
-        left_out = self.left_out(setting)
+        left_out = self.left_out(setting) if self.conditions else ()
         return {
             name: setting[name]
             for name in self.distributions
@@ -357,6 +357,8 @@ class SearchSpace(BaseModel):
 
     def holds(self, setting: Mapping[Any, Any]) -> bool:
         """Return whether a setting has all of its parameters, each with a value of the space."""
+        if not self.conditions:
+            return all(distribution.holds(setting.get(name)) for name, distribution in self.distributions.items())
         return not self.lacking(setting) and all(
             self.distributions[name].holds(value) for name, value in self.trimmed(setting).items()
         )

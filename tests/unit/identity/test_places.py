@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenopt.errors import UsageError
+from greenopt.identity import rename as rename_module
 from greenopt.identity.place import locate
 from greenopt.identity.reference import reference_to, url_of
 from greenopt.identity.rename import rename_study
@@ -152,3 +153,39 @@ def test_an_odd_folder_name_leads_to_its_own_file(tmp_path: Path) -> None:
 
     folder = RunFolder(tmp_path / "100% sure?" / "a")
     assert make_url(folder.default_storage).database == str(folder.path / "study.db")
+
+
+@pytest.mark.parametrize("step", ["in the storage", "in study.json", "of the folder", "in those that name it"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before it", "after it"])
+def test_a_rename_broken_off_at_any_step_is_run_again(
+    ran: Runs, monkeypatch: pytest.MonkeyPatch, step: str, is_done: bool
+) -> None:
+    confirming = study(study={"name": "again", "trials": 1, "confirms": {"study": "tried", "trial": 0, "by": "0"}})
+    ran.open(confirming)
+    place, name = {
+        "in the storage": (rename_module, "rename_stored"),
+        "in study.json": (RunFolder, "rename_study"),
+        "of the folder": (Path, "rename"),
+        "in those that name it": (rename_module, "change_spec"),
+    }[step]
+    whole = getattr(place, name)
+
+    def broken_off(*arguments: object, **named: object) -> None:
+        if is_done:
+            whole(*arguments, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            rename_study(ran.folder(), "pilot")
+    if ran.folder().path.exists():
+        assert len(ran.rows()) == 2
+    assert rename_study(ran.folder(), "pilot").name == "pilot"
+    assert len(ran.rows("pilot")) == 2
+    assert read_study("pilot", open_storage(ran.folder("pilot").default_storage)).spec.name == "pilot"
+    assert ran.folder("again").named_studies() == {"confirms": "pilot"}
+    kept = read_study("again", open_storage(ran.folder("again").default_storage)).spec.study.confirms
+    assert kept is not None
+    assert kept.study == "pilot"
+    assert not ran.folder().path.exists()
