@@ -82,7 +82,7 @@ def _asked() -> dict[str, Any]:
 
     plain = Starter()
     data = typer.prompt("Images: a data set (digits, cifar10, cifar100, synthetic) or the path of your own", plain.data)
-    is_own = "/" in data or Path(data).expanduser().exists()
+    is_own = ("/" in data and not data.startswith(("tfds:", "hf:"))) or Path(data).expanduser().exists()
     return {
         "data": _kind_of(data) if is_own else data,
         "path": data if is_own else None,

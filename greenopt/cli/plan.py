@@ -35,7 +35,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     size = "infinitely many" if math.isinf(spec.space.size) else f"{int(spec.space.size):,}"
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
-    data = [f"data       {spec.data.name}"] if spec.data is not None else []
+    data = [f"data       {spec.data.label}"] if spec.data is not None else []
     lines = [
         f"study      {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs, {what}",
         *data,
