@@ -81,7 +81,7 @@ def _asked() -> dict[str, Any]:
     from greenopt.spec.starter import DEFAULT_VARY, Starter
 
     plain = Starter()
-    asked = "Images: a data set (digits, cifar10, cifar100, synthetic) or the path of your own"
+    asked = "Images: a data set (digits, cifar10, cifar100, tfds:NAME, hf:OWNER/NAME) or the path of your own"
     data = typer.prompt(asked, plain.data, value_proc=_data_of)
     return {
         **data,
@@ -99,16 +99,31 @@ def _data_of(answer: str) -> dict[str, str | None]:
     from greenopt.spec import DataSet
 
     answer = answer.strip()
+    if answer.startswith(("tfds:", "hf:")):
+        return {"data": _hub_of(answer), "path": None}
     if "/" in answer or Path(answer).expanduser().exists():
         if not Path(answer).expanduser().exists():
             raise typer.BadParameter(f"{shown(answer, 60)}: no such file or folder")
         return {"data": _kind_of(answer), "path": answer}
-    named = [str(each) for each in DataSet if not each.is_own]
+    named = [str(each) for each in DataSet if not each.is_own and not each.is_hub]
     if answer in named:
         return {"data": answer, "path": None}
     close = get_close_matches(answer, named, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(named)}"
     raise typer.BadParameter(f"{shown(answer, 60)}: neither a data set nor a file or folder; {hint}")
+
+
+def _hub_of(answer: str) -> str:
+    """Return the name of a data set of another library."""
+    from pydantic import ValidationError
+
+    from greenopt.spec import DataSpec
+
+    try:
+        DataSpec.model_validate({"name": answer})
+    except ValidationError as error:
+        raise typer.BadParameter(f"{shown(answer, 60)}: {error.errors()[0]['msg']}") from None
+    return answer
 
 
 def _model_of(answer: str) -> str:

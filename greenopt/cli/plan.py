@@ -40,7 +40,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
     size = "infinitely many" if math.isinf(spec.space.size) else f"{int(spec.space.size):,}"
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
     what = spec.study.objective or spec.training.model
-    data = [f"data       {spec.data.name}"] if spec.data is not None else []
+    data = [f"data       {spec.data.label}"] if spec.data is not None else []
     conditions = [f"{name} only with {spec.space.condition_text(name)}" for name in spec.space.conditions]
     lines = [
         f"study      {spec.name}: {spec.study.trials} trials x {spec.epochs_text} epochs, {what}",

@@ -63,7 +63,7 @@ def _device(study: ComparedStudy) -> Sequence[str]:
 
 
 def _data(study: ComparedStudy) -> Sequence[str]:
-    return [study.spec.data.name] if study.spec.data is not None else []
+    return [study.spec.data.label] if study.spec.data is not None else []
 
 
 def _trained(study: ComparedStudy) -> Sequence[str]:

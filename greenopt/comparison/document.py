@@ -39,7 +39,7 @@ def _study(side: Side) -> dict[str, Any]:
         "hypervolume": side.hypervolume,
         "objectives": {str(metric): str(way) for metric, way in study.spec.objectives.items()},
         "epochs": study.spec.training.epochs,
-        "data": study.spec.data.name if study.spec.data is not None else None,
+        "data": study.spec.data.label if study.spec.data is not None else None,
         "model": study.spec.study.objective or study.spec.training.model,
         "sampler": str(study.spec.sampler.name),
         "energy_sources": list(study.values("energy_source")),

@@ -202,7 +202,7 @@ def _recorded(study: ComparedStudy) -> dict[str, Iterable[str]]:
     goals = " and ".join(f"{way} {metric}" for metric, way in spec.objectives.items())
     return {
         "trained": [spec.study.objective or spec.training.model],
-        "data": [spec.data.name] if spec.data is not None else [],
+        "data": [spec.data.label] if spec.data is not None else [],
         "epochs": [spec.epochs_text],
         "goals": [goals],
         "sampler": ["imported"] if imported else [str(spec.sampler.name)],

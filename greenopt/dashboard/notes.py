@@ -100,7 +100,7 @@ def _trained(spec: StudySpec) -> str:
     if spec.study.objective is not None or spec.data is None:
         return f"{_code(str(spec.study.objective))}, {epochs}"
     seeds = f"split and training seeds {spec.seeds.split} and {spec.seeds.training}"
-    return f"{_markdown(spec.training.model)} on {spec.data.name}, {epochs}, {seeds}"
+    return f"{_markdown(spec.training.model)} on {spec.data.label}, {epochs}, {seeds}"
 
 
 def trial_note(spec: StudySpec, row: Mapping[str, Any], log: str = "") -> str:

@@ -25,6 +25,7 @@ from greenopt.energy.source import DriverError, PowerSource, ReadError
 from greenopt.energy.source_choice import open_source
 from greenopt.errors import GreenoptError
 from greenopt.spec import DataSet, DataSpec, EnergySpec
+from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import check_data
 from greenopt.version import __version__
 
@@ -85,6 +86,7 @@ def examine(runs: Path) -> Iterator[Finding]:
         "CPU energy": _cpu_energy,
         **{f"data {name}": partial(_data_set, name) for name in DataSet if not name.is_own},
         "results": lambda: _disk(runs),
+        "prepared images": _prepared_images,
         **{package: partial(_package, package) for package in PACKAGES},
         "tensorflow": lambda: _tensorflow(gpus),
     }
@@ -223,6 +225,21 @@ def _disk(runs: Path) -> Iterator[Finding]:
     yield Finding(
         "results", health, f"{runs}: {free_gib:.1f} GiB free", "" if free_gib > 1 else "make room for results"
     )
+
+
+def _prepared_images() -> Iterator[Finding]:
+    """Find what images that have been prepared take, and what room there is for more."""
+    reasons: list[str] = []
+    folder = cache_folder(reasons.append)
+    if folder is None:
+        why = f": {reasons[0]}" if reasons else ""
+        advice = 'studies with data.images_on = "disk" need it; name a folder with GREENOPT_CACHE'
+        yield Finding("prepared images", Health.LIMITED, f"there is no cache folder{why}", advice)
+        return
+    sizes_bytes = [file.stat().st_size for file in (folder / "images").glob("*/x.npy")]
+    free_gib = shutil.disk_usage(folder).free / 2**30
+    held = f"{len(sizes_bytes)} sets, {sum(sizes_bytes) / 2**30:.1f} GiB; {free_gib:.1f} GiB free"
+    yield Finding("prepared images", Health.GOOD, f"{folder / 'images'}: {held}")
 
 
 def _package(package: str) -> Iterator[Finding]:

@@ -168,6 +168,14 @@ class DataSpec(Table):
     skip_broken: bool = False
     """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
 
+    @property
+    def label(self) -> str:
+        """What the data set is called in tables and texts: its name; of a hub's, the name there too."""
+        if self.source is None:
+            return str(self.name)
+        prefix = "tfds" if self.name is DataSet.TFDS else "hf"
+        return f"{prefix}:{self.source}" + (f"/{self.config}" if self.config is not None else "")
+
     @model_validator(mode="before")
     @classmethod
     def _with_source(cls, raw: object) -> object:

@@ -112,28 +112,11 @@ def test_texts_are_classified_by_f1_and_latency(bench: Bench) -> None:
     """The example as it stands, but for the number of trials."""
     (bench.folder / "tickets.py").write_text(block("python", "TICKETS"))
     (bench.folder / "tickets.toml").write_text(
-        block("toml", "tickets:train").replace("trials = 12", "trials = 3\nbaseline = true")
+        block("toml", "tickets:train").replace("trials = 12", "trials = 1\nbaseline = true")
     )
-    assert "3 trials" in bench.run("run", "tickets.toml", "--dry-run").stdout
+    assert "1 trials" in bench.run("run", "tickets.toml", "--dry-run").stdout
     done = bench.run("run", "tickets.toml", "--plain")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = bench.rows("tickets")
-    assert [row["state"] for row in rows] == ["complete"] * 3
+    assert [row["state"] for row in rows] == ["complete"]
     assert all(0.3 < row["f1_macro"] <= 1 and row["latency_ms"] > 0 and row["energy_wh"] > 0 for row in rows)
-
-
-def test_drawn_shapes_are_learned(bench: Bench) -> None:
-    """The example as it stands, but for trials and epochs, and with the callback of the page."""
-    assert printed(block("python", "regular_polygon"), bench) == "720 images in circle square triangle\n"
-    (bench.folder / "mymodel.py").write_text(block("python", "def build("))
-    (bench.folder / "early.py").write_text(block("python", "EarlyStopping("))
-    callbacks = re.findall(r"callbacks = .*", block("toml", "early:stop"))[0]
-    study = block("toml", 'path = "shapes"').replace("trials = 4", "trials = 1")
-    study = study.replace("epochs = 12", f"epochs = 3\n{callbacks}")
-    (bench.folder / "shapes.toml").write_text(study)
-    assert "1 trials" in bench.run("run", "shapes.toml", "--dry-run").stdout
-    done = bench.run("run", "shapes.toml", "--plain", timeout_s=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = bench.rows("shapes")
-    assert row["state"] == "complete"
-    assert row["test_accuracy"] > 0.34

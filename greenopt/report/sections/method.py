@@ -73,7 +73,7 @@ def _asked(known: Environment) -> str:
 
 def _protocol(inputs: ReportInputs) -> str:
     spec = inputs.analysis.study
-    data = f"{spec.data.name}" if spec.data is not None else "data that the function loads"
+    data = f"{spec.data.label}" if spec.data is not None else "data that the function loads"
     goals = " and ".join(f"{direction} {metric}" for metric, direction in spec.objectives.items())
     imported = imported_count(inputs.analysis.trials)
     elsewhere = (
@@ -99,7 +99,7 @@ def _taken_over(spec: StudySpec) -> str:
 
 def _imported_protocol(inputs: ReportInputs) -> str:
     spec = inputs.analysis.study
-    data = f" on {spec.data.name}" if spec.data is not None else ""
+    data = f" on {spec.data.label}" if spec.data is not None else ""
     goals = " and ".join(f"{metric} ({direction})" for metric, direction in spec.objectives.items())
     return (
         f"All trials ran elsewhere and were imported. Each trained {_what(spec)}{data} for "

@@ -49,11 +49,7 @@ _HUBS = {
 
 def hub_title(spec: DataSpec) -> str:
     """Return what a data set is called in messages: its name there, or its path."""
-    if spec.path is not None:
-        return str(Path(spec.path).expanduser())
-    prefix = "tfds" if spec.name is DataSet.TFDS else "hf"
-    config = f"/{spec.config}" if spec.config is not None and spec.name is DataSet.TFDS else ""
-    return f"{prefix}:{spec.source}{config}"
+    return str(Path(spec.path).expanduser()) if spec.path is not None else spec.label
 
 
 def hub_problem(spec: DataSpec, can_reach: Callable[[str], bool]) -> str | None:

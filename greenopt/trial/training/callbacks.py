@@ -120,7 +120,8 @@ def build_callbacks(references: Sequence[str]) -> Callbacks:
                 raise WrongSettingError(
                     f"{_KEY}: {reference} returned {_kind(callback)}, not a keras.callbacks.Callback or a list of them"
                 )
-            found.append((reference, callback))
+            is_one = not isinstance(made, list | tuple)
+            found.append((reference if is_one else f"{reference} ({type(callback).__name__})", callback))
     return Callbacks(found)
 
 

@@ -112,7 +112,7 @@ def protocol(model: StudyModel) -> str:
     """Return what is trained, on which data, and how settings are chosen."""
     spec = model.spec
     trained = spec.study.objective or spec.training.model
-    data = "" if spec.data is None else f"{spec.data.name} · "
+    data = "" if spec.data is None else f"{spec.data.label} · "
     return f"{trained} · {data}{spec.sampler.name} sampler"
 
 

@@ -111,6 +111,7 @@ BREAKABLE = {
     "greenopt.doctor.machine.RaplDomains.find": "CPU energy",
     "greenopt.doctor.machine.check_data": "data digits",
     "greenopt.doctor.machine.shutil.disk_usage": "results",
+    "greenopt.doctor.machine.cache_folder": "prepared images",
     "greenopt.doctor.machine.version": "optuna",
     "greenopt.doctor.machine.subprocess.run": "tensorflow",
 }
@@ -132,9 +133,29 @@ def test_a_look_that_raises_is_a_finding_and_the_others_follow(
         assert set(BOARDS) <= set(findings)
 
 
+def test_prepared_images_are_counted_and_a_folder_that_is_not_used_says_why(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    (kept / "images" / "folder-1").mkdir(parents=True)
+    (kept / "images" / "folder-1" / "x.npy").write_bytes(b"0" * 2**20)
+    kept.chmod(0o700)
+    monkeypatch.setenv("GREENOPT_CACHE", str(kept))
+    finding = found(tmp_path)["prepared images"]
+    assert (finding.health, finding.text.split(";")[0]) == (Health.GOOD, f"{kept / 'images'}: 1 sets, 0.0 GiB")
+    kept.chmod(0o777)
+    finding = found(tmp_path)["prepared images"]
+    assert finding.health is Health.LIMITED
+    assert "can be written to by others" in finding.text
+    assert 'images_on = "disk"' in finding.advice
+
+
 def test_every_look_is_tried_with_one_that_raises() -> None:
     """A new check of `examine` needs its line in BREAKABLE."""
-    functions = ("_greenopt", "_boards", "_each_gpu", "_cpu_energy", "_data_set", "_disk", "_package", "_tensorflow")
+    functions = (
+        *("_greenopt", "_boards", "_each_gpu", "_cpu_energy", "_data_set", "_disk", "_prepared_images", "_package"),
+        "_tensorflow",
+    )
     looks = {name for name, value in vars(greenopt.doctor.machine).items() if _is_look(name, value)}
     assert looks == {*functions, "_gpu_energy", "_gpu_processes"}
 

@@ -258,6 +258,13 @@ def test_the_fingerprint_is_of_the_contents_and_not_of_what_passes(tmp_path: Pat
     assert digest() != before
 
 
+def test_a_data_set_is_called_by_its_name_there() -> None:
+    labels = {"tfds:beans/small:1.0.0": "tfds:beans/small", "hf:a/b": "hf:a/b", "digits": "digits"}
+    for name, label in labels.items():
+        assert DataSpec.model_validate({"name": name}).label == label
+    assert DataSpec.model_validate({"name": "huggingface", "path": "x"}).label == "huggingface"
+
+
 # Before the start
 
 

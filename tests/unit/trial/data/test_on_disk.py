@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from greenopt.spec import DataSpec, ImagesOn, Preprocessing
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, load_images
 from greenopt.trial.data.npz_file import read_npz
+from greenopt.trial.data.pictures import tried
 from greenopt.trial.data.rows import FileRows, MemoryRows, Rows
 from greenopt.trial.data.scaling import fit_scaling
 from greenopt.trial.data.stored_array import StoredArray
@@ -173,6 +175,7 @@ def test_where_nothing_can_be_kept_a_line_says_so_and_nothing_is_held_in_memory(
 
 MEASURED = """
 import json, os, sys
+from collections.abc import Iterator
 from pathlib import Path
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:2])
 import numpy as np
@@ -202,3 +205,26 @@ def test_memory_stays_bounded_while_a_set_larger_than_it_is_prepared_and_read(tm
     measured = json.loads(ended.stdout)
     assert measured["read"] == measured["file"] == 200 * 600 * 600 * 3
     assert measured["grown"] < measured["file"] / 3, measured
+
+
+def test_a_read_that_gives_less_than_asked_for_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = RANDOM.integers(0, 256, (20, 16, 16, 3), np.uint8)
+    found, whole = stored(tmp_path / "x.npy", x), os.preadv
+    monkeypatch.setattr("os.preadv", lambda file, parts, place: whole(file, [parts[0][:100]], place))
+    ids = np.array([3, 4, 5, 19, 0])
+    np.testing.assert_array_equal(found.rows(ids), x[ids])
+
+
+def test_images_are_not_read_far_ahead_of_where_they_go() -> None:
+    """Else a slow disk would have all of them wait in memory."""
+    taken: list[int] = []
+
+    def sources() -> Iterator[int]:
+        for number in range(10_000):
+            taken.append(number)
+            yield number
+
+    results = tried(lambda number: number, sources())
+    assert [next(results), next(results)] == [0, 1]
+    assert len(taken) <= 4 * len(os.sched_getaffinity(0)) + 2
+    assert list(results) == list(range(2, 10_000))

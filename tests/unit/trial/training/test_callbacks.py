@@ -127,6 +127,7 @@ def test_judged_are_the_weights_that_callbacks_leave() -> None:
         ("RunsOut", FailReason.OUT_OF_MEMORY, "RunsOut: on_train_begin: MemoryError"),
         ("Slows", FailReason.WRONG_SETTING, "Slows: changed the learning rate in on_epoch_end, which the setting's lr"),
         ("Compiles", FailReason.WRONG_SETTING, "Compiles: compiled the model anew in on_epoch_begin; leave it out"),
+        ("failing_pair", FailReason.CRASH, f"{HERE}:failing_pair (Fails): on_epoch_end: KeyError"),
         ("breaks", FailReason.CRASH, "breaks: ValueError: no such log"),
         ("nothing", FailReason.WRONG_SETTING, f"{HERE} has no function nothing"),
         ("no_callback", FailReason.WRONG_SETTING, "no_callback returned a dict, not a keras.callbacks.Callback"),
