@@ -99,6 +99,8 @@ def _takes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return ", ".join(f'`"{value}"`' for value in schema["enum"])
     if "const" in schema:
         return f'`"{schema["const"]}"`'
+    if schema["type"] == "array" and schema.get("items", {}).get("type") == "string":
+        return "list of texts"
     kinds = {
         "string": "text",
         "boolean": "`true`, `false`",

@@ -110,4 +110,6 @@ def _found(data: DataSpec) -> tuple[int, tuple[int, int]] | None:
 
 
 def _size(size_bytes: int) -> str:
+    if size_bytes < 1e6:
+        return f"{size_bytes / 1e3:.0f} kB"
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

@@ -59,7 +59,7 @@ def format_ending(ending: TrialEnding) -> str:
         return (
             f"done: {', '.join(found)}, "
             f"{format_energy(ending.energy_wh, ending.energy_source)}, {format_seconds(ending.seconds)}"
-            f"{format_flags(ending.flags)}"
+            f"{format_flags(ending.flags)}{f'; {ending.message}' if ending.message else ''}"
         )
     if not ending.ran:
         return f"skipped: {ending.message}" if ending.outcome is Outcome.FAILED else ending.message

@@ -126,7 +126,7 @@ def _numbered(title: str, kept: Sequence[_Kept], names: Sequence[str]) -> tuple[
             raise WrongSettingError(f"{title}: split {split.name} has images without a label (-1), or of no class")
     found = np.unique(kept[0].split.labels)
     if len(found) < 2:
-        raise WrongSettingError(f"{title}: its training split has {len(found)} classes; there must be at least two")
+        raise WrongSettingError(f"{title}: its training split has fewer than two classes")
     for split, _ in kept[1:]:
         unknown = np.setdiff1d(split.labels, found)
         if len(unknown):

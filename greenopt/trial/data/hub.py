@@ -123,11 +123,12 @@ def fetch_hub(spec: DataSpec) -> None:
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, check=False)
     lines = ended.stdout.decode("utf-8", "replace").splitlines()
     try:
-        problem = json.loads(lines[-1])["problem"] if lines else "nothing was said"
-    except (ValueError, KeyError, TypeError):
-        problem = "nothing was said"
+        problem = json.loads(lines[-1])["problem"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        problem = f"the process that reads it ended (exit code {ended.returncode})"
     if problem is not None:
-        raise DataMissingError(f"{hub_title(spec)}: {problem}" if lines else f"{hub_title(spec)}: its process ended")
+        title = hub_title(spec)
+        raise DataMissingError(problem if problem.startswith(title) else f"{title}: {problem}")
 
 
 def several_problem(spec: DataSpec, names: list[str]) -> str:

@@ -39,7 +39,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_dry_run_says_how_large_images_on_the_disk_are_and_where(photos: Path, tmp_path: Path) -> None:
     data = {"name": "folder", "path": str(photos), "images_on": "disk"}
     place = tmp_path / "kept" / "images"
-    begin, end = "20 images of 40x30 take 0 MB; they are", f"from {place}, 8 at a time (0 MB; training.block_images)"
+    begin, end = "20 images of 40x30 take 72 kB; they are", f"from {place}, 8 at a time (29 kB; training.block_images)"
     spec = study(data, block_images=8)
     assert input_notes(spec) == [f"{begin} prepared by the first trial and read {end}"]
     assert spec.data is not None

@@ -75,6 +75,17 @@ def test_a_recorded_failure_keeps_reason_and_message_apart_and_no_sentence(tmp_p
         ),
         (
             TrialEnding(
+                outcome=Outcome.COMPLETED,
+                accuracy=0.5,
+                energy_wh=1,
+                energy_source=EnergySource.RAPL,
+                seconds=9,
+                message="training.callbacks: a:b ended the training after epoch 2 of 5",
+            ),
+            "done: accuracy 0.500 (test –), 1 Wh, 9.0 s; training.callbacks: a:b ended the training after epoch 2 of 5",
+        ),
+        (
+            TrialEnding(
                 outcome=Outcome.DIVERGED,
                 reason="diverged",
                 message="loss is nan",
