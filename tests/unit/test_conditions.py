@@ -238,6 +238,13 @@ def test_exports_have_empty_cells_and_are_read_again(ran: Ran, tmp_path: Path, e
             cells = list(csv.DictReader(file))
         assert {row["optimizer_momentum"] for row in cells if row["optimizer"] == "Adam"} == {""}
         assert "optimizer_momentum" not in " ".join(row.get("inert") or "" for row in cells)
+    if ending == "csv":
+        alone = read_import(tmp_path / "all.csv", "alone", None)
+        assert all(
+            why.endswith("is empty; if a condition leaves it out there, give the study file with --study")
+            for why in alone.skipped.values()
+        )
+        assert alone.skipped
     imported = read_import(tmp_path / f"all.{ending}", "again", spec if ending == "csv" else None)
     assert not imported.skipped
     assert not imported.outside_space()
