@@ -104,6 +104,16 @@ def test_every_sampler_proposes_whole_settings_and_the_same_ones_again(sampler: 
     assert runs[0] == runs[1]
 
 
+def test_several_running_trials_are_no_matter_for_qmc(caplog: pytest.LogCaptureFixture) -> None:
+    optuna.logging.enable_propagation()
+    try:
+        search = Search(conditional({"name": "qmc"}), None)
+        assert all(is_whole(search.spec, search.ask().values) for _ in range(6))
+    finally:
+        optuna.logging.disable_propagation()
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("name", ["cmaes", "gp"])
 def test_samplers_of_other_packages_take_conditions_or_are_missing(name: str) -> None:
     spec = conditional({"name": name})
