@@ -46,6 +46,7 @@ _BESIDE = (
     "n_parameters",
     "accuracy_caution",
 )
+_EMPTY = " is empty"
 _NO_NUMBERS = ("nan", "inf", "infinity")
 _BETTER = {Metric.ACCURACY: Direction.MAXIMIZE, Metric.EFFICIENCY: Direction.MAXIMIZE}
 _ENERGIES = (Metric.ENERGY_WH, Metric.WH_PER_EPOCH, Metric.TOTAL_WH)
@@ -103,7 +104,9 @@ def read_table(path: Path, spec: StudySpec | None) -> Table:
         except ValidationError as error:
             skipped[f"{path}, row {position + 1}"] = describe(error)
         except BrokenRunError as error:
-            skipped[f"{path}, row {position + 1}"] = str(error)
+            is_empty = spec is None and str(error).endswith(_EMPTY)
+            hint = "; if a condition leaves it out there, give the study file with --study" if is_empty else ""
+            skipped[f"{path}, row {position + 1}"] = f"{error}{hint}"
     return Table(_renumbered(trials), skipped, spec, [_named_words(named)] if named else [])
 
 
@@ -289,7 +292,7 @@ def _check_numbers(metrics: Mapping[str, Any]) -> None:
 def _values(row: Mapping[str, Any], parameters: tuple[str, ...], *, is_setting: bool) -> dict[str, Value]:
     empty = [name for name in parameters if row[name] is None]
     if empty:
-        raise BrokenRunError(f"{', '.join(empty)} is empty")
+        raise BrokenRunError(f"{', '.join(empty)}{_EMPTY}")
     values = {name: row[name] for name in parameters}
     if not is_setting:
         return values

@@ -8,6 +8,7 @@ gets a seed derived from (seed, n).
 import difflib
 import hashlib
 import importlib.util
+import logging
 import math
 import warnings
 from collections.abc import Mapping
@@ -155,6 +156,9 @@ def build_with(
     own_seed = derived_seed(spec.seeds.sampler, trial)
     if entry.is_energy_aware:
         return EnergyAwareSampler(spec, own_seed, **arguments)
+    if spec.space.conditions and spec.sampler.name == "qmc":
+        # It takes conditions, and warns of them with each trial while none has ended.
+        logging.getLogger("optuna.samplers._qmc").setLevel(logging.ERROR)
     arguments = {**arguments, "seed": own_seed if entry.derived_seed else spec.seeds.sampler}
     if not entry.derived_seed:
         # What it does not propose itself would be the same in each trial, were it drawn with the study's one seed.

@@ -24,6 +24,7 @@ _OWN: Tables = {
         "rate": {"low": 0.1, "high": 0.5, "step": 0.1},
         "solver": ["adam", "sgd"],
         "early": [True, False],
+        "decay": {"values": [0.1, 0.2], "when": {"solver": "sgd", "early": [True]}, "default": 0.1},
     },
 }
 _IMAGES: Tables = {
@@ -35,6 +36,7 @@ _IMAGES: Tables = {
         "batch_size": {"low": 4, "high": 16, "log": True},
         "lr": {"low": 0.1, "high": 0.5, "step": 0.1},
         "optimizer": ["SGD", "Adam"],
+        "optimizer_momentum": {"low": 0.5, "high": 0.9, "when": {"optimizer": ["SGD"]}},
     },
 }
 _ARGUMENTS: dict[str, Tables] = {

@@ -104,6 +104,16 @@ def test_every_sampler_proposes_whole_settings_and_the_same_ones_again(sampler: 
     assert runs[0] == runs[1]
 
 
+def test_several_running_trials_are_no_matter_for_qmc(caplog: pytest.LogCaptureFixture) -> None:
+    optuna.logging.enable_propagation()
+    try:
+        search = Search(conditional({"name": "qmc"}), None)
+        assert all(is_whole(search.spec, search.ask().values) for _ in range(6))
+    finally:
+        optuna.logging.disable_propagation()
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("name", ["cmaes", "gp"])
 def test_samplers_of_other_packages_take_conditions_or_are_missing(name: str) -> None:
     spec = conditional({"name": name})
@@ -238,6 +248,13 @@ def test_exports_have_empty_cells_and_are_read_again(ran: Ran, tmp_path: Path, e
             cells = list(csv.DictReader(file))
         assert {row["optimizer_momentum"] for row in cells if row["optimizer"] == "Adam"} == {""}
         assert "optimizer_momentum" not in " ".join(row.get("inert") or "" for row in cells)
+    if ending == "csv":
+        alone = read_import(tmp_path / "all.csv", "alone", None)
+        assert all(
+            why.endswith("is empty; if a condition leaves it out there, give the study file with --study")
+            for why in alone.skipped.values()
+        )
+        assert alone.skipped
     imported = read_import(tmp_path / f"all.{ending}", "again", spec if ending == "csv" else None)
     assert not imported.skipped
     assert not imported.outside_space()
