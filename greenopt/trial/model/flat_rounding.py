@@ -14,7 +14,11 @@ from greenopt.trial.model.quantization_aware import largest_weight, weight_unit
 
 
 class FlatRounding:
-    """Rounds the kernels that fill whole rows of the flat weights; layers with others round their own."""
+    """Rounds the kernels that fill whole rows of the flat weights; layers with others round their own.
+
+    Attributes:
+        layers: whose kernels are rounded here.
+    """
 
     def __init__(self, layers: Iterable[Any], weights: FlatVariables, half: Sequence[int]) -> None:
         """Find the kernels.
@@ -29,17 +33,17 @@ class FlatRounding:
         self._axes = [axes.get(id(one), False) for one in weights.used[: weights.whole_rows]]
         self._half = set(half)
         places = {id(one) for one in weights.used[: weights.whole_rows]}
-        self._layers = [layer for layer in layers if id(layer.kernel) in places]
+        self.layers = [layer for layer in layers if id(layer.kernel) in places]
 
     @contextmanager
     def in_place_of_layers(self) -> Iterator[None]:
         """Let layers take their kernels for rounded within a context."""
-        for layer in self._layers:
+        for layer in self.layers:
             layer.rounds_kernel = False
         try:
             yield
         finally:
-            for layer in self._layers:
+            for layer in self.layers:
                 layer.rounds_kernel = True
 
     def __call__(self, flat: tf.Tensor) -> tf.Tensor:

@@ -59,7 +59,9 @@ class FlatStep:
         if not quantized or self._weights.dtype != tf.float32:
             return None
         half = [number for number, kind in self._casts.items() if kind == "float16"]
-        return FlatRounding(quantized, self._weights, half)
+        rounding = FlatRounding(quantized, self._weights, half)
+        # Small layers fill no whole rows; each of these rounds its own kernel.
+        return rounding if rounding.layers else None
 
     def _flat_averages(self, biased: Sequence[Any]) -> FlatVariables | None:
         """Return moving averages as one; means that have a void bias in them come first, in the biases' order."""
