@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,6 +29,7 @@ from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPi
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.build import weights_are_finite
 from greenopt.trial.model.optimizer import LearningRateTable
+from greenopt.trial.training.flat_step import FlatStep
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -79,6 +81,7 @@ class Trainer:
         training: TrainingSpec,
         config: TrainerConfig,
         programs: CachedPrograms,
+        flat_step: FlatStep | None = None,
     ) -> None:
         """Build the input pipeline; nothing is compiled or trained yet.
 
@@ -88,12 +91,14 @@ class Trainer:
             train: ids of the training part.
             training: sizes of blocks and of evaluation batches.
             config: the rest.
-            programs: what is kept of the two programs below, of training and of evaluation.
+            programs: what is kept of the programs below.
+            flat_step: trains a step in few operations; None for the model's own training step.
 
         Raises:
             WrongSettingError: a batch is larger than the training part.
         """
         self._model, self._config, self._train_ids, self._programs = model, config, train, programs
+        self._flat_step = flat_step
         self._steps = steps_per_epoch(len(train), config.batch_size)
         self._block_steps = steps_per_block(self._steps, config.batch_size, training)
         self._evaluation = BlockShape(
@@ -117,6 +122,10 @@ class Trainer:
         self._evaluate_block: Callable[..., None] = tf.function(
             self._evaluate_steps, autograph=False, jit_compile=config.jit
         )
+        copies = (flat_step.load, flat_step.store) if flat_step is not None else ()
+        self._copies: list[Callable[..., None]] = [
+            tf.function(copy, autograph=False, jit_compile=config.jit) for copy in copies
+        ]
 
     @property
     def steps(self) -> int:
@@ -129,9 +138,19 @@ class Trainer:
         return self._block_steps
 
     @property
+    def has_flat_step(self) -> bool:
+        """Whether steps are trained on one flat variable."""
+        return self._flat_step is not None
+
+    @property
     def pipeline(self) -> InputPipeline:
         """The images as the model gets them."""
         return self._pipeline
+
+    def use_kerass_step(self) -> None:
+        """Train by the model's own training step, to compare with it; call this before anything is traced."""
+        self._flat_step, self._copies = None, []
+        self._programs = CachedPrograms(None, self._config.jit)
 
     def warm_up(self, rehearsals: int | None = None) -> None:
         """Compile and run every program once, put every variable back, then go through what an epoch does.
@@ -149,7 +168,8 @@ class Trainer:
                 # Without XLA, the first run of a program times convolution algorithms and needs the GPU to
                 # itself; XLA compiles both at once.
                 other.submit(self._evaluate_block, *evaluation)
-            self._train_block(*training)
+            with self._on_flat_variables():
+                self._train_block(*training)
         self._evaluate_block(*evaluation)
         weights_are_finite(self._model)
         _put_back(kept)
@@ -172,8 +192,9 @@ class Trainer:
         if metrics:
             self._model.reset_metrics()
         if programs:
-            for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
-                self._run(self._train_block, 0, x, y)
+            with self._on_flat_variables():
+                for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
+                    self._run(self._train_block, 0, x, y)
             for x, y, mask in self._pipeline.evaluation(self._train_ids[:1]):
                 self._run(self._evaluate_block, 0, x, y, mask)
         if metrics:
@@ -195,12 +216,13 @@ class Trainer:
         self._model.reset_metrics()
         order = np.random.default_rng((self._config.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
-        for steps_done in self._train_on(order[: self._steps * self._config.batch_size]):
-            if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
-                # Reading a variable waits for the device, so that reported steps are done and not only queued.
-                self._model.optimizer.iterations.numpy()
-                told_s = time.monotonic()
-                on_steps(steps_done)
+        with self._on_flat_variables():
+            for steps_done in self._train_on(order[: self._steps * self._config.batch_size]):
+                if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
+                    # Reading a variable waits for the device, so that reported steps are done and not only queued.
+                    self._model.optimizer.iterations.numpy()
+                    told_s = time.monotonic()
+                    on_steps(steps_done)
         return self._training_score()
 
     def evaluate(self, ids: Ids) -> Score:
@@ -227,6 +249,15 @@ class Trainer:
     def learning_rate(self) -> float:
         """Return the learning rate of the next step."""
         return self._config.learning_rates.next_rate()
+
+    @contextmanager
+    def _on_flat_variables(self) -> Iterator[None]:
+        """Move weights and the optimizer's slots to flat variables within a context, where steps train on these."""
+        for copy in self._copies[:1]:
+            copy()
+        yield
+        for copy in self._copies[1:]:
+            copy()
 
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
@@ -263,10 +294,17 @@ class Trainer:
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
+        if self._flat_step is not None:
+            self._flat_step.begin(x[0], number)
+
         def step(step_index: tf.Tensor) -> None:
             self._config.learning_rates.set_rate()
             # Not x[step_index]: XLA takes the index for a constant and would recompile for every value.
-            self._model.train_step((tf.gather(x, step_index), tf.gather(y, step_index)))
+            batch = tf.gather(x, step_index), tf.gather(y, step_index)
+            if self._flat_step is not None:
+                self._flat_step(*batch)
+            else:
+                self._model.train_step(batch)
 
         self._repeat(step, number)
 
@@ -288,22 +326,29 @@ class Trainer:
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),
+            *((copy, ()) for copy in self._copies),
         )
-        variables = [*(variable.value for variable in self._state()), self._config.learning_rates.table]
+        variables = self._program_variables()
 
         def trace() -> list[Graph]:
             return [traced(function, inputs, variables) for function, inputs in functions]
 
         programs = self._programs.resolve(variables, trace)
         if programs is not None:
-            self._train_block, self._evaluate_block = programs
+            self._train_block, self._evaluate_block, *copies = programs
+            self._copies = [*copies]
             return
         for function, inputs in functions:
             name_functions_afresh()
             function.get_concrete_function(*inputs)
 
+    def _program_variables(self) -> list[tf.Variable]:
+        """Return all that the programs read or change, in the same order in every trial with the same programs."""
+        flat = self._flat_step.variables if self._flat_step is not None else []
+        return [*(variable.value for variable in self._state()), self._config.learning_rates.table, *flat]
+
     def _state(self) -> list[Any]:
-        """Return all variables that the two programs change: weights, seeds, optimizer, metrics; each once."""
+        """Return all variables of Keras's that the programs change: weights, seeds, optimizer, metrics; each once."""
         groups = (
             self._model.variables,
             self._model.optimizer.variables,

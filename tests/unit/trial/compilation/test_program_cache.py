@@ -132,7 +132,7 @@ def test_equal_keys_mean_equal_programs() -> None:
         prepared_trial, images, split = prepared(spec)
         trainer = prepared_trial.trainer
         keys.append(program_key(spec, images, trainer.block_steps, spec.training.epochs * trainer.steps))
-        variables = [*(variable.value for variable in trainer._state()), trainer._config.learning_rates.table]
+        variables = trainer._program_variables()
         training = (*next(trainer.pipeline.training(split.train)), tf.constant(1))
         evaluation = (*next(trainer.pipeline.evaluation(split.train[:1])), tf.constant(1))
         found = [
