@@ -32,6 +32,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     choose_device(spec.gpu_uuid)
     journal.end_phase(Phase.IMPORT)
     images, split = load_split(spec)
+    choose_threads(spec, images)
     journal.end_phase(Phase.DATA)
     trial = prepare_trial(spec, images, split)
     journal.end_phase(Phase.BUILD)
@@ -77,6 +78,19 @@ def choose_device(gpu_uuid: str | None) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     major, minor = tf.config.experimental.get_device_details(gpus[0])["compute_capability"]
     keep_kernels(os.environ, f"sm_{major}{minor}")
+
+
+def choose_threads(spec: TrialSpec, images: Images) -> None:
+    """Let one thread start the operations of a training without XLA on a GPU; call this before the first operation.
+
+    Several take turns at a step's few hundred operations, and hand each other more work than they do. Images from the
+    host need a second thread, or they would wait for the step.
+    """
+    if spec.gpu_uuid is None or spec.image_setting.internal is Internal.JIT_COMPILATION:
+        return
+    if "TF_NUM_INTEROP_THREADS" not in os.environ:
+        on_host = images.x.nbytes > spec.training.device_images_bytes
+        tf.config.threading.set_inter_op_parallelism_threads(2 if on_host else 1)
 
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:

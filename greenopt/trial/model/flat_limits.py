@@ -51,7 +51,7 @@ class FlatLimits:
         """Within a context, let layers round by the flat limits; move these at its end."""
         limits = self.flat.read_value()
         low, high = limits[0], limits[1]
-        numbers = tf.split(tf.concat(Grid.from_limits(low, high), axis=0), 4 * len(self._layers))
+        numbers = tf.split(tf.concat(Grid.from_limits(low, high), axis=0), len(Grid._fields) * len(self._layers))
         count = len(self._layers)
         self._grids = [Grid(*numbers[place::count]) for place in range(count)]
         self._found = {}

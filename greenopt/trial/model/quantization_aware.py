@@ -14,6 +14,7 @@ from keras import ops
 
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.build import all_layers
+from greenopt.trial.model.positive_inputs import is_positive
 
 STEPS = 2**8 - 1
 LARGEST_INT8 = 127
@@ -22,22 +23,25 @@ _MIN_LIMIT = 1e-8
 
 
 class Grid(NamedTuple):
-    """The values that an input is rounded to: whole multiples of `step` from `first` to `last`, 0 among them.
+    """The 2^8 values that an input is rounded to, at equal distances, 0 among them.
 
-    Each is a float32 tensor with one value.
+    Each attribute is a float32 tensor with one value.
+
+    Attributes:
+        zero: which of them is 0, from 0 to 255.
+        per_step: the reciprocal of their distance.
+        step: their distance.
     """
 
-    first: tf.Tensor
-    last: tf.Tensor
+    zero: tf.Tensor
     per_step: tf.Tensor
     step: tf.Tensor
 
     @classmethod
     def from_limits(cls, low: tf.Tensor, high: tf.Tensor) -> "Grid":
-        """Return the grid of 2^8 values between limits, moved so that 0 is one of them; of any number of limits."""
+        """Return the grid between limits, moved so that 0 is one of its values; of any number of limits."""
         step = (tf.maximum(high, _MIN_LIMIT) - low) / STEPS
-        zero = tf.round(-low / step)
-        return cls(-zero * step, (STEPS - zero) * step, 1 / step, step)
+        return cls(tf.round(-low / step), 1 / step, step)
 
 
 class LimitsCollector(Protocol):
@@ -59,6 +63,8 @@ class InputRange(keras.layers.Layer):  # type: ignore[misc]
 
     collector: LimitsCollector | None = None
     """Where limits are kept while all are moved together."""
+    is_positive = False
+    """Whether no input is below 0, so that the low limit is 0 and need not be looked for."""
 
     def build(self, input_shape: Any) -> None:
         """Create the two limits."""
@@ -70,16 +76,17 @@ class InputRange(keras.layers.Layer):  # type: ignore[misc]
         """Round; in training, move the limits then."""
         x = tf.convert_to_tensor(inputs)
         if not training:
-            return rounded_to(x, Grid.from_limits(self.low.value, self.high.value))
-        low, high = (tf.cast(reduce(tf.stop_gradient(x)), tf.float32) for reduce in (tf.reduce_min, tf.reduce_max))
+            return rounded_to(x, Grid.from_limits(self.low.value, self.high.value), self.is_positive)
+        seen = tf.stop_gradient(tf.cast(x, tf.float32))
+        low, high = tf.constant(0.0) if self.is_positive else tf.reduce_min(seen), tf.reduce_max(seen)
         if self.collector is not None:
             self.collector.collect(self, low, high)
-            return rounded_to(x, self.collector.grid(self))
+            return rounded_to(x, self.collector.grid(self), self.is_positive)
         before = self.low.value, self.high.value
         used, moved = moved_limits(before, (low, high))
         for limit, value in zip((self.low, self.high), moved, strict=True):
             limit.assign(value)
-        return rounded_to(x, Grid.from_limits(*used))
+        return rounded_to(x, Grid.from_limits(*used), self.is_positive)
 
 
 Limits: TypeAlias = tuple[tf.Tensor, tf.Tensor]
@@ -100,20 +107,32 @@ def moved_limits(limits: Limits, batch: Limits) -> tuple[Limits, Limits]:
     return used, (low, high)
 
 
-def rounded_to(x: tf.Tensor, grid: Grid) -> tf.Tensor:
+def rounded_to(x: tf.Tensor, grid: Grid, is_positive: bool = False) -> tf.Tensor:
     """Round to a grid; gradients pass for values between its ends.
 
-    TensorFlow has one operation for this, but one that needs the limits in main memory: a GPU would wait for each.
+    TensorFlow's operation for this takes limits from main memory alone, and a GPU would wait for each; with limits that
+    are part of the program it does not, so values are brought to 0..255 before it.
+
+    Args:
+        x: of any floating-point type.
+        grid: to round to.
+        is_positive: no value is below 0, and `grid.zero` is 0.
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def rounding(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        exact = tf.cast(x, tf.float32)
-        within = tf.maximum(tf.minimum(exact, grid.last), grid.first)
-        values = tf.round(within * grid.per_step) * grid.step
+        places = tf.cast(x, tf.float32) * grid.per_step
+        places = places if is_positive else places + grid.zero
+        whole = tf.raw_ops.FakeQuantWithMinMaxArgs(inputs=places, min=0.0, max=float(STEPS))
+        values = (whole if is_positive else whole - grid.zero) * grid.step
 
         def gradient(grad_output: tf.Tensor) -> tf.Tensor:
-            return tf.where(within == exact, grad_output, tf.zeros((), grad_output.dtype))
+            if is_positive and grad_output.dtype != tf.float32:
+                return tf.where(places <= STEPS, grad_output, tf.zeros((), grad_output.dtype))
+            passed = tf.raw_ops.FakeQuantWithMinMaxArgsGradient(
+                gradients=tf.cast(grad_output, tf.float32), inputs=places, min=0.0, max=float(STEPS)
+            )
+            return tf.cast(passed, grad_output.dtype)
 
         return tf.cast(values, x.dtype), gradient
 
@@ -210,6 +229,9 @@ def quantization_aware(model: keras.Model) -> keras.Model:
     if not quantized_layers(copy):
         raise WrongSettingError("internal = pre_quantization: the model has no Conv2D and no Dense layer to quantize")
     _copy_weights(model, copy)
+    known: dict[int, bool] = {}
+    for layer in quantized_layers(copy):
+        layer.input_range.is_positive = is_positive(layer, known)
     return copy
 
 

@@ -17,11 +17,15 @@ import tensorflow as tf
 from greenopt.trial.model.build import all_layers
 from greenopt.trial.model.flat_limits import FlatLimits
 from greenopt.trial.model.flat_optimizer import FlatOptimizer, is_expressible
-from greenopt.trial.model.flat_rounding import FlatRounding
+from greenopt.trial.model.flat_rounding import FlatRounding, fills_rows, together
 from greenopt.trial.model.flat_variables import FlatVariables
 from greenopt.trial.model.fused_batchnorm import BatchStatistics, MovingAverages
 from greenopt.trial.model.quantization_aware import input_ranges, is_quantized
 from greenopt.trial.model.void_bias import void_biases, without_biases
+
+
+class NotFlatError(Exception):
+    """A model was found, while its step was traced, to train otherwise than `FlatStep` does."""
 
 
 class FlatStep:
@@ -36,7 +40,7 @@ class FlatStep:
         """
         self._model, self._moving = model, averages
         layers = all_layers(model)
-        self._fused = [layer for layer in averages.layers if layer.moving_mean.dtype == "float32"]
+        self._fused = [layer for layer in averages.layers if layer.trainable and layer.moving_mean.dtype == "float32"]
         void = void_biases(model, layers, self._fused)
         self._biased = [each.convolution for each in void]
         unused = [layer.bias for layer in self._biased]
@@ -44,7 +48,8 @@ class FlatStep:
         self._casts = _casts(layers)
         trained = [variable for variable in model.trainable_variables if id(variable) not in left_out]
         # Those that a mixed policy casts come first, so that one operation casts them.
-        trained.sort(key=lambda variable: id(variable) not in self._casts)
+        trained = together(trained, {id(layer.kernel) for layer in layers if is_quantized(layer) and fills_rows(layer)})
+        trained.sort(key=lambda variable: self._casts.get(id(variable), variable.dtype) != "float16")
         self._weights = FlatVariables(trained, unused, "flat_weights")
         self._optimizer = FlatOptimizer(model.optimizer, self._weights)
         self._averages = self._flat_averages([each.batchnorm for each in void])
@@ -99,6 +104,8 @@ class FlatStep:
             x: the images of the first step.
             steps: how many there are.
         """
+        if self._rounding is not None:
+            self._rounding.begin()
         if self._limits is not None:
             self._limits.set_first(lambda: self._first_limits(x), steps)
 
@@ -115,7 +122,11 @@ class FlatStep:
         return [getattr(layer, name) for layer in self._ranges]
 
     def __call__(self, x: tf.Tensor, y: tf.Tensor) -> None:
-        """Train one step on a batch, as `model.train_step` does."""
+        """Train one step on a batch, as `model.train_step` does.
+
+        Raises:
+            NotFlatError: it would not be the same.
+        """
         model = self._model
         flat = self._weights.flat.read_value()
         rounding: AbstractContextManager[None] = nullcontext()
@@ -127,17 +138,35 @@ class FlatStep:
             kinds = [self._casts.get(id(one), one.dtype) for one in self._weights.used]
             parts, biases = self._weights.parts(flat, kinds)
             # Not given to the scope's constructor, which would undo the cast.
-            scope.state_mapping.update({id(one): part for one, part in zip(self._weights.used, parts, strict=True)})
+            given = {id(one): part for one, part in zip(self._weights.used, parts, strict=True)}
+            scope.state_mapping.update({**given, **self._present_averages()})
             limits = self._limits.collected() if self._limits is not None else nullcontext()
             with rounding, limits, scope, self._moving.collected() as statistics, without_biases(self._biased):
                 answers = model(x, training=True) if model._call_has_training_arg else model(x)
                 loss = model._compute_loss(x=x, y=y, y_pred=answers, sample_weight=None, training=True)
             scaled = model.optimizer.scale_loss(loss)
-        self._optimizer.apply(tape.gradient(scaled, flat))
+        gradient, *each = tape.gradient(scaled, [flat, *parts])
+        self._check(scope, given, each)
+        self._optimizer.apply(gradient)
         self._update_averages(statistics, biases)
         self._update_others(scope)
         model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
         model.compute_metrics(x, y, answers, None)
+
+    def _present_averages(self) -> dict[int, tf.Tensor]:
+        """Return the moving averages, for a layer that is called in training and also as after it."""
+        if self._averages is None:
+            return {}
+        parts, _ = self._averages.parts(self._averages.flat.read_value())
+        return {id(one): part for one, part in zip(self._averages.used, parts, strict=True)}
+
+    def _check(self, scope: keras.StatelessScope, given: dict[int, tf.Tensor], gradients: Sequence[Any]) -> None:
+        """Raise NotFlatError where a layer changes weights, or weight decay would reach one that Keras leaves out."""
+        for variable, gradient in zip(self._weights.used, gradients, strict=True):
+            if scope.get_current_value(variable) is not given[id(variable)]:
+                raise NotFlatError(f"{variable.path} is changed by its layer")
+            if gradient is None and self._optimizer.inner.weight_decay is not None:
+                raise NotFlatError(f"{variable.path} has no gradient")
 
     def _update_averages(self, statistics: BatchStatistics, biases: tf.Tensor) -> None:
         if self._averages is None:
@@ -181,10 +210,11 @@ def _others(model: keras.Model) -> list[Any]:
 
 
 def _casts(layers: Sequence[keras.layers.Layer]) -> dict[int, str]:
-    """Return, by a variable's id, the type that its layer casts it to at each use."""
+    """Return, by a variable's id, the type that its layer casts it to at each use; its own where that is not known."""
     found: dict[int, set[str]] = {}
     for layer in layers:
+        known = layer.autocast and type(layer).__module__.startswith(("keras.", "greenopt."))
         for variable in layer._trainable_variables:
-            casts = variable._autocast and variable.regularizer is None and len(variable.shape) > 1
+            casts = known and variable._autocast and variable.regularizer is None and len(variable.shape) > 1
             found.setdefault(id(variable), set()).add(layer.compute_dtype if casts else variable.dtype)
     return {number: kinds.pop() for number, kinds in found.items() if len(kinds) == 1}

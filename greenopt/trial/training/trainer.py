@@ -29,7 +29,7 @@ from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPi
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.build import weights_are_finite
 from greenopt.trial.model.optimizer import LearningRateTable
-from greenopt.trial.training.flat_step import FlatStep
+from greenopt.trial.training.flat_step import FlatStep, NotFlatError
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -117,15 +117,10 @@ class Trainer:
         self._confusion = keras.Variable(
             np.zeros((counted, counted), np.float32), dtype="float32", trainable=False, name="confusion"
         )
-        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
-        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=config.jit)
-        self._evaluate_block: Callable[..., None] = tf.function(
-            self._evaluate_steps, autograph=False, jit_compile=config.jit
-        )
         copies = (flat_step.load, flat_step.store) if flat_step is not None else ()
-        self._copies: list[Callable[..., None]] = [
-            tf.function(copy, autograph=False, jit_compile=config.jit) for copy in copies
-        ]
+        self._train_block, self._evaluate_block, *self._copies = map(
+            self._function, (self._train_steps, self._evaluate_steps, *copies)
+        )
 
     @property
     def steps(self) -> int:
@@ -148,9 +143,15 @@ class Trainer:
         return self._pipeline
 
     def use_kerass_step(self) -> None:
-        """Train by the model's own training step, to compare with it; call this before anything is traced."""
+        """Train by the model's own training step."""
         self._flat_step, self._copies = None, []
+        self._train_block = self._function(self._train_steps)
         self._programs = CachedPrograms(None, self._config.jit)
+
+    def _function(self, method: Callable[..., None]) -> Callable[..., None]:
+        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
+        program: Callable[..., None] = tf.function(method, autograph=False, jit_compile=self._config.jit)
+        return program
 
     def warm_up(self, rehearsals: int | None = None) -> None:
         """Compile and run every program once, put every variable back, then go through what an epoch does.
@@ -323,6 +324,13 @@ class Trainer:
 
     def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
         """Use the cached programs, or trace them with example inputs."""
+        try:
+            self._ready(training, evaluation)
+        except NotFlatError:
+            self.use_kerass_step()
+            self._ready(training, evaluation)
+
+    def _ready(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),

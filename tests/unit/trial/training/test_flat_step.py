@@ -20,22 +20,46 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"optimizer": "SGD", "precision": "float64", "training": {"precision_applies_to": "policy"}},
     {"internal": "pre_quantization", "optimizer_momentum": 0.9},
     {"training": {"model": "tests.unit.trial.nested:build"}},
+    {"training": {"trainable": "head", "label_smoothing": 0.1}},
+    {
+        "training": {"trainable": 3, "weight_decay": 0.3, "weight_decay_applies_to": "all"},
+        "internal": "pre_quantization",
+    },
+    {"training": {"trainable": 3}, "optimizer": "Adam", "precision": "global_policy_float16"},
+    *(
+        {"training": {"model": f"tests.unit.trial.uncommon:{name}"}}
+        for name in ("resting_norm", "shared_norm", "regularized", "several_dtypes", "own_convolution", "called")
+    ),
+    {
+        "optimizer": "SGD",
+        "training": {
+            "model": "tests.unit.trial.uncommon:without_gradient",
+            "weight_decay": 0.3,
+            "weight_decay_applies_to": "all",
+        },
+    },
+    {"training": {"model": "tests.unit.trial.uncommon:spectral"}},
+    {"training": {"model": "tests.unit.trial.uncommon:own_step"}},
 )
+BIASES_COUNT = ("resting_norm", "shared_norm", "regularized", "own_convolution", "called")
+LEFT_TO_KERAS = ("without_gradient", "spectral", "own_step")
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, Any]) -> None:
     flat, kerass = (prepared(trial_spec(**setting))[0].trainer for _ in range(2))
-    assert flat.has_flat_step
     kerass.use_kerass_step()
+    flat.warm_up()
+    model = str(setting.get("training", {}).get("model"))
+    assert flat.has_flat_step == (not model.endswith(LEFT_TO_KERAS))
     scores = [[trainer.train_epoch(epoch) for epoch in (1, 2)] for trainer in (flat, kerass)]
-    half = setting.get("precision") == "global_policy_float16"
+    half = setting.get("precision") == "global_policy_float16" or model.endswith("several_dtypes")
     tolerance = 2e-2 if half else 2e-4
     for a, b in zip(*scores, strict=True):
         assert a.loss == pytest.approx(b.loss, rel=tolerance)
     for a, b in zip(flat._variables(), kerass._variables(), strict=True):
         # A bias before BatchNormalization has a gradient of rounding errors alone in Keras, here it has none.
-        if "bias" in a.path and "dense" not in a.path:
+        if "bias" in a.path and "dense" not in a.path and not model.endswith(BIASES_COUNT):
             continue
         scale = max(np.abs(b.numpy()).max(), 1e-6)
         assert np.abs(a.numpy() - b.numpy()).max() / scale < 25 * tolerance, a.path
