@@ -124,7 +124,8 @@ def _sgd(optimizer: FlatOptimizer, gradient: tf.Tensor, rate: tf.Tensor) -> None
         accum=optimizer.slots[0].flat.handle,
         lr=rate,
         grad=gradient,
-        momentum=optimizer.number(sgd.momentum),
+        # By way of float32, as Keras has it.
+        momentum=tf.cast(tf.constant(sgd.momentum, tf.float32), optimizer.weights.dtype),
         use_nesterov=sgd.nesterov,
     )
 

@@ -55,7 +55,8 @@ class FlatVariables:
         if self.unused:
             parts += tf.split(rest, [math.prod(one.shape) for one in self.unused])
         for one, part in zip([*self.used, *self.unused], parts, strict=True):
-            one.assign(tf.reshape(part, one.shape))
+            # Keras's `assign` takes ten times as long.
+            tf.raw_ops.AssignVariableOp(resource=one.value.handle, value=_shaped(part, one.shape))
 
     def parts(self, flat: tf.Tensor, cast: Sequence[str] = ()) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Take values apart that are laid out as in the flat variable.

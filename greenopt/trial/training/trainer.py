@@ -117,10 +117,7 @@ class Trainer:
         self._confusion = keras.Variable(
             np.zeros((counted, counted), np.float32), dtype="float32", trainable=False, name="confusion"
         )
-        copies = (flat_step.load, flat_step.store) if flat_step is not None else ()
-        self._train_block, self._evaluate_block, *self._copies = map(
-            self._function, (self._train_steps, self._evaluate_steps, *copies)
-        )
+        self._train_block, self._evaluate_block = map(self._function, (self._train_steps, self._evaluate_steps))
 
     @property
     def steps(self) -> int:
@@ -144,7 +141,7 @@ class Trainer:
 
     def use_kerass_step(self) -> None:
         """Train by the model's own training step."""
-        self._flat_step, self._copies = None, []
+        self._flat_step = None
         self._train_block = self._function(self._train_steps)
         self._programs = CachedPrograms(None, self._config.jit)
 
@@ -254,11 +251,12 @@ class Trainer:
     @contextmanager
     def _on_flat_variables(self) -> Iterator[None]:
         """Move weights and the optimizer's slots to flat variables within a context, where steps train on these."""
-        for copy in self._copies[:1]:
-            copy()
+        # Not in programs: to trace these takes longer than to start their operations one by one.
+        if self._flat_step is not None:
+            self._flat_step.load()
         yield
-        for copy in self._copies[1:]:
-            copy()
+        if self._flat_step is not None:
+            self._flat_step.store()
 
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
@@ -334,7 +332,6 @@ class Trainer:
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),
-            *((copy, ()) for copy in self._copies),
         )
         variables = self._program_variables()
 
@@ -343,8 +340,7 @@ class Trainer:
 
         programs = self._programs.resolve(variables, trace)
         if programs is not None:
-            self._train_block, self._evaluate_block, *copies = programs
-            self._copies = [*copies]
+            self._train_block, self._evaluate_block = programs
             return
         for function, inputs in functions:
             name_functions_afresh()
