@@ -1,7 +1,7 @@
 """The kernels of all quantized layers rounded together, as parts of a model's flat weights.
 
-Kernels of one shape lie beside each other there, so that one operation finds the largest weights of all of them; then one
-divides all weights by their units.
+Kernels of one shape lie beside each other there, so that one operation finds the largest weights of all of them; then
+one divides all weights by their units.
 
 Invariant: kernels become what `rounded` makes of each, and gradients pass straight through.
 """

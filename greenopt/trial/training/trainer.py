@@ -10,9 +10,10 @@ Invariant: after `warm_up` every program is compiled and every variable is as it
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -22,8 +23,8 @@ import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
 from greenopt.trial.compilation.function_names import name_functions_afresh
-from greenopt.trial.compilation.program_cache import CachedPrograms
-from greenopt.trial.compilation.serialized_graph import Graph, traced
+from greenopt.trial.compilation.program_cache import Begin, CachedPrograms
+from greenopt.trial.compilation.serialized_graph import traced
 from greenopt.trial.data.images import Ids, Images
 from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.failures import WrongSettingError
@@ -117,7 +118,8 @@ class Trainer:
         self._confusion = keras.Variable(
             np.zeros((counted, counted), np.float32), dtype="float32", trainable=False, name="confusion"
         )
-        self._train_block, self._evaluate_block = map(self._function, (self._train_steps, self._evaluate_steps))
+        self._train_block = self._function(self._train_steps)
+        self._evaluate_block = self._function(self._evaluate_steps)
 
     @property
     def steps(self) -> int:
@@ -160,15 +162,7 @@ class Trainer:
         number = tf.constant(int(self._loops))
         training = (*next(self._pipeline.training(self._train_ids)), number)
         evaluation = (*next(self._pipeline.evaluation(self._train_ids[:1])), number)
-        self._ready_programs(training, evaluation)
-        with ThreadPoolExecutor(1) as other:
-            if self._config.jit:
-                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to
-                # itself; XLA compiles both at once.
-                other.submit(self._evaluate_block, *evaluation)
-            with self._on_flat_variables():
-                self._train_block(*training)
-        self._evaluate_block(*evaluation)
+        self._run_each(training, evaluation)
         weights_are_finite(self._model)
         _put_back(kept)
         # A variable whose value is held here too would be written to a new place at the next step.
@@ -179,6 +173,30 @@ class Trainer:
         for _ in range(rehearsals):
             self._rehearse()
         _put_back(drawn_from)
+
+    def _run_each(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
+        """Make all programs ready and run each once."""
+        with ThreadPoolExecutor(2) as others:
+            begun: list[Future[None]] = []
+
+            def begin(place: int, program: Callable[..., None]) -> None:
+                # While Python traces the other program. Without XLA, the first run of a program times convolution
+                # algorithms and needs the GPU to itself; XLA compiles both at once.
+                if place == 0:
+                    begun.append(others.submit(self._begin_training, program, training))
+                elif self._config.jit:
+                    others.submit(program, *evaluation)
+
+            self._ready_programs(training, evaluation, begin)
+            if not begun:
+                begin(1, self._evaluate_block)
+                begin(0, self._train_block)
+            begun[-1].result()
+        self._evaluate_block(*evaluation)
+
+    def _begin_training(self, program: Callable[..., None], inputs: Sequence[tf.Tensor]) -> None:
+        with self._on_flat_variables():
+            program(*inputs)
 
     def _rehearse(self, programs: bool = True, metrics: bool = True) -> None:
         """Go through what an epoch does, with no step of any block, so that nothing is learned.
@@ -320,31 +338,29 @@ class Trainer:
 
         self._repeat(step, number)
 
-    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
-        """Use the cached programs, or trace them with example inputs."""
+    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor], begin: Begin) -> None:
+        """Use the cached programs, or trace them with example inputs; `begin` is told of each that is traced."""
         try:
-            self._ready(training, evaluation)
+            self._ready(training, evaluation, begin)
         except NotFlatError:
             self.use_kerass_step()
-            self._ready(training, evaluation)
+            self._ready(training, evaluation, begin)
 
-    def _ready(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
+    def _ready(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor], begin: Begin) -> None:
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),
         )
         variables = self._program_variables()
-
-        def trace() -> list[Graph]:
-            return [traced(function, inputs, variables) for function, inputs in functions]
-
-        programs = self._programs.resolve(variables, trace)
+        traces = [partial(traced, function, inputs, variables) for function, inputs in functions]
+        programs = self._programs.resolve(variables, traces, begin)
         if programs is not None:
             self._train_block, self._evaluate_block = programs
             return
-        for function, inputs in functions:
+        for place, (function, inputs) in enumerate(functions):
             name_functions_afresh()
             function.get_concrete_function(*inputs)
+            begin(place, function)
 
     def _program_variables(self) -> list[tf.Variable]:
         """Return all that the programs read or change, in the same order in every trial with the same programs."""

@@ -184,7 +184,7 @@ def test_a_function_that_captures_something_unknown_runs_as_it_is(tmp_path: Path
     with pytest.raises(UnkeepableError, match="beside the variables"):
         traced(function, [tf.constant(1.0)], [known])
     programs = CachedPrograms(tmp_path / "x.json", jit=False)
-    assert programs.resolve([known], lambda: [traced(function, [tf.constant(1.0)], [known])]) is None
+    assert programs.resolve([known], [lambda: traced(function, [tf.constant(1.0)], [known])]) is None
     assert not (tmp_path / "x.json").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
     programs = CachedPrograms(tmp_path / "graphs" / "x.json", jit=False)
     programs.compile_ahead()
-    (program,) = programs.resolve([counter], lambda: [traced(counting(counter), [number], [counter])]) or ()
+    (program,) = programs.resolve([counter], [lambda: traced(counting(counter), [number], [counter])]) or ()
     program(number)
     assert int(counter) == 2
 
@@ -208,10 +208,10 @@ def counting(counter: tf.Variable) -> Any:
 def test_made_up_variables_take_no_memory_once_the_real_ones_are_there(tmp_path: Path) -> None:
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
     file = tmp_path / "x.json"
-    CachedPrograms(file, jit=False).resolve([counter], lambda: [traced(counting(counter), [number], [counter])])
+    CachedPrograms(file, jit=False).resolve([counter], [lambda: traced(counting(counter), [number], [counter])])
     programs = CachedPrograms(file, jit=False)
     programs.compile_ahead()
-    (program,) = programs.resolve([counter], never) or ()
+    (program,) = programs.resolve([counter], [never]) or ()
     (made_up,) = programs._placeholders
     assert made_up is not counter
     assert tf.raw_ops.ReadVariableOp(resource=made_up.handle, dtype=tf.int32).shape == (0,)
