@@ -79,6 +79,10 @@ class FlatOptimizer:
         """Return a number in the weights' type."""
         return tf.constant(value, self.weights.dtype)
 
+    def rounded_number(self, value: float) -> tf.Tensor:
+        """Return a number in the weights' type, by way of float32, as `keras.ops.cast` makes it."""
+        return tf.cast(tf.constant(value, tf.float32), self.weights.dtype)
+
 
 def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer within loss scaling, or the optimizer itself."""
@@ -124,8 +128,7 @@ def _sgd(optimizer: FlatOptimizer, gradient: tf.Tensor, rate: tf.Tensor) -> None
         accum=optimizer.slots[0].flat.handle,
         lr=rate,
         grad=gradient,
-        # By way of float32, as Keras has it.
-        momentum=tf.cast(tf.constant(sgd.momentum, tf.float32), optimizer.weights.dtype),
+        momentum=optimizer.rounded_number(sgd.momentum),
         use_nesterov=sgd.nesterov,
     )
 
@@ -149,16 +152,15 @@ def _adam(optimizer: FlatOptimizer, gradient: tf.Tensor, rate: tf.Tensor) -> Non
     adam = optimizer.inner
     momentum, velocity = optimizer.variables
     steps = tf.cast(adam.iterations.value + 1, gradient.dtype)
-    beta_1, beta_2 = optimizer.number(adam.beta_1), optimizer.number(adam.beta_2)
     tf.raw_ops.ResourceApplyAdam(
         var=optimizer.weights.flat.handle,
         m=momentum.handle,
         v=velocity.handle,
-        beta1_power=tf.pow(beta_1, steps),
-        beta2_power=tf.pow(beta_2, steps),
+        beta1_power=tf.pow(optimizer.rounded_number(adam.beta_1), steps),
+        beta2_power=tf.pow(optimizer.rounded_number(adam.beta_2), steps),
         lr=rate,
-        beta1=beta_1,
-        beta2=beta_2,
+        beta1=optimizer.number(adam.beta_1),
+        beta2=optimizer.number(adam.beta_2),
         epsilon=optimizer.number(adam.epsilon),
         grad=gradient,
     )

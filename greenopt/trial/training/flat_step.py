@@ -7,7 +7,7 @@ BatchNormalization layers are updated together.
 Invariant: after `store` all variables are what `model.train_step` would have made of them, to rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -53,7 +53,8 @@ class FlatStep:
         self._weights = FlatVariables(trained, unused, "flat_weights")
         self._optimizer = FlatOptimizer(model.optimizer, self._weights)
         self._averages = self._flat_averages([each.batchnorm for each in void])
-        self._others = _others(model)
+        averages_used = self._averages.used if self._averages is not None else []
+        self._others = _others(model, {id(one) for one in averages_used})
         ranges = input_ranges(layers)
         self._limits = FlatLimits(ranges) if ranges else None
         self._ranges = ranges
@@ -203,10 +204,11 @@ def is_flattenable(model: keras.Model) -> bool:
     return all(one.constraint is None and not one.overwrite_with_gradient for one in variables)
 
 
-def _others(model: keras.Model) -> list[Any]:
+def _others(model: keras.Model, known: Collection[int]) -> list[Any]:
+    """Return all variables that are not trained, without those whose ids are known."""
     found = [*model.non_trainable_variables, *model.metrics_variables]
     found += [variable for layer in all_layers(model) for variable in layer.non_trainable_variables]
-    return list({id(variable): variable for variable in found}.values())
+    return [one for one in {id(variable): variable for variable in found}.values() if id(one) not in known]
 
 
 def _casts(layers: Sequence[keras.layers.Layer]) -> dict[int, str]:

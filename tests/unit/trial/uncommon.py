@@ -16,33 +16,32 @@ def _ended(inputs: Any, x: Any, classes: int, **dense: Any) -> keras.Model:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax", **dense)(x))
 
 
-def resting_norm(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """A bias before a BatchNormalization that is not trained, and one before a call that is not for training."""
-    inputs = keras.Input(input_shape)
-    x = layers.Conv2D(4, 3, strides=2)(inputs)
-    norm = layers.BatchNormalization()
-    norm.trainable = False
-    x = layers.ReLU()(norm(x))
-    x = layers.Conv2D(8, 3, bias_initializer="ones")(x)
-    x = layers.BatchNormalization()(x, training=False)
-    return _ended(inputs, x, classes)
+class Insistent(Conv2D):
+    """A convolution that adds its bias in its own way."""
+
+    def call(self, inputs: Any) -> Any:
+        return self.convolution_op(inputs, self.kernel) * 2 + self.bias
 
 
-def shared_norm(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """One BatchNormalization that is called twice in training and once as after it."""
-    inputs = keras.Input(input_shape)
-    norm = layers.BatchNormalization()
-    x = norm(layers.Conv2D(4, 3, strides=2)(inputs))
-    x = norm(layers.Conv2D(4, 3, padding="same")(x), training=False)
-    return _ended(inputs, norm(layers.Conv2D(4, 3)(x)), classes)
+def biased(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Biases before a BatchNormalization that are not void.
 
-
-def regularized(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    In turn: one with a regularizer; before one that is not trained; before a call as after training; of a layer that
+    adds it in its own way; before one that is called three times, once as after training; with a regularizer of the
+    output.
+    """
     inputs = keras.Input(input_shape)
     x = layers.Conv2D(4, 3, strides=2, bias_regularizer="l2", bias_initializer="ones")(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = layers.Conv2D(4, 3, activity_regularizer="l2", kernel_regularizer="l1")(x)
-    return _ended(inputs, layers.BatchNormalization()(x), classes, kernel_regularizer="l2")
+    resting, shared = layers.BatchNormalization(), layers.BatchNormalization()
+    resting.trainable = False
+    x = layers.ReLU()(resting(layers.Conv2D(8, 1, bias_initializer="ones")(x)))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 1, bias_initializer="ones")(x), training=False)
+    x = layers.ReLU()(layers.BatchNormalization()(Insistent(4, 3)(x)))
+    x = shared(layers.Conv2D(4, 1)(x))
+    x = shared(layers.Conv2D(4, 3, padding="same")(x), training=False)
+    x = shared(layers.Conv2D(4, 1, activity_regularizer="l2", kernel_regularizer="l1")(x))
+    return _ended(inputs, x, classes, kernel_regularizer="l2")
 
 
 def several_dtypes(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -53,19 +52,6 @@ def several_dtypes(input_shape: tuple[int, int, int], classes: int) -> keras.Mod
     x = layers.BatchNormalization(dtype="mixed_float16")(x)
     x = layers.Conv2D(16, 2, dtype="mixed_bfloat16")(x)
     return _ended(inputs, x, classes, dtype="float32")
-
-
-class Insistent(Conv2D):
-    """A convolution that adds its bias in its own way."""
-
-    def call(self, inputs: Any) -> Any:
-        return self.convolution_op(inputs, self.kernel) * 2 + self.bias
-
-
-def own_convolution(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    inputs = keras.Input(input_shape)
-    x = layers.BatchNormalization()(Insistent(4, 3, strides=2)(inputs))
-    return _ended(inputs, layers.ReLU()(x), classes)
 
 
 class Called(Model):
