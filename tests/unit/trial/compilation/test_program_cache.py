@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -247,3 +248,24 @@ def test_a_change_in_any_module_of_the_trial_gives_its_programs_another_key(tmp_
         module.write_bytes(content)
     modules[0].rename(copy / "renamed.py")
     assert source_digest(copy) != before
+
+
+def test_a_program_can_run_while_the_next_one_is_traced(tmp_path: Path) -> None:
+    counter, number = tf.Variable(0, name="counter"), tf.constant(3)
+    told: list[str] = []
+
+    def trace(name: str) -> Any:
+        told.append(f"traces {name}")
+        return traced(counting(counter), [number], [counter])
+
+    def begin(place: int, program: Any) -> None:
+        program(number)
+        told.append(f"has begun {place}, counter {int(counter)}")
+
+    programs = CachedPrograms(tmp_path / "x.json", jit=False)
+    programs.resolve([counter], [partial(trace, "a"), partial(trace, "b")], begin)
+    assert told[:3] == ["traces a", "has begun 0, counter 2", "traces b"]
+    assert len(told) == 4
+    again = CachedPrograms(tmp_path / "x.json", jit=False)
+    again.compile_ahead()
+    assert len(again.resolve([counter], [never, never], never) or ()) == 2
