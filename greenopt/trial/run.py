@@ -7,7 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from greenopt.events import Phase
-from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
+from greenopt.spec import Augmentation, DataSet, Internal, TrialSpec, inert_parameters
 from greenopt.trial.compilation.compiler_cache import keep_kernels, prepare_compiler
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, Split, split_images
@@ -84,9 +84,12 @@ def choose_threads(spec: TrialSpec, images: Images) -> None:
     """Let one thread start the operations of a training without XLA on a GPU; call this before the first operation.
 
     Several take turns at a step's few hundred operations, and hand each other more work than they do. Images from the
-    host need a second thread, or they would wait for the step.
+    host need a second thread, or they would wait for the step. Random augmentation has operations for the CPU, which
+    may run side by side, so that it is left as TensorFlow has it.
     """
-    if spec.gpu_uuid is None or spec.image_setting.internal is Internal.JIT_COMPILATION:
+    setting = spec.image_setting
+    is_alone = setting.internal is not Internal.JIT_COMPILATION and setting.augmentation is not Augmentation.RANDOM
+    if spec.gpu_uuid is None or not is_alone:
         return
     if "TF_NUM_INTEROP_THREADS" not in os.environ:
         on_host = images.x.nbytes > spec.training.device_images_bytes

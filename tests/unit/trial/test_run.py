@@ -270,19 +270,20 @@ def test_the_last_word_is_the_last_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "internal", "on_device", "told", "wanted"),
+    ("gpu", "setting", "on_device", "told", "wanted"),
     [
-        ("GPU-0", "none", True, None, [1]),
-        ("GPU-0", "pre_quantization", True, None, [1]),
-        ("GPU-0", "none", False, None, [2]),
-        ("GPU-0", "none", True, "7", []),
-        ("GPU-0", "jit_compilation", True, None, []),
-        (None, "none", True, None, []),
+        ("GPU-0", {"internal": "none"}, True, None, [1]),
+        ("GPU-0", {"internal": "pre_quantization"}, True, None, [1]),
+        ("GPU-0", {"internal": "none", "augmentation": "mixup"}, False, None, [2]),
+        ("GPU-0", {}, True, "7", []),
+        ("GPU-0", {"internal": "jit_compilation"}, True, None, []),
+        ("GPU-0", {"augmentation": "random"}, True, None, []),
+        (None, {}, True, None, []),
     ],
 )
 def test_one_thread_starts_operations_on_a_gpu_without_xla(
     gpu: str | None,
-    internal: str,
+    setting: dict[str, Any],
     on_device: bool,
     told: str | None,
     wanted: list[int],
@@ -294,7 +295,7 @@ def test_one_thread_starts_operations_on_a_gpu_without_xla(
         monkeypatch.setenv("TF_NUM_INTEROP_THREADS", told)
     chosen: list[int] = []
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", chosen.append)
-    spec = trial_spec(training={} if on_device else {"device_images_bytes": 0}, internal=internal)
+    spec = trial_spec(training={} if on_device else {"device_images_bytes": 0}, **setting)
     spec = spec.model_copy(update={"gpu_uuid": gpu})
     choose_threads(spec, load_split(spec)[0])
     assert chosen == wanted
