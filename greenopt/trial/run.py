@@ -7,7 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from greenopt.events import Phase
-from greenopt.spec import DataSet, Internal, TrialSpec, inert_parameters
+from greenopt.spec import Augmentation, DataSet, Internal, TrialSpec, inert_parameters
 from greenopt.trial.compilation.compiler_cache import keep_kernels, prepare_compiler
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.images import Images, Split, split_images
@@ -33,6 +33,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     choose_device(spec.gpu_uuid)
     journal.end_phase(Phase.IMPORT)
     images, split = load_split(spec)
+    choose_threads(spec, images)
     journal.end_phase(Phase.DATA)
     trial = prepare_trial(spec, images, split)
     journal.end_phase(Phase.BUILD)
@@ -72,10 +73,29 @@ def choose_device(gpu_uuid: str | None) -> None:
             f"TensorFlow {tf.__version__} sees no GPU though this trial was given {gpu_uuid}; "
             "install greenopt[cuda], or run with --gpus none"
         )
+    # cuDNN's batch normalization in one pass over the images, by which TensorFlow also joins it with a ReLU in float16;
+    # PyTorch uses it by itself.
+    os.environ.setdefault("TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT", "1")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     major, minor = tf.config.experimental.get_device_details(gpus[0])["compute_capability"]
     keep_kernels(os.environ, f"sm_{major}{minor}")
+
+
+def choose_threads(spec: TrialSpec, images: Images) -> None:
+    """Let one thread start the operations of a training without XLA on a GPU; call this before the first operation.
+
+    Several take turns at a step's few hundred operations, and hand each other more work than they do. Images from the
+    host need a second thread, or they would wait for the step. Random augmentation has operations for the CPU, which
+    may run side by side, so that it is left as TensorFlow has it.
+    """
+    setting = spec.image_setting
+    is_alone = setting.internal is not Internal.JIT_COMPILATION and setting.augmentation is not Augmentation.RANDOM
+    if spec.gpu_uuid is None or not is_alone:
+        return
+    if "TF_NUM_INTEROP_THREADS" not in os.environ:
+        on_host = images.x.nbytes > spec.training.device_images_bytes
+        tf.config.threading.set_inter_op_parallelism_threads(2 if on_host else 1)
 
 
 def load_split(spec: TrialSpec) -> tuple[Images, Split]:

@@ -32,6 +32,13 @@ steps: a step of ResNet-50 with small images is a thousand kernels too short to 
 _PLAIN_SUMS = "--xla_gpu_experimental_enable_fusion_block_level_rewriter=false"
 """Sums over the rows of small matrices are left to XLA's own kernels; Triton's need more power here."""
 
+_COMPILED_AT_ONCE = (
+    "--xla_gpu_enable_llvm_module_compilation_parallelism=true",
+    "--xla_gpu_force_compilation_parallelism=12",
+)
+"""Parts of a program are compiled by several threads. Their number is the same on every machine, since what is kept
+goes by the flags."""
+
 _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 """Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
 
@@ -82,7 +89,7 @@ class CompilerCache:
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
     """Set up a process for XLA on a GPU and return its cache; None if nothing can be cached."""
-    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _PRODUCTS)
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _PRODUCTS, *_COMPILED_AT_ONCE)
     folder = cache_folder()
     if folder is None:
         return None

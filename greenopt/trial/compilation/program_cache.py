@@ -28,7 +28,9 @@ from greenopt.trial.data.images import Images
 from greenopt.trial.model.optimizer import table_size
 from greenopt.trial.model.precision import number_formats
 
-Trace: TypeAlias = Callable[[], Sequence[Graph]]
+Trace: TypeAlias = Callable[[], Graph]
+Begin: TypeAlias = Callable[[int, Callable[..., None]], None]
+"""Told a program's place and the program."""
 
 GRAPHS_BYTES = 500_000_000
 """What graphs may take in the cache folder; ResNet-50's are two megabytes."""
@@ -79,15 +81,18 @@ class CachedPrograms:
             self._compiling.append(pool.submit(program, *inputs))
         pool.shutdown(wait=False)
 
-    def resolve(self, variables: Variables, trace: Trace) -> Sequence[Program] | None:
+    def resolve(
+        self, variables: Variables, traces: Sequence[Trace], begin: Begin = lambda *_: None
+    ) -> Sequence[Program] | None:
         """Return the programs for the variables that will be trained.
 
         Args:
             variables: all that they read or change, in the order of every trial of this key.
-            trace: traces the programs, where they are not kept.
+            traces: one for each program; called where they are not kept.
+            begin: told the place of a program that was just traced, and the program, before the next one is traced.
 
         Returns:
-            What `trace` gives, ready to run, in its order; None where nothing can be kept of it.
+            What `traces` give, ready to run, in their order; None where nothing can be kept of it.
         """
         if self._file is None:
             return None
@@ -97,19 +102,26 @@ class CachedPrograms:
             # A program keeps a reference to its first captures; free their memory.
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tf.zeros(0, variable.dtype))
         if not self._programs or any(graph.state != tensor_specs for graph in self._graphs):
+            graphs, programs = [], []
             try:
-                graphs = trace()
+                for place, trace in enumerate(traces):
+                    graphs.append(trace())
+                    programs += self._readied(graphs[-1:], variables)
+                    begin(place, programs[-1])
             except UnkeepableError:
                 return None
             _write(graphs, self._file)
-            return self._readied(graphs, variables)
+            return programs
         for program in self._programs:
             program.use(variables)
         return self._programs
 
     def _readied(self, graphs: Sequence[Graph], variables: Variables) -> list[Program]:
-        name_functions_afresh(_BEYOND_TRACING)
-        return [Program(graph, variables, self._jit) for graph in graphs]
+        programs = []
+        for graph in graphs:
+            name_functions_afresh(_BEYOND_TRACING)
+            programs.append(Program(graph, variables, self._jit))
+        return programs
 
 
 def cached_programs(spec: TrialSpec, images: Images, block_steps: int, steps: int) -> CachedPrograms:

@@ -10,9 +10,11 @@ are of the biased variance). Weights, configuration, copies and saved models are
 expressed stays as it is.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -24,7 +26,75 @@ _FUSED_TYPES = ("float32", "float16", "bfloat16")
 _MIN_EPSILON = 1e-5
 
 
-def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = False) -> int:
+class Statistic(NamedTuple):
+    """What a batch adds to one moving average.
+
+    Attributes:
+        value: (channels,) float32.
+        factor: the batch's mean or variance is `factor` times `value`.
+        momentum: of the moving average.
+    """
+
+    value: tf.Tensor
+    factor: float
+    momentum: float
+
+
+class BatchStatistics:
+    """The statistics of one batch, by the moving average that each is for."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._found: dict[int, list[Statistic]] = {}
+
+    def add(self, moving: keras.Variable, statistic: Statistic) -> None:
+        """Add one; a layer that is called several times adds as many."""
+        self._found.setdefault(id(moving), []).append(statistic)
+
+    def combined(self, moving: keras.Variable) -> tuple[tf.Tensor, float, float]:
+        """Return value, weight and share, so that the moving average becomes share * itself + weight * value."""
+        statistics = self._found.get(id(moving))
+        if not statistics:
+            return tf.zeros(moving.shape), 0.0, 1.0
+        (value, factor, momentum), *more = statistics
+        weight, share = (1 - momentum) * factor, momentum
+        for one in more:
+            value = value * (weight * one.momentum) + one.value * ((1 - one.momentum) * one.factor)
+            weight, share = 1.0, share * one.momentum
+        return value, weight, share
+
+
+class MovingAverages:
+    """The moving averages of fused layers: updated layer by layer, or collected to be updated together.
+
+    Attributes:
+        layers: whose moving averages these are.
+    """
+
+    def __init__(self, layers: Iterable[keras.layers.BatchNormalization]) -> None:
+        """Update each layer by itself until told otherwise."""
+        self.layers = list(layers)
+        self._collecting: BatchStatistics | None = None
+
+    @contextmanager
+    def collected(self) -> Iterator[BatchStatistics]:
+        """Collect statistics within a context, instead of updating the moving averages."""
+        self._collecting = statistics = BatchStatistics()
+        try:
+            yield statistics
+        finally:
+            self._collecting = None
+
+    def update(self, moving: keras.Variable, statistic: Statistic) -> None:
+        """Update a moving average with a batch's statistic, or collect it."""
+        if self._collecting is not None and moving.dtype == "float32":
+            self._collecting.add(moving, statistic)
+            return
+        value = statistic.value * statistic.factor if statistic.factor != 1 else statistic.value
+        moving.assign(tf.cast(moving, tf.float32) * statistic.momentum + value * (1 - statistic.momentum))
+
+
+def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = False) -> MovingAverages:
     """Let BatchNormalization layers train in few operations.
 
     Args:
@@ -33,14 +103,14 @@ def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = 
         gpu: whether for a GPU.
 
     Returns:
-        How many do.
+        The moving averages of those that do.
     """
-    fused = [layer for layer in layers if _is_fusible(layer)]
+    averages = MovingAverages(layer for layer in layers if _is_fusible(layer))
     method = partial(_by_sums, fused_sums if gpu else separate_sums) if jit else _by_operation
-    for layer in fused:
+    for layer in averages.layers:
         # Replaced on the instance, so that configurations and saved models still name Keras's class.
-        layer.call = partial(_normalise, layer, layer.call, method)
-    return len(fused)
+        layer.call = partial(_normalise, layer, layer.call, method, averages)
+    return averages
 
 
 def _is_fusible(layer: keras.layers.Layer) -> bool:
@@ -56,33 +126,48 @@ def _is_fusible(layer: keras.layers.Layer) -> bool:
 
 
 def _normalise(
-    layer: keras.layers.BatchNormalization, plain: Any, method: Any, inputs: Any, training: Any = None, mask: Any = None
+    layer: keras.layers.BatchNormalization,
+    plain: Any,
+    method: Any,
+    averages: MovingAverages,
+    inputs: Any,
+    training: Any = None,
+    mask: Any = None,
 ) -> Any:
-    """(batch, height, width, channels) -> the same, normalised; the layer's plain call where it does not train."""
-    if not (training and layer.trainable) or mask is not None:
+    """(batch, height, width, channels) -> the same, normalised; by the layer's plain call where that is no slower."""
+    resting = not training and method is _by_operation
+    if not (resting or (training and layer.trainable)) or mask is not None:
         return plain(inputs, training=training, mask=mask)
     x, channels = tf.convert_to_tensor(inputs), inputs.shape[-1]
     scale = tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones(channels)
     offset = tf.cast(layer.beta, tf.float32) if layer.center else tf.zeros(channels)
+    if resting:
+        mean, variance = tf.cast(layer.moving_mean, tf.float32), tf.cast(layer.moving_variance, tf.float32)
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=layer.epsilon, is_training=False
+        ).y
     compute = _by_operation if None in x.shape else method
-    outputs, mean, variance = compute(x, scale, offset, layer.epsilon)
-    _update_moving_average(layer.moving_mean, mean, layer.momentum)
-    _update_moving_average(layer.moving_variance, variance, layer.momentum)
+    outputs, mean, variance, factor = compute(x, scale, offset, layer.epsilon)
+    averages.update(layer.moving_mean, Statistic(mean, 1.0, layer.momentum))
+    averages.update(layer.moving_variance, Statistic(variance, factor, layer.momentum))
     return outputs
 
 
-def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """Output, mean and variance by TensorFlow's operation."""
+def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:
+    """Output, mean, and variance with a factor that it is to be multiplied by, by TensorFlow's operation."""
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
     )
     # The operation's variance is a sum over count - 1.
+    if None not in x.shape:
+        rows = math.prod(x.shape[:-1])
+        return outputs, mean, variance, max(rows - 1, 1) / rows
     count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-    return outputs, mean, variance * tf.maximum(count - 1, 1) / count
+    return outputs, mean, variance * tf.maximum(count - 1, 1) / count, 1.0
 
 
-def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """Compute output, mean and variance for XLA, with a method for taking two sums.
+def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:
+    """Compute output, mean, variance and its factor, 1, for XLA, with a method for taking two sums.
 
     Sums of squares and products lose digits where the mean is far from 0, so a row is taken off all rows first: it lies
     within some deviations of the mean, also in the first step, when the moving mean does not. XLA reads it along with
@@ -115,7 +200,7 @@ def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsi
         return tf.cast(centred * (steepness * scale) + offset, rows.dtype), gradient
 
     outputs = normalised(tf.reshape(x, [-1, x.shape[-1]]), scale, offset)
-    return tf.reshape(outputs, x.shape), *statistics
+    return tf.reshape(outputs, x.shape), *statistics, 1.0
 
 
 def separate_sums(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -143,7 +228,3 @@ def _additions() -> Any:
 
     with tf.init_scope():
         return additions.get_concrete_function(number, number, number, number)
-
-
-def _update_moving_average(moving: Any, value: tf.Tensor, momentum: float) -> None:
-    moving.assign(tf.cast(moving, tf.float32) * momentum + value * (1 - momentum))

@@ -28,6 +28,7 @@ from greenopt.trial.model.plain_relu import replace_relu
 from greenopt.trial.model.precision import NumberFormats, dtype_policy, number_formats
 from greenopt.trial.model.quantization_aware import quantization_aware, quantized_layers
 from greenopt.trial.training.callbacks import Callbacks, build_callbacks
+from greenopt.trial.training.flat_step import FlatStep, is_flattenable
 from greenopt.trial.training.trainer import Trainer, TrainerConfig, steps_per_block, steps_per_epoch
 
 _NAMES_SHOWN = 50
@@ -95,9 +96,14 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     _create_variables(model, images.classes)
     layers = all_layers(model)
     gpu = bool(tf.config.list_logical_devices("GPU"))
-    fused = fuse_batchnorm(layers, jit, gpu)
+    averages = fuse_batchnorm(layers, jit, gpu)
+    flat = FlatStep(model, averages) if not jit and is_flattenable(model) else None
     if jit:
         replace_relu(layers)
+    elif gpu:
+        # Images stay as Keras has them, channels last, which tensor cores need: TensorFlow would turn them round, and
+        # cuDNN turn them back in every convolution.
+        tf.config.optimizer.set_experimental_options({"layout_optimizer": False})
     # Only XLA on a GPU has CUDA graphs; everywhere else the library of convolutions is as fast or faster.
     multiplied = replace_convolutions_with_matmul(layers) if jit and gpu else 0
     config = TrainerConfig(
@@ -112,9 +118,10 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         learning_rates=LearningRateTable(model.optimizer, build_schedule(setting, training, steps), in_all),
         seed=spec.training_seed,
     )
-    trainer = Trainer(model, images, split.train, training, config, programs)
+    trainer = Trainer(model, images, split.train, training, config, programs, flat)
     callbacks = build_callbacks(training.callbacks)
     callbacks.bind(model, training.epochs, steps)
+    fused = len(averages.layers)
     return PreparedTrial(
         spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded, callbacks
     )
@@ -185,6 +192,7 @@ def collect_facts(trial: PreparedTrial) -> Facts:
         "fused_batchnorm": trial.fused_batchnorm,
         "matrix_convolutions": trial.matrix_convolutions,
         "callbacks": ", ".join(spec.training.callbacks) or None,
+        "flat_step": trainer.has_flat_step,
         "steps_per_block": trainer.block_steps,
         "images_on": trainer.pipeline.place,
         "device": devices[0].device_type,

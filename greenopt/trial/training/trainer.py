@@ -10,8 +10,10 @@ Invariant: after `warm_up` every program is compiled and every variable is as it
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import keras
@@ -21,13 +23,14 @@ import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
 from greenopt.trial.compilation.function_names import name_functions_afresh
-from greenopt.trial.compilation.program_cache import CachedPrograms
-from greenopt.trial.compilation.serialized_graph import Graph, traced
+from greenopt.trial.compilation.program_cache import Begin, CachedPrograms
+from greenopt.trial.compilation.serialized_graph import traced
 from greenopt.trial.data.images import Ids, Images
 from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.build import weights_are_finite
 from greenopt.trial.model.optimizer import LearningRateTable
+from greenopt.trial.training.flat_step import FlatStep, NotFlatError
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -91,6 +94,7 @@ class Trainer:
         training: TrainingSpec,
         config: TrainerConfig,
         programs: CachedPrograms,
+        flat_step: FlatStep | None = None,
     ) -> None:
         """Build the input pipeline; nothing is compiled or trained yet.
 
@@ -100,12 +104,14 @@ class Trainer:
             train: ids of the training part.
             training: sizes of blocks and of evaluation batches.
             config: the rest.
-            programs: what is kept of the two programs below, of training and of evaluation.
+            programs: what is kept of the programs below.
+            flat_step: trains a step in few operations; None for the model's own training step.
 
         Raises:
             WrongSettingError: a batch is larger than the training part.
         """
         self._model, self._config, self._train_ids, self._programs = model, config, train, programs
+        self._flat_step = flat_step
         self._steps = steps_per_epoch(len(train), config.batch_size)
         self._block_steps = steps_per_block(self._steps, config.batch_size, training)
         self._evaluation = BlockShape(
@@ -124,11 +130,8 @@ class Trainer:
         self._confusion = keras.Variable(
             np.zeros((counted, counted), np.float32), dtype="float32", trainable=False, name="confusion"
         )
-        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
-        self._train_block: Callable[..., None] = tf.function(self._train_steps, autograph=False, jit_compile=config.jit)
-        self._evaluate_block: Callable[..., None] = tf.function(
-            self._evaluate_steps, autograph=False, jit_compile=config.jit
-        )
+        self._train_block = self._function(self._train_steps)
+        self._evaluate_block = self._function(self._evaluate_steps)
 
     @property
     def steps(self) -> int:
@@ -141,9 +144,25 @@ class Trainer:
         return self._block_steps
 
     @property
+    def has_flat_step(self) -> bool:
+        """Whether steps are trained on one flat variable."""
+        return self._flat_step is not None
+
+    @property
     def pipeline(self) -> InputPipeline:
         """The images as the model gets them."""
         return self._pipeline
+
+    def use_kerass_step(self) -> None:
+        """Train by the model's own training step."""
+        self._flat_step = None
+        self._train_block = self._function(self._train_steps)
+        self._programs = CachedPrograms(None, self._config.jit)
+
+    def _function(self, method: Callable[..., None]) -> Callable[..., None]:
+        # jit_compile is explicit: TensorFlow's default is on for a GPU and off for a CPU.
+        program: Callable[..., None] = tf.function(method, autograph=False, jit_compile=self._config.jit)
+        return program
 
     def warm_up(self, rehearsals: int | None = None) -> None:
         """Compile and run every program once, put every variable back, then go through what an epoch does.
@@ -155,14 +174,7 @@ class Trainer:
         number = tf.constant(int(self._loops))
         training = (*next(self._pipeline.training(self._train_ids)), number)
         evaluation = (*next(self._pipeline.evaluation(self._train_ids[:1])), number)
-        self._ready_programs(training, evaluation)
-        with ThreadPoolExecutor(1) as other:
-            if self._config.jit:
-                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to
-                # itself; XLA compiles both at once.
-                other.submit(self._evaluate_block, *evaluation)
-            self._train_block(*training)
-        self._evaluate_block(*evaluation)
+        self._run_each(training, evaluation)
         weights_are_finite(self._model)
         _put_back(kept)
         # A variable whose value is held here too would be written to a new place at the next step.
@@ -174,6 +186,30 @@ class Trainer:
             self._rehearse()
         _put_back(drawn_from)
 
+    def _run_each(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
+        """Make all programs ready and run each once."""
+        with ThreadPoolExecutor(2) as others:
+            begun: list[Future[None]] = []
+
+            def begin(place: int, program: Callable[..., None]) -> None:
+                # While Python traces the other program. Without XLA, the first run of a program times convolution
+                # algorithms and needs the GPU to itself; XLA compiles both at once.
+                if place == 0:
+                    begun.append(others.submit(self._begin_training, program, training))
+                elif self._config.jit:
+                    others.submit(program, *evaluation)
+
+            self._ready_programs(training, evaluation, begin)
+            if not begun:
+                begin(1, self._evaluate_block)
+                begin(0, self._train_block)
+            begun[-1].result()
+        self._evaluate_block(*evaluation)
+
+    def _begin_training(self, program: Callable[..., None], inputs: Sequence[tf.Tensor]) -> None:
+        with self._on_flat_variables():
+            program(*inputs)
+
     def _rehearse(self, programs: bool = True, metrics: bool = True) -> None:
         """Go through what an epoch does, with no step of any block, so that nothing is learned.
 
@@ -184,8 +220,9 @@ class Trainer:
         if metrics:
             self._model.reset_metrics()
         if programs:
-            for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
-                self._run(self._train_block, 0, x, y)
+            with self._on_flat_variables():
+                for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
+                    self._run(self._train_block, 0, x, y)
             for x, y, mask in self._pipeline.evaluation(self._train_ids[:1]):
                 self._run(self._evaluate_block, 0, x, y, mask)
         if metrics:
@@ -210,16 +247,18 @@ class Trainer:
         self._model.reset_metrics()
         order = np.random.default_rng((self._config.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
-        for steps_done in self._train_on(order[: self._steps * self._config.batch_size], blocks):
-            if blocks is not None:
-                results = self._model.get_metrics_result()
-                if blocks.end_block(steps_done - 1, float(results["loss"]), float(results["accuracy"])):
-                    break
-            if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
-                # Reading a variable waits for the device, so that reported steps are done and not only queued.
-                self._model.optimizer.iterations.numpy()
-                told_s = time.monotonic()
-                on_steps(steps_done)
+        # Where callbacks look at the model between blocks, each block finds its weights there and leaves them there.
+        with self._on_flat_variables() if blocks is None else nullcontext():
+            for steps_done in self._train_on(order[: self._steps * self._config.batch_size], blocks):
+                if blocks is not None:
+                    results = self._model.get_metrics_result()
+                    if blocks.end_block(steps_done - 1, float(results["loss"]), float(results["accuracy"])):
+                        break
+                if time.monotonic() - told_s >= PROGRESS_PERIOD_S:
+                    # Reading a variable waits for the device, so that reported steps are done and not only queued.
+                    self._model.optimizer.iterations.numpy()
+                    told_s = time.monotonic()
+                    on_steps(steps_done)
         return self._training_score()
 
     def evaluate(self, ids: Ids) -> Score:
@@ -247,6 +286,16 @@ class Trainer:
         """Return the learning rate of the next step."""
         return self._config.learning_rates.next_rate()
 
+    @contextmanager
+    def _on_flat_variables(self) -> Iterator[None]:
+        """Move weights and the optimizer's slots to flat variables within a context, where steps train on these."""
+        # Not in programs: to trace these takes longer than to start their operations one by one.
+        if self._flat_step is not None:
+            self._flat_step.load()
+        yield
+        if self._flat_step is not None:
+            self._flat_step.store()
+
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
         results = self._model.get_metrics_result()
@@ -262,7 +311,8 @@ class Trainer:
             steps = min(self._block_steps, total - done)
             if blocks is not None:
                 blocks.begin_block(done)
-            self._run(self._train_block, steps, *block)
+            with self._on_flat_variables() if blocks is not None else nullcontext():
+                self._run(self._train_block, steps, *block)
             done += steps
             yield done
 
@@ -284,10 +334,17 @@ class Trainer:
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
+        if self._flat_step is not None:
+            self._flat_step.begin(x[0], number)
+
         def step(step_index: tf.Tensor) -> None:
             self._config.learning_rates.set_rate()
             # Not x[step_index]: XLA takes the index for a constant and would recompile for every value.
-            self._model.train_step((tf.gather(x, step_index), tf.gather(y, step_index)))
+            batch = tf.gather(x, step_index), tf.gather(y, step_index)
+            if self._flat_step is not None:
+                self._flat_step(*batch)
+            else:
+                self._model.train_step(batch)
 
         self._repeat(step, number)
 
@@ -304,27 +361,37 @@ class Trainer:
 
         self._repeat(step, number)
 
-    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
-        """Use the cached programs, or trace them with example inputs."""
+    def _ready_programs(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor], begin: Begin) -> None:
+        """Use the cached programs, or trace them with example inputs; `begin` is told of each that is traced."""
+        try:
+            self._ready(training, evaluation, begin)
+        except NotFlatError:
+            self.use_kerass_step()
+            self._ready(training, evaluation, begin)
+
+    def _ready(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor], begin: Begin) -> None:
         functions: tuple[tuple[Any, Sequence[tf.Tensor]], ...] = (
             (self._train_block, training),
             (self._evaluate_block, evaluation),
         )
-        variables = [*(variable.value for variable in self._state()), self._config.learning_rates.table]
-
-        def trace() -> list[Graph]:
-            return [traced(function, inputs, variables) for function, inputs in functions]
-
-        programs = self._programs.resolve(variables, trace)
+        variables = self._program_variables()
+        traces = [partial(traced, function, inputs, variables) for function, inputs in functions]
+        programs = self._programs.resolve(variables, traces, begin)
         if programs is not None:
             self._train_block, self._evaluate_block = programs
             return
-        for function, inputs in functions:
+        for place, (function, inputs) in enumerate(functions):
             name_functions_afresh()
             function.get_concrete_function(*inputs)
+            begin(place, function)
+
+    def _program_variables(self) -> list[tf.Variable]:
+        """Return all that the programs read or change, in the same order in every trial with the same programs."""
+        flat = self._flat_step.variables if self._flat_step is not None else []
+        return [*(variable.value for variable in self._state()), self._config.learning_rates.table, *flat]
 
     def _state(self) -> list[Any]:
-        """Return all variables that the two programs change: weights, seeds, optimizer, metrics; each once."""
+        """Return all variables of Keras's that the programs change: weights, seeds, optimizer, metrics; each once."""
         groups = (
             self._model.variables,
             self._model.optimizer.variables,

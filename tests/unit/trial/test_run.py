@@ -20,7 +20,7 @@ from greenopt.spec import (
     inert_parameters,
 )
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.run import choose_device
+from greenopt.trial.run import choose_device, choose_threads, load_split
 from tests.builders import setting_of
 from tests.unit.trial.workbench import Told, run, trial_spec
 
@@ -267,3 +267,35 @@ def test_the_last_word_is_the_last_event() -> None:
     for found in (told(), run(trial_spec(batch_size=4096))):
         assert [isinstance(event, TrialEnded) for event in found.events].count(True) == 1
         assert found.ended is found.events[-1]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "setting", "on_device", "told", "wanted"),
+    [
+        ("GPU-0", {"internal": "none"}, True, None, [1]),
+        ("GPU-0", {"internal": "pre_quantization"}, True, None, [1]),
+        ("GPU-0", {"internal": "none", "augmentation": "mixup"}, False, None, [2]),
+        ("GPU-0", {}, True, "7", []),
+        ("GPU-0", {"internal": "jit_compilation"}, True, None, []),
+        ("GPU-0", {"augmentation": "random"}, True, None, []),
+        (None, {}, True, None, []),
+    ],
+)
+def test_one_thread_starts_operations_on_a_gpu_without_xla(
+    gpu: str | None,
+    setting: dict[str, Any],
+    on_device: bool,
+    told: str | None,
+    wanted: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if told is None:
+        monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("TF_NUM_INTEROP_THREADS", told)
+    chosen: list[int] = []
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", chosen.append)
+    spec = trial_spec(training={} if on_device else {"device_images_bytes": 0}, **setting)
+    spec = spec.model_copy(update={"gpu_uuid": gpu})
+    choose_threads(spec, load_split(spec)[0])
+    assert chosen == wanted

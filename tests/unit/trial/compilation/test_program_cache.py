@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -132,7 +133,7 @@ def test_equal_keys_mean_equal_programs() -> None:
         prepared_trial, images, split = prepared(spec)
         trainer = prepared_trial.trainer
         keys.append(program_key(spec, images, trainer.block_steps, spec.training.epochs * trainer.steps))
-        variables = [*(variable.value for variable in trainer._state()), trainer._config.learning_rates.table]
+        variables = trainer._program_variables()
         training = (*next(trainer.pipeline.training(split.train)), tf.constant(1))
         evaluation = (*next(trainer.pipeline.evaluation(split.train[:1])), tf.constant(1))
         found = [
@@ -184,7 +185,7 @@ def test_a_function_that_captures_something_unknown_runs_as_it_is(tmp_path: Path
     with pytest.raises(UnkeepableError, match="beside the variables"):
         traced(function, [tf.constant(1.0)], [known])
     programs = CachedPrograms(tmp_path / "x.json", jit=False)
-    assert programs.resolve([known], lambda: [traced(function, [tf.constant(1.0)], [known])]) is None
+    assert programs.resolve([known], [lambda: traced(function, [tf.constant(1.0)], [known])]) is None
     assert not (tmp_path / "x.json").exists()
 
 
@@ -193,7 +194,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
     programs = CachedPrograms(tmp_path / "graphs" / "x.json", jit=False)
     programs.compile_ahead()
-    (program,) = programs.resolve([counter], lambda: [traced(counting(counter), [number], [counter])]) or ()
+    (program,) = programs.resolve([counter], [lambda: traced(counting(counter), [number], [counter])]) or ()
     program(number)
     assert int(counter) == 2
 
@@ -208,10 +209,10 @@ def counting(counter: tf.Variable) -> Any:
 def test_made_up_variables_take_no_memory_once_the_real_ones_are_there(tmp_path: Path) -> None:
     counter, number = tf.Variable(0, name="counter"), tf.constant(3)
     file = tmp_path / "x.json"
-    CachedPrograms(file, jit=False).resolve([counter], lambda: [traced(counting(counter), [number], [counter])])
+    CachedPrograms(file, jit=False).resolve([counter], [lambda: traced(counting(counter), [number], [counter])])
     programs = CachedPrograms(file, jit=False)
     programs.compile_ahead()
-    (program,) = programs.resolve([counter], never) or ()
+    (program,) = programs.resolve([counter], [never]) or ()
     (made_up,) = programs._placeholders
     assert made_up is not counter
     assert tf.raw_ops.ReadVariableOp(resource=made_up.handle, dtype=tf.int32).shape == (0,)
@@ -247,3 +248,24 @@ def test_a_change_in_any_module_of_the_trial_gives_its_programs_another_key(tmp_
         module.write_bytes(content)
     modules[0].rename(copy / "renamed.py")
     assert source_digest(copy) != before
+
+
+def test_a_program_can_run_while_the_next_one_is_traced(tmp_path: Path) -> None:
+    counter, number = tf.Variable(0, name="counter"), tf.constant(3)
+    told: list[str] = []
+
+    def trace(name: str) -> Any:
+        told.append(f"traces {name}")
+        return traced(counting(counter), [number], [counter])
+
+    def begin(place: int, program: Any) -> None:
+        program(number)
+        told.append(f"has begun {place}, counter {int(counter)}")
+
+    programs = CachedPrograms(tmp_path / "x.json", jit=False)
+    programs.resolve([counter], [partial(trace, "a"), partial(trace, "b")], begin)
+    assert told[:3] == ["traces a", "has begun 0, counter 2", "traces b"]
+    assert len(told) == 4
+    again = CachedPrograms(tmp_path / "x.json", jit=False)
+    again.compile_ahead()
+    assert len(again.resolve([counter], [never, never], never) or ()) == 2
