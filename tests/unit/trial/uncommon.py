@@ -31,15 +31,15 @@ def biased(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     output.
     """
     inputs = keras.Input(input_shape)
-    x = layers.Conv2D(4, 3, strides=2, bias_regularizer="l2", bias_initializer="ones")(inputs)
+    x = layers.Conv2D(4, 3, strides=2, bias_regularizer=keras.regularizers.L2(5.0), bias_initializer="ones")(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     resting, shared = layers.BatchNormalization(), layers.BatchNormalization()
     resting.trainable = False
-    x = layers.ReLU()(resting(layers.Conv2D(8, 1, bias_initializer="ones")(x)))
-    x = layers.BatchNormalization()(layers.Conv2D(8, 1, bias_initializer="ones")(x), training=False)
+    x = layers.ReLU()(resting(layers.Conv2D(8, 1)(x)))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 1)(x), training=False)
     x = layers.ReLU()(layers.BatchNormalization()(Insistent(4, 3)(x)))
     x = shared(layers.Conv2D(4, 1)(x))
-    x = shared(layers.Conv2D(4, 3, padding="same")(x), training=False)
+    x = layers.ReLU()(shared(layers.Conv2D(4, 3, padding="same")(x), training=False))
     x = shared(layers.Conv2D(4, 1, activity_regularizer="l2", kernel_regularizer="l1")(x))
     return _ended(inputs, x, classes, kernel_regularizer="l2")
 

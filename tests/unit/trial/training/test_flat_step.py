@@ -27,7 +27,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
         "training": {"trainable": 3, "weight_decay": 0.3, "weight_decay_applies_to": "all"},
         "internal": "pre_quantization",
     },
-    *({"training": {"model": f"tests.unit.trial.uncommon:{name}"}} for name in ("biased", "several_dtypes", "called")),
+    {"optimizer": "SGD", "lr": 0.02, "training": {"model": "tests.unit.trial.uncommon:biased"}},
+    *({"training": {"model": f"tests.unit.trial.uncommon:{name}"}} for name in ("several_dtypes", "called")),
     {
         "optimizer": "SGD",
         "training": {
@@ -60,7 +61,7 @@ def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, 
         # A bias before BatchNormalization has a gradient of rounding errors alone in Keras, here it has none.
         if "bias" in a.path and "dense" not in a.path and not model.endswith(BIASES_COUNT):
             continue
-        scale = max(np.abs(b.numpy()).max(), 1e-6)
+        scale = max(np.abs(b.numpy()).max(), 1e-4)
         assert np.abs(a.numpy() - b.numpy()).max() / scale < 25 * tolerance, a.path
 
 
