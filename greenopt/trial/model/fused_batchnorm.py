@@ -46,6 +46,16 @@ class BatchStatistics:
     def __init__(self) -> None:
         """Start with none."""
         self._found: dict[int, list[Statistic]] = {}
+        self._read: set[int] = set()
+
+    def read(self, moving: keras.Variable) -> None:
+        """Remember that a layer normalised by a moving average."""
+        self._read.add(id(moving))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a moving average was both read and updated, whose value depends on the order then."""
+        return not self._read.isdisjoint(self._found)
 
     def add(self, moving: keras.Variable, statistic: Statistic) -> None:
         """Add one; a layer that is called several times adds as many."""
@@ -84,6 +94,11 @@ class MovingAverages:
             yield statistics
         finally:
             self._collecting = None
+
+    def read(self, moving: keras.Variable) -> None:
+        """Remember, while statistics are collected, that a layer normalised by a moving average."""
+        if self._collecting is not None:
+            self._collecting.read(moving)
 
     def update(self, moving: keras.Variable, statistic: Statistic) -> None:
         """Update a moving average with a batch's statistic, or collect it."""
@@ -136,6 +151,8 @@ def _normalise(
 ) -> Any:
     """(batch, height, width, channels) -> the same, normalised; by the layer's plain call where that is no slower."""
     resting = not training and method is _by_operation
+    if not training:
+        averages.read(layer.moving_mean)
     if not (resting or (training and layer.trainable)) or mask is not None:
         return plain(inputs, training=training, mask=mask)
     x, channels = tf.convert_to_tensor(inputs), inputs.shape[-1]

@@ -140,7 +140,7 @@ class FlatStep:
             parts, biases = self._weights.parts(flat, kinds)
             # Not given to the scope's constructor, which would undo the cast.
             given = {id(one): part for one, part in zip(self._weights.used, parts, strict=True)}
-            scope.state_mapping.update({**given, **self._present_averages()})
+            scope.state_mapping.update(given)
             limits = self._limits.collected() if self._limits is not None else nullcontext()
             with rounding, limits, scope, self._moving.collected() as statistics, without_biases(self._biased):
                 answers = model(x, training=True) if model._call_has_training_arg else model(x)
@@ -148,18 +148,13 @@ class FlatStep:
             scaled = model.optimizer.scale_loss(loss)
         gradient, *each = tape.gradient(scaled, [flat, *parts])
         self._check(scope, given, each)
+        if statistics.is_mixed:
+            raise NotFlatError("a BatchNormalization is called in training and as after it")
         self._optimizer.apply(gradient)
         self._update_averages(statistics, biases)
         self._update_others(scope)
         model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
         model.compute_metrics(x, y, answers, None)
-
-    def _present_averages(self) -> dict[int, tf.Tensor]:
-        """Return the moving averages, for a layer that is called in training and also as after it."""
-        if self._averages is None:
-            return {}
-        parts, _ = self._averages.parts(self._averages.flat.read_value())
-        return {id(one): part for one, part in zip(self._averages.used, parts, strict=True)}
 
     def _check(self, scope: keras.StatelessScope, given: dict[int, tf.Tensor], gradients: Sequence[Any]) -> None:
         """Raise NotFlatError where a layer changes weights, or weight decay would reach one that Keras leaves out."""

@@ -192,17 +192,18 @@ class Trainer:
             begun: list[Future[None]] = []
 
             def begin(place: int, program: Callable[..., None]) -> None:
-                # While Python traces the other program. Without XLA, the first run of a program times convolution
-                # algorithms and needs the GPU to itself; XLA compiles both at once.
-                if place == 0:
+                # While Python traces the other program; not under XLA, which keeps programs by names that go by what
+                # else runs meanwhile.
+                if place == 0 and not self._config.jit:
                     begun.append(others.submit(self._begin_training, program, training))
-                elif self._config.jit:
-                    others.submit(program, *evaluation)
 
             self._ready_programs(training, evaluation, begin)
+            if self._config.jit:
+                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to itself; XLA
+                # compiles both at once.
+                others.submit(self._evaluate_block, *evaluation)
             if not begun:
-                begin(1, self._evaluate_block)
-                begin(0, self._train_block)
+                begun.append(others.submit(self._begin_training, self._train_block, training))
             begun[-1].result()
         self._evaluate_block(*evaluation)
 

@@ -27,19 +27,17 @@ def biased(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Biases before a BatchNormalization that are not void.
 
     In turn: one with a regularizer; before one that is not trained; before a call as after training; of a layer that
-    adds it in its own way; before one that is called three times, once as after training; with a regularizer of the
-    output.
+    adds it in its own way; before one that is called twice; with a regularizer of the output.
     """
     inputs = keras.Input(input_shape)
-    x = layers.Conv2D(4, 3, strides=2, bias_regularizer="l2", bias_initializer="ones")(inputs)
+    x = layers.Conv2D(4, 3, strides=2, bias_regularizer=keras.regularizers.L2(5.0), bias_initializer="ones")(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     resting, shared = layers.BatchNormalization(), layers.BatchNormalization()
     resting.trainable = False
-    x = layers.ReLU()(resting(layers.Conv2D(8, 1, bias_initializer="ones")(x)))
-    x = layers.BatchNormalization()(layers.Conv2D(8, 1, bias_initializer="ones")(x), training=False)
+    x = layers.ReLU()(resting(layers.Conv2D(8, 1)(x)))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 1)(x), training=False)
     x = layers.ReLU()(layers.BatchNormalization()(Insistent(4, 3)(x)))
     x = shared(layers.Conv2D(4, 1)(x))
-    x = shared(layers.Conv2D(4, 3, padding="same")(x), training=False)
     x = shared(layers.Conv2D(4, 1, activity_regularizer="l2", kernel_regularizer="l1")(x))
     return _ended(inputs, x, classes, kernel_regularizer="l2")
 
@@ -107,3 +105,18 @@ def own_step(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     inputs = keras.Input(input_shape)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))
     return Own(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
+class Mixed(Called):
+    """A model that calls one BatchNormalization in training and then as after it."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        x = self.norm(self.first(inputs), training=training)
+        x = tf.nn.relu(self.norm(x + 1, training=False))
+        return self.last(tf.reduce_mean(x, axis=(1, 2)))
+
+
+def mixed_norm(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    model = Mixed(classes)
+    model.build((None, *input_shape))
+    return model

@@ -221,7 +221,7 @@ def test_programs_have_the_same_names_whatever_is_no_part_of_them() -> None:
     """XLA keeps programs by name too; the names end with a count, which starts anew every 100,000."""
     names = set()
     for setting in ({}, {"preprocessing": "minmax", "lr_schedule": "cosine", "lr": 0.001}, {"augmentation": "random"}):
-        trainer = prepared(trial_spec(**setting))[0].trainer
+        trainer = prepared(trial_spec(**setting, internal="jit_compilation"))[0].trainer
         trainer.warm_up()
         programs: tuple[Any, ...] = (trainer._train_block, trainer._evaluate_block)
         concrete = [program._list_all_concrete_functions()[0].name.decode() for program in programs]
