@@ -49,6 +49,17 @@ class Batches(keras.callbacks.Callback):
         heard("ends", batch, sorted(logs))
 
 
+class HalvesWeights(keras.callbacks.Callback):
+    """Keeps the weights before and after each block, and halves them after it."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        KEPT.append(self.model.get_weights())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        KEPT.append(self.model.get_weights())
+        self.model.set_weights([0.5 * weight for weight in KEPT[-1]])
+
+
 class StopsInBlock(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         heard("block", batch)

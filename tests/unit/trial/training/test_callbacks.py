@@ -84,6 +84,21 @@ def test_batch_hooks_are_called_around_blocks(block_images: int, steps: list[tup
     assert [each for pair in pairs for each in pair] == listeners.HEARD
 
 
+def test_batch_hooks_see_and_change_the_weights_of_their_block() -> None:
+    found = told(spec_of("HalvesWeights", block_images=16))
+    assert found.ended.outcome is Outcome.COMPLETED, found.ended.message
+    assert found.facts["flat_step"] is True, "steps train on copies of the weights, which this is about"
+    before, after = listeners.KEPT[0::2], listeners.KEPT[1::2]
+    assert len(before) == len(after) == 3
+    for begun, ended in zip(before, after, strict=True):
+        assert any(not np.array_equal(a, b) for a, b in zip(begun, ended, strict=True)), "the block trained"
+    for ended, begun in zip(after, before[1:], strict=False):
+        for half, weight in zip(ended, begun, strict=True):
+            np.testing.assert_array_equal(0.5 * half, weight)
+    # The next block goes on from what the callback left.
+    assert max(np.abs(weight).max() for weight in after[2]) < max(np.abs(weight).max() for weight in after[0])
+
+
 def test_callbacks_that_only_listen_change_no_weight() -> None:
     found: list[Any] = []
     for names in ((), ("pair",)):
