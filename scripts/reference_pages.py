@@ -9,16 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenopt.spec import Range, Setting
-from greenopt.spec.study import (
-    Confirms,
-    DataSpec,
-    EnergySpec,
-    Extends,
-    SamplerSpec,
-    StoppingSpec,
-    StudyTable,
-    TrainingSpec,
-)
+from greenopt.spec.data import DataSpec
+from greenopt.spec.study import Confirms, EnergySpec, Extends, SamplerSpec, StoppingSpec, StudyTable
+from greenopt.spec.training import TrainingSpec
 from scripts.command_reference import command_list, command_sections
 from scripts.study_file_reference import keys_table, objectives_table, samplers_table, tables_list
 

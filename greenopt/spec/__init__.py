@@ -2,6 +2,7 @@
 
 from greenopt.spec.budget import Budget, BudgetKind
 from greenopt.spec.consistency import TRIAL_LIMITS
+from greenopt.spec.data import DataSet, DataSpec, ImagesOn
 from greenopt.spec.file import describe, load_study, overrides_of, read_study_file, stored_study, study_of
 from greenopt.spec.inert import inert_parameters
 from greenopt.spec.models import MINIMUM_SIDE, MODEL_NAMES, imagenet_url
@@ -20,24 +21,18 @@ from greenopt.spec.setting import (
 from greenopt.spec.space import MAX_LISTED, Choice, Distribution, Range, SearchSpace, Value, is_too_varied
 from greenopt.spec.steps import on_step, value_at_step
 from greenopt.spec.study import (
-    NAME_PATTERN,
-    REFERENCE_PATTERN,
     Confirms,
-    DataSet,
-    DataSpec,
-    DecayedBy,
     EnergySpec,
     Extends,
-    ImageMeaning,
-    ImagesOn,
     OnDuplicate,
     SamplerSpec,
     Seeds,
     StoppingKind,
     StoppingSpec,
     StudySpec,
-    TrainingSpec,
 )
+from greenopt.spec.table import NAME_PATTERN, REFERENCE_PATTERN
+from greenopt.spec.training import DecayedBy, ImageMeaning, TrainingSpec
 from greenopt.spec.trial import TrialSpec
 
 __all__ = [

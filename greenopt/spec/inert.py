@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from greenopt.spec.models import MODEL_NAMES
 from greenopt.spec.setting import Augmentation, Internal, LrSchedule, Optimizer, Precision, Preprocessing, Setting
-from greenopt.spec.study import DecayedBy, ImageMeaning, TrainingSpec
+from greenopt.spec.training import DecayedBy, ImageMeaning, TrainingSpec
 
 
 def inert_parameters(

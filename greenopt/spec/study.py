@@ -4,29 +4,25 @@ Invariant: every literal that changes accuracy or energy is a field here, so a s
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, Self, TypeGuard
+from typing import Annotated, Any, Self, TypeGuard
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from greenopt.errors import shown
 from greenopt.spec.budget import Budget, Budgets, parse_budgets
 from greenopt.spec.consistency import TRIAL_LIMITS, raise_all, study_problems
-from greenopt.spec.models import MODEL_NAMES
+from greenopt.spec.data import DataSet, DataSpec
 from greenopt.spec.objectives import (
     Bounds,
     Direction,
@@ -35,338 +31,15 @@ from greenopt.spec.objectives import (
     split_ranges,
 )
 from greenopt.spec.setting import PARAMETERS, PositiveFloat, PositiveInt, Setting
-from greenopt.spec.sizes import MAX_BYTES, parse_size
 from greenopt.spec.space import Check, Choice, SearchSpace, Value
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-REFERENCE_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
-"""Of a whole text; `$` alone would let a newline at its end pass."""
-
-Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-_AS_SIZE = (BeforeValidator(parse_size), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}))
-MemorySize = Annotated[int, Field(ge=10_000_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
-LogSize = Annotated[int, Field(ge=500_000, le=MAX_BYTES, strict=True), *_AS_SIZE]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-def without_control_characters(text: str) -> str:
-    """Return a text that is shown as it stands.
-
-    Raises:
-        PydanticCustomError: it holds what a terminal would obey, or not show.
-    """
-    if any(not letter.isprintable() and letter not in "\t\n" for letter in text):
-        raise PydanticCustomError("plain_text", "may not hold control characters")
-    return text
-
-
-def _addressable(size_bytes: int) -> int:
-    if size_bytes >= 2**63:
-        raise PydanticCustomError("size", "input should be below 2**63")
-    return size_bytes
-
-
-def _referring(text: str) -> str:
-    if not re.fullmatch(REFERENCE_PATTERN, text):
-        raise PydanticCustomError("reference", "is not of the form package.module:function")
-    return text
-
-
-Reference = Annotated[str, AfterValidator(_referring)]
-PlainText = Annotated[str, AfterValidator(without_control_characters)]
-
-
-class Table(BaseModel):
-    """A table of a study file: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataSet(StrEnum):
-    """Where images come from."""
-
-    CIFAR100 = "cifar100"
-    CIFAR10 = "cifar10"
-    MNIST = "mnist"
-    FASHION_MNIST = "fashion_mnist"
-    DIGITS = "digits"
-    SYNTHETIC = "synthetic"
-    NPZ = "npz"
-    FOLDER = "folder"
-    TFDS = "tfds"
-    HUGGINGFACE = "huggingface"
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the images are the user's own choice, of whatever size."""
-        return self in (DataSet.NPZ, DataSet.FOLDER) or self.is_hub
-
-    @property
-    def is_hub(self) -> bool:
-        """Whether another library finds and reads the images, by a name of its own."""
-        return self in (DataSet.TFDS, DataSet.HUGGINGFACE)
-
-
-_HUBS = {"tfds": DataSet.TFDS, "hf": DataSet.HUGGINGFACE, "huggingface": DataSet.HUGGINGFACE}
-_SOURCE = r"[A-Za-z0-9_][\w.-]*"
-_SOURCES = {
-    DataSet.TFDS: (re.compile(r"[a-z]\w*", re.ASCII), "NAME, as tfds:beans"),
-    DataSet.HUGGINGFACE: (re.compile(rf"({_SOURCE}/)?{_SOURCE}", re.ASCII), "OWNER/NAME, as hf:ylecun/mnist"),
-}
-_REVISIONS = {
-    DataSet.TFDS: (re.compile(r"\d+\.\d+\.\d+"), "the version of a TensorFlow data set, as 3.0.1"),
-    # Branches and tags move.
-    DataSet.HUGGINGFACE: (re.compile(r"[0-9a-f]{40}"), "the commit of a data set of the hub, 40 hexadecimal digits"),
-}
-
-
-class ImagesOn(StrEnum):
-    """Where a trial has its images."""
-
-    MEMORY = "memory"
-    DISK = "disk"
-
-
-class DataSpec(Table):
-    """The images of a study, before they are split.
-
-    `images` limits real data sets (a stratified, seeded sample) and sets the size of the synthetic one.
-    """
-
-    name: DataSet
-    """The data set. CIFAR-100, CIFAR-10, MNIST and Fashion-MNIST are looked for where Keras keeps them and downloaded
-    when they are not there. The last two keep their own test part. `"tfds:NAME"` and `"hf:OWNER/NAME"` are data sets of
-    TensorFlow Datasets and of the Hugging Face hub: short for `name = "tfds"` or `"huggingface"` with `source`."""
-    path: str | None = None
-    """The `.npz` file with arrays `x` (images) and `y` (labels), or with `x_train`, `y_train` and further parts; for
-    `folder`, the folder with a folder of images for each class, or with such folders in `train`, `validation` and
-    `test`; for CIFAR, the archive or its unpacked folder; for MNIST and Fashion-MNIST, the folder with its files; for
-    `tfds` and `huggingface`, a folder that one of these libraries wrote, in place of `source`."""
-    source: PlainText | None = None
-    """Name of a data set of `tfds` or `huggingface`, there."""
-    config: PlainText | None = None
-    """Which configuration of `source`, where it has several."""
-    revision: PlainText | None = None
-    """Exact state of `source`: for `tfds` a version, for `huggingface` a commit. Unless given, the one that is on this
-    machine, else the newest."""
-    image_column: PlainText | None = None
-    """Column of the images of `tfds` or `huggingface`; needed where there are several."""
-    label_column: PlainText | None = None
-    """Column of their labels, likewise."""
-    images: PositiveInt | None = None
-    """How many images to use: a seeded sample with the classes in proportion; for `synthetic`, how many to generate.
-    All of them unless given, 10,000 for `synthetic`. Unit: images."""
-    classes: Annotated[int, Field(ge=2, strict=True)] | None = None
-    """Number of classes of the `synthetic` images, 100 unless given; the other data sets have their own."""
-    image_size: PositiveInt | None = None
-    """Side of the square that images are resized to, bilinear. Unless given, `digits`, `synthetic`, MNIST and
-    Fashion-MNIST have 32, CIFAR its own 32, and images in a `.npz` file or a folder stay as they are; a folder
-    of images of several sizes needs it. Unit: pixels."""
-    images_on: ImagesOn = ImagesOn.MEMORY
-    """Where a trial has its images: in `"memory"`, or on the `"disk"`, from which it reads them block by block, for
-    sets that are larger than the memory. Both give the same batches."""
-    skip_broken: bool = False
-    """Whether image files of a `folder` that cannot be read are left out; otherwise the study does not start."""
-
-    @property
-    def label(self) -> str:
-        """What the data set is called in tables and texts: its name; of a hub's, the name there too."""
-        if self.source is None:
-            return str(self.name)
-        prefix = "tfds" if self.name is DataSet.TFDS else "hf"
-        return f"{prefix}:{self.source}" + (f"/{self.config}" if self.config is not None else "")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_source(cls, raw: object) -> object:
-        """Take the source out of a name such as `tfds:beans`, or `tfds:beans/config:1.0.0`, as that library writes."""
-        if not isinstance(raw, dict) or not isinstance(name := raw.get("name"), str):
-            return raw
-        hub, colon, source = name.partition(":")
-        if not colon or hub not in _HUBS:
-            return raw
-        given = {"source": source}
-        if _HUBS[hub] is DataSet.TFDS:
-            source, _, version = source.partition(":")
-            source, _, config = source.partition("/")
-            parts = {"source": source, "config": config, "revision": version}
-            given = {key: text for key, text in parts.items() if text or key == "source"}
-        if twice := sorted(given.keys() & {key for key, value in raw.items() if value is not None}):
-            raise PydanticCustomError("data", "{key} is in name already; give it once", {"key": twice[0]})
-        return {**raw, **given, "name": str(_HUBS[hub])}
-
-    @model_validator(mode="after")
-    def _fits_the_data_set(self) -> Self:
-        raise_all("data", self._problems())
-        return self
-
-    def _problems(self) -> Iterator[str]:
-        if self.name is DataSet.NPZ and self.path is None:
-            yield "name = 'npz' needs path = 'FILE.npz' with arrays x (images) and y (labels)"
-        if self.name is DataSet.FOLDER and self.path is None:
-            yield "name = 'folder' needs path = 'FOLDER' with a folder of images for each class"
-        if self.name in (DataSet.DIGITS, DataSet.SYNTHETIC) and self.path is not None:
-            yield "path is for files: npz, folder and published data sets"
-        if self.name is not DataSet.FOLDER and self.skip_broken:
-            yield "skip_broken is for name = 'folder' only"
-        if self.name is not DataSet.SYNTHETIC and self.classes is not None:
-            yield "classes can be chosen for name = 'synthetic' only"
-        yield from self._hub_problems() if self.name.is_hub else self._keys_of_hubs()
-
-    def _keys_of_hubs(self) -> Iterator[str]:
-        for key in ("source", "config", "revision", "image_column", "label_column"):
-            if getattr(self, key) is not None:
-                yield f"{key} is for name = 'tfds' and 'huggingface' only"
-
-    def _hub_problems(self) -> Iterator[str]:
-        pattern, form = _SOURCES[self.name]
-        if (self.source is None) == (self.path is None):
-            yield f"name = '{self.name}' needs source ({form}) or path, one of them"
-        elif self.path is not None:
-            yield from (
-                f"{key} is for source; path is a folder"
-                for key in ("config", "revision")
-                if getattr(self, key) is not None
-            )
-        if self.source is not None and not pattern.fullmatch(self.source):
-            yield f"source: {shown(self.source)}: is not of the form {form}"
-        if self.config is not None and not re.fullmatch(_SOURCE, self.config, re.ASCII):
-            yield f"config: {shown(self.config)}: is no name"
-        pattern, form = _REVISIONS[self.name]
-        if self.revision is not None and not pattern.fullmatch(self.revision):
-            yield f"revision: {shown(self.revision)}: is not {form}"
-
-
-class ImageMeaning(StrEnum):
-    """The meaning of float16, float32 and float64: of the images, or of the policy."""
-
-    IMAGES = "images"
-    POLICY = "policy"
-
-
-class DecayedBy(StrEnum):
-    """The optimizers that decay weights."""
-
-    ADAMW = "adamw"
-    ALL = "all"
-
-
-class TrainingSpec(Table):
-    """Everything about a training that is the same for all trials of a study."""
-
-    epochs: PositiveInt
-    """How many epochs each trial trains. Required, except with `study.objective`, where it is 1 unless given."""
-    model: str = "ResNet50"
-    """A model of `keras.applications`, or a function of your own as `package.module:function`, called with the shape of
-    an image and the number of classes."""
-    weights: PlainText | None = None
-    """Weights to begin with: `"imagenet"`, which Keras downloads once, or the path of a file, `.weights.h5`, `.h5` or
-    `.keras`, of the whole model or, for a model of `keras.applications`, of the model without its output layers. Random
-    unless given. With weights, a model of `keras.applications` ends in the mean of its features over the image and one
-    output layer."""
-    imagenet_scaling: bool = True
-    """With `weights` of a model of `keras.applications`: whether images are scaled as they were for its ImageNet
-    weights, in place of `preprocessing`, which then has no effect. Set it to `false` for a file of weights that were
-    trained with a `preprocessing` of greenopt."""
-    trainable: Literal["all", "head"] | PositiveInt = "all"
-    """Which layers are trained: `"all"`, the output layer alone (`"head"`), or the last so many layers that have
-    weights, the output layer included. The others keep their weights, and BatchNormalization among them uses its
-    moving statistics, as in inference."""
-    dropout: Fraction | None = None
-    """Share of its features that a model of `keras.applications` drops in training, before its output layer, which
-    then is as with `weights`. The model's own unless given; a function of your own has its own."""
-    label_smoothing: Fraction = 0.0
-    """Share of a label that the training loss spreads evenly over all classes; validation and test have none."""
-    batchnorm_momentum: Fraction | None = None
-    """Momentum of every BatchNormalization layer; the model's own unless given (Keras: 0.99, which needs hundreds of
-    steps to settle)."""
-    decay_steps: PositiveInt | Literal["total"] = "total"
-    """Steps in which the learning rate decays. `"total"` stretches cosine and polynomial over the whole training and
-    has exponential step down once an epoch. Unit: optimizer steps."""
-    exponential_decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.96
-    """Factor of each step down of the exponential schedule."""
-    polynomial_end_lr: PositiveFloat = 1e-4
-    """Learning rate at the end of the polynomial schedule."""
-    polynomial_power: PositiveFloat = 1.0
-    """Power of the polynomial schedule; 1 is a straight line."""
-    cosine_alpha: Fraction = 0.0
-    """Learning rate at the end of the cosine schedule, as a share of the first."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
-    """Weight decay, decoupled from the gradient: in each step a weight loses this share of it times the learning rate.
-    Of the optimizers that `weight_decay_applies_to` names."""
-    weight_decay_applies_to: DecayedBy = DecayedBy.ADAMW
-    """Which optimizers decay weights: AdamW alone, or `"all"` of them."""
-    momentum_as_beta_1: bool = False
-    """Whether Adam and AdamW take `optimizer_momentum` as their `beta_1`; otherwise it has no effect with them."""
-    precision_applies_to: ImageMeaning = ImageMeaning.IMAGES
-    """What `float16`, `float32` and `float64` mean: the type of the images, as in the paper, or Keras's policy for the
-    whole computation."""
-    mixup_alpha: PositiveFloat = 0.2
-    """Alpha of MixUp's beta distribution."""
-    cutmix_alpha: PositiveFloat = 1.0
-    """Alpha of CutMix's beta distribution."""
-    random_layers: PositiveInt = 2
-    """Operations that RandAugment applies to each image."""
-    random_magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Strength of RandAugment's operations."""
-    calibration_images: PositiveInt = 100
-    """Training images by which an int8 conversion finds the ranges of activations. Unit: images."""
-    block_images: PositiveInt = 2560
-    """Images that are augmented and trained on in one call to the device; larger blocks need more memory. Unit: images.
-    """
-    device_images_bytes: Annotated[int, Field(ge=0), AfterValidator(_addressable)] = 8_000_000_000
-    """The most that images kept on the GPU may take; larger sets are fed from the host. Unit: bytes."""
-    evaluation_batch_size: PositiveInt = 128
-    """Batch size of validation and test. Unit: images."""
-    inference_batch_size: PositiveInt = 1
-    """Batch size of the predictions that `latency_ms` and `inference_mj` are measured with. Unit: images."""
-    callbacks: tuple[Reference, ...] = ()
-    """Keras callbacks of your own, each a function `package.module:function`, called without arguments, that returns
-    one or a list of them. Which hooks are called: see [callbacks](training.md#callbacks)."""
-    keep_model: bool = False
-    """Whether each trial keeps its trained model: `model.keras`, `model.int8.tflite` and `model.json`."""
-    time_limit_s: PositiveFloat | None = None
-    """A trial that runs longer is ended and counts as failed (`timeout`). No limit unless given. Unit: s."""
-    memory_limit: MemorySize | None = None
-    """The most main memory that a trial and all processes that it starts may hold, as `"8 GB"`, `"500 MiB"` or a number
-    of bytes. A trial that holds more is ended and counts as failed (`out_of_memory`). No limit unless given."""
-    log_limit: LogSize = 20_000_000
-    """The most that a trial's `log.txt` may take, as `"20 MB"` or a number of bytes. Of longer output the first and the
-    last part are kept, with a line between them that says how much was left out."""
-
-    @model_validator(mode="after")
-    def _fits_the_model(self) -> Self:
-        raise_all("training", self._problems())
-        return self
-
-    def _problems(self) -> Iterator[str]:
-        is_of_keras = self.model in MODEL_NAMES
-        if self.weights == "imagenet" and not is_of_keras:
-            yield "weights = 'imagenet' is for models of keras.applications; have your function load its own"
-        if self.dropout is not None and not is_of_keras:
-            yield "dropout is for models of keras.applications; write it into your function"
-        if self.trainable != "all" and is_of_keras and self.weights is None:
-            yield "trainable needs weights: layers that are not trained stay random"
-
-    @field_validator("model")
-    @classmethod
-    def _known_model(cls, name: str) -> str:
-        if name in MODEL_NAMES or re.fullmatch(REFERENCE_PATTERN, name):
-            return name
-        import difflib
-
-        if re.search(r"\.(keras|h5|hdf5|pb|pkl|pickle|pt|pth|joblib|tflite|onnx|zip)$", name, re.IGNORECASE):
-            # Loading one may run whatever its author wrote into it.
-            raise PydanticCustomError(
-                "model",
-                "is a saved model, which may hold code and is not loaded; name a function that loads it, "
-                "package.module:function",
-            )
-        close = difflib.get_close_matches(name, MODEL_NAMES, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise PydanticCustomError(
-            "model", "is neither a model of keras.applications nor package.module:function{hint}", {"hint": hint}
-        )
+from greenopt.spec.table import (
+    NAME_PATTERN,
+    REFERENCE_PATTERN,
+    PlainText,
+    Seed,
+    Table,
+)
+from greenopt.spec.training import TrainingSpec
 
 
 class EnergySpec(Table):

@@ -5,10 +5,13 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from greenopt.spec.data import DataSpec
 from greenopt.spec.objectives import Bounds, FigureName, Metric
 from greenopt.spec.setting import Setting
 from greenopt.spec.space import Value
-from greenopt.spec.study import DataSpec, EnergySpec, Seed, Table, TrainingSpec
+from greenopt.spec.study import EnergySpec
+from greenopt.spec.table import Seed, Table
+from greenopt.spec.training import TrainingSpec
 
 
 class TrialSpec(Table):

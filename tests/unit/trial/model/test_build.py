@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from greenopt.spec import MODEL_NAMES, Precision
-from greenopt.spec.study import ImageMeaning
+from greenopt.spec.training import ImageMeaning
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.applications import rescales_itself
 from greenopt.trial.model.build import ModelShape, batchnorm_layers, build_model, last_layer
