@@ -19,6 +19,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that train models directly after the end-to-end tests.
+
+    They take longest of the rest, and at the end of a run on two processes one would wait for the other's.
+    """
+    items.sort(key=lambda item: 0 if "end_to_end" in item.path.parts else 1 if "trial" in item.path.parts else 2)
+
+
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:
     """Undo what a command that a test ran with --verbose in this process did to greenopt's log."""

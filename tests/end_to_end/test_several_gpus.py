@@ -107,11 +107,12 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path, environment: dict[
 def test_without_gpus_both_runs_train_on_the_cpu(tmp_path: Path) -> None:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
     done = several_gpus(
-        tmp_path, environment, *("--model", "tiny", "--images", "300", "--trials", "2", "--epochs", "1")
+        tmp_path, environment, *("--model", "tiny", "--images", "300", "--trials", "1", "--epochs", "1")
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = figures_in(tmp_path)
-    assert [figures[label]["outcomes"] for label in ("one", "all")] == [{"complete": 2}] * 2
+    assert [figures[label]["outcomes"] for label in ("one", "all")] == [{"complete": 1}] * 2
+    assert figures["pairs"]
     assert figures["one"]["is_estimate"]
     assert all(pair["is_same_gpu"] and pair["total_wh_percent"] is not None for pair in figures["pairs"])
     assert "~" in done.stdout
