@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from greenopt.coordination.coordinator import Coordinator
 from greenopt.events import Event, Outcome
 from greenopt.execution import EventArrived, Message, ProcessEnded, Slot
-from greenopt.spec import TrialSpec
+from greenopt.runs.folder import RunFolder
+from greenopt.search import Search, open_storage
+from greenopt.spec import StudySpec, TrialSpec
 from tests.builders import ended, epoch, prepared_phases, started
 
 Script = Callable[[TrialSpec], "list[Event | ProcessEnded]"]
@@ -84,3 +87,14 @@ class FakeEngine:
 
     def close(self) -> None:
         self._queues.clear()
+
+
+def scripted_run(spec: StudySpec, path: Path, script: Script) -> tuple[RunFolder, list[TrialSpec]]:
+    """Run a study by a script; return its folder, which must not be there yet, and what its trials were given."""
+    folder = RunFolder(path)
+    folder.path.mkdir()
+    search, engine = Search(spec, open_storage(folder.default_storage)), FakeEngine(script)
+    folder.write_study(spec.model_dump(mode="json"), folder.default_storage, {})
+    Coordinator(spec, search, engine, folder).run()
+    search.lease.release()
+    return folder, engine.specs

@@ -1,5 +1,6 @@
 """`greenopt init`: a first study file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,16 +97,17 @@ def _data_of(answer: str) -> dict[str, str | None]:
     """Return data set and path that an answer names; raises typer.BadParameter, and is asked again."""
     from difflib import get_close_matches
 
-    from greenopt.spec import DataSet
+    from greenopt.spec import DataSet, DataSpec
 
     answer = answer.strip()
     if answer.startswith(("tfds:", "hf:")):
-        return {"data": _hub_of(answer), "path": None}
+        name = _valid(answer, lambda name: DataSpec.model_validate({"name": name}))
+        return {"data": name, "path": None}
     if "/" in answer or Path(answer).expanduser().exists():
         if not Path(answer).expanduser().exists():
             raise typer.BadParameter(f"{shown(answer, 60)}: no such file or folder")
         return {"data": _kind_of(answer), "path": answer}
-    named = [str(each) for each in DataSet if not each.is_own and not each.is_hub]
+    named = [str(each) for each in DataSet if not each.is_own]
     if answer in named:
         return {"data": answer, "path": None}
     close = get_close_matches(answer, named, n=1)
@@ -113,28 +115,21 @@ def _data_of(answer: str) -> dict[str, str | None]:
     raise typer.BadParameter(f"{shown(answer, 60)}: neither a data set nor a file or folder; {hint}")
 
 
-def _hub_of(answer: str) -> str:
-    """Return the name of a data set of another library."""
+def _model_of(answer: str) -> str:
+    from greenopt.spec import TrainingSpec
+
+    return _valid(answer.strip(), lambda model: TrainingSpec(epochs=1, model=model))
+
+
+def _valid(answer: str, check: Callable[[str], object]) -> str:
+    """Return an answer; raises typer.BadParameter where a table of a study file does not take it."""
     from pydantic import ValidationError
 
-    from greenopt.spec import DataSpec
-
     try:
-        DataSpec.model_validate({"name": answer})
+        check(answer)
     except ValidationError as error:
         raise typer.BadParameter(f"{shown(answer, 60)}: {error.errors()[0]['msg']}") from None
     return answer
-
-
-def _model_of(answer: str) -> str:
-    from pydantic import ValidationError
-
-    from greenopt.spec import TrainingSpec
-
-    try:
-        return TrainingSpec(epochs=1, model=answer.strip()).model
-    except ValidationError as error:
-        raise typer.BadParameter(f"{shown(answer, 60)}: {error.errors()[0]['msg']}") from None
 
 
 def _varying_of(answer: str) -> tuple[str, ...]:

@@ -75,7 +75,6 @@ def plan_run(
     *,
     like: str | None = None,
     accepts_changes: bool = False,
-    notes: Sequence[str] | None = None,
 ) -> None:
     """Check all that can be checked without training, and print what a run would do; nothing is written.
 
@@ -87,7 +86,6 @@ def plan_run(
         runs: folder of all studies' results.
         like: the study whose trials the forecast is made from; its own unless given.
         accepts_changes: whether it would go on with changed code or data, or on another kind of device.
-        notes: lines that are printed first; those of `start_notes` unless given.
 
     Raises:
         UsageError: the study may not be run.
@@ -103,8 +101,7 @@ def plan_run(
     else:
         check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
     forecast = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
-    notes = start_notes(spec) if notes is None else notes
-    print_lines(console, [*lines, *notes, *(f"note: {note}" for note in input_notes(spec))])
+    print_lines(console, [*lines, *start_notes(spec), *(f"note: {note}" for note in input_notes(spec))])
     print_plan(console, spec, slots, forecast)
 
 

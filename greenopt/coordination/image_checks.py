@@ -9,9 +9,10 @@ from greenopt.trial.data.files import ARCHIVES
 from greenopt.trial.data.keras_sets import KERAS_SETS, KerasSet
 from greenopt.trial.failures import WrongSettingError
 
-_PUBLISHED_IMAGES = 50_000
+PUBLISHED_IMAGES = 50_000
 _DIGITS = (1797, 10)
-_SYNTHETIC = (10_000, 100)
+SYNTHETIC = (10_000, 100)
+"""Images and classes unless given."""
 
 
 class _Stock(NamedTuple):
@@ -61,9 +62,9 @@ def _stock(data: DataSpec) -> _Stock:
         case DataSet.DIGITS:
             return _Stock("digits", *_DIGITS)
         case DataSet.SYNTHETIC:
-            return _Stock("synthetic", data.images or _SYNTHETIC[0], data.classes or _SYNTHETIC[1])
+            return _Stock("synthetic", data.images or SYNTHETIC[0], data.classes or SYNTHETIC[1])
         case _:
-            return _Stock(ARCHIVES[data.name].title, _PUBLISHED_IMAGES, ARCHIVES[data.name].classes)
+            return _Stock(ARCHIVES[data.name].title, PUBLISHED_IMAGES, ARCHIVES[data.name].classes)
 
 
 def _hub_stock(data: DataSpec) -> _Stock | None:

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import psutil
 
+from greenopt.coordination.image_checks import PUBLISHED_IMAGES, SYNTHETIC
+from greenopt.identity.sameness import DEFAULT_SIDE
 from greenopt.spec import DataSet, DataSpec, ImagesOn, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.cache import NO_FOLDER, prepared_labels
 from greenopt.trial.data.files import ARCHIVES
 from greenopt.trial.data.keras_sets import KERAS_SETS
 
-_SIDE = 32
 _CHANNELS = 3
 
 
@@ -90,11 +91,11 @@ def _found(data: DataSpec) -> tuple[int, tuple[int, int]] | None:
     if data.name.is_hub or data.name is DataSet.DIGITS:
         return None
     if data.name is DataSet.SYNTHETIC:
-        return data.images or 10_000, (_SIDE, _SIDE)
+        return data.images or SYNTHETIC[0], (DEFAULT_SIDE, DEFAULT_SIDE)
     if data.name in ARCHIVES:
-        return 50_000, (_SIDE, _SIDE)
+        return PUBLISHED_IMAGES, (DEFAULT_SIDE, DEFAULT_SIDE)
     if data.name in KERAS_SETS:
-        return KERAS_SETS[data.name].train_images + KERAS_SETS[data.name].test_images, (_SIDE, _SIDE)
+        return KERAS_SETS[data.name].train_images + KERAS_SETS[data.name].test_images, (DEFAULT_SIDE, DEFAULT_SIDE)
     path = Path(str(data.path)).expanduser()
     if data.name is DataSet.NPZ:
         from greenopt.trial.data.npz_file import read_labels

@@ -75,7 +75,7 @@ def going_on(spec: StudySpec, folder: RunFolder) -> GoingOn:
         The study itself where it has not begun, where nothing was added, or where more changed than that: whoever
         starts it is told.
     """
-    begun = [(each, kept) for each in _with_later_ones(folder) if (kept := _kept_spec(each)) is not None]
+    begun = [(each, kept) for each, kept in _with_later_ones(folder) if kept is not None]
     if not begun:
         return GoingOn(spec)
     for each, kept in reversed(begun):
@@ -202,14 +202,14 @@ def _opened(folder: RunFolder) -> tuple[StoredStudy, str, Any]:
     return stored, stored.name, open_storage(stored.url)
 
 
-def _with_later_ones(folder: RunFolder) -> list[RunFolder]:
-    """Return a study's folder and those of the studies that go on from it, in their order."""
-    found = [folder]
+def _with_later_ones(folder: RunFolder) -> list[tuple[RunFolder, StudySpec | None]]:
+    """Return a study's folder and those of the studies that go on from it, in their order, each with what it keeps."""
+    found = [(folder, _kept_spec(folder))]
     while (later := RunFolder(folder.path.with_name(f"{folder.name}-{len(found) + 1}"))).study_file.is_file():
         kept = _kept_spec(later)
-        if kept is None or kept.study.extends is None or kept.study.extends.study != found[-1].name:
+        if kept is None or kept.study.extends is None or kept.study.extends.study != found[-1][0].name:
             break
-        found.append(later)
+        found.append((later, kept))
     return found
 
 

@@ -4,7 +4,7 @@ A line names its key itself, since it stands for more than one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -104,10 +104,10 @@ def _enqueued(spec: "StudySpec") -> Iterator[str]:
 def _images(spec: "StudySpec") -> Iterator[str]:
     if spec.data is None or (spec.data.name.is_own and spec.data.image_size is None):
         return  # of the user's own images the size is seen when they are read
-    side = min(_values_of(spec, "image_size", spec.data.image_size or 32), key=_as_number)
+    side = min(_values_of(spec, "image_size", spec.data.image_size or 32), key=as_number)
     for model in _values_of(spec, "model", spec.training.model):
         least = MINIMUM_SIDE.get(str(model), 32)
-        if model in MODEL_NAMES and _as_number(side) < least:
+        if model in MODEL_NAMES and as_number(side) < least:
             key = "training.model" if "model" not in spec.space.distributions else "space.model"
             yield f"{key}: {model} needs images of at least {least}x{least}; set data.image_size = {least}"
 
@@ -160,5 +160,6 @@ def _values_of(spec: "StudySpec", name: str, otherwise: Value) -> Sequence[Value
     return (*values, otherwise) if name in spec.space.conditions else values
 
 
-def _as_number(value: Any) -> float:
+def as_number(value: object) -> float:
+    """Return a value by which a list of numbers is sorted before it is checked; 0 of what is none."""
     return float(value) if isinstance(value, int | float) else 0.0

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from greenopt.spec.budget import Budget, Budgets, parse_budgets
-from greenopt.spec.consistency import TRIAL_LIMITS, raise_all, study_problems
+from greenopt.spec.consistency import TRIAL_LIMITS, as_number, raise_all, study_problems
 from greenopt.spec.data import DataSet, DataSpec
 from greenopt.spec.objectives import (
     Bounds,
@@ -295,10 +295,6 @@ def listed(given: object) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _as_number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
 def _is_epochs(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
@@ -350,7 +346,7 @@ class StudySpec(Table):
         if not isinstance(training, dict) or "epochs" in training or "epochs" not in space:
             return raw
         given = space["epochs"]
-        most = max(listed(given), default=None, key=_as_number)
+        most = max(listed(given), default=None, key=as_number)
         if isinstance(given, dict) and "high" in given:
             most = given["high"]
         return {**raw, "training": {**training, "epochs": most}}

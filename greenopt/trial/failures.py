@@ -49,7 +49,7 @@ def classify_failure(error: BaseException) -> Failure:
     Returns:
         The reason with the first line of the exception's text.
     """
-    message = _first_line(error)
+    message = first_line(error)[:_MESSAGE_LENGTH]
     if isinstance(error, DataMissingError):
         return Failure(FailReason.DATA_MISSING, message)
     if isinstance(error, WrongSettingError):
@@ -73,6 +73,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return bool(names & {"MemoryError", "ResourceExhaustedError"}) or any(part in text for part in _OUT_OF_MEMORY_TEXTS)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:_MESSAGE_LENGTH] if lines else type(error).__name__
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text that says something; its type's name where none does."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

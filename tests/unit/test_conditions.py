@@ -17,7 +17,6 @@ from greenopt.cli import app
 from greenopt.comparison.equal_settings import compare_equal_settings
 from greenopt.comparison.read import ComparedStudy
 from greenopt.confirmation import confirming_study, pick_trial
-from greenopt.coordination.coordinator import Coordinator
 from greenopt.dashboard.notes import study_note
 from greenopt.events import Outcome
 from greenopt.exchange.export import export_trials
@@ -37,7 +36,7 @@ from greenopt.storage.snapshot import StudySnapshot
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch
 from tests.builders import ended, epoch, prepared_phases, reading, started
-from tests.fakes import FakeEngine
+from tests.fakes import scripted_run
 
 SPACE: dict[str, Any] = {
     "optimizer": ["Adam", "SGD", "RMSProp"],
@@ -168,13 +167,8 @@ def trains(spec: TrialSpec) -> list[Any]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, StudySpec, list[TrialSpec]]:
     spec = conditional({"name": "brute_force"}, trials=TRIALS, seed=2)
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "conditional")
-    folder.path.mkdir()
-    search, engine = Search(spec, open_storage(folder.default_storage)), FakeEngine(trains)
-    folder.write_study(spec.model_dump(mode="json"), folder.default_storage, {})
-    Coordinator(spec, search, engine, folder).run()
-    search.lease.release()
-    return folder, spec, engine.specs
+    folder, given = scripted_run(spec, tmp_path_factory.mktemp("runs") / "conditional", trains)
+    return folder, spec, given
 
 
 Ran = tuple[RunFolder, StudySpec, list[TrialSpec]]

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from greenopt.analysis.analyse import analyse
 from greenopt.cli import app
 from greenopt.confirmation import confirming_study, pick_trial
-from greenopt.coordination.coordinator import Coordinator
 from greenopt.exchange.export import export_trials
 from greenopt.exchange.reading import read_import
 from greenopt.exchange.writing import write_import
@@ -18,12 +17,12 @@ from greenopt.execution import ProcessEnded
 from greenopt.forecast import ended_trials
 from greenopt.formatting import format_setting
 from greenopt.runs.folder import RunFolder
-from greenopt.search import Search, open_storage, read_study
+from greenopt.search import open_storage, read_study
 from greenopt.spec import Range, StudySpec, TrialSpec, describe, inert_parameters
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch
 from tests.builders import ended, epoch, prepared_phases, reading, started
-from tests.fakes import FakeEngine
+from tests.fakes import scripted_run
 
 OWN = "tests.unit.trial.tiny:build"
 SPACE = {
@@ -62,13 +61,8 @@ def trains(spec: TrialSpec) -> list[Any]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, StudySpec, list[TrialSpec]]:
     spec = varied()
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "varied")
-    folder.path.mkdir()
-    search, engine = Search(spec, open_storage(folder.default_storage)), FakeEngine(trains)
-    folder.write_study(spec.model_dump(mode="json"), folder.default_storage, {})
-    Coordinator(spec, search, engine, folder).run()
-    search.lease.release()
-    return folder, spec, engine.specs
+    folder, given = scripted_run(spec, tmp_path_factory.mktemp("runs") / "varied", trains)
+    return folder, spec, given
 
 
 def test_each_trial_has_its_values_where_its_process_looks_for_them(

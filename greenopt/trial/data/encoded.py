@@ -4,13 +4,14 @@ Invariant: an image of a validation or test split stays in that part; a split wi
 part, is left out and told.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from greenopt.plain_text import printable
+from greenopt.spec import DataSpec
 from greenopt.trial.data.folder import SPLITS, Part, named
 from greenopt.trial.data.pictures import BrokenImageError, read_picture, tried
 from greenopt.trial.data.pixels import Array, LabelledArrays
@@ -60,6 +61,33 @@ def read_encoded(
     parts = np.repeat(np.array([part for _, part in kept], np.uint8), [len(one) for one in numbers])
     y = np.concatenate(numbers).astype(np.int32)
     return LabelledArrays(x, y, found, parts if parts.any() else None, "; ".join(left_out))
+
+
+def columns_of(
+    title: str, spec: DataSpec, features: Mapping[str, Any], image: type, label: type, *, or_named: bool = False
+) -> tuple[str, str, Sequence[str]]:
+    """Return the column of the images, that of their labels, and the names of the classes, where these have some.
+
+    Args:
+        title: of the data set, for messages.
+        spec: the `[data]` table.
+        features: the type of each column, as its library has it.
+        image: the library's type of images.
+        label: its type of classes.
+        or_named: whether a column counts by its name alone where none has the type.
+
+    Raises:
+        WrongSettingError: there is none, it is not said which, or it holds no images; one line.
+    """
+    found = []
+    for what, given, kind in (("image", spec.image_column, image), ("label", spec.label_column, label)):
+        fitting = [name for name, feature in features.items() if isinstance(feature, kind)]
+        by_name = [what] if or_named and what in features else []
+        found.append(column_of(title, what, given, list(features), fitting or by_name))
+    images, labels = found
+    if not isinstance(features[images], image):
+        raise WrongSettingError(f"{title}: column {images} holds no images; its columns are {', '.join(features)}")
+    return images, labels, features[labels].names if isinstance(features[labels], label) else []
 
 
 def column_of(title: str, what: str, given: str | None, columns: Sequence[str], fitting: Sequence[str]) -> str:

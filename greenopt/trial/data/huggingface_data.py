@@ -11,11 +11,11 @@ import numpy as np
 
 from greenopt.files import open_regular
 from greenopt.spec import DataSpec
-from greenopt.trial.data.encoded import EncodedSplit, column_of, read_encoded
+from greenopt.trial.data.encoded import EncodedSplit, columns_of, read_encoded
 from greenopt.trial.data.hub import hub_title
 from greenopt.trial.data.pixels import LabelledArrays
 from greenopt.trial.data.rows import Rows
-from greenopt.trial.failures import DataMissingError, WrongSettingError
+from greenopt.trial.failures import DataMissingError, first_line
 
 _AT_ONCE = 64
 _INFO = "dataset_info.json"
@@ -32,7 +32,7 @@ def fetch(spec: DataSpec) -> None:
         builder = datasets.load_dataset_builder(spec.source, spec.config, revision=spec.revision)
         builder.download_and_prepare()
     except Exception as error:
-        raise DataMissingError(f"datasets could not bring {hub_title(spec)}: {_first_line(error)}") from None
+        raise DataMissingError(f"datasets could not bring {hub_title(spec)}: {first_line(error)}") from None
 
 
 def read(folder: Path, spec: DataSpec, rows: Rows | None) -> LabelledArrays:
@@ -48,13 +48,10 @@ def read(folder: Path, spec: DataSpec, rows: Rows | None) -> LabelledArrays:
     try:
         found = _opened(folder)
     except Exception as error:
-        raise DataMissingError(f"{folder}: is no data set that can be read: {_first_line(error)}") from None
+        raise DataMissingError(f"{folder}: is no data set that can be read: {first_line(error)}") from None
     features = next(iter(found.values())).features
-    image = _column(title, "image", spec.image_column, features, datasets.Image)
-    label = _column(title, "label", spec.label_column, features, datasets.ClassLabel)
-    if not isinstance(features[image], datasets.Image):
-        raise WrongSettingError(f"{title}: column {image} holds no images; its columns are {', '.join(features)}")
-    names = features[label].names if isinstance(features[label], datasets.ClassLabel) else []
+    # Labels of published tables are often plain numbers or text.
+    image, label, names = columns_of(title, spec, features, datasets.Image, datasets.ClassLabel, or_named=True)
     splits = [
         EncodedSplit(str(name), np.array(data.select_columns([label])[:][label]), partial(_contents, data, image))
         for name, data in found.items()
@@ -83,12 +80,6 @@ def _joined(folder: Path, split: str) -> Any:
     return datasets.concatenate_datasets([datasets.Dataset.from_file(str(file)) for file in files])
 
 
-def _column(title: str, what: str, given: str | None, features: Any, kind: type) -> str:
-    fitting = [name for name, feature in features.items() if isinstance(feature, kind)]
-    # Labels of published tables are often plain numbers or text.
-    return column_of(title, what, given, list(features), fitting or [name for name in (what,) if name in features])
-
-
 def _contents(data: Any, column: str) -> Iterable[bytes]:
     # Decoded by Pillow as files are, so that depth, palettes and opacity are treated the same.
     encoded = data.select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -104,7 +95,3 @@ def _file_bytes(path: str) -> bytes:
             return file.read()
     except OSError:
         return b""
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

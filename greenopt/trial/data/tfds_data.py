@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from greenopt.spec import DataSpec
-from greenopt.trial.data.encoded import EncodedSplit, column_of, read_encoded
+from greenopt.trial.data.encoded import EncodedSplit, columns_of, read_encoded
 from greenopt.trial.data.hub import hub_title, several_problem
 from greenopt.trial.data.pixels import LabelledArrays
 from greenopt.trial.data.rows import Rows
-from greenopt.trial.failures import DataMissingError, WrongSettingError
+from greenopt.trial.failures import DataMissingError, WrongSettingError, first_line
 
 
 def fetch(spec: DataSpec) -> None:
@@ -28,14 +28,14 @@ def fetch(spec: DataSpec) -> None:
         # No Python file of a path or of a hub is run: the names are those of the library itself.
         builder = tfds.builder(name, try_gcs=False)
     except Exception as error:
-        raise DataMissingError(f"tfds has no {name}: {_first_line(error)}") from None
+        raise DataMissingError(f"tfds has no {name}: {first_line(error)}") from None
     configs = [config.name for config in builder.BUILDER_CONFIGS]
     if spec.config is None and configs:
         raise WrongSettingError(several_problem(spec, configs))
     try:
         builder.download_and_prepare()
     except Exception as error:
-        raise DataMissingError(f"tfds could not bring {name}: {_first_line(error)}") from None
+        raise DataMissingError(f"tfds could not bring {name}: {first_line(error)}") from None
 
 
 def read(folder: Path, spec: DataSpec, rows: Rows | None) -> LabelledArrays:
@@ -48,26 +48,16 @@ def read(folder: Path, spec: DataSpec, rows: Rows | None) -> LabelledArrays:
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:
-        raise DataMissingError(f"{folder}: is no data set that tfds prepared: {_first_line(error)}") from None
+        raise DataMissingError(f"{folder}: is no data set that tfds prepared: {first_line(error)}") from None
     title, features = f"{hub_title(spec)} {builder.info.version}", builder.info.features
     if not isinstance(features, tfds.features.FeaturesDict):
         raise WrongSettingError(f"{title}: has no columns")
-    columns = list(features)
-    image = _column(title, "image", spec.image_column, features, tfds.features.Image)
-    label = _column(title, "label", spec.label_column, features, tfds.features.ClassLabel)
-    if not isinstance(features[image], tfds.features.Image):
-        raise WrongSettingError(f"{title}: column {image} holds no images; its columns are {', '.join(columns)}")
-    names = features[label].names if isinstance(features[label], tfds.features.ClassLabel) else []
+    image, label, names = columns_of(title, spec, features, tfds.features.Image, tfds.features.ClassLabel)
     splits = [
         EncodedSplit(name, _labels(builder, name, label), partial(_contents, builder, name, image))
         for name in builder.info.splits
     ]
     return read_encoded(title, splits, names, spec.image_size, rows)
-
-
-def _column(title: str, what: str, given: str | None, features: Any, kind: type) -> str:
-    fitting = [name for name, feature in features.items() if isinstance(feature, kind)]
-    return column_of(title, what, given, list(features), fitting)
 
 
 def _labels(builder: Any, split: str, column: str) -> Any:
@@ -86,7 +76,3 @@ def _values(builder: Any, split: str, column: str, decoders: dict[str, Any]) -> 
     one_by_one = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     data = builder.as_dataset(split=split, decoders=wanted, shuffle_files=False, read_config=one_by_one)
     return (each[column] for each in data.as_numpy_iterator())
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

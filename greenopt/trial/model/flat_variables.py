@@ -91,11 +91,6 @@ class FlatVariables:
         """How many of `used`, the first ones, fill whole rows."""
         return len(self._rows)
 
-    @property
-    def rows_of_parts(self) -> list[int]:
-        """How many rows each of these fills."""
-        return list(self._rows)
-
     def cast_and_back(self, flat: tf.Tensor, ids: Collection[int]) -> tf.Tensor:
         """Round the first variables, those with these ids, to float16 and leave the others."""
         count = next((place for place, one in enumerate(self.used) if id(one) not in ids), len(self.used))
