@@ -39,6 +39,10 @@ _COMPILED_AT_ONCE = (
 """Parts of a program are compiled by several threads. Their number is the same on every machine, since what is kept
 goes by the flags."""
 
+_ONE_VERSION = "--xla_gpu_experimental_enable_fusion_autotuner=false"
+"""Fused operations are not compiled in several versions to choose from: for nearly all there is one alone, and to
+compile these beforehand takes 3 s of 20."""
+
 _PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 """Matrix products come from cuBLAS; to compile and compare some hundred variants of each takes longer than a trial."""
 
@@ -89,7 +93,7 @@ class CompilerCache:
 
 def prepare_compiler(environment: MutableMapping[str, str]) -> CompilerCache | None:
     """Set up a process for XLA on a GPU and return its cache; None if nothing can be cached."""
-    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _PRODUCTS, *_COMPILED_AT_ONCE)
+    _add(environment, "XLA_FLAGS", _GRAPH_SIZE, *_AT_ONCE, _PLAIN_SUMS, _ONE_VERSION, _PRODUCTS, *_COMPILED_AT_ONCE)
     folder = cache_folder()
     if folder is None:
         return None

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from greenopt.spec import Internal, TrialSpec
+from greenopt.trial.compilation.gpu_libraries import load_libraries
 from greenopt.trial.compilation.program_cache import cached_programs
 from greenopt.trial.data.augmentation import build_augmentation
 from greenopt.trial.data.images import Images, Split
@@ -81,6 +82,9 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     programs = cached_programs(spec, images, in_block, in_all)
     programs.compile_ahead()
     formats = number_formats(setting.precision, training.precision_applies_to)
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    # XLA brings most of its kernels itself.
+    loading = load_libraries(keras.dtype_policies.get(formats.policy).compute_dtype) if gpu and not jit else None
     with dtype_policy("float32"):
         augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
     model, loaded = build_model(training, formats.policy, _model_shape(spec, images))
@@ -95,7 +99,6 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     )
     _create_variables(model, images.classes)
     layers = all_layers(model)
-    gpu = bool(tf.config.list_logical_devices("GPU"))
     averages = fuse_batchnorm(layers, jit, gpu)
     flat = FlatStep(model, averages) if not jit and is_flattenable(model) else None
     if jit:
@@ -122,6 +125,8 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     callbacks = build_callbacks(training.callbacks)
     callbacks.bind(model, training.epochs, steps)
     fused = len(averages.layers)
+    if loading is not None:
+        loading.join()
     return PreparedTrial(
         spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded, callbacks
     )

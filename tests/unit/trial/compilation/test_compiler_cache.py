@@ -18,7 +18,8 @@ def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path, monkeypatch:
     assert environment == {
         "XLA_FLAGS": "--xla_gpu_graph_min_graph_size=1 --xla_gpu_command_buffer_scheduling_mode=CONCURRENT "
         "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL "
-        "--xla_gpu_experimental_enable_fusion_block_level_rewriter=false --xla_gpu_enable_triton_gemm=false "
+        "--xla_gpu_experimental_enable_fusion_block_level_rewriter=false "
+        "--xla_gpu_experimental_enable_fusion_autotuner=false --xla_gpu_enable_triton_gemm=false "
         "--xla_gpu_enable_llvm_module_compilation_parallelism=true --xla_gpu_force_compilation_parallelism=12"
     }
 
