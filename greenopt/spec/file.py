@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,41 @@ def describe_all(error: ValidationError, raw: dict[str, Any]) -> list[str]:
     for detail in details:
         is_space = detail["loc"][:1] == ("space",) and isinstance(raw.get("space"), dict)
         found += (_space_problems(raw) if is_space else []) or [_describe_one(detail)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found + _problems_between_tables(details, raw)))
+
+
+def _problems_between_tables(details: Sequence[ErrorDetails], raw: dict[str, Any]) -> list[str]:
+    """Describe what is wrong between the tables of a file of which single keys are wrong too.
+
+    Unknown keys, and wrong values in the lists of a space, are left out of what is compared. Where anything else is
+    wrong there is nothing to compare: a default in its place might be what does not fit.
+    """
+    rest = deepcopy(raw)
+    for detail in details:
+        *place, last = detail["loc"] or ("",)
+        if place[:1] == ["space"] and isinstance(rest.get("space"), dict):
+            continue
+        table = rest
+        for part in place:
+            table = table.get(str(part), {}) if isinstance(table, dict) else {}
+        if detail["type"] != "extra_forbidden" or not isinstance(table, dict) or last not in table:
+            return []
+        del table[str(last)]
+    space = rest.get("space")
+    for name, given in space.items() if isinstance(space, dict) else ():
+        if not _parameter_problems(name, given, raw):
+            continue
+        values = given if isinstance(given, list) else []
+        right = [value for value in values if not _parameter_problems(name, [value], raw)]
+        if not right or _parameter_problems(name, right, raw):
+            return []
+        space[name] = right
+    try:
+        StudySpec.model_validate(rest)
+    except ValidationError as error:
+        found = error.errors()
+        return [_describe_one(detail) for detail in found] if not any(detail["loc"] for detail in found) else []
+    return []
 
 
 def _has_objective(raw: dict[str, Any]) -> bool:

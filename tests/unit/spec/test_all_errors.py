@@ -156,6 +156,19 @@ def test_all_that_is_wrong_between_tables_is_told_at_once(tmp_path: Path) -> Non
     ]
 
 
+def test_single_keys_and_what_is_wrong_between_tables_are_told_in_one_round(tmp_path: Path) -> None:
+    misspelt = BETWEEN_TABLES.replace("[training]", "[training]\nepoch = 3", 1).replace(
+        "[space]", "[space]\noptimizer = ['Adm', 'Adam']", 1
+    )
+    found = [problem.split(": ")[0] for problem in problems_of(tmp_path, misspelt)]
+    assert found[:2] == ["objectives.acuracy", "training.epoch"]
+    assert found[2] == "space.optimizer[0]"
+    assert {"stopping.kind", "study.enqueue[0].speed", "space.trainable", "study.budget"} <= set(found)
+    # Without epochs of its own, a training would have to be made up to be compared with.
+    guessed = problems_of(tmp_path, BETWEEN_TABLES.replace("epochs = ", "epochs = -", 1))
+    assert not any(problem.startswith(("stopping.kind", "study.budget")) for problem in guessed)
+
+
 @pytest.mark.parametrize(
     ("table", "text", "count"),
     [
