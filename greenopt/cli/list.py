@@ -95,8 +95,10 @@ def _row(folder: "RunFolder") -> list[str]:
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
     done = len(complete) + snapshot.count(TrialState.PRUNED, TrialState.EXCLUDED)
+    extends = snapshot.spec.study.extends
     return [
-        state if holder or done < snapshot.spec.study.trials else "done",
+        (state if holder or done < snapshot.spec.study.trials else "done")
+        + (f"; goes on from {extends.study}" if extends is not None else ""),
         f"{done}/{snapshot.spec.study.trials}{_excluded(snapshot)}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),
         MISSING if best is None else marked_accuracy(snapshot.spec, best),
@@ -175,6 +177,7 @@ def _document(folder: "RunFolder") -> "dict[str, Any]":
     return {
         **head,
         "problem": None,
+        "goes_on_from": None if spec.study.extends is None else spec.study.extends.study,
         "trials": spec.study.trials,
         "completed": len(complete),
         "stopped_early": snapshot.count(TrialState.PRUNED),

@@ -8,7 +8,7 @@ import psutil
 
 from greenopt.coordination.image_checks import PUBLISHED_IMAGES, SYNTHETIC
 from greenopt.identity.sameness import DEFAULT_SIDE
-from greenopt.spec import DataSet, DataSpec, ImagesOn, StudySpec
+from greenopt.spec import Choice, DataSet, DataSpec, ImagesOn, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.cache import NO_FOLDER, prepared_labels
 from greenopt.trial.data.files import ARCHIVES
@@ -72,8 +72,8 @@ def room_note(spec: StudySpec) -> str | None:
 
 
 def _room(spec: StudySpec) -> Room | None:
-    """Return what the prepared images take; None where it is not known before they are prepared."""
-    data = spec.data
+    """Return what the prepared images take, at the largest size that a trial has them in; None where it is not known."""
+    data = spec.data_of({"image_size": _largest(spec)})
     if data is None:
         return None
     if data.images_on is ImagesOn.DISK and (kept := prepared_labels(data)) is not None:
@@ -84,6 +84,15 @@ def _room(spec: StudySpec) -> Room | None:
         return None
     count, (width, height) = found
     return Room(count, data.image_size or height, data.image_size or width, False)
+
+
+def _largest(spec: StudySpec) -> int | None:
+    """Return the largest size of images in pixels among those that the space has; None where it has none."""
+    if "image_size" not in spec.varied:
+        return None
+    distribution = spec.space.distributions["image_size"]
+    values = distribution.values if isinstance(distribution, Choice) else (distribution.high,)
+    return max(int(value) for value in values)
 
 
 def _found(data: DataSpec) -> tuple[int, tuple[int, int]] | None:

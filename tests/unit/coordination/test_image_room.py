@@ -14,13 +14,13 @@ from greenopt.spec import StudySpec
 from greenopt.trial.data.cache import cached_images
 
 
-def study(data: dict[str, Any], **training: Any) -> StudySpec:
+def study(data: dict[str, Any], space: dict[str, Any] | None = None, **training: Any) -> StudySpec:
     return StudySpec.model_validate(
         {
             "study": {"name": "s", "trials": 1},
             "data": data,
             "training": {"epochs": 1, "model": "tests.unit.trial.tiny:build", **training},
-            "space": {"batch_size": [4]},
+            "space": {"batch_size": [4], **(space or {})},
         }
     )
 
@@ -63,6 +63,16 @@ def test_images_larger_than_the_memory_are_told_what_to_do(photos: Path, monkeyp
         'data: 20 images of 1000x1000 take 60 MB and this machine has 50 MB of memory; set data.images_on = "disk"'
     )
     assert room_problem(study({**data, "images_on": "disk"})) is None
+
+
+@pytest.mark.parametrize("sizes", [[32, 1000, 64], {"low": 32, "high": 1000, "step": 8}])
+def test_of_sizes_that_vary_the_largest_counts(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int] | dict[str, int]
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=50_000_000))
+    problem = room_problem(study({"name": "folder", "path": str(photos)}, space={"image_size": sizes}))
+    assert problem is not None
+    assert problem.startswith("data: 20 images of 1000x1000 take 60 MB")
 
 
 def test_without_a_cache_folder_nothing_can_stay_on_the_disk(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

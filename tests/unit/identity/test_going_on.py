@@ -1,6 +1,7 @@
 """Studies whose file has a wider space than they were begun with: they go on, or another study goes on from them."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from greenopt.search import open_storage, read_study
 from greenopt.spec import StudySpec
 from tests.builders import study
 from tests.fakes import completes, fails
+from tests.fuzzing.judge import judged
 from tests.unit.identity.test_start import SLOTS, Runs
 
 SPACE: dict[str, Any] = {"batch_size": [4, 8], "lr": {"low": 0.01, "high": 0.1, "log": True}}
@@ -130,6 +132,10 @@ def test_what_needs_a_study_of_its_own_gets_one_with_the_old_trials(runs: Runs) 
 def test_the_later_study_runs_what_is_left_and_the_earlier_one_stays(runs: Runs) -> None:
     files, spec = digests(runs.folder()), taken(runs, spec_of({**SPACE, "batch_size": [4, 8, 16]}, trials=5))[0]
     copied = runs.rows("tried-2")
+    listed = json.loads(judged(["list", "--runs", str(runs.path), "--json"], runs.path).out)
+    assert [each["goes_on_from"] for each in listed] == [None, "tried"]
+    told = " ".join(judged(["list", "--runs", str(runs.path)], runs.path).out.split())
+    assert "goes on from tried" in told
     runs.run(spec)
     rows = runs.rows("tried-2")
     assert len(rows) == 5
