@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from greenopt.cli.measured_plan import measure_shapes
 from greenopt.cli.tables import Table, print_lines, print_table
+from greenopt.coordination.pilots import PilotResult
 from greenopt.coordination.preflight import check_places, input_notes
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import UsageError
@@ -74,9 +76,10 @@ def plan_run(
     runs: Path,
     *,
     like: str | None = None,
+    measures: bool = False,
     accepts_changes: bool = False,
 ) -> None:
-    """Check all that can be checked without training, and print what a run would do; nothing is written.
+    """Check all that can be checked without training the study, and print what a run would do; nothing is written.
 
     Args:
         console: where it is printed.
@@ -85,6 +88,7 @@ def plan_run(
         storage: URL of its storage; that of its folder unless given.
         runs: folder of all studies' results.
         like: the study whose trials the forecast is made from; its own unless given.
+        measures: whether the forecast is made from some seconds of training of each shape.
         accepts_changes: whether it would go on with changed code or data, or on another kind of device.
 
     Raises:
@@ -100,7 +104,9 @@ def plan_run(
         lines = [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
     else:
         check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
-    forecast = plan_forecast(spec, folder, storage, None if like is None else RunFolder(runs.resolve() / like), slots)
+    results = measure_shapes(console, spec, slots) if measures else None
+    others = None if like is None else RunFolder(runs.resolve() / like)
+    forecast = plan_forecast(spec, folder, storage, others, slots, results)
     print_lines(console, [*lines, *start_notes(spec), *(f"note: {note}" for note in input_notes(spec))])
     print_plan(console, spec, slots, forecast)
 
@@ -118,9 +124,14 @@ def _stopping(spec: StudySpec) -> str:
 
 
 def plan_forecast(
-    spec: StudySpec, folder: RunFolder, storage: str | None, like: RunFolder | None, slots: Sequence[Slot]
+    spec: StudySpec,
+    folder: RunFolder,
+    storage: str | None,
+    like: RunFolder | None,
+    slots: Sequence[Slot],
+    measured: Sequence[PilotResult] | None = None,
 ) -> list[str]:
-    """Return lines on what a study will take, by the trials of an earlier study, or by its own where it has begun.
+    """Return lines on what a study will take, by what was measured, an earlier study's trials, or its own.
 
     Args:
         spec: the study.
@@ -128,6 +139,7 @@ def plan_forecast(
         storage: URL of its storage; that of the folder unless given.
         like: results of the study whose trials tell; the study's own unless given.
         slots: where trials would run.
+        measured: pilots that tell in place of trials.
 
     Raises:
         UsageError: there is no study `like`, or it has other parameters.
@@ -138,7 +150,12 @@ def plan_forecast(
         raise UsageError(f"--like {like.name}: its trials have other parameters than study {spec.name}")
     forecaster = StudyForecaster(spec.space, adapts=spec.sampler.name in ADAPTIVE, seed=spec.seeds.sampler)
     origin = "" if like is None else f" by the trials of {like.name}"
-    if told is not None:
+    if measured is not None:
+        later = max(0.0, 1 - len(measured) / spec.study.trials)
+        for result in measured:
+            forecaster.add(result.as_trial(later))
+        forecaster.used_wh, origin = 0.0, " by what was measured"
+    elif told is not None:
         _teach(forecaster, spec, told, is_own=like is None)
     search = Search(spec.model_copy(update={"study": spec.study.model_copy(update={"name": "forecast"})}), None)
     search.enqueue_baseline()
@@ -150,10 +167,12 @@ def plan_forecast(
     footprint = Footprint.from_spec(spec.energy)
     if made.energy_wh is None and made.left_s is None:
         return [
-            f"forecast   not known before {MIN_TRIALS} trials have run; --like STUDY forecasts from another's trials"
+            f"forecast   not known before {MIN_TRIALS} trials have run; --like STUDY forecasts from another's trials, "
+            "--measure from some seconds of training"
         ]
     drift = ", if it goes on to propose settings like the latest" if spec.sampler.name in ADAPTIVE else ""
-    basis = f"90 % interval in brackets; rests on {counted(made.ended)}{drift}"
+    rests = counted(made.ended) if measured is None else counted(made.ended, "measured setting")
+    basis = f"90 % interval in brackets; rests on {rests}{drift}"
     return [f"forecast   {format_forecast(made, footprint)}{origin}", f"           {basis}"]
 
 

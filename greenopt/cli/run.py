@@ -82,6 +82,13 @@ def run(
             metavar="STUDY", callback=optional_study_name, help="With --dry-run: forecast from this study's trials."
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="With --dry-run: train each shape for some seconds, and forecast from that what the study takes.",
+        ),
+    ] = False,
     accept_changes: AcceptChanges = False,
     verbose: Verbose = False,
 ) -> None:
@@ -119,8 +126,12 @@ def run(
     slots = choose_slots(gpus, share=share_gpus)
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
-        plan_run(console, spec, slots, storage, runs, like=like, accepts_changes=accept_changes)
+        if measure and like is not None:
+            raise UsageError("--measure, --like: the forecast is made from one of them; give one")
+        plan_run(console, spec, slots, storage, runs, like=like, measures=measure, accepts_changes=accept_changes)
         return
+    if measure:
+        raise UsageError("--measure: is for --dry-run, which says what the study will take")
     if like is not None:
         raise UsageError("--like: is for --dry-run, which says what the study will take")
     notes = start_notes(spec)

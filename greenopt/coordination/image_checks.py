@@ -34,6 +34,29 @@ class _Stock(NamedTuple):
         return self.parts is not None and {1, 2} <= set(self.parts.tolist())
 
 
+class KnownImages(NamedTuple):
+    """What is known of a study's images without loading them: how many it uses, of how many classes.
+
+    `has_own_parts` says whether a part of them is kept for validation or test.
+    """
+
+    images: int
+    classes: int
+    has_own_parts: bool
+
+
+def known_images(spec: StudySpec) -> KnownImages | None:
+    """Return what is known of a study's images; None of a hub's before they are prepared.
+
+    Args:
+        spec: a study of images whose file, where it has one, `check_data` has found to be sound.
+    """
+    stock = _stock_of(spec)
+    if stock is None or spec.data is None:
+        return None
+    return KnownImages(spec.data.images or stock.images, stock.classes, stock.parts is not None)
+
+
 def image_problem(spec: StudySpec) -> str | None:
     """Return what some setting of the space lacks in the images, as `key: what; the way out`; None where nothing.
 
@@ -41,10 +64,16 @@ def image_problem(spec: StudySpec) -> str | None:
         spec: a study of images whose file, where it has one, `check_data` has found to be sound.
     """
     assert spec.data is not None
-    stock = _hub_stock(spec.data) if spec.data.name.is_hub else _stock(spec.data)
+    stock = _stock_of(spec)
     if stock is None:
         return None
     return next(filter(None, (_size_problem(spec, stock), *_part_problems(spec, spec.data, stock))), None)
+
+
+def _stock_of(spec: StudySpec) -> _Stock | None:
+    if spec.data is None:
+        return None
+    return _hub_stock(spec.data) if spec.data.name.is_hub else _stock(spec.data)
 
 
 def _stock(data: DataSpec) -> _Stock:

@@ -72,7 +72,7 @@ def room_note(spec: StudySpec) -> str | None:
 
 
 def _room(spec: StudySpec) -> Room | None:
-    """Return what the prepared images take, at the largest size that a trial has them in; None where it is not known."""
+    """Return what the prepared images take, at the largest size that a trial has; None where it is not known."""
     data = spec.data_of({"image_size": _largest(spec)})
     if data is None:
         return None
@@ -93,6 +93,12 @@ def _largest(spec: StudySpec) -> int | None:
     distribution = spec.space.distributions["image_size"]
     values = distribution.values if isinstance(distribution, Choice) else (distribution.high,)
     return max(int(value) for value in values)
+
+
+def stored_size(data: DataSpec) -> tuple[int, int] | None:
+    """Return width and height in pixels that a data set's images are stored in; None where they are not known."""
+    found = _found(data)
+    return None if found is None else found[1]
 
 
 def _found(data: DataSpec) -> tuple[int, tuple[int, int]] | None:

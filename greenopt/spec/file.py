@@ -201,14 +201,14 @@ def _problems_between_tables(details: Sequence[ErrorDetails], raw: dict[str, Any
         *place, last = detail["loc"] or ("",)
         if place[:1] == ["space"] and isinstance(rest.get("space"), dict):
             continue
-        table = rest
+        table: Any = rest
         for part in place:
             table = table.get(str(part), {}) if isinstance(table, dict) else {}
         if detail["type"] != "extra_forbidden" or not isinstance(table, dict) or last not in table:
             return []
         del table[str(last)]
-    space = rest.get("space")
-    for name, given in space.items() if isinstance(space, dict) else ():
+    space = rest["space"] if isinstance(rest.get("space"), dict) else {}
+    for name, given in space.items():
         if not _parameter_problems(name, given, raw):
             continue
         values = given if isinstance(given, list) else []

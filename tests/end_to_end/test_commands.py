@@ -110,6 +110,18 @@ def test_wrong_use_is_one_line_and_exit_code_2_and_writes_nothing(
     assert sorted(bench.folder.rglob("*")) == before
 
 
+def test_a_study_is_forecast_from_seconds_of_training_before_its_first_trial(bench: Bench) -> None:
+    bench.write_study(30, **{"[16, 32]": "16"})
+    done = bench.run("run", "tiny.toml", "--dry-run", "--measure")
+    assert done.returncode == 0, done.stderr
+    measured = [line for line in done.stdout.splitlines() if " of " in line and " a trial" in line]
+    assert measured, done.stdout
+    assert "est.," in measured[0]
+    assert "by what was measured" in done.stdout
+    assert "nothing was written" in done.stdout
+    assert not (bench.folder / "runs").exists()
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(bench: Bench) -> None:
     done = bench.run("run", "tiny.toml", "--dry-run")
     assert done.returncode == 0
