@@ -20,6 +20,7 @@ class FakeCluster:
         from ray.cluster_utils import Cluster
 
         self._folder, self._nodes = folder, 0
+        self._living: list[Any] = []
         head = {"num_cpus": 0, "num_gpus": 0, "node_ip_address": "127.0.0.2", "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self._cluster.address
@@ -37,16 +38,24 @@ class FakeCluster:
             "XDG_CACHE_HOME": str(caches),
             **further,
         }
-        return self._cluster.add_node(
+        node = self._cluster.add_node(
             num_cpus=0 if boards else 1,
             num_gpus=len(boards),
             node_ip_address=f"127.0.0.{2 + self._nodes}",
             env_vars=variables,
         )
+        self._living.append(node)
+        return node
 
     def kill(self, node: Any) -> None:
         """Take a node away as a power failure would: its processes are killed."""
+        self._living.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def clear(self) -> None:
+        """Take all nodes away but the head."""
+        for node in list(self._living):
+            self.kill(node)
 
     def shutdown(self) -> None:
         self._cluster.shutdown()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from greenopt.cli.options import ExecutorName
@@ -11,6 +11,7 @@ from greenopt.errors import UsageError
 if TYPE_CHECKING:
     from greenopt.coordination.coordinator import GpuStates
     from greenopt.execution import Engine, Slot
+    from greenopt.execution.ray_cluster import FoundNode
     from greenopt.spec import StudySpec
 
 
@@ -24,6 +25,7 @@ class Executor:
         gpus: the selection of devices.
         share: whether GPUs may be used on which other processes compute.
         slots: the most trials at once on a cluster; None for as many as it has GPUs.
+        known: what the cluster's nodes have said.
     """
 
     name: ExecutorName = ExecutorName.LOCAL
@@ -31,6 +33,7 @@ class Executor:
     gpus: str | None = None
     share: bool = False
     slots: int | None = None
+    known: "dict[str, FoundNode]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse options that say nothing here."""
@@ -53,7 +56,7 @@ class Executor:
 
         check_installed()
         with connected(cluster_address(self.address)):
-            return survey(self.gpus)[: self.slots]
+            return survey(self.gpus, self.known)[: self.slots]
 
     @contextmanager
     def opened(self, slots: "Sequence[Slot]", say: Callable[[str], None]) -> "Iterator[OpenExecutor]":
@@ -83,7 +86,7 @@ class Executor:
         from greenopt.identity.travelling import luggage_of
 
         options = RayOptions(self.gpus, self.share, self.slots)
-        with ray_engine(cluster_address(self.address), options, say) as made:
+        with ray_engine(cluster_address(self.address), options, say, self.known) as made:
 
             def bring(spec: "StudySpec") -> None:
                 luggage = luggage_of(spec)

@@ -6,10 +6,12 @@ Invariant: connecting leaves this process's signal handlers as they are; what is
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import count
 from typing import Any
 
 from greenopt.errors import UsageError, one_line
@@ -108,6 +110,8 @@ def connected(address: str) -> Iterator[None]:
         os.environ.setdefault(name, "0")
     import ray
 
+    # Else it prints what happens to nodes among the lines of the study, whatever it is told about logs.
+    ray._private.worker._worker_logs_enabled = False
     with _handlers_kept():
         try:
             ray.init(
@@ -240,40 +244,70 @@ def found_node(node: Node, answer: Mapping[str, Any], on_gpus: bool) -> FoundNod
     return FoundNode(host, None, tuple(slots[: node.gpus]))
 
 
-def survey(selection: str | None) -> list[Slot]:
+def survey(selection: str | None, known: dict[str, FoundNode] | None = None) -> list[Slot]:
     """Return where trials would run on the cluster that this process is connected to; nothing is taken.
 
     Args:
         selection: `all`, `none`, or None for GPUs where there are any.
+        known: what nodes said before, by Ray's identity of them; what they say now is added.
 
     Raises:
         UsageError: the cluster has nothing of the kind, or a node cannot run trials: one line that names its host.
     """
     nodes = list_nodes()
     on_gpus = choose_kind(selection, nodes)
-    return [slot for found in asked(nodes, on_gpus) for slot in found.slots]
+    found: list[Slot] = []
+    for slot in (slot for each in asked(nodes, on_gpus, known) for slot in each.slots):
+        found.append(named_apart(slot, {other.name for other in found}))
+    return found
 
 
-def asked(nodes: Sequence[Node], on_gpus: bool) -> list[FoundNode]:
-    """Ask all nodes that have places what they have.
+def named_apart(slot: Slot, names: Collection[str]) -> Slot:
+    """Return a slot under a name that none of these is: several nodes may be of one machine, as in tests."""
+    name = next(name for number in count(1) if (name := _numbered(slot.name, number)) not in names)
+    return replace(slot, name=name)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name} ({number})"
+
+
+def asked(nodes: Sequence[Node], on_gpus: bool, known: dict[str, FoundNode] | None = None) -> list[FoundNode]:
+    """Ask all nodes that have places what they have; those that are lost meanwhile are left out.
+
+    Args:
+        nodes: the nodes.
+        on_gpus: whether trials run on GPUs.
+        known: what nodes said before; see `survey`.
 
     Raises:
         UsageError: one cannot run trials, or does not answer; one line that names its host.
     """
     import ray
 
-    waiting = [(node, ask(node, on_gpus)) for node in nodes if node.places(on_gpus)]
-    found = []
+    known = {} if known is None else known
+    having = [node for node in nodes if node.places(on_gpus)]
+    waiting = [(node, ask(node, on_gpus)) for node in having if node.node_id not in known]
     for node, reference in waiting:
         try:
-            answer = ray.get(reference, timeout=PROBE_S)
+            known[node.node_id] = found_node(node, ray.get(reference, timeout=PROBE_S), on_gpus)
         except Exception as error:
+            if not _is_alive(node):
+                continue
             raise UsageError(f"{node.name}: does not answer: {one_line(failure_text(error), 100)}") from None
-        found.append(found_node(node, answer, on_gpus))
+    found = [known[node.node_id] for node in having if node.node_id in known]
+    if not found:
+        raise UsageError("--executor ray: the cluster has lost all nodes that had room for trials")
     problems = [each.problem for each in found if each.problem is not None]
     if problems:
         raise UsageError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
     return found
+
+
+def _is_alive(node: Node) -> bool:
+    """Return whether a node that gave no answer is there; that it is lost Ray may learn a moment later."""
+    time.sleep(1.0)
+    return any(other.node_id == node.node_id for other in list_nodes())
 
 
 def failure_text(error: BaseException) -> str:

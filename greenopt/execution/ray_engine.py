@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,7 @@ from greenopt.errors import UsageError, one_line
 from greenopt.events import decode
 from greenopt.execution.contract import EventArrived, Message, ProcessEnded, Slot
 from greenopt.execution.ray_cluster import (
+    FoundNode,
     Node,
     ask,
     asked,
@@ -28,6 +29,7 @@ from greenopt.execution.ray_cluster import (
     failure_text,
     found_node,
     list_nodes,
+    named_apart,
 )
 from greenopt.execution.ray_places import (
     Place,
@@ -45,7 +47,10 @@ from greenopt.plain_text import printable
 from greenopt.spec import TrialSpec
 
 OPEN_S = 60.0
-"""How long the first slot may take."""
+"""How long the first slot may take, once Ray has given its GPU."""
+
+BUSY_S = 15.0
+"""How long Ray may take to give one: those of a coordinator that was killed are free again within seconds."""
 
 SETTLE_S = 5.0
 """How long the others are waited for after the first one."""
@@ -98,6 +103,7 @@ class RayEngine:
         self,
         options: RayOptions = RayOptions(),
         *,
+        known: dict[str, FoundNode] | None = None,
         say: Callable[[str], None] = _say,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,10 +111,12 @@ class RayEngine:
 
         Args:
             options: what is asked for.
+            known: what nodes have said already; see `survey`.
             say: told in a line what becomes of nodes.
             clock: monotonic seconds.
         """
         self._options, self._say, self._clock = options, say, clock
+        self._known = {} if known is None else known
         self._places: list[Place] = []
         self._nodes: dict[str, Node] = {}
         self._asked: dict[Any, Node] = {}
@@ -132,26 +140,33 @@ class RayEngine:
         """
         nodes = list_nodes()
         self._on_gpus = choose_kind(self._options.selection, nodes)
-        asked(nodes, self._on_gpus)
+        asked(nodes, self._on_gpus, self._known)
         for node in nodes:
             self._nodes[node.node_id] = node
             self._open_places(node)
         refusals: list[str] = []
-        until_s = self._clock() + OPEN_S
+        began_s = self._clock()
+        until_s = began_s + OPEN_S
         say, self._say = self._say, refusals.append
         try:
             while self._clock() < until_s and any(place.stage is Stage.WAITING for place in self._places):
                 had = bool(self.slots)
                 self._progress(0.5)
+                if self._clock() > began_s + BUSY_S and all(place.opening is not None for place in self._places):
+                    break
                 if self.slots and not had:
                     until_s = min(until_s, self._clock() + SETTLE_S)
         finally:
             self._say = say
         if not self.slots:
-            what = "GPU" if self._on_gpus else "node"
-            raise UsageError(refusals[0] if refusals else f"--executor ray: no {what} of the cluster is free now")
+            raise UsageError(refusals[0] if refusals else self._busy_text())
         for line in refusals:
             self._say(line)
+
+    def _busy_text(self) -> str:
+        count = sum(node.places(self._on_gpus) for node in self._nodes.values())
+        what = f"{count} GPU{'' if count == 1 else 's'}" if self._on_gpus else f"CPUs of {count} machines"
+        return f"--executor ray: the {what} of the cluster are in use by another study or program; wait for it"
 
     def bring(self, code: Callable[[], Mapping[str, bytes]], parcels: Sequence[Parcel] = ()) -> None:
         """Say what of the user's trials need, and bring the data to the nodes that have slots.
@@ -255,6 +270,8 @@ class RayEngine:
             return
         if node is not None:
             self._join(node, answer)
+        elif place is not None and reference == place.opening:
+            place.opening = None
         elif place is not None and reference == place.missing:
             place.missing, place.pieces = None, pieces_of(answer)
             self._send_next(place)
@@ -332,18 +349,12 @@ class RayEngine:
 
     def _opened(self, place: Place, message: Mapping[str, Any]) -> None:
         facts = {key: value for key, value in message.items() if key != "kind"}
-        slot = Slot(**facts)
         names = {each.slot.name for each in self._places if each.slot is not None and each.stage is not Stage.GONE}
-        number = 2
-        while slot.name in names:
-            # Several nodes of one machine, as in tests.
-            slot = replace(slot, name=f"{facts['name']} ({number})")
-            number += 1
         limit = self._options.limit
         if limit is not None and len(self.slots) >= limit:
             self._drop(place)
             return
-        place.slot, place.stage = slot, Stage.READY
+        place.slot, place.stage = named_apart(Slot(**facts), names), Stage.READY
         if self._parcels:
             self._load(place)
 
@@ -415,7 +426,7 @@ class RayEngine:
         """Note that an actor is gone, or cannot be reached at the moment."""
         import ray
 
-        place.poll = place.missing = place.stored = None
+        place.poll = place.missing = place.stored = place.opening = None
         if isinstance(error, ray.exceptions.ActorUnavailableError):
             # It may yet be there: it tells again what did not arrive.
             listen(place)
@@ -459,7 +470,8 @@ class RayEngine:
         self._forget(place)
 
     def _forget(self, place: Place) -> None:
-        place.stage, place.poll, place.missing, place.stored = Stage.GONE, None, None, None
+        place.stage = Stage.GONE
+        place.opening = place.poll = place.missing = place.stored = None
         if place.running is not None:
             place.running.log.close()
         if place in self._places:
@@ -473,14 +485,25 @@ def _inside(folder: Path, name: str) -> Path | None:
 
 
 @contextmanager
-def ray_engine(address: str, options: RayOptions, say: Callable[[str], None] = _say) -> Iterator[RayEngine]:
+def ray_engine(
+    address: str,
+    options: RayOptions,
+    say: Callable[[str], None] = _say,
+    known: dict[str, FoundNode] | None = None,
+) -> Iterator[RayEngine]:
     """Connect to a cluster and take its slots; all of it is given back at the end.
+
+    Args:
+        address: see `connected`.
+        options: what is asked for.
+        say: told in a line what becomes of nodes.
+        known: what nodes have said already; see `survey`.
 
     Raises:
         UsageError: as `connected` and `RayEngine.open`.
     """
     with connected(address):
-        engine = RayEngine(options, say=say)
+        engine = RayEngine(options, known=known, say=say)
         try:
             engine.open()
             yield engine

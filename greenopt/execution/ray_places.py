@@ -45,6 +45,7 @@ class Place:
     Attributes:
         actor: Ray's handle.
         arrived: number of the last message that has arrived.
+        opening: the reference to the answer that its process was started; None once it was, or is.
         poll: the reference to the next messages, if one is under way.
         missing: the reference to the answer which data the node lacks, if one is under way.
         pieces: what is left of the data to be sent.
@@ -57,6 +58,7 @@ class Place:
     actor: Any
     stage: Stage = Stage.WAITING
     slot: Slot | None = None
+    opening: Any = None
     poll: Any = None
     missing: Any = None
     pieces: "Iterator[Piece] | None" = None
@@ -70,7 +72,7 @@ class Place:
     @property
     def references(self) -> list[Any]:
         """Return Ray's references to all answers that are under way."""
-        return [each for each in (self.poll, self.missing, self.stored) if each is not None]
+        return [each for each in (self.opening, self.poll, self.missing, self.stored) if each is not None]
 
     @property
     def is_sending(self) -> bool:
@@ -134,7 +136,7 @@ def open_place(
 ) -> Place:
     """Ask Ray for a place and have it start its process; what becomes of it follows by its messages."""
     place = Place(node, make_actor(node, on_gpus))
-    place.actor.open.remote(on_gpus, share, tuple(command), dict(variables))
+    place.opening = place.actor.open.remote(on_gpus, share, tuple(command), dict(variables))
     listen(place)
     return place
 
