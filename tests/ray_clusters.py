@@ -36,6 +36,7 @@ class FakeCluster:
             "PYTHONPATH": f"{FAKE_BOARDS}:{ROOT}" if boards else str(ROOT),
             "GREENOPT_TEST_BOARDS": ",".join(boards),
             "XDG_CACHE_HOME": str(caches),
+            "HOME": str(caches),
             **further,
         }
         node = self._cluster.add_node(

@@ -273,15 +273,27 @@ def _numbered(name: str, number: int) -> str:
 
 
 def asked(nodes: Sequence[Node], on_gpus: bool, known: dict[str, FoundNode] | None = None) -> list[FoundNode]:
-    """Ask all nodes that have places what they have; those that are lost meanwhile are left out.
+    """Ask all nodes that have places what they have, as `answers` does.
+
+    Raises:
+        UsageError: one cannot run trials, or does not answer; one line that names its host.
+    """
+    found = answers(nodes, on_gpus, known)
+    if not found:
+        raise UsageError("--executor ray: the cluster has lost all nodes that had room for trials")
+    problems = [each.problem for each in found if each.problem is not None]
+    if problems:
+        raise UsageError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
+    return found
+
+
+def answers(nodes: Sequence[Node], on_gpus: bool, known: dict[str, FoundNode] | None = None) -> list[FoundNode]:
+    """Return what nodes with places say that they have; those that are lost meanwhile are left out.
 
     Args:
         nodes: the nodes.
         on_gpus: whether trials run on GPUs.
         known: what nodes said before; see `survey`.
-
-    Raises:
-        UsageError: one cannot run trials, or does not answer; one line that names its host.
     """
     import ray
 
@@ -292,16 +304,10 @@ def asked(nodes: Sequence[Node], on_gpus: bool, known: dict[str, FoundNode] | No
         try:
             known[node.node_id] = found_node(node, ray.get(reference, timeout=PROBE_S), on_gpus)
         except Exception as error:
-            if not _is_alive(node):
-                continue
-            raise UsageError(f"{node.name}: does not answer: {one_line(failure_text(error), 100)}") from None
-    found = [known[node.node_id] for node in having if node.node_id in known]
-    if not found:
-        raise UsageError("--executor ray: the cluster has lost all nodes that had room for trials")
-    problems = [each.problem for each in found if each.problem is not None]
-    if problems:
-        raise UsageError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
-    return found
+            if _is_alive(node):
+                text = f"{node.name}: does not answer: {one_line(failure_text(error), 100)}"
+                known[node.node_id] = FoundNode(node.name, text)
+    return [known[node.node_id] for node in having if node.node_id in known]
 
 
 def _is_alive(node: Node) -> bool:

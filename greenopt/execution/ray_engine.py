@@ -6,7 +6,6 @@ Nodes are looked at again and again: what joins gives slots, what is lost takes 
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -43,7 +42,7 @@ from greenopt.execution.ray_places import (
 )
 from greenopt.execution.travel import Parcel
 from greenopt.files import append_privately
-from greenopt.plain_text import printable
+from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
 
 OPEN_S = 60.0
@@ -92,8 +91,8 @@ class GpuState:
     is_in_doubt: bool = False
 
 
-def _say(line: str) -> None:
-    print(printable(f"greenopt: {line}"), file=sys.stderr)
+def _unheard(line: str) -> None:
+    """Say a line to nobody."""
 
 
 class RayEngine:
@@ -104,7 +103,7 @@ class RayEngine:
         options: RayOptions = RayOptions(),
         *,
         known: dict[str, FoundNode] | None = None,
-        say: Callable[[str], None] = _say,
+        say: Callable[[str], None] = _unheard,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Store the arguments; `open` takes the slots.
@@ -349,6 +348,8 @@ class RayEngine:
 
     def _opened(self, place: Place, message: Mapping[str, Any]) -> None:
         facts = {key: value for key, value in message.items() if key != "kind"}
+        if facts["cpu_source"] is not None:
+            facts["cpu_source"] = EnergySource(facts["cpu_source"])
         names = {each.slot.name for each in self._places if each.slot is not None and each.stage is not Stage.GONE}
         limit = self._options.limit
         if limit is not None and len(self.slots) >= limit:
@@ -488,7 +489,7 @@ def _inside(folder: Path, name: str) -> Path | None:
 def ray_engine(
     address: str,
     options: RayOptions,
-    say: Callable[[str], None] = _say,
+    say: Callable[[str], None] = _unheard,
     known: dict[str, FoundNode] | None = None,
 ) -> Iterator[RayEngine]:
     """Connect to a cluster and take its slots; all of it is given back at the end.

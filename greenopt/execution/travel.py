@@ -1,11 +1,12 @@
 """What of the user's travels to other machines: modules as they are, data in archives, each known by its digest."""
 
 import os
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from greenopt.identity.digests import DataDigests
 from greenopt.identity.sources import local_sources
@@ -80,3 +81,21 @@ def _add(archive: tarfile.TarFile, root: Path) -> None:
         return
     for file in sorted(file for file in root.rglob("*") if file.is_file()):
         archive.add(file.resolve(), arcname=str(root.name / file.relative_to(root)))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive of `archive_pieces` into a folder: its regular files, and nothing outside of that folder.
+
+    Raises:
+        OSError, tarfile.TarError: it cannot be read or written, or names a file that would lie elsewhere.
+    """
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            path = PurePosixPath(member.name)
+            content = opened.extractfile(member) if member.isreg() else None
+            if content is None or path.is_absolute() or ".." in path.parts:
+                raise OSError(f"{archive}: {member.name}: is no file of the data")
+            target = folder.joinpath(*path.parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with content, target.open("wb") as file:
+                shutil.copyfileobj(content, file)

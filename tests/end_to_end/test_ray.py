@@ -24,6 +24,7 @@ from greenopt.events import EpochEnded, TrialEnded, TrialStarted, read_events
 from greenopt.execution import ray_engine
 from greenopt.execution.ray_cluster import connected, survey
 from greenopt.execution.ray_engine import RayEngine, RayOptions
+from greenopt.execution.travel import Parcel, digest_of
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import SlotsChanged, StudyEnd, TrialPlaced, read_entries
 from greenopt.search import Search, open_storage, read_study
@@ -100,11 +101,18 @@ def caught_in_mid_trial(folder: RunFolder, uuid: str) -> int | None:
     return None
 
 
-def test_a_node_is_lost_in_mid_trial_and_another_joins(cluster: FakeCluster, memory: Path) -> None:
+def test_a_node_is_lost_in_mid_trial_and_another_joins(
+    cluster: FakeCluster, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On each node this is another place, as on other machines.
+    monkeypatch.setenv("HOME", str(memory))
+    (memory / "images.npz").write_text("images from afar")
+    images = "~/images.npz"
     script = memory / "script.jsonl"
     script.write_bytes(encoded(started(0), epoch(1), epoch(2), ended(energy=reading(2.0), total=reading(2.5))))
     spec = study(
         study={"trials": TRIALS},
+        data={"name": "npz", "path": images, "images": None, "classes": None},
         training={"epochs": 2, "keep_model": True},
         space={"batch_size": [4, 8, 16, 32], "lr": {"low": 1e-5, "high": 1.0, "log": True}},
     )
@@ -118,6 +126,7 @@ def test_a_node_is_lost_in_mid_trial_and_another_joins(cluster: FakeCluster, mem
     with connected(cluster.address):
         engine = RayEngine(RayOptions(command=(sys.executable, str(TRIAL), str(script))), say=said.append)
         engine.open()
+        engine.bring(dict, [Parcel(images, str(digest_of(memory / "images.npz")))])
         log = StudyLogWriter(folder.study_log, engine.slots)
         coordinator = Coordinator(spec, search, engine, folder, [log], gpus=engine)
         ends: list[StudyEnd] = []
@@ -151,7 +160,7 @@ def test_a_node_is_lost_in_mid_trial_and_another_joins(cluster: FakeCluster, mem
         assert (len(begun), [event.epoch for event in epochs]) == (1, [1, 2][: len(epochs)])
         assert not psutil.pid_exists(begun[0].pid or 0)
         assert (row.get("energy_wh") or 0.0) == pytest.approx(epochs_wh)
-        assert folder.log(number).read_text() == f"trial {number} on {row['gpu_uuid']}\n"
+        assert folder.log(number).read_text() == f"trial {number} on {row['gpu_uuid']}: images from afar\n"
         model = folder.trial(number) / "model.keras"
         if row is lost:
             assert (len(lasts), model.exists()) == (0, False)

@@ -14,7 +14,8 @@ parser.add_argument("spec")
 parser.add_argument("--events-fd", type=int)
 arguments = parser.parse_args()
 spec = json.loads(Path(arguments.spec).read_text())
-print(f"trial {spec['trial']} on {os.environ['CUDA_VISIBLE_DEVICES']}", flush=True)
+images = Path(spec["data"]["path"])
+print(f"trial {spec['trial']} on {os.environ['CUDA_VISIBLE_DEVICES']}: {images.read_text()}", flush=True)
 for line in Path(arguments.script).read_text().splitlines():
     event = json.loads(line)
     if event["kind"] == "trial_started":
