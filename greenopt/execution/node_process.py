@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +35,9 @@ from greenopt.spec import TrialSpec
 
 LOG_FILE = "log.txt"
 LOOK_EVERY_S = 10.0
+PATIENCE_S = 6.0
+"""How long a GPU may be held by what a coordinator that was killed left to end."""
+
 _COMMAND_S = 0.05
 """How long a command may wait while a trial runs; events do not."""
 
@@ -69,13 +72,33 @@ def main() -> None:
     configuration = NodeConfiguration(**{**told, "command": tuple(told["command"])})
     with _output() as output:
         try:
-            slot = found_slot(configuration)
-            with GpuLeases([slot.gpu_uuid] if slot.gpu_uuid else ()):
+            with taken_slot(configuration) as slot:
                 _NodeProcess(configuration, slot, output).run()
         except UsageError as error:
             _write(output, {"kind": "refused", "reason": str(error)})
         finally:
             shutil.rmtree(configuration.folder, ignore_errors=True)
+
+
+@contextmanager
+def taken_slot(configuration: NodeConfiguration, patience_s: float = PATIENCE_S) -> Iterator[Slot]:
+    """Give the slot, leased; try for a while, because what ran there before may yet be ending.
+
+    Raises:
+        UsageError: the GPU is not there, is busy or does not work.
+    """
+    until_s = time.monotonic() + patience_s
+    with ExitStack() as stack:
+        while True:
+            try:
+                slot = found_slot(configuration)
+                stack.enter_context(GpuLeases([slot.gpu_uuid] if slot.gpu_uuid else ()))
+                break
+            except UsageError:
+                if time.monotonic() >= until_s:
+                    raise
+                time.sleep(0.5)
+        yield slot
 
 
 def found_slot(configuration: NodeConfiguration) -> Slot:

@@ -189,7 +189,11 @@ class RayEngine:
             raise UsageError("--executor ray: the study's data could not be brought to any node; see the lines above")
 
     def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:
-        """Start a trial; its specification is written beside its log, as is what it keeps, at its end."""
+        """Start a trial; its specification is written beside its log, as is what it keeps, at its end.
+
+        Raises:
+            OSError: its files, or the user's modules, cannot be written or read here.
+        """
         place = next((each for each in self._places if each.slot == slot and each.stage is Stage.READY), None)
         # Made here with its permissions: what a trial prints may be anything.
         opened = append_privately(log)
@@ -198,8 +202,13 @@ class RayEngine:
             opened.close()
             self._messages.append(ProcessEnded(spec.trial, None, None, "", lost=f"{slot.name} is gone"))
             return
+        try:
+            code = dict(self._code())
+        except OSError:
+            opened.close()
+            raise
         place.running = RunningTrial(spec.trial, opened, log.parent)
-        place.actor.start.remote(spec.model_dump(mode="json"), dict(self._code()), list(self._parcels))
+        place.actor.start.remote(spec.model_dump(mode="json"), code, list(self._parcels))
 
     def receive(self, timeout_s: float) -> list[Message]:
         """Messages of all trials; nodes that join or are lost are seen to meanwhile."""
@@ -452,8 +461,7 @@ class RayEngine:
         self._say(f"{place.slot.name if place.slot else place.node.name}: {why}")
         running = place.running
         if running is not None:
-            tail = ""
-            self._end(place, ProcessEnded(running.trial, None, None, tail, lost=why))
+            self._end(place, ProcessEnded(running.trial, None, None, "", lost=why))
         self._drop(place)
         node = self._nodes.get(place.node.node_id)
         if node is not None and place.slot is not None:

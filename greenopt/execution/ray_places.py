@@ -1,7 +1,7 @@
 """The places of a cluster that one study holds or waits for: one Ray actor each, and what is under way with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -35,7 +35,6 @@ class RunningTrial:
     trial: int
     log: BinaryIO
     folder: Path
-    parts: dict[str, BinaryIO] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -1,5 +1,7 @@
 """What every engine promises, asked of the local one and of one on a Ray cluster; a script stands for the training."""
 
+import shutil
+import socket
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -9,25 +11,35 @@ from typing import Any
 import psutil
 import pytest
 
+from greenopt.errors import UsageError
 from greenopt.events import TrialStarted
-from greenopt.execution import Engine, EventArrived, LocalEngine, Message, ProcessEnded, Slot
+from greenopt.execution import (
+    Engine,
+    EventArrived,
+    GpuLeases,
+    LocalEngine,
+    Message,
+    ProcessEnded,
+    Slot,
+    ray_engine,
+)
 from greenopt.execution.processes import FreshInterpreter
-from greenopt.execution.ray_cluster import connected
+from greenopt.execution.ray_cluster import connected, survey
 from greenopt.execution.ray_engine import RayEngine, RayOptions
 from greenopt.spec import TrialSpec
-from tests.ray_clusters import fake_cluster
+from tests.ray_clusters import ROOT, FakeCluster, fake_cluster
 from tests.unit.execution.test_local import CHILD, spec
 
 NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
+def cluster() -> Iterator[FakeCluster]:
     with fake_cluster() as made:
         made.add("GPU-2a")
         made.add("GPU-3a")
         with connected(made.address):
-            yield made.address
+            yield made
 
 
 @pytest.fixture(scope="module", params=["local", "ray"])
@@ -162,6 +174,35 @@ def test_a_trial_over_its_memory_limit_is_ended_and_says_so(engine: Engine, tmp_
 def test_to_end_what_does_not_run_is_no_error(engine: Engine) -> None:
     engine.end(987)
     assert engine.receive(0.0) == []
+
+
+def test_gpus_that_another_study_has_are_not_taken(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isinstance(engine, LocalEngine):
+        with GpuLeases(["GPU-2a"]), pytest.raises(UsageError, match="GPU-2a is in use by another study"):
+            GpuLeases(["GPU-2a"]).__enter__()
+        return
+    assert [(slot.gpu_uuid, slot.gpu_name) for slot in sorted(survey(None), key=lambda slot: str(slot.gpu_uuid))] == [
+        ("GPU-2a", "Made-up board"),
+        ("GPU-3a", "Made-up board"),
+    ]
+    monkeypatch.setattr(ray_engine, "BUSY_S", 0.5)
+    other = RayEngine(RayOptions())
+    with pytest.raises(UsageError, match="the 2 GPUs of the cluster are in use by another study or program"):
+        other.open()
+    # What a study cannot get now it would take later; this one does not want it any more.
+    other.close()
+
+
+def test_a_node_with_another_greenopt_is_named(cluster: FakeCluster, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "greenopt", other / "greenopt", ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "greenopt" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    node = cluster.add("GPU-f1", PYTHONPATH=f"{other}:{ROOT}")
+    with pytest.raises(UsageError, match="is not the same source as the one here") as refusal:
+        survey(None)
+    assert str(refusal.value).startswith(f"{socket.gethostname()}: ")
+    cluster.kill(node)
 
 
 def test_closing_leaves_no_process(engine: Engine, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Studies on a Ray cluster of made-up boards: nodes that are lost and that join, coordinators that are killed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +18,8 @@ import pytest
 
 from greenopt.coordination.coordinator import Coordinator
 from greenopt.coordination.study_log_writer import StudyLogWriter
-from greenopt.errors import UsageError
 from greenopt.events import EpochEnded, TrialEnded, TrialStarted, read_events
-from greenopt.execution import ray_engine
-from greenopt.execution.ray_cluster import connected, survey
+from greenopt.execution.ray_cluster import connected
 from greenopt.execution.ray_engine import RayEngine, RayOptions
 from greenopt.execution.travel import Parcel, digest_of
 from greenopt.runs.folder import RunFolder
@@ -233,36 +230,3 @@ def test_a_coordinator_that_is_killed_leaves_no_trial_and_the_study_goes_on(
     assert len([row for row in rows if row.get("retry_of") is not None]) == 1
     assert all((row.get("energy_wh") or 0.0) > 0 for row in rows)
     assert {(row["energy_source"], row["gpu_uuid"]) for row in rows} == {("nvml_counter", "GPU-d1")}
-
-
-def test_what_cannot_be_used_is_said_in_a_line(
-    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(ROOT / "greenopt", other / "greenopt", ignore=shutil.ignore_patterns("__pycache__"))
-    with (other / "greenopt" / "errors.py").open("a") as file:
-        file.write("# changed\n")
-    with connected(cluster.address):
-        with pytest.raises(UsageError, match=r"has neither GPU nor CPU|has lost all nodes"):
-            survey(None)
-        cluster.add("GPU-e1", "GPU-e2")
-        assert [(slot.gpu_uuid, slot.gpu_name) for slot in survey(None)] == [
-            ("GPU-e1", "Made-up board"),
-            ("GPU-e2", "Made-up board"),
-        ]
-        first = RayEngine(RayOptions(limit=1))
-        first.open()
-        assert len(first.slots) == 1
-        second = RayEngine(RayOptions())
-        second.open()
-        assert {slot.gpu_uuid for slot in (*first.slots, *second.slots)} == {"GPU-e1", "GPU-e2"}
-        monkeypatch.setattr(ray_engine, "BUSY_S", 0.5)
-        third = RayEngine(RayOptions())
-        with pytest.raises(UsageError, match="the 2 GPUs of the cluster are in use by another study or program"):
-            third.open()
-        for engine in (first, second, third):
-            engine.close()
-        cluster.add("GPU-f1", PYTHONPATH=f"{other}:{ROOT}")
-        with pytest.raises(UsageError, match="is not the same source as the one here") as refusal:
-            survey(None)
-        assert str(refusal.value).startswith(f"{os.uname().nodename}: ")

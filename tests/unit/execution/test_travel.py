@@ -40,9 +40,7 @@ def sent(slot: RaySlot, parcel: Parcel, piece_bytes: int = 7_000) -> str | None:
 
 
 @pytest.mark.parametrize("name", ["images", "images/cats/1.png"])
-def test_data_arrive_as_they_were_and_are_kept_for_the_next_study(
-    tmp_path: Path, slot: RaySlot, name: str
-) -> None:
+def test_data_arrive_as_they_were_and_are_kept_for_the_next_study(tmp_path: Path, slot: RaySlot, name: str) -> None:
     images(tmp_path)
     parcel = parcel_of(tmp_path / name)
     moved = tmp_path / "elsewhere"
