@@ -224,6 +224,7 @@ class FailReason(StrEnum):
     NOT_RECORDED = "not_recorded"
     GPU_BUSY = "gpu_busy"
     GPU_FAILED = "gpu_failed"
+    NODE_LOST = "node_lost"
     DUPLICATE = "duplicate"
 
     @property
@@ -237,6 +238,7 @@ _WORTH_A_RETRY = (
     FailReason.INTERRUPTED,
     FailReason.GPU_BUSY,
     FailReason.GPU_FAILED,
+    FailReason.NODE_LOST,
     FailReason.NOT_RECORDED,
 )
 

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from greenopt.api.functions import kept_function
 from greenopt.api.study import Study
+from greenopt.cli.executors import Executor
+from greenopt.cli.options import ExecutorName
 from greenopt.errors import UsageError, shown
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.requests import SIGNALS
@@ -37,6 +39,9 @@ def run_study(
     budget: str | Sequence[str] = (),
     gpus: str | None = None,
     share_gpus: bool = False,
+    executor: str = "local",
+    address: str | None = None,
+    slots: int | None = None,
     storage: str | None = None,
     runs: str | Path = "runs",
     accept_changes: bool = False,
@@ -60,6 +65,9 @@ def run_study(
         budget: the most that the study may use: `"2 kWh"`, `"3 h"`, `"5 EUR"`, `"1 kgCO2"`, or several of these.
         gpus: the GPUs to use, as `greenopt run --gpus` takes them; all that are free unless given.
         share_gpus: whether GPUs are used on which other programs compute; energies are flagged then.
+        executor: `"local"`, or `"ray"` for the machines of a Ray cluster.
+        address: of a Ray cluster; `RAY_ADDRESS`, or the one of which this machine is a node, unless given.
+        slots: on a cluster, the most trials at once; one a GPU unless given.
         storage: URL of the study's storage; its folder's file unless given.
         runs: folder of all studies' results.
         accept_changes: whether the study goes on with changed code or data, or on another kind of device.
@@ -77,7 +85,8 @@ def run_study(
     budgets = [budget] if isinstance(budget, str) else list(budget)
     with _arguments_named(), _objective_in_place(described, given, objective, Path(runs), dry_run) as folder:
         spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
-        spec = _run(spec, described.where, gpus, storage, Path(runs), share_gpus, accept_changes, progress, dry_run)
+        place = _executor(executor, address, gpus, share_gpus, slots)
+        spec = _run(spec, described.where, place, storage, Path(runs), accept_changes, progress, dry_run)
     return Study(RunFolder(Path(runs).resolve() / spec.name), storage)
 
 
@@ -130,13 +139,18 @@ def _checked(name: object, where: Path) -> str:
     return name
 
 
+def _executor(name: str, address: str | None, gpus: str | None, share: bool, slots: int | None) -> Executor:
+    if name not in tuple(ExecutorName):
+        raise UsageError(f"executor={shown(name)}: there are {', '.join(ExecutorName)}")
+    return Executor(ExecutorName(name), address, gpus, share, slots)
+
+
 def _run(
     spec: StudySpec,
     where: Path,
-    gpus: str | None,
+    executor: Executor,
     storage: str | None,
     runs: Path,
-    share_gpus: bool,
     accept_changes: bool,
     progress: bool,
     dry_run: bool,
@@ -147,11 +161,10 @@ def _run(
         warnings.filterwarnings("ignore", "IProgress not found")
         from greenopt.cli.session import run_session
         from greenopt.coordination.preflight import check_study
-        from greenopt.execution.gpus import choose_slots
         from greenopt.identity.going_on import take_up
 
     check_study(spec, where)
-    slots = choose_slots(gpus, share=share_gpus)
+    slots = executor.find_slots()
     # Plain lines in a notebook too, where Rich would make each a paragraph of its own.
     console = Console(file=sys.stdout if progress else StringIO(), soft_wrap=True, force_jupyter=False)
     if dry_run:
@@ -163,7 +176,17 @@ def _run(
         return spec
     spec, notes = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
     with _handlers_restored():
-        run_session(console, spec, slots, storage, runs, accepts_changes=accept_changes, with_epochs=False, notes=notes)
+        run_session(
+            console,
+            spec,
+            slots,
+            storage,
+            runs,
+            accepts_changes=accept_changes,
+            with_epochs=False,
+            notes=notes,
+            executor=executor,
+        )
     return spec
 
 

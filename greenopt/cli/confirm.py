@@ -10,10 +10,14 @@ from greenopt.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE_PATIENCE_S,
     AcceptChanges,
+    Address,
     DryRun,
+    ExecutorName,
+    ExecutorOption,
     Gpus,
     Runs,
     ShareGpus,
+    Slots,
     Storage,
     StoragePatience,
     StudyName,
@@ -26,6 +30,7 @@ MAX_COUNT = 2**31 - 1
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from greenopt.cli.executors import Executor
     from greenopt.confirmation import Confirmation, Picked
     from greenopt.runs.folder import RunFolder
     from greenopt.search import StudySnapshot
@@ -52,6 +57,9 @@ def confirm(
     ] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    address: Address = None,
+    slots: Slots = None,
     storage: Storage = None,
     storage_patience: StoragePatience = DEFAULT_STORAGE_PATIENCE_S,
     runs: Runs = DEFAULT_RUNS,
@@ -65,6 +73,7 @@ def confirm(
     verdict again once it is done. Figures are compared after the same number of epochs, with 95 % intervals.
     Exit code 0: all trainings are done, whatever the verdict; 3: stopped before.
     """
+    from greenopt.cli.executors import Executor
     from greenopt.confirmation import confirming_study, pick_trial
     from greenopt.coordination.preflight import check_study
     from greenopt.identity.inputs import check_inputs
@@ -86,7 +95,8 @@ def confirm(
     work = _Work(
         folder, snapshot, picked, spec, None if url == folder.default_storage else url, accept_changes, storage_patience
     )
-    raise typer.Exit(_train_and_judge(work, gpus, share_gpus=share_gpus, dry_run=dry_run))
+    where = Executor(executor, address, gpus, share_gpus, slots)
+    raise typer.Exit(_train_and_judge(work, where, dry_run=dry_run))
 
 
 @dataclass(frozen=True)
@@ -100,19 +110,18 @@ class _Work:
     storage_patience_s: float
 
 
-def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run: bool) -> ExitCode:
+def _train_and_judge(work: _Work, where: "Executor", *, dry_run: bool) -> ExitCode:
     """Run the confirming study, or go on with it, and print the verdict; a dry run prints the plan alone."""
     from rich.console import Console
 
     from greenopt.cli.plan import print_plan
     from greenopt.cli.session import run_session
     from greenopt.confirmation import read_confirmation
-    from greenopt.execution.gpus import choose_slots
     from greenopt.identity.device import check_device, device_of_slots, device_of_trials
     from greenopt.identity.snapshot import read_folder
     from greenopt.runs.folder import RunFolder
 
-    slots = choose_slots(gpus, share=share_gpus)
+    slots = where.find_slots()
     if not work.accepts_changes:
         check_device(device_of_trials([work.picked.row]), device_of_slots(slots), work.study.spec.name)
     console = Console(soft_wrap=not sys.stdout.isatty())
@@ -128,6 +137,7 @@ def _train_and_judge(work: _Work, gpus: str | None, *, share_gpus: bool, dry_run
         runs,
         accepts_changes=work.accepts_changes,
         storage_patience_s=work.storage_patience_s,
+        executor=where,
     )
     if ended.end == "storage_lost":
         return ExitCode.STOPPED_EARLY

@@ -35,6 +35,10 @@ def doctor(
         str | None, typer.Option(help="With --meter: the GPU, by NVML index or UUID; the first unless given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Look at a Ray cluster's nodes too: auto, HOST:PORT of the head node, or ray://HOST:10001."),
+    ] = None,
 ) -> None:
     """Say what this machine has and what is missing.
 
@@ -47,11 +51,12 @@ def doctor(
     if meter:
         _check_meter(gpus, as_json=as_json)
     else:
-        _examine(runs, gpus, as_json=as_json)
+        _examine(runs, gpus, address, as_json=as_json)
 
 
-def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
+def _examine(runs: Path, gpus: str | None, address: str | None, *, as_json: bool) -> None:
     from dataclasses import asdict
+    from itertools import chain
 
     from greenopt.doctor.machine import Finding, Health, examine, in_a_line
     from greenopt.errors import UsageError
@@ -60,7 +65,7 @@ def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
     try:
         if gpus is not None:
             raise UsageError("--gpus: needs --meter; without it, doctor checks all GPUs")
-        for finding in examine(runs):
+        for finding in chain(examine(runs), _examine_cluster(address)):
             findings.append(finding)
             if not as_json:
                 _print_finding(finding)
@@ -72,6 +77,13 @@ def _examine(runs: Path, gpus: str | None, *, as_json: bool) -> None:
             _print_json([asdict(finding) for finding in findings])
     if any(finding.health is Health.BAD for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _examine_cluster(address: str | None) -> "Iterator[Finding]":
+    if address is not None:
+        from greenopt.doctor.cluster import examine_cluster
+
+        yield from examine_cluster(address)
 
 
 def _print_finding(finding: "Finding") -> None:

@@ -22,6 +22,13 @@ class Rule(StrEnum):
     NONE = "none"
 
 
+class ExecutorName(StrEnum):
+    """Where trials run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Tracker(StrEnum):
     """The trackers; the names of `greenopt.tracking.TrackerName`."""
 
@@ -143,6 +150,24 @@ Gpus = Annotated[
         help="all; none, the CPU on purpose; or NVML indexes or UUIDs: 0,2. "
         "Default: all, or the CPU where there is no NVIDIA GPU."
     ),
+]
+ExecutorOption = Annotated[
+    ExecutorName,
+    typer.Option(
+        "--executor", help="Where trials run: on this machine, or on the machines of a Ray cluster (extra ray)."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="With --executor ray: auto, HOST:PORT of the head node, or ray://HOST:10001. "
+        "Default: RAY_ADDRESS, or auto, the cluster of which this machine is a node.",
+    ),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, help="With --executor ray: the most trials at once. Default: one a GPU."),
 ]
 ShareGpus = Annotated[bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]

@@ -10,11 +10,15 @@ from greenopt.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE_PATIENCE_S,
     AcceptChanges,
+    Address,
     DryRun,
+    ExecutorName,
+    ExecutorOption,
     Gpus,
     Rule,
     Runs,
     ShareGpus,
+    Slots,
     Storage,
     StoragePatience,
     Tracker,
@@ -64,6 +68,9 @@ def run(
     ] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
+    executor: ExecutorOption = ExecutorName.LOCAL,
+    address: Address = None,
+    slots_at_once: Slots = None,
     country: Annotated[
         str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
     ] = None,
@@ -102,10 +109,10 @@ def run(
     """
     from rich.console import Console
 
+    from greenopt.cli.executors import Executor
     from greenopt.cli.plan import plan_run, start_notes
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.preflight import check_study, fetch_inputs, input_notes
-    from greenopt.execution.gpus import choose_slots
     from greenopt.identity.going_on import take_up
     from greenopt.spec import load_study, overrides_of
     from greenopt.tracking.tracker import TrackerName, check_installed
@@ -123,7 +130,8 @@ def run(
     check_study(spec, study)
     for tracker in track or ():
         check_installed(TrackerName(tracker))
-    slots = choose_slots(gpus, share=share_gpus)
+    where = Executor(executor, address, gpus, share_gpus, slots_at_once)
+    slots = where.find_slots()
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
         if measure and like is not None:
@@ -159,5 +167,6 @@ def run(
         storage_patience_s=storage_patience,
         trackers=[TrackerName(tracker) for tracker in track or ()],
         notes=notes,
+        executor=where,
     )
     raise typer.Exit(ended.exit_code)

@@ -15,6 +15,7 @@ from greenopt.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from greenopt.cli.executors import Executor
     from greenopt.execution import Slot
     from greenopt.runs.study_log import StudyEnd
     from greenopt.search import Search
@@ -41,6 +42,7 @@ def run_session(
     with_epochs: bool = True,
     trackers: "Sequence[TrackerName]" = (),
     notes: "Sequence[str]" = (),
+    executor: "Executor | None" = None,
 ) -> "EndedSession":
     """Take the study's leases and lock, run it, and print the result.
 
@@ -55,10 +57,12 @@ def run_session(
         with_epochs: whether a line is printed for each epoch.
         trackers: where each trial that ends is sent to.
         notes: lines that are printed once nothing speaks against the study.
+        executor: takes the slots; on this machine unless given.
 
     Returns:
         Why the study ended, and the exit code that says so.
     """
+    from greenopt.cli.executors import Executor
     from greenopt.cli.summary_output import STORAGE_LOST_TEXT, failed_note, print_summary
     from greenopt.cli.tables import print_lines
     from greenopt.coordination.coordinator import Coordinator, Observer
@@ -67,8 +71,6 @@ def run_session(
     from greenopt.coordination.storage_access import StoragePlace
     from greenopt.coordination.study_log_writer import StudyLogWriter
     from greenopt.dashboard import DashboardPublisher
-    from greenopt.energy.gpu_health import GpuWatch
-    from greenopt.execution import GpuLeases, LocalEngine
     from greenopt.files import full_disk_tolerated
     from greenopt.identity.start import check_start, open_study, storage_of
     from greenopt.runs.folder import RunFolder
@@ -94,7 +96,9 @@ def run_session(
     folder = RunFolder(runs.resolve() / spec.name)
     ignore_early()
     with ExitStack() as stack:
-        stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
+        opened_executor = stack.enter_context((executor or Executor()).opened(slots, say))
+        engine = opened_executor.engine
+        slots = engine.slots
         if storage is not None:
             check_url(storage)
         # Before the lock, which makes the folder: where the study is refused nothing has been written.
@@ -120,8 +124,10 @@ def run_session(
             study_id=search.study_id,
             run_id=search.run_id,
         )
-        engine = LocalEngine(slots)
+        # Before the folder's lock is given back, so that nobody runs the study while its trials yet run.
         stack.callback(engine.close)
+        opened_executor.bring(spec)
+        slots = engine.slots
         lines = PlainProgress(console, Forecast(spec.study.trials, len(slots)), with_epochs=with_epochs)
         study_log = StudyLogWriter(folder.study_log, slots, study_id=search.study_id, run_id=search.run_id)
         publisher = DashboardPublisher(
@@ -136,8 +142,6 @@ def run_session(
         for each in tracking:
             stack.callback(each.close)
         observers: tuple[Observer, ...] = (study_log, lines, publisher, *tracking)
-        gpus = GpuWatch()
-        stack.callback(gpus.close)
         coordinator = Coordinator(
             spec,
             search,
@@ -147,7 +151,7 @@ def run_session(
             annotator=publisher,
             inputs=study.guard,
             metered_by=study.device.energy,
-            gpus=gpus,
+            gpus=opened_executor.gpus,
             place=place,
             elapsed_before_s=elapsed_s(read_entries(folder.study_log, search.study_id)),
         )

@@ -37,6 +37,9 @@ RECEIVE_TIMEOUT_S = 0.5
 LOOK_EVERY_S = 10.0
 """How often the GPUs of running trials are looked at."""
 
+SLOT_PATIENCE_S = 600.0
+"""How long the study waits for a slot where all are gone, with the machines that they belonged to."""
+
 MAX_SKIPS_IN_A_ROW = 5
 """Settings in a row that have run already, after which one is drawn that has not."""
 
@@ -79,6 +82,15 @@ class StorageObserver(Protocol):
 
     def storage_changed(self, name: str, cause: str | None) -> None:
         """Handle that the storage is away, and why in words; None where it is back."""
+        ...
+
+
+@runtime_checkable
+class SlotsObserver(Protocol):
+    """An observer that is also told of slots that come and go."""
+
+    def slots_changed(self, slots: Sequence[Slot], joined: Sequence[Slot], gone: Sequence[Slot]) -> None:
+        """Handle that there are other slots now; `slots` are all of them."""
         ...
 
 
@@ -178,8 +190,9 @@ class Coordinator:
         self._engine = engine
         self._folder = folder
         self._clock = clock
-        slots = len(engine.slots)
-        self._limits = Limits(spec, self._search, slots, clock, self._announce_forecast, elapsed_before_s)
+        self._slots = tuple(engine.slots)
+        self._without_slots_since_s: float | None = None
+        self._limits = Limits(spec, self._search, len(self._slots), clock, self._announce_forecast, elapsed_before_s)
         # First, so that the others know of the forecast when they tell of the trial that changed it.
         self._observers: tuple[Observer, ...] = (self._limits, *observers)
         self._annotator = annotator
@@ -248,6 +261,7 @@ class Coordinator:
             observer.study_began(self._spec, settled)
         while True:
             self._heed_limits()
+            self._heed_slots()
             self._look_at_gpus()
             self._announce_run_state()
             self._fill_slots()
@@ -280,8 +294,9 @@ class Coordinator:
                     self._ended.append(message)
 
     def _waits(self) -> bool:
-        """Whether trials are to start later, though none runs: when it is resumed, or a silent GPU has answered."""
-        return (self._is_paused or bool(self._doubtful)) and self._end is None and self._wants_more()
+        """Whether trials are to start later, though none runs: resumed, on a GPU that answers again, on a new slot."""
+        is_waiting = self._is_paused or bool(self._doubtful) or not self._engine.slots
+        return is_waiting and self._end is None and self._wants_more()
 
     def _conclude(self) -> StudyEnd:
         self._end = self._end or StudyEnd.DONE
@@ -338,6 +353,25 @@ class Coordinator:
             self._end = StudyEnd.BUDGET_SPENT
         return has_room
 
+    def _heed_slots(self) -> None:
+        """Tell of slots that have come and gone; where none has been left for long, start no more trials."""
+        now, before = tuple(self._engine.slots), self._slots
+        if now != before:
+            self._slots = now
+            joined, gone = [s for s in now if s not in before], [s for s in before if s not in now]
+            _log.info("slots: %s joined, %s gone", [s.name for s in joined], [s.name for s in gone])
+            self._set_aside -= set(gone)
+            self._doubtful -= set(gone)
+            for observer in self._observers:
+                if isinstance(observer, SlotsObserver):
+                    observer.slots_changed(now, joined, gone)
+        if now:
+            self._without_slots_since_s = None
+            return
+        self._without_slots_since_s = self._without_slots_since_s or self._clock()
+        if self._end is None and self._clock() - self._without_slots_since_s > SLOT_PATIENCE_S and self._wants_more():
+            self._end = StudyEnd.GPUS_FAILED
+
     def _look_at_gpus(self) -> None:
         """Look at all GPUs now and then: a trial can hang on one that was lost."""
         if self._clock() >= self._look_at_s:
@@ -347,7 +381,8 @@ class Coordinator:
 
     def _heed_failed_gpus(self) -> None:
         """Start no more trials where all GPUs have failed."""
-        if self._end is None and self._set_aside.issuperset(self._engine.slots) and self._wants_more():
+        slots = self._engine.slots
+        if self._end is None and slots and self._set_aside.issuperset(slots) and self._wants_more():
             self._end = StudyEnd.GPUS_FAILED
 
     def _is_sound(self, slot: Slot) -> bool:
@@ -517,7 +552,7 @@ class Coordinator:
     def _watch_failures(self, verdict: Verdict) -> None:
         if verdict.outcome is not Outcome.FAILED or not isinstance(verdict.reason, FailReason):
             self._failures.clear()
-        elif verdict.reason not in (FailReason.INTERRUPTED, FailReason.GPU_FAILED):
+        elif verdict.reason not in (FailReason.INTERRUPTED, FailReason.GPU_FAILED, FailReason.NODE_LOST):
             self._failures.append(verdict.reason)
         full = len(self._failures) == self._failures.maxlen
         if full and len(set(self._failures)) == 1 and self._end is None:

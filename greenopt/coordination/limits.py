@@ -143,6 +143,10 @@ class Limits:
         """Go on with the slots that are left."""
         self._slots = max(1, len(others))
 
+    def slots_changed(self, slots: Sequence[Slot], joined: Sequence[Slot], gone: Sequence[Slot]) -> None:
+        """Go on with the slots that are there."""
+        self._slots = max(1, len(slots))
+
     def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
         """Do nothing."""
 

@@ -20,7 +20,7 @@ from greenopt.formatting import (
     format_setting,
 )
 from greenopt.plain_text import printable
-from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd, format_storage
+from greenopt.runs.study_log import RUN_STATE_TEXTS, RunState, StudyEnd, format_slots_changed, format_storage
 from greenopt.runs.trial_ending import format_ending
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.summary import TrialSummary
@@ -40,6 +40,10 @@ class Forecast:
         self._trials, self._slots, self._clock = trials, slots, clock
         self._began: dict[int, float] = {}
         self._durations_s: list[float] = []
+
+    def slots_changed(self, slots: int) -> None:
+        """Go on with another number of trials at once."""
+        self._slots = max(1, slots)
 
     def began(self, trial: int) -> None:
         """Record the start of a trial."""
@@ -137,6 +141,11 @@ class PlainProgress:
         """Print that a slot's GPU failed, and where the study goes on."""
         rest = f"the study goes on on {', '.join(other.name for other in others)}" if others else "none is left"
         self._say(f"{slot.name} is set aside: {failure}; {rest}")
+
+    def slots_changed(self, slots: Sequence[Slot], joined: Sequence[Slot], gone: Sequence[Slot]) -> None:
+        """Print which slots have come and gone."""
+        self._forecast.slots_changed(len(slots))
+        self._say(format_slots_changed([s.name for s in joined], [s.name for s in gone], len(slots)))
 
     def storage_changed(self, name: str, cause: str | None) -> None:
         """Print that the storage is away, and why, or that it is back."""

@@ -19,6 +19,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    SlotsChanged,
     SlotSetAside,
     StorageChanged,
     StudyEnd,
@@ -90,6 +91,17 @@ class StudyLogWriter:
     def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
         """Append that a slot's GPU failed."""
         self._append(SlotSetAside(utc_s=self._clock(), slot=slot.name, reason=failure))
+
+    def slots_changed(self, slots: Sequence[Slot], joined: Sequence[Slot], gone: Sequence[Slot]) -> None:
+        """Append which slots there are now."""
+        self._append(
+            SlotsChanged(
+                utc_s=self._clock(),
+                slots={slot.name: slot.gpu_uuid for slot in slots},
+                joined=tuple(slot.name for slot in joined),
+                gone=tuple(slot.name for slot in gone),
+            )
+        )
 
     def storage_changed(self, name: str, cause: str | None) -> None:
         """Append that the storage is away or back."""

@@ -106,6 +106,8 @@ def _over_memory_limit(held_bytes: int, study: StudySpec) -> Verdict:
 def _judge_process(process: ProcessEnded | None) -> Verdict:
     if process is None:
         return Verdict(Outcome.FAILED, FailReason.INTERRUPTED, _CAUSES[FailReason.INTERRUPTED])
+    if process.lost is not None:
+        return Verdict(Outcome.FAILED, FailReason.NODE_LOST, process.lost)
     last = _last_line(process.log_tail)
     if process.signal is None:
         return Verdict(Outcome.FAILED, FailReason.CRASH, f"its process exited with {process.exit_code}: {last}")

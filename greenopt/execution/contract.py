@@ -1,6 +1,6 @@
 """The engine as the coordinator sees it: slots that take one trial each, and messages from trials.
 
-An engine on a cluster implements `Engine`; nothing else of greenopt has to change for it.
+`LocalEngine` and `RayEngine` keep it; tests/contract/test_engines.py holds both to it.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from greenopt.events import Event
+from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
 
 
@@ -21,12 +22,18 @@ class Slot:
         gpu_uuid: the GPU; None for the CPU.
         is_shared: whether other processes may compute on it meanwhile.
         cuda_name: the GPU in CUDA_VISIBLE_DEVICES; its UUID unless given.
+        host: the machine that it belongs to; None for this one.
+        gpu_name: the GPU's model, where it is another machine's, which alone can be asked.
+        cpu_source: where a CPU's energy comes from there, likewise.
     """
 
     name: str
     gpu_uuid: str | None = None
     is_shared: bool = False
     cuda_name: str | None = None
+    host: str | None = None
+    gpu_name: str | None = None
+    cpu_source: EnergySource | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class ProcessEnded:
         signal: name such as `SIGKILL`; None where it ended by itself.
         log_tail: the last lines that it printed.
         exceeded_bytes: memory that it used when it was ended for it; None where it stayed below its limit.
+        lost: why what ran it is gone, in words: its machine, or what held its slot there; None where neither is.
     """
 
     trial: int
@@ -53,6 +61,7 @@ class ProcessEnded:
     signal: str | None
     log_tail: str
     exceeded_bytes: int | None = None
+    lost: str | None = None
 
 
 Message: TypeAlias = EventArrived | ProcessEnded
@@ -63,7 +72,7 @@ class Engine(Protocol):
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """All slots, busy or not."""
+        """All slots that are there now, busy or not; on a cluster they come and go."""
         ...
 
     def start(self, spec: TrialSpec, slot: Slot, log: Path) -> None:

@@ -61,6 +61,8 @@ class Device:
 
 def device_of_slots(slots: Sequence[Slot]) -> Device:
     """Return what trials would run on now."""
+    if any(slot.host is not None for slot in slots):
+        return _device_of_hosts(slots)
     uuids = {slot.gpu_uuid for slot in slots if slot.gpu_uuid}
     if uuids:
         return Device(
@@ -69,6 +71,14 @@ def device_of_slots(slots: Sequence[Slot]) -> Device:
     return Device(
         DeviceKind.CPU, energy=EnergySource.RAPL if RaplDomains.find().moving().cpu else EnergySource.ESTIMATE
     )
+
+
+def _device_of_hosts(slots: Sequence[Slot]) -> Device:
+    """Return what trials would run on on other machines, which have said what they are."""
+    if any(slot.gpu_uuid for slot in slots):
+        return Device(DeviceKind.GPU, tuple(sorted({slot.gpu_name for slot in slots if slot.gpu_name})))
+    sources = {slot.cpu_source for slot in slots}
+    return Device(DeviceKind.CPU, energy=sources.pop() if len(sources) == 1 else EnergySource.ESTIMATE)
 
 
 def device_of_trials(rows: Iterable[Mapping[str, Any]]) -> Device | None:

@@ -63,6 +63,12 @@ def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
     return value[1:] if is_text else value
 
 
+def package_digest(folder: Path = Path(__file__).parents[1]) -> str:
+    """Return one short digest of greenopt's own source files, as they are installed here."""
+    files = sorted(file for file in folder.rglob("*.py"))
+    return combined((str(file.relative_to(folder)), _sha256(file)) for file in files)
+
+
 class DataDigests:
     """Digests of data, each file read once as long as its size and its time of change stay. Used by one thread."""
 

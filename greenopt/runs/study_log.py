@@ -4,7 +4,7 @@ Invariant: written by the coordinator alone, appended, never changed. Results ar
 events; this file holds the rest: who runs the study, where its trials were placed, whether it is paused.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -40,6 +40,20 @@ def format_storage(storage: str, cause: str | None) -> str:
     if cause is None:
         return f"storage {storage} is back; the study goes on"
     return f"storage {storage} is away: {cause}; running trials go on and their results are kept on disk"
+
+
+def format_slots_changed(joined: Sequence[str], gone: Sequence[str], left: int) -> str:
+    """Format which slots have come and gone, in one line.
+
+    Args:
+        joined: names of the new ones.
+        gone: names of those that are no more.
+        left: how many there are now.
+    """
+    parts = [f"{', '.join(joined)} joined"] if joined else []
+    parts += [f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
+    rest = f"{left} slot{'' if left == 1 else 's'} now" if left else "no slot is left; waiting for a machine to join"
+    return f"{'; '.join(parts)}: {rest}"
 
 
 class StudyEnd(StrEnum):
@@ -132,6 +146,21 @@ class SlotSetAside(_Entry):
     reason: str
 
 
+class SlotsChanged(_Entry):
+    """Slots have come or gone, with the machines of a cluster.
+
+    Attributes:
+        slots: all that are there now, as in `CoordinatorStarted`.
+        joined: names of the new ones.
+        gone: names of those that are no more.
+    """
+
+    kind: Literal["slots_changed"] = "slots_changed"
+    slots: dict[str, str | None]
+    joined: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
 class StorageChanged(_Entry):
     """The study's storage went away, or came back.
 
@@ -192,6 +221,7 @@ LogEntry: TypeAlias = (
     | TrialRecorded
     | RunStateChanged
     | SlotSetAside
+    | SlotsChanged
     | StorageChanged
     | ForecastMade
     | CoordinatorEnded

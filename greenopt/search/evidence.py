@@ -23,7 +23,7 @@ from greenopt.stopping.energy import EnergyForecast
 STOPPED_SPREAD = 0.1
 """Standard deviation of the log energy that is forecast of a stopped trial."""
 
-RETRIED = ("interrupted", "killed", "duplicate", "gpu_failed", "not_recorded")
+RETRIED = ("interrupted", "killed", "duplicate", "gpu_failed", "node_lost", "not_recorded")
 """Reasons to fail that tell nothing of the setting."""
 
 

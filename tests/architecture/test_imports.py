@@ -22,6 +22,7 @@ HEAVY = (
     "matplotlib",
     "typst",
     "jinja2",
+    "ray",
 )
 
 

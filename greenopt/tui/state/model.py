@@ -21,6 +21,7 @@ from greenopt.runs.study_log import (
     LogEntry,
     RunState,
     RunStateChanged,
+    SlotsChanged,
     StorageChanged,
     TrialPlaced,
     TrialRecorded,
@@ -209,6 +210,8 @@ class StudyModel:
             case CoordinatorStarted():
                 self.coordinator, self.end, self.run_state = entry, None, RunState.RUNNING
                 self.outage = None
+                self.slots = dict(entry.slots)
+            case SlotsChanged():
                 self.slots = dict(entry.slots)
             case TrialPlaced():
                 self.placed[entry.trial] = entry.slot

@@ -13,10 +13,12 @@ from greenopt.runs.study_log import (
     CoordinatorStarted,
     LogEntry,
     RunStateChanged,
+    SlotsChanged,
     SlotSetAside,
     StorageChanged,
     TrialPlaced,
     TrialRecorded,
+    format_slots_changed,
     format_storage,
 )
 from greenopt.runs.trial_ending import format_ending
@@ -67,6 +69,9 @@ def entry_text(entry: LogEntry) -> Text:
             text.append(RUN_STATE_TEXTS[entry.conduct], ORANGE)
         case SlotSetAside():
             text.append(f"{entry.slot} is set aside: {entry.reason}", VERMILION)
+        case SlotsChanged():
+            told = format_slots_changed(entry.joined, entry.gone, len(entry.slots))
+            text.append(told, VERMILION if entry.gone else ORANGE)
         case StorageChanged():
             text.append(format_storage(entry.storage, entry.cause), ORANGE if entry.cause is None else VERMILION)
         case CoordinatorEnded():

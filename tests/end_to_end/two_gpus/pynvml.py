@@ -3,6 +3,7 @@
 A trial that was given a board holds it as a process; to itself a board is busy. What fails stands as JSON in an
 environment variable: `{"faults": {"nvmlInit": 18}, "sick": ["GPU-0a"], "in": "trial"}`, the last two if not everywhere.
 With `"file"` it all holds from when that file is there, which names the boards that are lost from then on.
+Another environment variable has other boards than the two, by their UUIDs with commas between.
 """
 
 import json
@@ -19,7 +20,8 @@ from tests.unit.energy.faulty_nvml import LOST, FaultyPynvml
 
 IS_TRIAL = "--events-fd" in sys.argv
 BOARDS = [
-    Board(uuid=uuid, name="Made-up board", utilisation_percent=50 if IS_TRIAL else 0) for uuid in ("GPU-0a", "GPU-1b")
+    Board(uuid=uuid, name="Made-up board", utilisation_percent=50 if IS_TRIAL else 0)
+    for uuid in os.environ.get("GREENOPT_TEST_BOARDS", "GPU-0a,GPU-1b").split(",")
 ]
 
 
