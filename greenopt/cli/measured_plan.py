@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from greenopt.cli.executors import Executor
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.coordination.pilot_settings import MAX_PILOTS, SHAPE, choose_pilots
 from greenopt.coordination.pilots import PilotResult, measure
 from greenopt.coordination.preflight import fetch_inputs
 from greenopt.errors import UsageError
-from greenopt.execution import GpuLeases, LocalEngine, Slot
+from greenopt.execution import Slot
 from greenopt.formatting import MISSING, counted, format_energy, format_seconds
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
@@ -27,27 +28,32 @@ def check_measurable(spec: StudySpec) -> None:
         )
 
 
-def measure_shapes(console: Console, spec: StudySpec, slots: Sequence[Slot]) -> list[PilotResult]:
+def measure_shapes(console: Console, spec: StudySpec, executor: Executor, slots: Sequence[Slot]) -> list[PilotResult]:
     """Train each shape of a study for some seconds, print what it takes, and return it.
 
     Args:
         console: where progress and the table are printed.
         spec: the study; `check_measurable`.
-        slots: where to train.
+        executor: takes the slots.
+        slots: what it found.
 
     Raises:
-        UsageError: a GPU is in use, or the study's images are not known.
+        UsageError: a slot is in use, or the study's images are not known.
     """
     check_measurable(spec)
-    fetch_inputs(spec, lambda line: print_lines(console, [line]))
+
+    def say(line: str) -> None:
+        print_lines(console, [line])
+
+    fetch_inputs(spec, say)
     with ExitStack() as stack:
-        stack.enter_context(GpuLeases(slot.gpu_uuid for slot in slots if slot.gpu_uuid))
-        pilots = choose_pilots(spec, on_gpu=any(slot.gpu_uuid for slot in slots))
+        opened = stack.enter_context(executor.opened(slots, say))
+        engine = opened.engine
+        pilots = choose_pilots(spec, on_gpu=any(slot.gpu_uuid for slot in engine.slots))
         if pilots is None:
             raise UsageError("--measure: how many images there are is not known before the study has prepared them")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="greenopt-measure-")))
-        engine = LocalEngine(slots)
-        stack.callback(engine.close)
+        opened.bring(spec)
         print_lines(console, [f"measuring {counted(len(pilots), 'setting')}, some seconds of training each"])
         began_s, results = time.monotonic(), list[PilotResult]()
         for result in measure(spec, pilots, engine, folder):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from greenopt.cli.executors import Executor
 from greenopt.cli.measured_plan import measure_shapes
 from greenopt.cli.tables import Table, print_lines, print_table
 from greenopt.coordination.pilots import PilotResult
@@ -76,7 +77,7 @@ def plan_run(
     runs: Path,
     *,
     like: str | None = None,
-    measures: bool = False,
+    measured_on: Executor | None = None,
     accepts_changes: bool = False,
 ) -> None:
     """Check all that can be checked without training the study, and print what a run would do; nothing is written.
@@ -88,7 +89,7 @@ def plan_run(
         storage: URL of its storage; that of its folder unless given.
         runs: folder of all studies' results.
         like: the study whose trials the forecast is made from; its own unless given.
-        measures: whether the forecast is made from some seconds of training of each shape.
+        measured_on: where each shape is trained for some seconds to make the forecast from that; not unless given.
         accepts_changes: whether it would go on with changed code or data, or on another kind of device.
 
     Raises:
@@ -104,7 +105,7 @@ def plan_run(
         lines = [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
     else:
         check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
-    results = measure_shapes(console, spec, slots) if measures else None
+    results = None if measured_on is None else measure_shapes(console, spec, measured_on, slots)
     others = None if like is None else RunFolder(runs.resolve() / like)
     forecast = plan_forecast(spec, folder, storage, others, slots, results)
     print_lines(console, [*lines, *start_notes(spec), *(f"note: {note}" for note in input_notes(spec))])

@@ -136,7 +136,10 @@ def run(
     if dry_run:
         if measure and like is not None:
             raise UsageError("--measure, --like: the forecast is made from one of them; give one")
-        plan_run(console, spec, slots, storage, runs, like=like, measures=measure, accepts_changes=accept_changes)
+        measured_on = where if measure else None
+        plan_run(
+            console, spec, slots, storage, runs, like=like, measured_on=measured_on, accepts_changes=accept_changes
+        )
         return
     if measure:
         raise UsageError("--measure: is for --dry-run, which says what the study will take")

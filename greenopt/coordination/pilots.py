@@ -12,6 +12,7 @@ from pathlib import Path
 
 from greenopt.coordination.coordinator import build_trial_spec
 from greenopt.coordination.pilot_settings import Pilot
+from greenopt.errors import UsageError
 from greenopt.events import Outcome
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot
 from greenopt.forecast import EndedTrial
@@ -98,20 +99,25 @@ def measure(
         engine: runs nothing else.
         folder: for the trainings' files.
         clock: seconds.
+
+    Raises:
+        UsageError: no slot is left.
     """
-    waiting, free, running = deque(enumerate(pilots)), list(engine.slots), dict[int, _Running]()
+    waiting, running = deque(enumerate(pilots)), dict[int, _Running]()
     while waiting or running:
-        while waiting and free:
+        busy = [one.slot for one in running.values()]
+        for slot in [slot for slot in engine.slots if slot not in busy][: len(waiting)]:
             number, pilot = waiting.popleft()
-            running[number] = _Running(pilot, free.pop(0), clock())
+            running[number] = _Running(pilot, slot, clock())
             _start(spec, number, running[number], engine, folder)
+        if not running:
+            raise UsageError(f"--measure: no machine is left to train on; {len(waiting)} settings were not measured")
         for message in engine.receive(0.5):
             one = running[message.trial]
             if isinstance(message, EventArrived):
                 one.fold.take(message.event)
             elif isinstance(message, ProcessEnded):
                 del running[message.trial]
-                free.append(one.slot)
                 summary = summarise_fold(one.fold)
                 yield result_of(spec, one.pilot, summary, _problem(summary, message, was_asked=one.is_ending))
         for number, one in running.items():
@@ -174,5 +180,7 @@ def _problem(summary: TrialSummary, end: ProcessEnded, *, was_asked: bool) -> st
     if ended is not None:
         reason = str(ended.reason or ended.outcome).replace("_", " ")
         return f"{reason}: {ended.message}" if ended.message else reason
+    if end.lost is not None:
+        return end.lost
     last = end.log_tail.strip().splitlines()[-1:] or [""]
     return f"its process ended by {end.signal or f'exit code {end.exit_code}'}: {last[0]}".removesuffix(": ")

@@ -9,8 +9,10 @@ import pytest
 
 from greenopt.coordination.pilot_settings import MAX_PILOTS, Pilot, choose_pilots, pilot_settings
 from greenopt.coordination.pilots import SECONDS, PilotResult, measure
+from greenopt.errors import UsageError
 from greenopt.events import EpochEnded, Event, MeterOpened, Phase, PhaseEnded, TrialStarted
 from greenopt.execution import ProcessEnded, Slot
+from greenopt.execution.contract import Message
 from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import DataSet, StudySpec, TrialSpec
 from tests.builders import study
@@ -206,3 +208,18 @@ def test_every_part_has_images_of_every_class(partitioning: str) -> None:
     pilot, _ = chosen(spec_of(batch_size=[1], partitioning=[partitioning]))
     smallest = min(int(part) for part in partitioning.split("-"))
     assert round((pilot.data.images or 0) * smallest / 100) >= (pilot.data.classes or 0) >= 2
+
+
+def test_machines_that_are_lost_are_told(tmp_path: Path) -> None:
+    spec = spec_of(batch_size=[32, 64])
+
+    class Leaves(FakeEngine):
+        def receive(self, timeout_s: float) -> list[Message]:
+            self._slots = ()
+            self._queues.clear()
+            return [ProcessEnded(0, None, None, "", lost="node b was lost")]
+
+    results = measure(spec, chosen(spec), Leaves(trains(1.0, 0.2)), tmp_path)
+    assert next(results).problem == "node b was lost"
+    with pytest.raises(UsageError, match="no machine is left to train on; 1 setting"):
+        next(results)
