@@ -268,6 +268,9 @@ class Coordinator:
             self._heed_failed_gpus()
             if not self._running:
                 if not self._waits():
+                    if self._end is StudyEnd.STOPPED and not self._wants_more():
+                        # Its last trials ended after it was asked to stop.
+                        self._end = StudyEnd.DONE
                     return
                 self._wait(RECEIVE_TIMEOUT_S)
             self._take(self._engine.receive(RECEIVE_TIMEOUT_S))

@@ -313,6 +313,11 @@ def test_stop_lets_the_running_trial_end_and_a_later_run_goes_on(desk: Desk) -> 
     assert [row["state"] for row in desk.rows] == ["complete"] * 4
 
 
+def test_a_stop_that_comes_with_the_last_trial_leaves_the_study_done(desk: Desk) -> None:
+    assert _run_with_stop(desk, study(study={"trials": 2}), now=False) is StudyEnd.DONE
+    assert [row["state"] for row in desk.rows] == ["complete", "complete"]
+
+
 def test_stop_now_ends_the_running_trial_and_a_later_run_repeats_it(desk: Desk) -> None:
     assert _run_with_stop(desk, study(), now=True) is StudyEnd.STOPPED
     assert [row.get("fail_reason") for row in desk.rows] == [None, "interrupted", None]
