@@ -143,6 +143,8 @@ def _reach(address: str) -> None:
 
 def _connection_problem(address: str, error: Exception) -> str:
     text = " ".join(str(error).split())
+    if address.startswith("ray://"):
+        return f"--address {address}: the cluster takes no client there: {text}"
     if address == AUTO or isinstance(error, ConnectionError):
         where = "this machine is no node of one" if address == AUTO else f"none answers at {address}"
         return f"--executor ray: no Ray cluster: {where}; `ray start --head` starts one, or name it by --address"

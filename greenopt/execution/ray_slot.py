@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import ray
 
 from greenopt.execution.node_process import LOG_FILE, NodeConfiguration, trial_folder
 from greenopt.execution.travel import Parcel, digest_of, unpack
@@ -142,6 +143,7 @@ class RaySlot:
         """Ask a trial to end."""
         self._command({"end": trial})
 
+    @ray.method(concurrency_group="listening")  # type: ignore[untyped-decorator]
     def poll(self, arrived: int, timeout_s: float) -> list[tuple[int, dict[str, Any]]]:
         """Return what has not arrived, oldest first, with its numbers; wait for the first.
 
@@ -285,8 +287,6 @@ def node_environment(
 
 def _given_gpu() -> str:
     """Return the GPU that Ray gave this actor, as CUDA_VISIBLE_DEVICES would name it: an index of NVML's, or a UUID."""
-    import ray
-
     return ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
 
 
