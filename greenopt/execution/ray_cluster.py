@@ -181,6 +181,14 @@ def list_nodes() -> list[Node]:
     return sorted(found, key=lambda node: (node.name, node.node_id))
 
 
+def has_free(on_gpus: bool) -> bool:
+    """Return whether any GPU, or CPU, of the cluster is free now, as far as Ray knows."""
+    import ray
+
+    free: Mapping[str, float] = ray.available_resources()
+    return free.get("GPU" if on_gpus else "CPU", 0) >= 1
+
+
 def choose_kind(selection: str | None, nodes: Sequence[Node]) -> bool:
     """Return whether trials run on GPUs, by `--gpus` and by what the cluster has.
 

@@ -27,6 +27,7 @@ from greenopt.execution.ray_cluster import (
     connected,
     failure_text,
     found_node,
+    has_free,
     list_nodes,
     named_apart,
 )
@@ -45,11 +46,11 @@ from greenopt.files import append_privately
 from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
 
-OPEN_S = 60.0
-"""How long the first slot may take, once Ray has given its GPU."""
+OPEN_S = 120.0
+"""How long the first slot may take: Ray starts a worker, which imports greenopt, maybe from a slow file system."""
 
-BUSY_S = 15.0
-"""How long Ray may take to give one: those of a coordinator that was killed are free again within seconds."""
+BUSY_S = 20.0
+"""How long to wait where others have all GPUs: those of a coordinator that was killed are free again within seconds."""
 
 SETTLE_S = 5.0
 """How long the others are waited for after the first one."""
@@ -140,6 +141,7 @@ class RayEngine:
         nodes = list_nodes()
         self._on_gpus = choose_kind(self._options.selection, nodes)
         asked(nodes, self._on_gpus, self._known)
+        are_all_taken = not has_free(self._on_gpus)
         for node in nodes:
             self._nodes[node.node_id] = node
             self._open_places(node)
@@ -151,7 +153,8 @@ class RayEngine:
             while self._clock() < until_s and any(place.stage is Stage.WAITING for place in self._places):
                 had = bool(self.slots)
                 self._progress(0.5)
-                if self._clock() > began_s + BUSY_S and all(place.opening is not None for place in self._places):
+                is_pending = all(place.opening is not None for place in self._places)
+                if are_all_taken and is_pending and self._clock() > began_s + BUSY_S:
                     break
                 if self.slots and not had:
                     until_s = min(until_s, self._clock() + SETTLE_S)
