@@ -317,7 +317,7 @@ class RayEngine:
                     self._lose(place, f"node {place.node.name} was lost")
 
     def _join(self, node: Node, answer: Mapping[str, Any]) -> None:
-        found = found_node(node, answer, self._on_gpus)
+        found = self._known[node.node_id] = found_node(node, answer, self._on_gpus)
         if found.problem is not None:
             self._say(f"{found.problem}; it is not used")
         elif node.node_id in self._nodes:
@@ -469,10 +469,20 @@ class RayEngine:
         node = self._nodes.get(place.node.node_id)
         if node is not None and place.slot is not None:
             self._reopened[node.node_id] = self._reopened.get(node.node_id, 0) + 1
-            if self._reopened[node.node_id] <= MAX_REOPENINGS:
-                self._open_place(node)
-            else:
+            if self._reopened[node.node_id] > MAX_REOPENINGS:
                 self._say(f"{node.name}: its places end again and again; it is not used any more")
+        self._reopen(list(self._nodes.values()) if self._options.limit is not None else [node] if node else [])
+
+    def _reopen(self, nodes: Sequence[Node]) -> None:
+        """Ask for what is free on nodes; what goes beyond the limit is given back when it comes."""
+        for node in nodes:
+            found = self._known.get(node.node_id)
+            if found is None or found.problem is not None:
+                continue
+            own = sum(place.node.node_id == node.node_id for place in self._places)
+            if self._reopened.get(node.node_id, 0) <= MAX_REOPENINGS:
+                for _ in range(node.places(self._on_gpus) - own):
+                    self._open_place(node)
 
     def _drop(self, place: Place) -> None:
         import ray
