@@ -43,8 +43,11 @@ from greenopt.execution.ray_places import (
 )
 from greenopt.execution.travel import Parcel
 from greenopt.files import append_privately
+from greenopt.logs import get_logger
 from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
+
+_log = get_logger(__name__)
 
 OPEN_S = 120.0
 """How long the first slot may take: Ray starts a worker, which imports greenopt, maybe from a slow file system."""
@@ -304,7 +307,12 @@ class RayEngine:
         if self._clock() < self._looked_s + LOOK_EVERY_S:
             return
         self._looked_s = self._clock()
-        now = {node.node_id: node for node in list_nodes()}
+        try:
+            now = {node.node_id: node for node in list_nodes()}
+        except Exception as error:
+            # The head does not answer; where it stays away Ray ends this process, and the same command goes on.
+            _log.warning("the cluster does not answer: %s", failure_text(error))
+            return
         for node in now.values():
             if node.node_id not in self._nodes:
                 self._nodes[node.node_id] = node
