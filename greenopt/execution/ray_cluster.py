@@ -143,6 +143,8 @@ def _reach(address: str) -> None:
 
 def _connection_problem(address: str, error: Exception) -> str:
     text = " ".join(str(error).split())
+    if address.startswith("ray://"):
+        return f"--address {address}: the cluster takes no client there: {text}"
     if address == AUTO or isinstance(error, ConnectionError):
         where = "this machine is no node of one" if address == AUTO else f"none answers at {address}"
         return f"--executor ray: no Ray cluster: {where}; `ray start --head` starts one, or name it by --address"
@@ -177,6 +179,14 @@ def list_nodes() -> list[Node]:
             name = str(node.get("NodeManagerHostname") or node.get("NodeManagerAddress"))
             found.append(Node(node["NodeID"], name, int(resources.get("GPU", 0)), int(resources.get("CPU", 0))))
     return sorted(found, key=lambda node: (node.name, node.node_id))
+
+
+def has_free(on_gpus: bool) -> bool:
+    """Return whether any GPU, or CPU, of the cluster is free now, as far as Ray knows."""
+    import ray
+
+    free: Mapping[str, float] = ray.available_resources()
+    return free.get("GPU" if on_gpus else "CPU", 0) >= 1
 
 
 def choose_kind(selection: str | None, nodes: Sequence[Node]) -> bool:

@@ -27,6 +27,7 @@ from greenopt.execution.ray_cluster import (
     connected,
     failure_text,
     found_node,
+    has_free,
     list_nodes,
     named_apart,
 )
@@ -42,14 +43,17 @@ from greenopt.execution.ray_places import (
 )
 from greenopt.execution.travel import Parcel
 from greenopt.files import append_privately
+from greenopt.logs import get_logger
 from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
 
-OPEN_S = 60.0
-"""How long the first slot may take, once Ray has given its GPU."""
+_log = get_logger(__name__)
 
-BUSY_S = 15.0
-"""How long Ray may take to give one: those of a coordinator that was killed are free again within seconds."""
+OPEN_S = 120.0
+"""How long the first slot may take: Ray starts a worker, which imports greenopt, maybe from a slow file system."""
+
+BUSY_S = 20.0
+"""How long to wait where others have all GPUs: those of a coordinator that was killed are free again within seconds."""
 
 SETTLE_S = 5.0
 """How long the others are waited for after the first one."""
@@ -140,6 +144,7 @@ class RayEngine:
         nodes = list_nodes()
         self._on_gpus = choose_kind(self._options.selection, nodes)
         asked(nodes, self._on_gpus, self._known)
+        are_all_taken = not has_free(self._on_gpus)
         for node in nodes:
             self._nodes[node.node_id] = node
             self._open_places(node)
@@ -151,7 +156,8 @@ class RayEngine:
             while self._clock() < until_s and any(place.stage is Stage.WAITING for place in self._places):
                 had = bool(self.slots)
                 self._progress(0.5)
-                if self._clock() > began_s + BUSY_S and all(place.opening is not None for place in self._places):
+                is_pending = all(place.opening is not None for place in self._places)
+                if are_all_taken and is_pending and self._clock() > began_s + BUSY_S:
                     break
                 if self.slots and not had:
                     until_s = min(until_s, self._clock() + SETTLE_S)
@@ -301,7 +307,12 @@ class RayEngine:
         if self._clock() < self._looked_s + LOOK_EVERY_S:
             return
         self._looked_s = self._clock()
-        now = {node.node_id: node for node in list_nodes()}
+        try:
+            now = {node.node_id: node for node in list_nodes()}
+        except Exception as error:
+            # The head does not answer; where it stays away Ray ends this process, and the same command goes on.
+            _log.warning("the cluster does not answer: %s", failure_text(error))
+            return
         for node in now.values():
             if node.node_id not in self._nodes:
                 self._nodes[node.node_id] = node
@@ -314,7 +325,7 @@ class RayEngine:
                     self._lose(place, f"node {place.node.name} was lost")
 
     def _join(self, node: Node, answer: Mapping[str, Any]) -> None:
-        found = found_node(node, answer, self._on_gpus)
+        found = self._known[node.node_id] = found_node(node, answer, self._on_gpus)
         if found.problem is not None:
             self._say(f"{found.problem}; it is not used")
         elif node.node_id in self._nodes:
@@ -466,10 +477,20 @@ class RayEngine:
         node = self._nodes.get(place.node.node_id)
         if node is not None and place.slot is not None:
             self._reopened[node.node_id] = self._reopened.get(node.node_id, 0) + 1
-            if self._reopened[node.node_id] <= MAX_REOPENINGS:
-                self._open_place(node)
-            else:
+            if self._reopened[node.node_id] > MAX_REOPENINGS:
                 self._say(f"{node.name}: its places end again and again; it is not used any more")
+        self._reopen(list(self._nodes.values()) if self._options.limit is not None else [node] if node else [])
+
+    def _reopen(self, nodes: Sequence[Node]) -> None:
+        """Ask for what is free on nodes; what goes beyond the limit is given back when it comes."""
+        for node in nodes:
+            found = self._known.get(node.node_id)
+            if found is None or found.problem is not None:
+                continue
+            own = sum(place.node.node_id == node.node_id for place in self._places)
+            if self._reopened.get(node.node_id, 0) <= MAX_REOPENINGS:
+                for _ in range(node.places(self._on_gpus) - own):
+                    self._open_place(node)
 
     def _drop(self, place: Place) -> None:
         import ray

@@ -142,7 +142,7 @@ def open_place(
 
 def listen(place: Place) -> None:
     """Ask a place for its next messages."""
-    place.poll = place.actor.poll.options(concurrency_group="listening").remote(place.arrived, POLL_S)
+    place.poll = place.actor.poll.remote(place.arrived, POLL_S)
 
 
 def ask_missing(place: Place, parcels: Sequence[Parcel]) -> None:

@@ -5,6 +5,7 @@ kept until the coordinator has said that it arrived, so that an answer that is l
 a trial is told after all its files.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import ray
 
 from greenopt.execution.node_process import LOG_FILE, NodeConfiguration, trial_folder
 from greenopt.execution.travel import Parcel, digest_of, unpack
@@ -31,6 +33,7 @@ REPLY_BYTES = 8_000_000
 
 PIECE_BYTES = 4_000_000
 LOG_EVERY_S = 1.0
+_PREFIX, _LOCK = "greenopt-ray-", "lock"
 _CLOSE_S = 4.0
 _RAYS_OWN = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONBREAKPOINT", "SPT_NOENV")
 """Variables that Ray sets in its workers; a trial gets them as they were when the node was started."""
@@ -66,7 +69,8 @@ class RaySlot:
     """A slot on a node of the cluster. Commands come one after another; `poll` may wait beside them."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="greenopt-ray-"))
+        remove_abandoned()
+        self._folder, self._lock = locked_folder()
         self._process: subprocess.Popen[bytes] | None = None
         self._changed = threading.Condition()
         self._outbox: deque[tuple[int, dict[str, Any] | FilePiece]] = deque()
@@ -142,6 +146,7 @@ class RaySlot:
         """Ask a trial to end."""
         self._command({"end": trial})
 
+    @ray.method(concurrency_group="listening")  # type: ignore[untyped-decorator]
     def poll(self, arrived: int, timeout_s: float) -> list[tuple[int, dict[str, Any]]]:
         """Return what has not arrived, oldest first, with its numbers; wait for the first.
 
@@ -170,6 +175,8 @@ class RaySlot:
                 process.wait(_CLOSE_S)
             process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            os.close(self._lock)
 
     def _reply(self) -> Iterator[tuple[int, dict[str, Any]]]:
         total_bytes = 0
@@ -268,6 +275,28 @@ class RaySlot:
         return dict(placed)
 
 
+def locked_folder() -> tuple[Path, int]:
+    """Make a folder for one slot; return it with the descriptor of a lock that ends with this process."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return folder, lock
+
+
+def remove_abandoned() -> None:
+    """Remove this user's folders of slots that were killed, with their nodes or their coordinators."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
 def node_environment(
     environment: Mapping[str, str] | None = None, node: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -285,8 +314,6 @@ def node_environment(
 
 def _given_gpu() -> str:
     """Return the GPU that Ray gave this actor, as CUDA_VISIBLE_DEVICES would name it: an index of NVML's, or a UUID."""
-    import ray
-
     return ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
 
 

@@ -193,6 +193,41 @@ def test_gpus_that_another_study_has_are_not_taken(engine: Engine, monkeypatch: 
     other.close()
 
 
+def test_closing_leaves_no_process(engine: Engine, tmp_path: Path) -> None:
+    """The last one of an engine, which it closes."""
+    trial = Started(engine, tmp_path, "stubborn")
+    pid = trial.begun().pid
+    assert pid is not None
+    process = psutil.Process(pid)
+    engine.close()
+    assert psutil.wait_procs([process], timeout=5)[1] == []
+
+
+def test_a_slot_whose_process_is_killed_is_there_again_and_its_trial_is_lost(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    engine = RayEngine(RayOptions(command=CHILD, limit=1), say=said.append)
+    engine.open()
+    (slot,) = engine.slots
+    trial = Started(engine, tmp_path, "hangs")
+    process = psutil.Process(trial.begun().pid)
+    worker = next(parent for parent in process.parents() if "node_process" in " ".join(parent.cmdline()))
+    worker.kill()
+    end = trial.hear()
+    assert (end.exit_code, end.signal) == (None, None)
+    assert end.lost is not None
+    assert "ended with -9" in end.lost
+    assert psutil.wait_procs([process], timeout=5)[1] == []
+    assert any(slot.name in line for line in said)
+    deadline = time.monotonic() + 60
+    while len(engine.slots) < 1:
+        assert time.monotonic() < deadline
+        engine.receive(0.2)
+    assert Started(engine, tmp_path, "speaks").hear().exit_code == 0
+    engine.close()
+
+
 def test_a_node_with_another_greenopt_is_named(cluster: FakeCluster, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(ROOT / "greenopt", other / "greenopt", ignore=shutil.ignore_patterns("__pycache__"))
@@ -203,13 +238,3 @@ def test_a_node_with_another_greenopt_is_named(cluster: FakeCluster, tmp_path: P
         survey(None)
     assert str(refusal.value).startswith(f"{socket.gethostname()}: ")
     cluster.kill(node)
-
-
-def test_closing_leaves_no_process(engine: Engine, tmp_path: Path) -> None:
-    """The last one: it closes the engine."""
-    trial = Started(engine, tmp_path, "stubborn")
-    pid = trial.begun().pid
-    assert pid is not None
-    process = psutil.Process(pid)
-    engine.close()
-    assert psutil.wait_procs([process], timeout=5)[1] == []

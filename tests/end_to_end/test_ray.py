@@ -46,7 +46,7 @@ def run(trial):
 STUDY = """
 [study]
 name = "own"
-trials = 3
+trials = 2
 seed = 1
 objective = "own:run"
 [training]
@@ -224,7 +224,7 @@ def test_a_coordinator_that_is_killed_leaves_no_trial_and_the_study_goes_on(
     assert err == ""
     rows = bench.rows()
     assert Counter((row["state"], row.get("fail_reason")) for row in rows) == {
-        ("complete", None): 3,
+        ("complete", None): 2,
         ("fail", "interrupted"): 1,
     }
     assert len([row for row in rows if row.get("retry_of") is not None]) == 1

@@ -7,9 +7,10 @@ import pytest
 
 from greenopt.events import FailReason, Outcome
 from greenopt.formatting import format_setting
-from greenopt.runs.study_log import RunState, StudyEnd
+from greenopt.runs.study_log import RunState, SlotsChanged, StudyEnd, append_entry
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.state.reader import Batch, StudyReader
+from greenopt.tui.tabs.overview import slot_names
 from greenopt.tui.tabs.study_log import entry_text
 from greenopt.tui.text.header import state_text
 from tests.tui.studies import H100, NOW, Written, paper_like
@@ -134,6 +135,21 @@ def test_an_outage_of_the_storage_is_told_with_its_cause_until_it_is_over(tmp_pa
     entries = [entry_text(entry).plain for entry in model.study_log]
     assert any("is away: it is locked by another process" in entry for entry in entries)
     assert any("is back" in entry for entry in entries)
+
+
+def test_slots_come_and_go_with_the_machines_of_a_cluster(tmp_path: Path) -> None:
+    study = Written(tmp_path, paper_like(8), {"one gpu 0": H100, "two gpu 0": H100})
+    study.held_by()
+    reader, model = read(study)
+    assert list(model.slots) == ["one gpu 0", "two gpu 0"]
+    slots = {"one gpu 0": "GPU-1", "three gpu 0": "GPU-3"}
+    change = SlotsChanged(utc_s=study.utc_s, slots=slots, joined=("three gpu 0",), gone=("two gpu 0",))
+    append_entry(study.folder.study_log, change)
+    model.apply(reader.read())
+    assert model.slots == slots
+    assert slot_names(model) == ["one gpu 0", "three gpu 0"]
+    last = entry_text(list(model.study_log)[-1]).plain
+    assert last.endswith("three gpu 0 joined; two gpu 0 is gone: 2 slots now")
 
 
 def test_a_storage_without_its_folder_shows_what_the_storage_knows(written: Callable[[str], Written]) -> None:

@@ -1,12 +1,13 @@
 """Modules and data on their way to other machines, without a cluster."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from greenopt.execution.ray_slot import RaySlot, node_environment
+from greenopt.execution.ray_slot import RaySlot, locked_folder, node_environment, remove_abandoned
 from greenopt.execution.travel import Parcel, archive_pieces, digest_of, module_files, unpack
 
 
@@ -105,6 +106,19 @@ def test_modules_travel_with_what_they_import(tmp_path: Path) -> None:
     files = module_files(["own"], str(tmp_path))
     assert sorted(files) == ["beside.py", "own.py", "pack/__init__.py", "pack/deeper.py", "pack/part.py"]
     assert files["beside.py"] == b"A = 1\n"
+
+
+def test_folders_of_slots_that_were_killed_are_removed_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (held, lock), (killed, lost_lock) = locked_folder(), locked_folder()
+    beginning = tmp_path / "greenopt-ray-beginning"
+    beginning.mkdir()
+    os.close(lost_lock)
+    remove_abandoned()
+    assert (held.exists(), killed.exists(), beginning.exists()) == (True, False, True)
+    os.close(lock)
 
 
 def test_a_trial_does_not_get_what_ray_sets_for_its_workers() -> None:
