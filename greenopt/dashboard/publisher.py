@@ -22,7 +22,7 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
-from greenopt.search import Storage, StudySnapshot, is_outage, read_study, read_trial
+from greenopt.search import Storage, StudySnapshot, is_outage, read_study, read_trial, writing_together
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.storage.trial_state import FINISHED_STATES, STATE_BY_OUTCOME
 from greenopt.storage.url import without_secrets
@@ -30,6 +30,10 @@ from greenopt.summary import TrialSummary
 
 FIGURES_EVERY_S = 30.0
 MAX_FAILURES = 3
+DRAWING_SHARE = 0.1
+DRAWING_FREE_S = 30.0
+"""Drawings of trials' curves may take that part of the time, and so many seconds beside it: where several trials end in
+a second, those that are left out are drawn by `greenopt dashboard`."""
 
 
 class DashboardPublisher:
@@ -63,6 +67,7 @@ class DashboardPublisher:
         self._curves_by_trial = CurvesByTrial(folder)
         self._machines: set[str] = set()
         self._attached: set[int] = set()
+        self._began_s, self._drawing_s = clock(), 0.0
         self._drawn_at_s = clock() - FIGURES_EVERY_S
         self._has_news = False
         self._failures = 0
@@ -179,7 +184,11 @@ class DashboardPublisher:
             row = read_trial(self._spec.name, self._storage, trial)
             curves = self._curves_by_trial.get(trial, row.get(ATTEMPT_ATTRIBUTE))
             text = format_row_setting(self._spec, row)
-            attach_curves(self._opened(), self._folder, trial, text, curves, ended=False)
+            began_s = self._clock()
+            is_drawn = self._drawing_s <= DRAWING_FREE_S + DRAWING_SHARE * (began_s - self._began_s)
+            with writing_together(self._storage):
+                attach_curves(self._opened(), self._folder, trial, text, curves, ended=False, is_drawn=is_drawn)
+            self._drawing_s += self._clock() - began_s
             self._attached.add(trial)
 
 
