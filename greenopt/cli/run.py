@@ -11,6 +11,7 @@ from greenopt.cli.options import (
     DEFAULT_STORAGE_PATIENCE_S,
     AcceptChanges,
     DryRun,
+    GpuModel,
     Gpus,
     Rule,
     Runs,
@@ -64,6 +65,7 @@ def run(
     ] = None,
     gpus: Gpus = None,
     share_gpus: ShareGpus = False,
+    gpu_model: GpuModel = None,
     country: Annotated[
         str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
     ] = None,
@@ -116,7 +118,7 @@ def run(
     check_study(spec, study)
     for tracker in track or ():
         check_installed(TrackerName(tracker))
-    slots = choose_slots(gpus, share=share_gpus)
+    slots = choose_slots(gpus, share=share_gpus, model=gpu_model)
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:
         plan_run(console, spec, slots, storage, runs, like=like, accepts_changes=accept_changes)

@@ -18,6 +18,7 @@ from greenopt.energy.footprint import Footprint
 from greenopt.events import EpochEnded, Event, FailReason, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.forecast import StudyForecast, format_forecast
+from greenopt.gpu_models import format_mixed
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
@@ -161,7 +162,7 @@ class DashboardPublisher:
         foreseen = self._foreseen
         forecast = format_forecast(foreseen, self._footprint) if foreseen is not None and foreseen.left else ""
         machines = sorted(_machines(snapshot) | self._machines)
-        self._opened().write_study_note(study_note(snapshot.spec, machines, forecast))
+        self._opened().write_study_note(study_note(snapshot.spec, machines, forecast, format_mixed(snapshot.rows)))
         self._is_note_old = False
 
     def _draw(self) -> None:
@@ -203,7 +204,7 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
     """
     snapshot = read_study(study, storage)
     store = DashboardStore(study, storage, folder.artifacts)
-    store.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot))))
+    store.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot)), mixed=format_mixed(snapshot.rows)))
     curves_by_trial = CurvesByTrial(folder)
     write_figures(store, snapshot, curves_by_trial)
     for row in snapshot.rows:
