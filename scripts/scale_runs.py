@@ -73,6 +73,7 @@ class Figures:
 
     case: Case
     busy_share: float = 0.0
+    full_share: float = 0.0
     simulated_s: float = 0.0
     work_s: float = 0.0
     cpu_s: float = 0.0
@@ -167,6 +168,7 @@ def simulate(case: Case, root: Path, url: str | None = None, profile: Callable[[
         publisher.close()
     figures.memory_bytes = psutil.Process().memory_info().rss - memory_bytes
     search.lease.release()
+    figures.full_share = engine.busy_share(when_full=True)
     figures.busy_share, figures.events, figures.late_s = engine.busy_share(), engine.events, engine.late_s
     figures.waits_s = [each.waited_s for each in itertools.islice(engine.times.values(), case.slots, None)]
     figures.recorded = sum(row["state"] == "complete" for row in read_study(NAME, storage).rows[case.finished :])

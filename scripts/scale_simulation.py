@@ -171,12 +171,19 @@ class SimulatedEngine:
     def close(self) -> None:
         self._coming.clear()
 
-    def busy_share(self) -> float:
-        """Return the share of the slots' time in which a trial ran, until the last trial was started."""
-        began_s = min(each.began_s - each.waited_s for each in self.times.values())
-        until_s = max(each.began_s for each in self.times.values())
-        ran_s = sum(min(each.ends_s, until_s) - each.began_s for each in self.times.values())
-        return ran_s / (len(self._slots) * max(until_s - began_s, 1e-9))
+    def busy_share(self, *, when_full: bool = False) -> float:
+        """Return the share of the slots' time in which a trial ran, until the last trial was started.
+
+        Args:
+            when_full: count from when each slot has had a trial, in place of from the study's start.
+        """
+        starts_s = sorted(each.began_s for each in self.times.values())
+        from_s = min(each.began_s - each.waited_s for each in self.times.values())
+        if when_full:
+            from_s = starts_s[min(len(self._slots), len(starts_s)) - 1]
+        until_s = starts_s[-1]
+        ran_s = sum(max(0.0, min(each.ends_s, until_s) - max(each.began_s, from_s)) for each in self.times.values())
+        return ran_s / (len(self._slots) * max(until_s - from_s, 1e-9))
 
 
 def trial_events(
