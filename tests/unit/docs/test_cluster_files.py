@@ -130,7 +130,10 @@ def _manifest() -> dict[str, Any]:
 
 def test_the_rayjob_has_fields_of_the_api_with_their_types(manifest: dict[str, Any]) -> None:
     job = RayJob.model_validate(manifest)
-    pods = [job.spec.rayClusterSpec.headGroupSpec, *job.spec.rayClusterSpec.workerGroupSpecs]
+    pods: list[HeadGroup | WorkerGroup] = [
+        job.spec.rayClusterSpec.headGroupSpec,
+        *job.spec.rayClusterSpec.workerGroupSpecs,
+    ]
     for pod in (each.template.spec for each in pods):
         volumes = {volume.name for volume in pod.volumes}
         assert {mount.name for container in pod.containers for mount in container.volumeMounts} == volumes
