@@ -1,6 +1,7 @@
 """A study on GPUs of different models: the model is a factor of its analysis, and every front says that it has both."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ from greenopt.dashboard.figures import front_figure
 from greenopt.dashboard.notes import study_note
 from greenopt.energy.idle import IdleStore, find_idle
 from greenopt.gpu_models import GPU_MODEL, format_mixed, gpu_models
+from greenopt.report.figures import Drawing
+from greenopt.report.figures.front import pareto_front
+from greenopt.report.report_data import ReportData
 from greenopt.spec import EnergySpec, StudySpec
 from greenopt.storage.snapshot import StudySnapshot
+from greenopt.tui.state.model import StudyModel
+from greenopt.tui.state.reader import StudyReader
+from greenopt.tui.tabs.pareto import _front_lines
 from tests.builders import study
+from tests.tui.studies import H100, Written, paper_like
+from tests.unit.report.studies import made_rows
 
 A, B = "NVIDIA A100", "NVIDIA H100"
 FACTOR = 1.8
@@ -122,3 +131,25 @@ def test_idle_power_is_that_of_the_board_and_not_of_the_model(tmp_path: Path) ->
         for uuid in ("GPU-one", "GPU-other", "GPU-one")
     ]
     assert found == [70.0, 36.0, 70.0]
+
+
+def test_the_report_marks_the_trials_of_other_models_on_the_front() -> None:
+    paper, one_model = made_rows(40)
+    mixed = [{**row, "gpu_uuid": "GPU", "gpu_name": A if row["trial"] % 3 else B} for row in one_model]
+    front, plain = (pareto_front(ReportData(analyse(paper, rows), (), 40)) for rows in (mixed, one_model))
+    assert isinstance(front, Drawing)
+    assert isinstance(plain, Drawing)
+    assert "different models" in front.caption
+    assert "different models" not in plain.caption
+    assert len(front.figure.axes[0].collections) == len(plain.figure.axes[0].collections) + 1
+
+
+def test_the_live_view_names_the_model_of_each_trial_on_a_mixed_front(tmp_path: Path) -> None:
+    written = Written(tmp_path, paper_like(6), {"gpu 0": H100, "gpu 1": replace(H100, name=A, gpu="GPU-1")})
+    for number in range(4):
+        written.completes(f"gpu {number % 2}")
+    model = StudyModel(written.spec)
+    model.apply(StudyReader(written.folder, written.folder.default_storage).read())
+    text = _front_lines(model, 120).plain
+    assert "2 on NVIDIA A100" in text.splitlines()[0]
+    assert all(line.endswith((A, H100.name)) for line in text.splitlines()[1:])
