@@ -13,6 +13,7 @@ from greenopt.runs.folder import RunFolder
 from greenopt.search import Search, open_storage
 from greenopt.search.search import as_optuna
 from greenopt.spec import Choice, StudySpec
+from greenopt.storage.url import complete
 
 FIGURES = (
     *("accuracy", "energy_wh", "uncertainty_wh", "coverage", "test_accuracy", "wh_per_epoch", "efficiency"),
@@ -43,22 +44,26 @@ def study_with(sampler: str, trials: int) -> StudySpec:
     )
 
 
-def write_many(folder: Path, trials: int, failed_share: float = 0.02) -> None:
+def write_many(
+    folder: Path, trials: int, failed_share: float = 0.02, spec: StudySpec | None = None, url: str | None = None
+) -> None:
     """Write the study with its run folder.
 
     Args:
         folder: made.
         trials: how many have finished.
         failed_share: how many of them failed or were pruned, each.
+        spec: the study, of the ten parameters; `study_with` the random sampler unless given.
+        url: its storage, which holds nothing else; the folder's own unless given.
     """
     run = RunFolder(folder)
     folder.mkdir(parents=True)
-    spec = study_with("random", trials)
-    storage = open_storage(run.default_storage)
+    spec, url = spec or study_with("random", trials), url or run.default_storage
+    storage = open_storage(url)
     search = Search(spec, storage)
-    run.write_study(spec.model_dump(mode="json"), run.default_storage, study_id=search.study_id, run_id=search.run_id)
+    run.write_study(spec.model_dump(mode="json"), url, study_id=search.study_id, run_id=search.run_id)
     search.lease.release()
-    engine = sa.create_engine(run.default_storage)
+    engine = sa.create_engine(complete(url))
     with engine.begin() as connection:
         tables = sa.MetaData()
         tables.reflect(connection)

@@ -33,6 +33,7 @@ from greenopt.analysis.results import (
     ValueAdvice,
 )
 from greenopt.formatting import format_toml, significant
+from greenopt.gpu_models import without_model
 from greenopt.spec import Distribution, Range, StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 from greenopt.validation_gap import doubtful_trials
@@ -99,6 +100,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     if recommended is None and has_only_failed(setting, parts):
         sentences.append(ALL_FAILED)
         advised = None
+    following = [without_model(one) for one in following]
     toml = as_toml(following, [format_prediction(forecast) for forecast in forecasts])
     return Advice(tuple(sentences), tuple(values), advised, tuple(following), toml, forecasts, recommended)
 

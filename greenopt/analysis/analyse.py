@@ -22,6 +22,7 @@ from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusi
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
 from greenopt.front import plane_of
+from greenopt.gpu_models import GPU_MODEL, format_mixed, with_model_factor
 from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec
 from greenopt.stopping import format_tally, tally_stops
@@ -36,12 +37,13 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         rows: a trial each, as `greenopt.search.read_study` gives them.
         importance: shares that were computed elsewhere.
     """
-    trials = analysed_trials(spec, rows)
+    explained, rows = with_model_factor(spec, rows)
+    trials = analysed_trials(explained, rows)
     trials["version_letter"] = versions_of(trials)
     counts = count_trials(trials, spec)
     front = build_front(trials, spec)
     trials["on_front"] = trials["trial"].isin([point.trial for point in front])
-    regressions = regress(trials, spec)
+    regressions = regress(trials, explained)
     return Analysis(
         study=spec,
         trials=trials,
@@ -55,7 +57,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
         regressions=regressions.fitted,
         refused=regressions.refused,
         importance=tuple(importance),
-        advice=advise(regressions, trials, spec),
+        advice=advise(regressions, trials, explained),
         footnotes=_footnotes(trials, counts, spec),
         failures=failure_shares(trials, spec),
     )
@@ -87,6 +89,8 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple
             "completed trials are those that the stopping rule let run, so means and effects describe them and not the "
             "whole space; alternative fits and advice count the others by their forecasts"
         )
+    if mixed := format_mixed(trials.to_dict(orient="records")):
+        notes.append(f"{mixed}; regressions and advice have the model as a factor, `{GPU_MODEL}`")
     sources = set(trials["energy_source"].dropna()) if "energy_source" in trials else set()
     if EnergySource.ESTIMATE in sources:
         notes.append("some energies are estimates from CPU time, not measurements; compare them with one another only")

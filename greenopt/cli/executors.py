@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from greenopt.cli.options import ExecutorName
@@ -25,6 +26,7 @@ class Executor:
         gpus: the selection of devices.
         share: whether GPUs may be used on which other processes compute.
         slots: the most trials at once on a cluster; None for as many as it has GPUs.
+        model: a part of the GPUs' model, or `all`; None for the model of most of them.
         known: what the cluster's nodes have said.
     """
 
@@ -33,6 +35,7 @@ class Executor:
     gpus: str | None = None
     share: bool = False
     slots: int | None = None
+    model: str | None = None
     known: "dict[str, FoundNode]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,12 +54,19 @@ class Executor:
         if self.name is ExecutorName.LOCAL:
             from greenopt.execution.gpus import choose_slots
 
-            return choose_slots(self.gpus, share=self.share)
+            return choose_slots(self.gpus, share=self.share, model=self.model)
+        from greenopt.cli.output import say
+        from greenopt.execution.gpu_models import ALL_MODELS, of_one_model
         from greenopt.execution.ray_cluster import check_installed, cluster_address, connected, survey
 
         check_installed()
         with connected(cluster_address(self.address)):
-            return survey(self.gpus, self.known)[: self.slots]
+            found = survey(self.gpus, self.known)
+        if any(slot.gpu_uuid for slot in found):
+            found = of_one_model(found, self.model, lambda slot: slot.gpu_name, partial(say, is_error=True))
+        elif self.model not in (None, ALL_MODELS):
+            raise UsageError(f"--gpu-model {self.model!r}: trials would run on the CPU; leave it out")
+        return found[: self.slots]
 
     @contextmanager
     def opened(self, slots: "Sequence[Slot]", say: Callable[[str], None]) -> "Iterator[OpenExecutor]":
@@ -81,11 +91,13 @@ class Executor:
                     watch.close()
                     engine.close()
             return
+        from greenopt.execution.gpu_models import ALL_MODELS
         from greenopt.execution.ray_cluster import cluster_address
         from greenopt.execution.ray_engine import RayOptions, ray_engine
         from greenopt.identity.travelling import luggage_of
 
-        options = RayOptions(self.gpus, self.share, self.slots)
+        model = None if self.model == ALL_MODELS or not slots else slots[0].gpu_name
+        options = RayOptions(self.gpus, self.share, self.slots, model)
         with ray_engine(cluster_address(self.address), options, say, self.known) as made:
 
             def bring(spec: "StudySpec") -> None:

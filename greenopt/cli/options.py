@@ -169,6 +169,14 @@ Slots = Annotated[
     int | None,
     typer.Option("--slots", min=1, help="With --executor ray: the most trials at once. Default: one a GPU."),
 ]
+GpuModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Use GPUs of this model alone, by a part of its name: H100; all: GPUs of different models, whose trials "
+        "are marked. Default: the model of most GPUs.",
+    ),
+]
 ShareGpus = Annotated[bool, typer.Option("--share-gpus", help="Use GPUs on which other processes compute.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")]
 AcceptChanges = Annotated[

@@ -14,6 +14,7 @@ from greenopt.cli.options import (
     DryRun,
     ExecutorName,
     ExecutorOption,
+    GpuModel,
     Gpus,
     Rule,
     Runs,
@@ -71,6 +72,7 @@ def run(
     executor: ExecutorOption = ExecutorName.LOCAL,
     address: Address = None,
     slots_at_once: Slots = None,
+    gpu_model: GpuModel = None,
     country: Annotated[
         str | None, typer.Option(help="ISO code of the electricity's country, for carbon: DE, FR, US, ...")
     ] = None,
@@ -130,7 +132,7 @@ def run(
     check_study(spec, study)
     for tracker in track or ():
         check_installed(TrackerName(tracker))
-    where = Executor(executor, address, gpus, share_gpus, slots_at_once)
+    where = Executor(executor, address, gpus, share_gpus, slots_at_once, gpu_model)
     slots = where.find_slots()
     console = Console(soft_wrap=not sys.stdout.isatty())
     if dry_run:

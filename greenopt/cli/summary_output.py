@@ -21,6 +21,7 @@ from greenopt.formatting import (
     significant,
 )
 from greenopt.front import plane_of
+from greenopt.gpu_models import format_mixed, mixed_models, model_of
 from greenopt.identity.mending import failed_trials
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
@@ -66,6 +67,8 @@ def print_summary(
         print_lines(console, [spent])
     if note := failed_note(folder.name, snapshot.rows):
         print_lines(console, [note])
+    if mixed := format_mixed(snapshot.rows):
+        print_lines(console, [f"note: {mixed}"])
     tally = tally_stops(snapshot.rows)
     if tally is not None:
         print_lines(console, [format_tally(tally)])
@@ -139,12 +142,15 @@ def trial_table(snapshot: StudySnapshot) -> Table:
     plane = plane_of(snapshot.spec)
     sign = 1.0 if snapshot.spec.objectives.get(plane.up) is Direction.MINIMIZE else -1.0
     ended.sort(key=lambda row: (row["state"] != TrialState.COMPLETE, sign * (row.get(plane.up) or 0.0)))
-    heads = ("trial", "state", *plane.others, "accuracy", "energy", "time", "1/Wh", "setting")
+    is_mixed = bool(mixed_models(snapshot.rows))
+    model = ("GPU",) if is_mixed else ()
+    heads = ("trial", "state", *model, *plane.others, "accuracy", "energy", "time", "1/Wh", "setting")
     table = Table(*heads, left=heads, wraps=("state", "setting"))
     for row in ended[:ROWS_SHOWN]:
         table.add_row(
             str(row["trial"]),
             _state(row),
+            *([model_of(row)] if is_mixed else []),
             *(format_figure(name, row.get(name), row["energy_source"], 4) for name in plane.others),
             marked_accuracy(snapshot.spec, row),
             format_energy(row["energy_wh"], row["energy_source"]),

@@ -413,8 +413,10 @@ class Coordinator:
     def _fill_slots(self) -> None:
         busy = {running.slot for running in self._running.values()}
         for slot in self._engine.slots:
-            if self._end is not None or self._is_paused or slot in busy or not self._wants_more():
+            if slot in busy:
                 continue
+            if self._end is not None or self._is_paused or not self._wants_more():
+                return
             if not self._is_sound(slot) or not self._has_room():
                 continue
             while self._end is None and (proposal := self._next_unchanged_proposal()) is not None:

@@ -27,6 +27,9 @@ from greenopt.summary import TrialFold, TrialSummary
 FORECAST_EVERY_S = 60.0
 """How often a forecast follows the epochs of running trials, at most."""
 
+FORECASTS_A_ROUND = 8
+"""Forecasts while each slot runs one trial: one of hundreds of running trials takes a second."""
+
 TOLERANCE = 0.05
 """The part of a trial's forecast by which it may exceed a budget: no trial is known better before it starts."""
 
@@ -76,6 +79,7 @@ class Limits:
         self._running: dict[int, _Running] = {}
         self._next: NextTrial | None = None
         self._announced_s = -float("inf")
+        self._ended_since = 0
         self._settled = 0
 
     def end(self) -> StudyEnd | None:
@@ -116,7 +120,7 @@ class Limits:
                 self._forecast()
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """Learn from the trial, and forecast."""
+        """Learn from the trial; forecast, with many slots after some trials only."""
         running = self._running.pop(trial, None)
         self._settled = settled
         if isinstance(verdict.decision, Refusal):
@@ -134,7 +138,9 @@ class Limits:
         row["attempt"] = self._search.attempts_before(trial)
         values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
         self._learn(row, values)
-        self._forecast()
+        self._ended_since += 1
+        if self._ended_since * FORECASTS_A_ROUND >= self._slots:
+            self._forecast()
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Do nothing."""
@@ -175,7 +181,7 @@ class Limits:
         return self._next
 
     def _forecast(self) -> None:
-        self._announced_s = self._clock()
+        self._announced_s, self._ended_since = self._clock(), 0
         left = max(0, self._spec.study.trials - self._settled - len(self._running))
         upcoming = self._search.upcoming(min(left, MAX_SIMULATED)) if left else []
         made = self._forecaster.forecast(self._seen(), upcoming, left, self._slots)

@@ -160,6 +160,7 @@ def trial_metrics(summary: TrialSummary, verdict: Verdict, spec: TrialSpec | Non
         "flags": " ".join(summary.flags) or None,
         "gpu_uuid": started.gpu_uuid if started else None,
         "gpu_name": started.gpu_name if started else None,
+        "gpu_driver": started.driver if started else None,
         "host": started.host if started else None,
         "inert": " ".join(prepared.inert) or None if prepared else None,
         "training_seed": spec.training_seed if spec else None,

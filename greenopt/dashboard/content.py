@@ -104,7 +104,14 @@ def describe_trial(
 
 
 def attach_curves(
-    store: DashboardStore, folder: RunFolder, trial: int, setting: str, curves: TrialCurves, *, ended: bool
+    store: DashboardStore,
+    folder: RunFolder,
+    trial: int,
+    setting: str,
+    curves: TrialCurves,
+    *,
+    ended: bool,
+    is_drawn: bool = True,
 ) -> None:
     """Add a trial's epochs as a table and its curves as a drawing, unless they exist.
 
@@ -115,6 +122,7 @@ def attach_curves(
         setting: in words.
         curves: what it did.
         ended: whether the storage holds the trial for finished.
+        is_drawn: whether the drawing, which takes a tenth of a second, is made too.
     """
     present = store.artifact_names(trial)
     if not folder.trial(trial).exists() or {"epochs.csv", "curves.svg"} <= present:
@@ -124,7 +132,7 @@ def attach_curves(
         if table.name not in present and curves.epochs:
             write_epochs(curves, table)
             store.attach(trial, table, ended=ended)
-        if drawing.name not in present and draw_curves(curves, f"trial {trial}: {setting}", drawing):
+        if is_drawn and drawing.name not in present and draw_curves(curves, f"trial {trial}: {setting}", drawing):
             store.attach(trial, drawing, ended=ended)
 
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from greenopt.dashboard.notes import format_row_setting
 from greenopt.dashboard.trial_curves import TrialCurves
 from greenopt.front import Plane, plane_of
+from greenopt.gpu_models import mixed_models, model_of
 from greenopt.plain_text import in_one_line
 from greenopt.reading import EnergySource
 from greenopt.spec import UNITS, Metric, StudySpec
@@ -25,6 +26,9 @@ TITLES = {
 }
 ACCURACY = "validation accuracy"
 COLORS = {"other trials": "#7570b3", "Pareto front": "#d95f02"}
+SYMBOLS = ("circle", "diamond", "square", "cross", "x", "triangle-up", "star")
+"""Of the GPUs' models in a study that mixes them."""
+
 Row = Mapping[str, Any]
 
 
@@ -44,12 +48,18 @@ def front_figure(spec: StudySpec, rows: Sequence[Row], front: Sequence[int]) -> 
     if not plane.is_accuracy_for_energy and len(plane.objectives) != 2:
         title += _plain(f", of {plane.title}")
     estimated = _estimated(rows) if plane.across in TITLES else ""
+    models = mixed_models(rows) if plane.across in TITLES else []
+    title += ", GPUs of different models" if models else ""
     figure = _figure(f"{title}: the Pareto front", _axis(plane.across) + estimated, _axis(plane.up))
     for some, name in ((others, "other trials"), (on_front, "Pareto front")):
         for is_estimate in (False, True):
             drawn = [row for row in some if (row["energy_source"] == EnergySource.ESTIMATE) is is_estimate]
             trace = _scatter(drawn, plane, is_estimate)
             trace.update(name=f"{name}, estimated" if is_estimate else name, marker_color=COLORS[name])
+            if models:
+                trace.marker.symbol = [SYMBOLS[models.index(model_of(row)) % len(SYMBOLS)] for row in drawn]
+                trace.hovertext = [_plain(model_of(row)) for row in drawn]
+                trace.hovertemplate += "<br>%{hovertext}"
             if some is on_front:
                 trace.update(text=[_plain(format_row_setting(spec, row)) for row in drawn], marker_size=10)
                 trace.hovertemplate += "<br>%{text}"

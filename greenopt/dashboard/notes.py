@@ -46,13 +46,14 @@ HOW_TO_READ = """\
 """
 
 
-def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> str:
+def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "", mixed: str = "") -> str:
     """Return a note on what a study does, how, on which machine, and how to read it.
 
     Args:
         spec: the study.
         machines: devices in words, as far as known.
         forecast: what it will take, in words; empty where that is not known or it has ended.
+        mixed: that trials ran on GPUs of different models, in words; empty where they did not.
     """
     rows = {
         "objectives": ", ".join(f"{direction} {_code(str(metric))}" for metric, direction in spec.objectives.items()),
@@ -64,6 +65,7 @@ def study_note(spec: StudySpec, machines: Iterable[str], forecast: str = "") -> 
             spec.study.on_duplicate, "are skipped"
         ),
         "machine": "; ".join(map(_markdown, machines)) or "not known yet",
+        "energies": _markdown(mixed),
         "electricity": _markdown(Footprint.from_spec(spec.energy).origin),
         "budgets": _markdown(", ".join(map(str, spec.budgets))),
         "forecast": _markdown(forecast),

@@ -18,11 +18,12 @@ from greenopt.energy.footprint import Footprint
 from greenopt.events import EpochEnded, Event, FailReason, TrialEnded, TrialStarted
 from greenopt.execution import Slot
 from greenopt.forecast import StudyForecast, format_forecast
+from greenopt.gpu_models import format_mixed
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.plain_text import in_one_line
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
-from greenopt.search import Storage, StudySnapshot, is_outage, read_study, read_trial
+from greenopt.search import Storage, StudySnapshot, is_outage, read_study, read_trial, writing_together
 from greenopt.spec import StudySpec, TrialSpec
 from greenopt.storage.trial_state import FINISHED_STATES, STATE_BY_OUTCOME
 from greenopt.storage.url import without_secrets
@@ -30,6 +31,10 @@ from greenopt.summary import TrialSummary
 
 FIGURES_EVERY_S = 30.0
 MAX_FAILURES = 3
+DRAWING_SHARE = 0.1
+DRAWING_FREE_S = 30.0
+"""Drawings of trials' curves may take that part of the time, and so many seconds beside it: where several trials end in
+a second, those that are left out are drawn by `greenopt dashboard`."""
 
 
 class DashboardPublisher:
@@ -63,6 +68,7 @@ class DashboardPublisher:
         self._curves_by_trial = CurvesByTrial(folder)
         self._machines: set[str] = set()
         self._attached: set[int] = set()
+        self._began_s, self._drawing_s = clock(), 0.0
         self._drawn_at_s = clock() - FIGURES_EVERY_S
         self._has_news = False
         self._failures = 0
@@ -156,7 +162,7 @@ class DashboardPublisher:
         foreseen = self._foreseen
         forecast = format_forecast(foreseen, self._footprint) if foreseen is not None and foreseen.left else ""
         machines = sorted(_machines(snapshot) | self._machines)
-        self._opened().write_study_note(study_note(snapshot.spec, machines, forecast))
+        self._opened().write_study_note(study_note(snapshot.spec, machines, forecast, format_mixed(snapshot.rows)))
         self._is_note_old = False
 
     def _draw(self) -> None:
@@ -179,7 +185,11 @@ class DashboardPublisher:
             row = read_trial(self._spec.name, self._storage, trial)
             curves = self._curves_by_trial.get(trial, row.get(ATTEMPT_ATTRIBUTE))
             text = format_row_setting(self._spec, row)
-            attach_curves(self._opened(), self._folder, trial, text, curves, ended=False)
+            began_s = self._clock()
+            is_drawn = self._drawing_s <= DRAWING_FREE_S + DRAWING_SHARE * (began_s - self._began_s)
+            with writing_together(self._storage):
+                attach_curves(self._opened(), self._folder, trial, text, curves, ended=False, is_drawn=is_drawn)
+            self._drawing_s += self._clock() - began_s
             self._attached.add(trial)
 
 
@@ -194,7 +204,7 @@ def catch_up(study: str, storage: Storage, folder: RunFolder, is_idle: Callable[
     """
     snapshot = read_study(study, storage)
     store = DashboardStore(study, storage, folder.artifacts)
-    store.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot))))
+    store.write_study_note(study_note(snapshot.spec, sorted(_machines(snapshot)), mixed=format_mixed(snapshot.rows)))
     curves_by_trial = CurvesByTrial(folder)
     write_figures(store, snapshot, curves_by_trial)
     for row in snapshot.rows:

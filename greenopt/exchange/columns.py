@@ -7,5 +7,8 @@ CELLS_ATTRIBUTE = "greenopt_cells"
 
 IDENTITIES = ("attempt_id", "code_id", "data_id")
 """Columns that say which attempt, code and data a trial had."""
-PLAIN_TEXTS = (*IDENTITIES, "run", "gpu_uuid", "gpu_name", "host", "message", "flags", "inert", "accuracy_caution")
+PLAIN_TEXTS = (
+    *(*IDENTITIES, "run", "gpu_uuid", "gpu_name", "gpu_driver", "host"),
+    *("message", "flags", "inert", "accuracy_caution"),
+)
 """Columns of nothing but texts, whose numbers stand in a CSV file without quotes."""

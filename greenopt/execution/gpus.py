@@ -9,6 +9,7 @@ from greenopt.energy.gpus import Gpu, GpuInventory, GpuProcess, find_gpus, gpu_p
 from greenopt.energy.source import DriverError
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
+from greenopt.execution.gpu_models import ALL_MODELS, OPTION, of_one_model
 from greenopt.plain_text import printable
 
 CPU = Slot("cpu")
@@ -24,6 +25,7 @@ def choose_slots(
     selection: str | None,
     *,
     share: bool = False,
+    model: str | None = None,
     gpus: Callable[[], GpuInventory] = find_gpus,
     processes: Callable[[str], Sequence[GpuProcess]] = gpu_processes,
     environment: Mapping[str, str] = os.environ,
@@ -38,20 +40,24 @@ def choose_slots(
         selection: `all`, `none`, or NVML indexes and UUIDs (or their beginnings) with commas between; None for all
             GPUs there are, and the CPU where there are none.
         share: take GPUs on which other processes compute.
+        model: a part of the GPUs' model, or `all` for GPUs of different models; the model of most of them unless given.
         gpus: finds the GPUs of this host.
         processes: lists the compute processes of a GPU.
         environment: CUDA_VISIBLE_DEVICES in it limits the choice; indexes in it count as CUDA_DEVICE_ORDER says.
-        say: told in a line which GPUs are left out because they are lost.
+        say: told in a line which GPUs are left out because they are lost or of another model.
 
     Raises:
-        UsageError: a GPU is not there, is lost, is named twice, is busy, CUDA would count the boards by speed, or the
-            driver does not work.
+        UsageError: a GPU is not there, is lost, is named twice, is busy, is of another model than others, CUDA would
+            count the boards by speed, or the driver does not work.
     """
     if selection == _NONE or (selection is None and hides_all_gpus(environment)):
+        if model not in (None, ALL_MODELS):
+            raise UsageError(f"{OPTION} {model!r}: trials would run on the CPU; leave it out")
         return [CPU]
     found = _found(gpus)
     present = shown_gpus(list(found.gpus), environment, found.lost)
     chosen = _all(present, found, selection, say) if selection in (None, "all") else _named(present, found, selection)
+    chosen = of_one_model(chosen, model, lambda gpu: gpu.name, say, are_named=selection not in (None, "all"))
     for gpu in chosen if not share else ():
         _refuse_busy(gpu, processes(gpu.uuid))
     return [_slot(gpu, share) for gpu in chosen] or [CPU]

@@ -78,12 +78,14 @@ class RayOptions:
         selection: `all`, `none` (the CPU), or None for GPUs where there are any.
         share: whether GPUs may be used on which other processes compute.
         limit: the most trials at once; None for as many as there are GPUs.
+        gpu_model: GPUs of this model alone; None for any.
         command: program in the place of a trial's, for tests.
     """
 
     selection: str | None = None
     share: bool = False
     limit: int | None = None
+    gpu_model: str | None = None
     command: tuple[str, ...] = ()
 
 
@@ -328,6 +330,8 @@ class RayEngine:
         found = self._known[node.node_id] = found_node(node, answer, self._on_gpus)
         if found.problem is not None:
             self._say(f"{found.problem}; it is not used")
+        elif not any(self._is_of_the_model(slot.gpu_name) for slot in found.slots):
+            self._say(f"{node.name}: has no {self._options.gpu_model}, on which this study trains; it is not used")
         elif node.node_id in self._nodes:
             self._open_places(node)
 
@@ -372,12 +376,15 @@ class RayEngine:
             facts["cpu_source"] = EnergySource(facts["cpu_source"])
         names = {each.slot.name for each in self._places if each.slot is not None and each.stage is not Stage.GONE}
         limit = self._options.limit
-        if limit is not None and len(self.slots) >= limit:
+        if (limit is not None and len(self.slots) >= limit) or not self._is_of_the_model(facts["gpu_name"]):
             self._drop(place)
             return
         place.slot, place.stage = named_apart(Slot(**facts), names), Stage.READY
         if self._parcels:
             self._load(place)
+
+    def _is_of_the_model(self, gpu_name: str | None) -> bool:
+        return self._options.gpu_model in (None, gpu_name)
 
     def _load(self, place: Place) -> None:
         """Bring the user's data to a place; one place of a node after another, so that they travel there once."""

@@ -105,6 +105,8 @@ def check_device(began: Device | None, now: Device, study: str) -> None:
     if began is None or _compares(began, now):
         return
     way_out = "--gpus, " if DeviceKind.GPU in (began.kind, now.kind) else ""
+    if began.kind is now.kind is DeviceKind.GPU and len(began.gpus) == 1:
+        way_out = f"--gpu-model {began.gpus[0]!r} where there is one, "
     raise UsageError(
         f"study {study} began on {began} and would go on on {now}, whose energies do not compare: "
         f"{way_out}another --name or --accept-changes"

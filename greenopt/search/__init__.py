@@ -22,6 +22,7 @@ from greenopt.search.storage import (
     rename_stored,
 )
 from greenopt.search.storage_file import file_watch
+from greenopt.search.trial_cache import writing_together
 from greenopt.storage.rows import COLUMNS
 from greenopt.storage.snapshot import StudySnapshot
 
@@ -69,4 +70,5 @@ __all__ = [
     "sampler_arguments",
     "startup_note",
     "storage_cause",
+    "writing_together",
 ]

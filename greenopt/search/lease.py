@@ -15,6 +15,7 @@ import optuna
 import psutil
 
 from greenopt.errors import GreenoptError, UsageError
+from greenopt.search.trial_cache import TrialCache
 from greenopt.storage.rows import LEASE_ATTRIBUTE, is_alive, kept_lease, started_ticks
 
 RENEW_S = 20.0
@@ -36,6 +37,8 @@ class StudyLease:
         if holder is not None:
             raise UsageError(f"study {study} is being run by {holder}")
         self.renew()
+        if isinstance(storage, TrialCache):
+            storage.own(self._study_id)
 
     @property
     def is_due(self) -> bool:
@@ -63,6 +66,8 @@ class StudyLease:
 
     def release(self) -> None:
         """Release the lease, unless another coordinator has taken it."""
+        if isinstance(self._storage, TrialCache):
+            self._storage.disown(self._study_id)
         if lease_holder(self._study, self._storage) is None:
             self._write(None)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
+from greenopt.search.writes import TrialWriter
 from greenopt.storage.attributes import attributes_by_trial
 from greenopt.storage.live_rows import local_time, of_trials
 from greenopt.storage.snapshot import collector_paused
@@ -25,8 +25,8 @@ _VALUES = "SELECT x.trial_id, x.value, x.value_type FROM trial_values x"
 _ByTrial = dict[int, dict[str, Any]]
 
 
-class FastReadingStorage(RDBStorage):
-    """A relational storage that reads many trials fast; in all else Optuna's own."""
+class FastReadingStorage(TrialWriter):
+    """A relational storage that reads many trials fast and writes changes whole; in all else Optuna's own."""
 
     def _get_trials(
         self,

@@ -9,6 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -31,10 +32,12 @@ from greenopt.search.lease import StudyLease
 from greenopt.search.prior import kept_front
 from greenopt.search.rows import drawn_values
 from greenopt.search.samplers import build_sampler, build_untried, sampler_arguments, visits_each_once
+from greenopt.search.tally import TrialTally
+from greenopt.search.trial_cache import writing_together
 from greenopt.spec import Choice, Direction, Distribution, OnDuplicate, Range, StudySpec, Value, stored_study
 from greenopt.storage.marks import MARKS_ATTRIBUTE, TrialMarks
 from greenopt.storage.rows import SPEC_ATTRIBUTE, sound
-from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, is_to_retry, outcome_of
+from greenopt.storage.trial_state import STATE_BY_OUTCOME, TrialState, failure_of, is_settled, outcome_of
 
 SAMPLER_ATTRIBUTE = "greenopt:sampler"
 ENQUEUED_ATTRIBUTE = "wanted"
@@ -44,6 +47,7 @@ PRIOR_FRONT_ATTRIBUTE = "from_prior"
 """Attribute of a trial whose setting is of the front of an earlier study: that study's name."""
 
 _DOUBLED = "enqueued twice, because the storage went away meanwhile"
+_MADE_TWICE = "made twice, because the storage went away meanwhile"
 _RAN_OR_RUNS = (OptunaState.COMPLETE, OptunaState.PRUNED, OptunaState.RUNNING)
 
 
@@ -150,6 +154,7 @@ class Search:
         self._ended_at: dict[Place | None, list[FrozenTrial]] = {}
         self._learnt = learnt_trials(spec)
         self._asked: set[int] = set()
+        self._tally = TrialTally()
         self._foreseen: dict[int, dict[str, Any]] = {}
         self._distributions = {name: as_optuna(d) for name, d in spec.space.distributions.items()}
 
@@ -194,12 +199,15 @@ class Search:
         """
         while True:
             history = self._trials()
-            trial = self._ask_to_the_end(history, untried=untried)
+            with writing_together(self._storage):
+                trial = self._ask_to_the_end(history, untried=untried)
             if not self._is_doubled(trial, history):
                 break
             self._asked.add(trial.number)
             self.tell(trial.number, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _DOUBLED})
         self._asked.add(trial.number)
+        for double in self._made_twice(history, trial):
+            self.tell(double, Outcome.FAILED, {"fail_reason": str(FailReason.DUPLICATE), "message": _MADE_TWICE})
         same = self._others_like(trial, history)
         return Proposal(
             trial=trial.number,
@@ -220,13 +228,14 @@ class Search:
         if not once or math.isinf(self._spec.space.size):
             return True
         trials = self._trials()
-        if any(trial.state is OptunaState.WAITING or self._is_unfinished(trial) for trial in trials):
+        unended = self._tally.update(trials).unended
+        if any(trial.state is OptunaState.WAITING or self._is_unfinished(trial) for trial in unended):
             return True
         return len(self._places.tried(trials)) < self._spec.space.size
 
     def _ask_to_the_end(self, history: list[FrozenTrial], *, untried: bool) -> optuna.Trial:
         """Return a new trial with all its parameters, or the one that was begun and not handed out."""
-        unended = [trial for trial in history if trial.state in (OptunaState.RUNNING, OptunaState.WAITING)]
+        unended = self._tally.update(history).unended
         begun = next((trial for trial in unended if self._is_unfinished(trial)), None)
         # One that is waiting is asked for first: with its own number, as if nobody had been killed over it.
         waiting = (trial.number for trial in unended if trial.state is OptunaState.WAITING)
@@ -253,6 +262,13 @@ class Search:
             return False
         return any(o.user_attrs.get("retry_of") == retry_of for o in history if o.number != trial.number)
 
+    def _made_twice(self, history: list[FrozenTrial], trial: optuna.Trial) -> list[int]:
+        """Return the trials that were made in place of one: Optuna repeats a creation whose answer was lost."""
+        if trial.number <= len(history):
+            return []
+        between = self._trials()[len(history) : trial.number]
+        return [other.number for other in between if self._is_unfinished(other) and not other.params]
+
     def _others_like(self, trial: optuna.Trial, history: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the other trials of a trial's setting, oldest first; each that has ended is looked at once."""
         not_ended = []
@@ -275,9 +291,10 @@ class Search:
             marks: what else the trial is to keep, whatever becomes of it; None is left out.
         """
         frozen = self._trials()[trial]
-        for name, value in {ATTEMPT_ATTRIBUTE: attempt_id, **marks}.items():
-            if value is not None:
-                self._storage.set_trial_user_attr(frozen._trial_id, name, value)
+        with writing_together(self._storage):
+            for name, value in {ATTEMPT_ATTRIBUTE: attempt_id, **marks}.items():
+                if value is not None:
+                    self._storage.set_trial_user_attr(frozen._trial_id, name, value)
 
     def note(self, name: str, value: object) -> None:
         """Keep an attribute of the study."""
@@ -303,17 +320,17 @@ class Search:
         frozen = self._trials()[trial]
         if frozen.state.is_finished():
             return
-        for name, value in metrics.items():
-            if value is not None:
-                self._storage.set_trial_user_attr(frozen._trial_id, name, value)
-        self._study.tell(trial, values, state=stored_state(outcome), skip_if_finished=True)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError), writing_together(self._storage):
+            for name, value in metrics.items():
+                if value is not None:
+                    self._storage.set_trial_user_attr(frozen._trial_id, name, value)
+            self._study.tell(trial, values, state=stored_state(outcome), skip_if_finished=True)
 
     def enqueue_retries(self) -> None:
         """Enqueue every setting whose last attempt was interrupted and that has attempts left."""
-        trials = self._trials()
-        retried = {trial.user_attrs.get("retry_of") for trial in trials}
-        for trial in trials:
-            if is_to_retry(_state(trial), trial.user_attrs) and trial.number not in retried:
+        tally = self._tally.update(self._trials())
+        for trial in sorted(tally.interrupted, key=lambda trial: trial.number):
+            if trial.number not in tally.retried:
                 attempt = int(trial.user_attrs.get("attempt", 0)) + 1
                 setting = self._spec.space.trimmed(setting_of(trial))
                 self._study.enqueue_trial(setting, user_attrs={"retry_of": trial.number, "attempt": attempt})
@@ -339,10 +356,7 @@ class Search:
 
     def settled(self) -> int:
         """Return how many trials count towards the study's size: all ended ones, except retried or skipped ones."""
-        retried = self._marks.retried
-        return sum(
-            1 for trial in self._trials() if trial.number not in retried and is_settled(_state(trial), trial.user_attrs)
-        )
+        return self._tally.update(self._trials()).settled - len(self._tally.settled_of(self._marks.retried))
 
     def ended_rows(self) -> list[dict[str, Any]]:
         """Return setting, state and figures of each trial that has ended, in the order of their ends."""
@@ -373,7 +387,8 @@ class Search:
             most: how many at most.
         """
         trials = self._trials()
-        waiting = [setting_of(trial) for trial in trials if trial.state is OptunaState.WAITING]
+        unended = self._tally.update(trials).unended
+        waiting = [setting_of(trial) for trial in unended if trial.state is OptunaState.WAITING]
         known = [setting for setting in waiting if not self._spec.space.lacking(setting)][:most]
         if len(known) < min(most, len(waiting)) or self._spec.sampler.name != "random":
             return known
@@ -397,7 +412,7 @@ class Search:
 
     def used_wh(self) -> float:
         """Return the energy used by ended trials, set-up included, in Wh; unknown energies count as nothing."""
-        return sum(_drawn_wh(trial.user_attrs) for trial in self._trials() if trial.state.is_finished())
+        return self._tally.update(self._trials()).used_wh
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -505,10 +520,3 @@ def _is_half_asked(trial: FrozenTrial) -> bool:
 
 def _ran_out_of_memory(trial: FrozenTrial) -> bool:
     return failure_of(_state(trial), trial.user_attrs) is FailReason.OUT_OF_MEMORY
-
-
-def _drawn_wh(figures: dict[str, Any]) -> float:
-    """Return the energy of a trial in Wh; of its set-up and its training where the whole was not measured."""
-    total_wh = figures.get("total_wh")
-    parts_wh = (figures.get("setup_wh"), figures.get("energy_wh")) if total_wh is None else (total_wh,)
-    return sum(float(part_wh) for part_wh in parts_wh if part_wh is not None)

@@ -40,6 +40,7 @@ NUMBERS = frozenset(
 TEXTS = frozenset(
     (
         *("energy_source", "total_source", "energy_missing", "flags", "gpu_uuid", "gpu_name", "host", "inert"),
+        "gpu_driver",
         *("stop_reason", "fail_reason", "message", "audited", "attempt_id", "code_id", "data_id", "excluded"),
         *("inference_source", "figures_missing", "from_study"),
     )

@@ -215,7 +215,8 @@ def test_options_in_sentences_exist(page: Path) -> None:
     }
     of_scripts = {"--images"}
     named = {span.split()[0] for span in code_spans(page) if span.startswith("--")}
-    assert named <= known | of_scripts | {"--help"}
+    of_slurm = {"--mem", "--cpus-per-task", "--exclusive"}
+    assert named <= known | of_scripts | of_slurm | {"--help"}
 
 
 @BY_NAME
@@ -236,7 +237,7 @@ def test_only_known_languages_are_used() -> None:
     marked = set()
     for page in PAGES:
         marked |= set(re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE))
-    assert marked <= {"toml", "python", "bibtex"}
+    assert marked <= {"toml", "python", "bibtex", "bash", "yaml"}
 
 
 def test_what_the_api_page_names_is_there() -> None:

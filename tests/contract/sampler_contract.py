@@ -16,6 +16,7 @@ from greenopt.execution import ProcessEnded, Slot
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import StudyEnd
 from greenopt.search import SAMPLERS, Search
+from greenopt.search.trial_cache import TrialCache
 from greenopt.spec import StudySpec, TrialSpec
 from tests.fakes import FakeEngine, completes, dies, fails
 
@@ -93,8 +94,8 @@ def die_at(storage: optuna.storages.BaseStorage, write: int) -> Callable[[], int
     """Let the process die before a storage's n-th write; return how many there were so far."""
     count = 0
 
-    def dying(name: str) -> Callable[..., Any]:
-        original = getattr(storage, name)
+    def dying(owner: Any, name: str) -> Callable[..., Any]:
+        original = getattr(owner, name)
 
         def call(*arguments: Any, **named: Any) -> Any:
             nonlocal count
@@ -106,7 +107,10 @@ def die_at(storage: optuna.storages.BaseStorage, write: int) -> Callable[[], int
         return call
 
     for name in WRITES:
-        setattr(storage, name, dying(name))
+        setattr(storage, name, dying(storage, name))
+    if isinstance(storage, TrialCache):
+        # What was gathered of a trial is written here, whole.
+        storage._writer.write_change = dying(storage._writer, "write_change")  # type: ignore[method-assign]
     return lambda: count
 
 

@@ -47,8 +47,12 @@ def postgresql() -> Iterator[str]:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[tuple[str, Callable[[], "subprocess.Popen[bytes]"]]]:
-    """The URL of a database and what starts its server, again and again; the caller stops it."""
+def postgresql_server(*, durable: bool = False) -> Iterator[tuple[str, Callable[[], "subprocess.Popen[bytes]"]]]:
+    """The URL of a database and what starts its server, again and again; the caller stops it.
+
+    Args:
+        durable: whether commits wait for the disk, as they do in use; tests have no need of it.
+    """
     programs = postgres_programs()
     folder = Path(tempfile.mkdtemp(prefix="greenopt-pg-"))
     # A PostgreSQL server refuses to run as root.
@@ -61,7 +65,7 @@ def postgresql_server() -> Iterator[tuple[str, Callable[[], "subprocess.Popen[by
     data = str(folder / "data")
     initdb = [str(programs / "initdb"), "-D", data, "-U", "greenopt", "-A", "trust", "--no-sync"]
     subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True)
-    settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
+    settings = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", f"fsync={'on' if durable else 'off'}"]
 
     def start() -> "subprocess.Popen[bytes]":
         command = [str(programs / "postgres"), "-D", data, *settings]

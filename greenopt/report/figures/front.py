@@ -1,10 +1,12 @@
 """The Pareto front of accuracy and energy, and the growth of the hypervolume."""
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from greenopt.formatting import format_budgets
 from greenopt.front import plane_of
+from greenopt.gpu_models import format_mixed, mixed_models, model_of
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.style import (
     BLUE,
@@ -20,6 +22,8 @@ from greenopt.report.figures.style import (
 )
 from greenopt.report.report_data import ReportData
 from greenopt.spec import UNITS
+
+Floats = npt.NDArray[np.float64]
 
 _NAMED = 8
 
@@ -43,7 +47,21 @@ def pareto_front(report_data: ReportData) -> Picture:
             "Right: the hypervolume after each completed trial, the mean accuracy that the front has for "
             f"{format_budgets(volume.least_energy_wh, volume.reference_energy_wh)}."
         )
-    return Drawing(slug, title, sentences(caption, reference, report_data.energy_note), figure)
+    notes = (_models_note(report_data), report_data.energy_note)
+    return Drawing(slug, title, sentences(caption, reference, *notes), figure)
+
+
+def _models_note(report_data: ReportData) -> str:
+    mixed = format_mixed(report_data.complete.to_dict(orient="records"))
+    return f"{mixed[0].upper()}{mixed[1:]}; circled trials ran on another model than most." if mixed else ""
+
+
+def _circle_others(axis: Axes, report_data: ReportData, energy: Floats, accuracy: Floats) -> None:
+    """Draw a ring around each trial that ran on another model of GPU than most, in a study that mixes them."""
+    models = mixed_models(report_data.complete.to_dict(orient="records"))
+    if models:
+        other = np.array([model_of(row) != models[0] for row in report_data.complete.to_dict(orient="records")])
+        axis.scatter(energy[other], accuracy[other], s=34, facecolors="none", edgecolors=GREY, linewidths=0.8)
 
 
 def _front_of_others(report_data: ReportData) -> Picture:
@@ -99,6 +117,7 @@ def _front(axis: Axes, report_data: ReportData) -> None:
     for energy_wh, best, trial in front[:: max(1, -(-len(front) // _NAMED))]:
         axis.annotate(str(trial), (energy_wh, best), xytext=(3, -8), textcoords="offset points", fontsize=6, color=GREY)
     axis.set(xlabel=f"energy (Wh){report_data.energy_mark}", ylabel="validation accuracy")
+    _circle_others(axis, report_data, energy, accuracy)
     log_if_wide(axis, "x", energy[known], ratio=10)
     legend_above(axis)
 

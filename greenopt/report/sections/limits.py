@@ -1,5 +1,6 @@
 """Limits of the report's results."""
 
+from greenopt.gpu_models import format_mixed
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets
 from greenopt.report.inputs import ReportInputs
@@ -48,9 +49,8 @@ def _own(inputs: ReportInputs) -> list[str]:
             "not "
             "been confirmed."
         )
-    devices = {str(name) for name in trials["gpu_name"].dropna()} if "gpu_name" in trials else set()
-    if len(devices) > 1:
-        found.append(f"Trials ran on different GPUs ({', '.join(sorted(devices))}); their energies hardly compare.")
+    if mixed := format_mixed(trials.to_dict(orient="records")):
+        found.append(f"{mixed[0].upper()}{mixed[1:]}.")
     return found
 
 

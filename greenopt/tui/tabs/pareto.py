@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 
+from greenopt.gpu_models import format_mixed, mixed_models, model_of
 from greenopt.tui.state.model import StudyModel
 from greenopt.tui.text import trial_lines
-from greenopt.tui.text.status_symbols import GREY
+from greenopt.tui.text.status_symbols import GREY, YELLOW
 from greenopt.tui.widgets.plots import FrontPlot
 from greenopt.tui.widgets.responsive_text import ResponsiveText
 
@@ -49,5 +50,9 @@ class ParetoPane(Vertical):
 def _front_lines(model: StudyModel, width: int) -> Text:
     parameters = tuple(model.spec.space.distributions)
     rows = [model.rows[trial] for trial in model.trace.trials]
+    models = mixed_models(model.rows.values())
     lines = [trial_lines.ended_text(row, "front", parameters, width, model.shown_figures) for row in rows]
+    if models:
+        lines = [Text.assemble(line, (f"  {model_of(row)}", GREY)) for line, row in zip(lines, rows, strict=True)]
+        lines.insert(0, Text(format_mixed(list(model.rows.values())), YELLOW))
     return Text("\n").join(lines) if lines else Text("no completed trial yet", GREY)

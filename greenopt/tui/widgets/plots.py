@@ -17,6 +17,7 @@ from textual_hires_canvas import Canvas
 from textual_plot import AxisFormatter, HiResMode, PlotWidget
 
 from greenopt.formatting import significant
+from greenopt.gpu_models import mixed_models
 from greenopt.reading import EnergySource
 from greenopt.spec import UNITS
 from greenopt.storage.trial_state import TrialState
@@ -191,6 +192,8 @@ class FrontPlot(Plot):
         is_estimate = estimate and plane.across in _UNITS
         unit = f"{unit}{' est.' if is_estimate else ''}{', log' if is_log and everything else ''}"
         legend = "  ".join(f"{STATUS_SYMBOLS[state].mark} {STATUS_SYMBOLS[state].word}" for state in _DRAWN)
+        if plane.across in _UNITS and mixed_models(model.rows.values()):
+            unit += "  ·  GPUs of different models"
         self.border_subtitle = f"{legend}  ·  {unit}" if everything else _nothing(model)
 
     def _draw(

@@ -87,6 +87,80 @@ def test_a_hidden_gpu_means_the_cpu() -> None:
     assert chosen(None, visible="-1") == [None]
 
 
+A100, H100, H200 = "NVIDIA A100-SXM4-40GB", "NVIDIA H100 80GB HBM3", "NVIDIA H200"
+MIXED = [
+    replace(gpu(index, f"GPU-{index}"), name=name)
+    for index, name in enumerate((A100, H100, H200, H100, None, "NVIDIA H100 80GB HBM3 NVL"))
+]
+
+
+def chosen_of(
+    model: str | None, selection: str | None = None, host: "list[Gpu]" = MIXED, visible: str | None = None
+) -> tuple[list[str | None], list[str]]:
+    """The GPUs chosen on a host with boards of several models, and what was said of it."""
+    said: list[str] = []
+    slots = choose_slots(
+        selection,
+        model=model,
+        gpus=lambda: GpuInventory(tuple(host)),
+        processes=lambda _: [],
+        environment={} if visible is None else {"CUDA_VISIBLE_DEVICES": visible},
+        say=said.append,
+    )
+    return [slot.gpu_uuid for slot in slots], said
+
+
+@pytest.mark.parametrize("selection", [None, "all"])
+def test_a_study_runs_on_the_model_of_most_boards_and_says_so_in_a_line(selection: str | None) -> None:
+    uuids, (line,) = chosen_of(None, selection)
+    assert uuids == ["GPU-1", "GPU-3"]
+    assert line.startswith(f"trials run on 2 x {H100}; there are 1 x {A100}, 2 x {H100}, 1 x {H200}")
+    assert "--gpu-model" in line
+
+
+def test_of_as_many_boards_the_first_model_is_taken_and_one_model_needs_no_line() -> None:
+    assert chosen_of(None, host=MIXED[:2])[0] == ["GPU-0"]
+    assert chosen_of(None, host=[MIXED[1], MIXED[3]]) == (["GPU-1", "GPU-3"], [])
+    assert chosen_of(None, host=[MIXED[4]]) == (["GPU-4"], [])
+    assert chosen_of(None, visible="GPU-2,GPU-0")[0] == ["GPU-2"]
+
+
+@pytest.mark.parametrize(
+    ("model", "uuids"),
+    [("a100", ["GPU-0"]), ("H200", ["GPU-2"]), (H100, ["GPU-1", "GPU-3"]), ("NVL", ["GPU-5"])],
+)
+def test_a_model_is_chosen_by_a_part_of_its_name(model: str, uuids: list[str]) -> None:
+    assert chosen_of(model) == (uuids, [])
+
+
+def test_all_models_are_mixed_only_where_that_is_asked_for() -> None:
+    assert chosen_of("all") == ([f"GPU-{index}" for index in range(6)], [])
+    assert chosen_of("all", "0,1") == (["GPU-0", "GPU-1"], [])
+    with pytest.raises(UsageError, match=f"1 x {A100}, 1 x {H100} are different models.*--gpu-model all"):
+        chosen_of(None, "0,1")
+    assert chosen_of(None, "1,3") == (["GPU-1", "GPU-3"], [])
+
+
+@pytest.mark.parametrize(
+    ("model", "selection", "message"),
+    [
+        ("H100", None, f"fits {H100} and {H100} NVL; give more of the name; there are 1 x {A100}"),
+        ("V100", None, "'V100': no GPU is of this model; there are 1 x "),
+        ("", None, "no GPU is of this model"),
+        ("A100", "0,1", "some of the boards that --gpus names are of another model"),
+        ("A100", "none", "trials would run on the CPU"),
+    ],
+)
+def test_a_wrong_model_is_refused_with_what_there_is(model: str, selection: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chosen_of(model, selection)
+
+
+def test_a_model_on_a_host_without_gpus_is_refused() -> None:
+    with pytest.raises(UsageError, match="'H100': no GPU is of this model; there are none"):
+        chosen_of("H100", host=[])
+
+
 def test_a_busy_gpu_is_refused_unless_told_otherwise() -> None:
     with pytest.raises(UsageError, match=r"GPU 1 .* busy with python .pid 42."):
         chosen("1", busy="GPU-2222")

@@ -245,6 +245,15 @@ def test_a_study_does_not_go_on_on_another_kind_of_device_or_energy(began: Devic
         check_device(same, began, "tried")
 
 
+def test_the_refusal_names_the_model_that_the_study_began_on() -> None:
+    with pytest.raises(UsageError, match="--gpu-model 'H100' where there is one"):
+        check_device(GPU, H200, "tried")
+    mixed = Device(DeviceKind.GPU, ("H100", "H200"))
+    check_device(mixed, H200, "tried")
+    with pytest.raises(UsageError, match=r"began on a GPU \(H100\) and would go on on a GPU \(H100, H200\)"):
+        check_device(GPU, mixed, "tried")
+
+
 def test_the_device_of_trials_from_before_it_was_kept_is_read_from_them() -> None:
     row = {"energy_source": "nvml_counter", "gpu_uuid": "GPU-0", "gpu_name": "H100"}
     assert device_of_trials([row, {**row, "energy_source": None}]) == GPU
