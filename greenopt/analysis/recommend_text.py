@@ -12,21 +12,25 @@ def format_recommendation(found: Recommendation) -> list[str]:
 
 
 def _advice(found: Recommendation) -> str:
+    best = found.measured[0]
+    dominated = f"another trial's is truly better with probability {format_probability(found.probability_dominated)}"
     better = (
         f"the model's setting takes less energy and loses at most {MARGIN:g} of accuracy against it with probability "
         f"{format_probability(found.probability_better)}"
     )
-    best = found.measured[0]
-    if found.setting == found.proposed and found.trial is None:
+    if found.trial is None:
         return (
-            f"Advised setting: {format_setting(found.setting)}, which no trial has run. Against trial {best.trial}, "
-            f"the best that ran: {better}, and {found.probability_needed:g} is enough; run it before you rely on it."
+            f"Advised setting: {format_setting(found.setting)}, which no trial has run. With probability "
+            f"{format_probability(found.probability_sound)} (asked for: {found.probability_needed:g}) it loses at most "
+            f"{MARGIN:g} of accuracy against the baseline, and no trial that ran is better. Trial {best.trial} is the "
+            f"best that ran: {dominated}, and {better}. Run the advised setting before you rely on it."
         )
-    if found.setting == found.proposed:
+    if found.trial != best.trial:
         return f"Advised setting: {format_setting(found.setting)}, which trial {found.trial} has run."
     return (
         f"Advised setting: that of trial {best.trial}, {format_setting(found.setting)}: measured {figures(best)}; "
-        f"{better}, and {found.probability_needed:g} is asked for."
+        f"{dominated} (as good in energy and accuracy and better in one of them), and {better}; "
+        f"{found.probability_needed:g} is asked for."
     )
 
 

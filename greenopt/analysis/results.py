@@ -430,6 +430,8 @@ class ValueAdvice:
         text: one sentence.
         most_accurate: the value estimated to be the most accurate; None where accuracy is not known.
         most_accurate_change, most_accurate_energy_ratio: what it gives, against the baseline's value.
+        probability_better: that it saves energy at a loss of at most 0.01 of accuracy, or is more accurate for at most
+            5 % more energy; None where tests alone decide.
     """
 
     parameter: str
@@ -446,6 +448,7 @@ class ValueAdvice:
     most_accurate: Value | None = None
     most_accurate_change: float | None = None
     most_accurate_energy_ratio: float | None = None
+    probability_better: float | None = None
 
 
 @dataclass(frozen=True)
@@ -489,7 +492,9 @@ class Recommendation:
         measured: the best trials that ran, the one first that the model's setting is compared with.
         probability_better: that the model's setting takes less energy than that trial's and loses at most 0.01 of
             accuracy; `probability_needed` is how much it takes to be advised.
-        probability_dominated: that the likeliest of the other trials is truly better in both than that trial's setting.
+        probability_dominated: that another trial's setting is truly as good as that trial's in both and better in one;
+            `proposed_dominated` is the same of the model's setting.
+        probability_sound: that the model's setting runs, loses at most 0.01 against the baseline and is not dominated.
     """
 
     trial: int | None
@@ -501,6 +506,8 @@ class Recommendation:
     probability_better: float
     probability_needed: float
     probability_dominated: float
+    probability_sound: float
+    proposed_dominated: float
 
 
 @dataclass(frozen=True)
