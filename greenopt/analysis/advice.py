@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.design import left_out_words
-from greenopt.analysis.evidence import Effect, Evidence, enough_to_pool, gather
+from greenopt.analysis.evidence import Evidence, enough_to_pool, gather
 from greenopt.analysis.expectation import Expectation, expect
 from greenopt.analysis.failures import has_only_failed, tried_in_vain
-from greenopt.analysis.next_trials import Question, choose_next
+from greenopt.analysis.next_trials import choose_next
 from greenopt.analysis.no_advice import no_advice
+from greenopt.analysis.questions import Question, open_questions
 from greenopt.analysis.recommend import recommend
 from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.regression import Regressions
@@ -31,7 +32,6 @@ from greenopt.analysis.results import (
 )
 from greenopt.analysis.value_advice import (
     ADVISED,
-    ASKED,
     HINT,
     LIKELY,
     LITTLE,
@@ -40,19 +40,14 @@ from greenopt.analysis.value_advice import (
     SETTLED,
     TRADE_OFF,
     UNTOLD,
-    Values,
-    advise_values,
-    may_pay,
+    judge_values,
 )
-from greenopt.analysis.value_effects import ValueEffect, draw_value_effects
 from greenopt.formatting import format_toml, significant
 from greenopt.spec import StudySpec, Value
 from greenopt.storage.trial_state import TrialState
 from greenopt.validation_gap import doubtful_trials
 
 NEXT_TRIALS = 6
-WORTH_ASKING = 0.01
-"""Probability of paying, up to which no trial is run for a value."""
 ALL_FAILED = (
     "No whole setting is advised: with the baseline's other values it has a value or pair whose trials have all failed."
 )
@@ -68,8 +63,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     if evidence is None:
         return Advice((_no_advice(regressions, trials, spec),), (), None, (), "")
     expected = expect(trials, spec)
-    drawn = draw_value_effects(expected, evidence.reference) if expected is not None and evidence.is_pooled else {}
-    values = advise_values(evidence, drawn, spec)
+    values, drawn = judge_values(evidence, expected, spec)
     parts = tried_in_vain(trials, spec)
     setting = _setting(values, spec, parts)
     tried = _tried_settings(trials, spec)
@@ -77,7 +71,7 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     kept = [one.parameter for one in values if one.confidence == SETTLED and setting.get(one.parameter) == one.value]
     recommended = None if expected is None else recommend(expected, setting, kept, doubtful, parts)
     following = _following(
-        expected, recommended, values, setting, tried, spec, parts, _questions(values, evidence, drawn)
+        expected, recommended, values, setting, tried, spec, parts, open_questions(values, evidence, drawn)
     )
     forecasts = () if expected is None else tuple(expected.predict(one) for one in following)
     sentences = [
@@ -120,32 +114,6 @@ def _setting(values: Sequence[ValueAdvice], spec: StudySpec, parts: Sequence[Map
         if advice.confidence in ADVISED and not new:
             setting = changed
     return setting
-
-
-def _questions(values: Sequence[ValueAdvice], evidence: Evidence, drawn: Mapping[str, Values]) -> list[Question]:
-    """Return the contrasts that are open: the advised value's, and those of values that may still pay."""
-    found = []
-    for one in values:
-        if one.confidence not in ASKED:
-            continue
-        gains = evidence.with_early.get(one.parameter) or evidence.accuracy.get(one.parameter, {})
-        effects = drawn.get(one.parameter, {})
-        found += [
-            Question(one.parameter, value, one.baseline)
-            for value, cost in evidence.energy[one.parameter].items()
-            if value != one.baseline
-            and (
-                one.value == value
-                if one.confidence != OPEN
-                else _is_worth_asking(effects.get(value), cost, gains.get(value))
-            )
-        ]
-    return found
-
-
-def _is_worth_asking(drawn: ValueEffect | None, cost: Effect, gain: Effect | None) -> bool:
-    """Return whether a value may still pay."""
-    return may_pay(cost, gain) if drawn is None else float(drawn.pays.mean()) > WORTH_ASKING
 
 
 def _sentences(values: Sequence[ValueAdvice]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from greenopt.analysis.encoder import Encoder, Matrix
 from greenopt.analysis.expectation import Expectation
 from greenopt.analysis.failures import has_only_failed
-from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING
+from greenopt.analysis.questions import Question
 from greenopt.analysis.spike_slab import Draws
 from greenopt.spec import Choice, Value
 
@@ -25,19 +25,6 @@ POOL = 400
 """Settings drawn at random, of which the trials are chosen."""
 NEARLY = 0.9
 """Share of the largest gain from which on the trial of least energy is taken."""
-_CLEAR = 3.0
-"""Standard errors at which an effect is about to be settled."""
-_RULED_OUT = 1.96
-_LEAST_WEIGHT = 0.05
-
-
-@dataclass(frozen=True)
-class Question:
-    """An open contrast: does this value of a parameter differ from the baseline's?"""
-
-    parameter: str
-    value: Value
-    baseline: Value
 
 
 def choose_next(
@@ -68,9 +55,10 @@ def choose_next(
     encoded = expected.encoder.encode(pool)
     coded = columns.of(encoded)
     log_wh = expected.energy.at(encoded).mean(axis=0)
-    states = [_Known(columns, expected.energy, expected.trained, questions, -CLEAR_SAVING)]
+    states = [_Known(columns, expected.energy, expected.trained, questions, [one.energy_weight for one in questions])]
     if expected.accuracy is not None:
-        states.append(_Known(columns, expected.accuracy, expected.trained, questions, -CLEAR_GAIN))
+        weights = [one.accuracy_weight for one in questions]
+        states.append(_Known(columns, expected.accuracy, expected.trained, questions, weights))
     for setting in chosen:
         row = columns.of(expected.encoder.encode([setting]))[0]
         for state in states:
@@ -144,7 +132,12 @@ class _Known:
     """What the trials, and those chosen, tell of the questions in one response."""
 
     def __init__(
-        self, columns: _Columns, draws: Draws, trained: Matrix, questions: Sequence[Question], bound: float
+        self,
+        columns: _Columns,
+        draws: Draws,
+        trained: Matrix,
+        questions: Sequence[Question],
+        weights: Sequence[float],
     ) -> None:
         """Start from the trials that there are.
 
@@ -153,23 +146,16 @@ class _Known:
             draws: of effects on the response.
             trained: the trials' settings, encoded.
             questions: the open ones.
-            bound: the effect that is worth having, with its sign changed: below 0 for accuracy, whose gains count.
+            weights: of each question in this response.
         """
         design = columns.of(trained)
         self._noise = float((draws.noise_std**2).mean())
-        slabs = [
-            max(float((draws.effects[(p,)] ** 2).mean()), 1e-3 * self._noise) for p in range(len(columns.encoder.names))
-        ]
-        prior = np.array([1e4 * self._noise, *(slabs[p] for p in columns.parameters)])
+        least, count = 1e-3 * self._noise, len(columns.encoder.names)
+        slabs = [max(float((draws.effects[(place,)] ** 2).mean()), least) for place in range(count)]
+        prior = np.array([1e4 * self._noise, *(slabs[place] for place in columns.parameters)])
         self._inverse = np.linalg.inv(design.T @ design / self._noise + np.diag(1 / prior))
         self._contrasts = np.array([columns.contrast(one) for one in questions])
-        compared = np.array([np.subtract(*draws.at(columns.both(one)).T) for one in questions])
-        found, errors = compared.mean(axis=1), np.maximum(compared.std(axis=1), 1e-12)
-        # A question is answered by an effect that is clearly there, or that is clearly too small to be worth having.
-        shown = np.abs(found) / errors / _CLEAR
-        ruled_out = np.sign(bound) * (found + bound) / errors / _RULED_OUT
-        near = np.maximum(np.minimum(shown, 1.0), np.where(ruled_out < 1, np.maximum(ruled_out, 0.0), 0.0))
-        self._weights = np.maximum(near**2, _LEAST_WEIGHT)
+        self._weights = np.array(weights)
 
     def _variances(self) -> Matrix:
         return np.asarray(np.einsum("ij,jk,ik->i", self._contrasts, self._inverse, self._contrasts))

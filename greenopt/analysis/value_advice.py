@@ -14,9 +14,10 @@ import numpy as np
 
 from greenopt.analysis.encoder import Matrix
 from greenopt.analysis.evidence import Effect, Evidence
+from greenopt.analysis.expectation import Expectation
 from greenopt.analysis.recommend_text import format_probability
 from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, FOUND, MARGIN, ValueAdvice
-from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect
+from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect, draw_value_effects
 from greenopt.spec import Distribution, Range, StudySpec, Value
 
 CONFIDENCES = SETTLED, LIKELY, TRADE_OFF, HINT, NEGLIGIBLE, LITTLE, OPEN = (
@@ -42,6 +43,20 @@ HINTED_FROM = 0.75
 """Probability of being better, from which on there is a hint: three to one."""
 
 Values = Mapping[Value, ValueEffect]
+
+
+def judge_values(
+    evidence: Evidence, expected: Expectation | None, spec: StudySpec
+) -> tuple[list[ValueAdvice], Mapping[str, Values]]:
+    """Return the advice on every parameter that can be judged, the surest first, and the draws behind it.
+
+    Args:
+        evidence: tests of all values.
+        expected: what settings are expected to measure; None with too few trials.
+        spec: the study.
+    """
+    drawn = draw_value_effects(expected, evidence.reference) if expected is not None and evidence.is_pooled else {}
+    return advise_values(evidence, drawn, spec), drawn
 
 
 def advise_values(evidence: Evidence, drawn: Mapping[str, Values], spec: StudySpec) -> list[ValueAdvice]:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from greenopt.analysis.advice import advise
-from greenopt.analysis.regression import regress
+from greenopt.analysis.evidence import enough_to_pool, gather
+from greenopt.analysis.expectation import expect
+from greenopt.analysis.regression import Regressions, regress
 from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, MARGIN, Advice, Coding, Response, ValueAdvice
 from greenopt.analysis.trials import analysed_trials
-from greenopt.analysis.value_advice import HARDLY, is_answered
+from greenopt.analysis.value_advice import HARDLY, is_answered, judge_values
 from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect
 from greenopt.spec import Value
 from tests.made_studies.families import build
@@ -63,11 +66,29 @@ class Judged:
     reference_answered: int = 0
 
 
-def advice_on(made: Made, extra: Sequence[Mapping[str, Any]] = ()) -> Advice:
-    """Return the advice on a made study."""
+NO_REGRESSIONS = Regressions({}, {}, {})
+"""From `enough_to_pool` on, regressions add cautions to advice, and nothing that is judged here."""
+
+
+def trials_of(made: Made, extra: Sequence[Mapping[str, Any]] = ()) -> tuple["pd.DataFrame", Regressions]:
+    """Return a made study's trials, and the regressions that advice on them needs."""
     trials = analysed_trials(made.spec, [*made.rows, *extra])
-    wanted = (Response.LOG_ENERGY_WH, Response.ACCURACY)
-    return advise(regress(trials, made.spec, wanted, [Coding.EFFECTIVE]), trials, made.spec)
+    if int(trials["in_regressions"].sum()) >= enough_to_pool(made.spec):
+        return trials, NO_REGRESSIONS
+    return trials, regress(trials, made.spec, (Response.LOG_ENERGY_WH, Response.ACCURACY), [Coding.EFFECTIVE])
+
+
+def advice_on(made: Made) -> Advice:
+    """Return the advice on a made study."""
+    trials, regressions = trials_of(made)
+    return advise(regressions, trials, made.spec)
+
+
+def values_after(made: Made, extra: Sequence[Mapping[str, Any]]) -> Sequence[ValueAdvice]:
+    """Return the advice on values after further trials."""
+    trials, regressions = trials_of(made, extra)
+    evidence = gather(regressions, trials, made.spec)
+    return () if evidence is None else judge_values(evidence, expect(trials, made.spec), made.spec)[0]
 
 
 def judge(made: Made, *, follow: bool = True) -> Judged:
@@ -172,8 +193,8 @@ def _followed(made: Made, advice: Advice) -> dict[str, int]:
     known = sum(reference_answers(made, one) for one in questions.values())
     if not questions or not following:
         return {"asked": len(questions), "reference_answered": known}
-    after = advice_on(made, made.run(following, seed=1))
-    answers = [one for one in after.values if one.parameter in questions and one.confidence in ANSWERED]
+    after = values_after(made, made.run(following, seed=1))
+    answers = [one for one in after if one.parameter in questions and one.confidence in ANSWERED]
     wrong = sum(is_wrong_answer(one, made) for one in answers)
     return {
         "asked": len(questions),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from greenopt.analysis.expectation import Expectation, expect
-from greenopt.analysis.next_trials import NEXT_TRIALS, Question, choose_next
+from greenopt.analysis.next_trials import NEXT_TRIALS, choose_next
+from greenopt.analysis.questions import Question
 from greenopt.analysis.recommend import SURE, recommend
 from greenopt.analysis.recommend_text import format_recommendation
 from greenopt.analysis.trials import analysed_trials
