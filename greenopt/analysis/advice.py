@@ -1,9 +1,8 @@
 """Advice on values for least energy at no loss of accuracy, with its confidence and the trials to run next.
 
-A value is advised if it takes least energy, as estimated, among those that are neither shown to be less accurate than
-the parameter's most accurate value nor estimated to lose more than `MARGIN` against the baseline's. All effects are
-those of `greenopt.analysis.evidence`, of completed trials and with failed ones as an accuracy of 0: a value is settled
-only if both agree, and a setting with a value or pair whose trials have all failed is never advised.
+Values are judged by `greenopt.analysis.value_advice`, the setting is chosen by `greenopt.analysis.recommend`, and the
+trials to run next by `greenopt.analysis.next_trials`; here they are put together and into sentences. A setting with a
+value or pair whose trials have all failed is never advised.
 """
 
 import math
@@ -52,8 +51,8 @@ ALL_FAILED = (
     "No whole setting is advised: with the baseline's other values it has a value or pair whose trials have all failed."
 )
 POOLED = (
-    "Effects are partially pooled: while one parameter is judged, the others' effects count as random, as large as the "
-    "trials show; changes of accuracy are drawn towards none as far as the trials leave it open."
+    "Probabilities are those of a model in which most parameters may have no effect at all; tests beside them count "
+    "the effects of all parameters but the one that is judged as random."
 )
 
 
@@ -131,8 +130,8 @@ def _sentences(values: Sequence[ValueAdvice]) -> list[str]:
     tail = [f"{idle}: every value's interval lies within 10 % of energy; choose by accuracy."] if idle else []
     if little:
         tail.append(
-            f"{little}: little to gain: by their 95 % intervals no value saves 20 % of energy at no loss, or "
-            f"gains {CLEAR_GAIN:g} of accuracy."
+            f"{little}: little to gain: surely (95 %) no value saves 20 % of energy at no loss, or gains "
+            f"{CLEAR_GAIN:g} of accuracy."
         )
     tail += [f"Still undecided: {undecided}."] if undecided else []
     together = ", ".join(one.parameter for one in values if one.text.endswith(UNTOLD))

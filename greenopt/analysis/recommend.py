@@ -5,8 +5,8 @@ same draws (`greenopt.analysis.expectation`), in which a trial's own figures are
 one to expect. The rule: of the trials that ran and are expected to keep the baseline's accuracy, take the one of least
 expected energy among those that are hardly dominated by another. The model's setting is one that keeps the baseline's
 accuracy and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised
-in the trial's place only if it is both with a probability of at least `SURE`, and is either better than that trial with
-as much probability, or less probably dominated where that trial may well be.
+in the trial's place if it is both, and takes less energy than the trial at hardly any loss, with a probability of at
+least `SURE` each; or if the trial may well be dominated, and the model's setting is sound with more probability.
 """
 
 import math
@@ -31,7 +31,7 @@ HARDLY_DOMINATED = 0.05
 """Probability up to which it does not matter that another trial may be better than the advised one."""
 COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
-SURE_ENOUGH = 0.97
+SURE_ENOUGH = 0.99
 """Probability of being sound, from which on less energy counts and more certainty does not."""
 SHOWN = 4
 _SWEEPS = 3
@@ -68,8 +68,9 @@ def recommend(
     better = float(_better(expected, encoded, rivals, best)[0])
     dominated, theirs = float(rivals.dominate(*expected.draws(encoded)).mean()), float(rivals.dominated[best])
     may_run = not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
-    is_safer = theirs > HARDLY_DOMINATED and dominated < theirs
-    chosen = may_run and sound >= SURE and (better >= SURE or is_safer)
+    is_better = sound >= SURE and better >= SURE
+    is_safer = theirs > HARDLY_DOMINATED and sound > 1 - theirs
+    chosen = may_run and (is_better or is_safer)
     ran = int(rivals.rows.iloc[best]["trial"])
     same = (rivals.settings == encoded).all(axis=1)
     tried_by = int(rivals.rows.iloc[int(np.argmax(same))]["trial"]) if same.any() else None

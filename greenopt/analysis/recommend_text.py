@@ -21,8 +21,8 @@ def _advice(found: Recommendation) -> str:
     if found.trial is None:
         return (
             f"Advised setting: {format_setting(found.setting)}, which no trial has run. With probability "
-            f"{format_probability(found.probability_sound)} (asked for: {found.probability_needed:g}) it loses at most "
-            f"{MARGIN:g} of accuracy against the baseline, and no trial that ran is better. Trial {best.trial} is the "
+            f"{format_probability(found.probability_sound)} it runs, loses at most {MARGIN:g} of accuracy against the "
+            f"baseline, and no trial that ran is better. Trial {best.trial} is the "
             f"best that ran: {dominated}, and {better}. Run the advised setting before you rely on it."
         )
     if found.trial != best.trial:

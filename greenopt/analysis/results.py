@@ -423,10 +423,10 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        confidence: `settled` (holds after correction), `likely` (false discoveries among such are below 10 %), `hint`
-            (below 5 % by itself, but so would chance be among so many values), `trade_off` (more accurate for more
-            energy), `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy
-            at no loss, or gain 0.05 of accuracy), or `open`.
+        confidence: `settled` (better with a probability of 0.99, and by a test), `likely` (a tenth of such is expected
+            to be false), `hint` (better with a probability of 0.75), `trade_off` (more accurate for more energy),
+            `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy at no
+            loss, or gain 0.05 of accuracy), or `open`.
         text: one sentence.
         most_accurate: the value estimated to be the most accurate; None where accuracy is not known.
         most_accurate_change, most_accurate_energy_ratio: what it gives, against the baseline's value.
