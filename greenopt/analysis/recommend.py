@@ -2,10 +2,10 @@
 
 The best of many noisy trials regresses to the mean, and so does a model's best guess. Both are therefore judged by the
 same draws (`greenopt.analysis.expectation`), in which a trial's own figures are shrunk towards what similar trials lead
-one to expect. The rule: of the trials that ran and are expected to keep the baseline's accuracy, take the one of least
-expected energy among those that are hardly dominated by another. The model's setting is one that keeps the baseline's
-accuracy and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised
-in the trial's place if it is both, and takes less energy than the trial at hardly any loss, with a probability of at
+one to expect. The rule: of the trials that ran and are expected to keep the baseline's accuracy and energy, take the
+one of least expected energy among those that are hardly dominated by another. The model's setting is one that keeps
+both and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised in
+the trial's place if it is all that, and takes less energy than the trial at hardly any loss, with a probability of at
 least `SURE` each; or if the trial may well be dominated, and the model's setting is sound with more probability.
 """
 
@@ -22,6 +22,7 @@ from greenopt.analysis.expectation import Expectation, Setting
 from greenopt.analysis.failures import has_only_failed
 from greenopt.analysis.results import MARGIN, MeasuredTrial, Recommendation
 from greenopt.analysis.trials import plain_setting
+from greenopt.analysis.value_effects import SLIGHTLY_MORE
 from greenopt.pareto import Point, pareto_front
 from greenopt.spec import Value
 
@@ -107,10 +108,9 @@ class _Rivals:
 
     def best(self, expected: Expectation) -> int:
         """Return the one of least expected energy that keeps the baseline's accuracy and is hardly dominated."""
-        baseline = expected.encoder.encode([expected.encoder.spec.space.baseline])
-        reached = self.accuracy.mean(axis=0)
-        able = reached >= float(expected.draws(baseline)[1].mean()) - MARGIN
-        able = able if able.any() else np.ones(len(reached), dtype=bool)
+        log_wh, reached = (float(one.mean()) for one in _baseline(expected))
+        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
+        able = able if able.any() else np.ones(len(able), dtype=bool)
         sound = able & (self.dominated <= max(HARDLY_DOMINATED, float(self.dominated[able].min())))
         return int(np.flatnonzero(sound)[np.argmin(self.log_wh.mean(axis=0)[sound])])
 
@@ -143,12 +143,21 @@ class _Rivals:
             expected=expected.predict(setting),
         )
 
-    def dominate(self, log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.bool_]":
-        """Return in which draws any of the trials is better than settings, `(draws, settings)`."""
+    def dominate(
+        self, log_wh: Matrix, accuracy: Matrix, more_wh: float = _AS_GOOD, less_accuracy: float = _AS_GOOD
+    ) -> "npt.NDArray[np.bool_]":
+        """Return in which draws any of the trials is better than settings, `(draws, settings)`.
+
+        Args:
+            log_wh: of the settings, `(draws, settings)`.
+            accuracy: the same.
+            more_wh: by how much more energy a trial still counts as good, as a log ratio.
+            less_accuracy: with how much less accuracy it does.
+        """
         found = np.zeros(log_wh.shape, dtype=bool)
         for ours, theirs in zip(self.log_wh.T[:, :, None], np.nan_to_num(self.accuracy).T[:, :, None], strict=True):
             other = np.nan_to_num(accuracy)
-            as_good = (ours <= log_wh + _AS_GOOD) & (theirs >= other - _AS_GOOD)
+            as_good = (ours <= log_wh + more_wh) & (theirs >= other - less_accuracy)
             found |= as_good & ((ours < log_wh - _AS_GOOD) | (theirs > other + _AS_GOOD))
         return found
 
@@ -177,20 +186,34 @@ def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":
     return np.array(found[:COMPARED])
 
 
-def _sound(expected: Expectation, settings: Matrix, rivals: _Rivals) -> Matrix:
-    """Return each setting's probability to run, to keep the baseline's accuracy and to be dominated by no trial."""
+def _baseline(expected: Expectation) -> tuple[Matrix, Matrix]:
+    """Return draws of the baseline's log Wh and accuracy, `(draws, 1)` each."""
+    return expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline]))
+
+
+def _sound(
+    expected: Expectation, settings: Matrix, rivals: _Rivals, more_wh: float = _AS_GOOD, less: float = _AS_GOOD
+) -> Matrix:
+    """Return each setting's probability to run, to keep the baseline's accuracy and energy, and not to be dominated.
+
+    A setting that takes more energy than the baseline is not what is asked for, however accurate it is.
+    """
     log_wh, accuracy = expected.draws(settings)
-    is_sound = ~rivals.dominate(log_wh, accuracy)
+    base_wh, reached = _baseline(expected)
+    is_sound = ~rivals.dominate(log_wh, accuracy, more_wh, less) & (log_wh <= base_wh + SLIGHTLY_MORE)
     if expected.accuracy is not None:
-        baseline = expected.encoder.encode([expected.encoder.spec.space.baseline])
-        is_sound &= accuracy >= expected.draws(baseline)[1] - MARGIN
+        is_sound &= accuracy >= reached - MARGIN
     return np.asarray(is_sound.mean(axis=0) * (1 - expected.failures(settings)))
 
 
 def _scores(expected: Expectation, settings: Matrix, rivals: _Rivals) -> Matrix:
-    """Return how good settings are: the probability of being sound and, once that is large enough, less energy."""
+    """Return how good settings are: the probability of being sound and, once that is large enough, less energy.
+
+    The model is not exact: a setting is wanted that stays sound though a trial were a little better than is thought.
+    """
     log_wh = expected.energy.at(settings).mean(axis=0)
-    return np.asarray(np.minimum(_sound(expected, settings, rivals), SURE_ENOUGH) - 1e-3 * log_wh)
+    sound = _sound(expected, settings, rivals, SLIGHTLY_MORE, MARGIN)
+    return np.asarray(np.minimum(sound, SURE_ENOUGH) - 1e-3 * log_wh)
 
 
 def _better(expected: Expectation, settings: Matrix, rivals: _Rivals, best: int) -> Matrix:

@@ -1,14 +1,15 @@
 """The advised setting in words: what is predicted of it, beside the trials that ran."""
 
 from greenopt.analysis.results import MARGIN, MeasuredTrial, Predicted, Recommendation
-from greenopt.formatting import format_energy, format_fraction, format_setting, significant
+from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_setting
 
 _NEVER, _ALWAYS = 0.005, 0.995
 
 
 def format_recommendation(found: Recommendation) -> list[str]:
     """Return the sentences on the advised setting, the advice itself first."""
-    return [_advice(found), _predicted(found), *_measured(found)]
+    is_same = found.proposed_trial == found.measured[0].trial
+    return [_advice(found), *([] if is_same else [_predicted(found)]), *_measured(found)]
 
 
 def _advice(found: Recommendation) -> str:
@@ -27,6 +28,11 @@ def _advice(found: Recommendation) -> str:
         )
     if found.trial != best.trial:
         return f"Advised setting: {format_setting(found.setting)}, which trial {found.trial} has run."
+    if found.proposed_trial == best.trial:
+        return (
+            f"Advised setting: that of trial {best.trial}, {format_setting(found.setting)}, which is the model's "
+            f"choice too: measured {figures(best)}; {dominated} (as good in energy and accuracy and better in one)."
+        )
     return (
         f"Advised setting: that of trial {best.trial}, {format_setting(found.setting)}: measured {figures(best)}; "
         f"{dominated} (as good in energy and accuracy and better in one of them), and {better}; "
@@ -57,15 +63,15 @@ def _measured(found: Recommendation) -> list[str]:
 
 def figures(one: MeasuredTrial) -> str:
     """Format what a trial has measured: `16.4 Wh and accuracy 0.867`."""
-    energy = format_energy(one.energy_wh, one.energy_source)
+    energy = format_energy_amount(one.energy_wh, one.energy_source)
     return energy if one.accuracy is None else f"{energy} and accuracy {format_fraction(one.accuracy)}"
 
 
 def format_prediction(expected: Predicted) -> str:
     """Format a prediction: `21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)`."""
     energy = (
-        f"{significant(expected.energy_wh)} Wh ({significant(expected.energy_low_wh)} to "
-        f"{significant(expected.energy_high_wh)})"
+        f"{fixed_digits(expected.energy_wh)} Wh ({fixed_digits(expected.energy_low_wh)} to "
+        f"{fixed_digits(expected.energy_high_wh)})"
     )
     if expected.accuracy is None:
         return energy

@@ -494,7 +494,8 @@ class Recommendation:
             accuracy; `probability_needed` is how much it takes to be advised.
         probability_dominated: that another trial's setting is truly as good as that trial's in both and better in one;
             `proposed_dominated` is the same of the model's setting.
-        probability_sound: that the model's setting runs, loses at most 0.01 against the baseline and is not dominated.
+        probability_sound: that the model's setting runs, loses at most 0.01 of accuracy against the baseline, takes at
+            most 5 % more energy and is not dominated.
     """
 
     trial: int | None

@@ -122,8 +122,12 @@ def _by_draws(drawn: Values, evidence: Evidence, name: str, *, is_told: bool) ->
         return _Judged(value, costs, gains, NEGLIGIBLE, better)
     if is_told and _pays_little(drawn):
         return _Judged(value, costs, gains, LITTLE, better)
-    confidence = HINT if better >= HINTED_FROM else TRADE_OFF if _is_trade_off(cost, gain) else OPEN
-    return _Judged(value, costs, gains, confidence, better)
+    most = max(drawn, key=lambda one: gains[one].estimate)
+    if better < SAFE_FROM and gains[most].low > 0 and gains[most].estimate >= CLEAR_GAIN and costs[most].low > 0:
+        return _Judged(most, costs, gains, TRADE_OFF, 0.0)
+    if better >= HINTED_FROM:
+        return _Judged(value, costs, gains, HINT, better)
+    return _Judged(value, costs, gains, OPEN, better)
 
 
 def _differs(one: Effect) -> bool:
@@ -161,10 +165,6 @@ def _best_of(drawn: Values, reference: Value) -> Value:
         return min(safe, key=lambda value: float(drawn[value].energy.mean()))
     best = max(drawn, key=lambda value: drawn[value].is_better)
     return best if drawn[best].is_better >= 0.5 else reference
-
-
-def _is_trade_off(cost: Effect, gain: Effect) -> bool:
-    return gain.low > 0 and cost.low > 0
 
 
 def _likely(better: Mapping[str, float]) -> set[str]:

@@ -49,9 +49,13 @@ class ValueEffect:
 
     @property
     def is_better(self) -> float:
-        """Probability of a saving at no loss beyond `MARGIN`, or of more accuracy at hardly more energy."""
+        """Probability of a saving at no loss beyond `MARGIN`, or of more accuracy at hardly more energy.
+
+        Of the two the larger, not that of either: a value without any effect is one of them by chance in most draws.
+        """
+        saves = self._keeps & (self.energy < 0)
         gains = (self.accuracy > 0) & (self.with_failures > 0) & (self.energy <= SLIGHTLY_MORE)
-        return float(((self._keeps & (self.energy < 0)) | gains).mean())
+        return float(max(saves.mean(), gains.mean()))
 
     @property
     def pays(self) -> Marks:
