@@ -320,7 +320,8 @@ def _format_advice(
     if confidence == TRADE_OFF:
         return f"{head}; a trade-off between accuracy and energy"
     doubts = "; ".join(_doubts(cost, gain, confidence, better))
-    return f"{head}; {confidence}{': ' if confidence != SETTLED else ''}{doubts}"
+    named = {NEGLIGIBLE: "of no matter for energy", LITTLE: "little to gain"}.get(confidence, confidence)
+    return f"{head}; {named}{': ' if doubts else ''}{doubts}"
 
 
 UNTOLD = "in these trials its values always change together with those of other parameters"

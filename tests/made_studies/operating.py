@@ -1,6 +1,6 @@
 """How often the advice on made studies is right: its operating characteristics, by family and number of trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from greenopt.analysis.expectation import expect
 from greenopt.analysis.regression import Regressions, regress
 from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, MARGIN, Advice, Coding, Response, ValueAdvice
 from greenopt.analysis.trials import analysed_trials
-from greenopt.analysis.value_advice import HARDLY, is_answered, judge_values
+from greenopt.analysis.value_advice import HARDLY, SAFE_FROM, is_answered, judge_values
 from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect
 from greenopt.spec import Value
 from tests.made_studies.families import build
@@ -44,6 +44,7 @@ class Judged:
         has_none: no setting is advised.
         asked, answered: questions before ten next trials, and how many of them are answered after.
         wrong_answers: of those, how many are answered wrongly.
+        reference_missed: of the clear savings, how many a model misses that knows all but the one in question.
         reference_answered: how many a model answers that knows all but the question, with ten trials on each question.
     """
 
@@ -57,6 +58,7 @@ class Judged:
     is_missed: bool
     savings: int
     missed: int
+    reference_missed: int
     is_dominated: bool | None
     matters: bool | None
     has_none: bool
@@ -115,6 +117,7 @@ def judge(made: Made, *, follow: bool = True) -> Judged:
         is_missed=bool(missed),
         savings=len(savings),
         missed=len(missed),
+        reference_missed=sum(reference_misses(made, name, values) for name, values in savings.items()),
         is_dominated=None if setting is None else is_dominated(made, setting),
         matters=None if setting is None else is_dominated(made, setting, SLIGHTLY_MORE, MARGIN),
         has_none=setting is None,
@@ -222,20 +225,41 @@ def is_wrong_answer(one: ValueAdvice, made: Made) -> bool:
 def reference_answers(made: Made, question: ValueAdvice) -> bool:
     """Return whether a model that knows everything but one parameter's effects answers its question.
 
-    It knows every other effect and each trial's spread, has the study's trials, and runs `NEXT` trials for this
-    question alone: as many with the baseline's value as with the value of which the most is expected. No model that has
-    to learn the rest as well can have more from ten trials for all questions; it has no prior, though, that most
-    parameters are idle. It answers by the same rules.
+    It has the study's trials, and runs `NEXT` trials for this question alone: as many with the baseline's value as with
+    the value in question. No model that has to learn the rest as well can have more from ten trials for all questions;
+    it has no prior, though, that most parameters are idle. It answers by the same rules.
     """
     parameter = PARAMETERS.index(question.parameter)
     generator = np.random.default_rng([made.seed, parameter, 7])
-    ran = [row for row in made.rows if row["state"] == "complete"]
-    settings = np.array([as_indices(row) for row in ran])
     own = as_indices({**made.spec.space.baseline, question.parameter: question.value})[parameter]
     asked = int(own) if own else int(np.argmin(made.truth.effects[0][parameter]))
-    further = settings[generator.integers(len(settings), size=NEXT)]
+    ran = np.array([as_indices(row) for row in made.rows])
+    further = ran[generator.integers(len(ran), size=NEXT)]
     further[:, parameter] = np.where(np.arange(NEXT) % 2 == 0, 0, asked)
-    rows = [*ran, *(row for row in measured(made.truth, further, generator) if row["state"] == "complete")]
+    return is_answered(reference_effects(made, parameter, measured(made.truth, further, generator)))
+
+
+def reference_misses(made: Made, name: str, allowed: Collection[Value]) -> bool:
+    """Return whether a model that knows all else does not see a parameter's clear saving in the study's trials.
+
+    It sees it if one of the values that save so much is better with a probability of at least `SAFE_FROM`.
+    """
+    parameter = PARAMETERS.index(name)
+    known = reference_effects(made, parameter, ())
+    levels = [int(as_indices({**made.spec.space.baseline, name: value})[parameter]) for value in allowed]
+    return all(known[level].is_better < SAFE_FROM for level in levels)
+
+
+def reference_effects(made: Made, parameter: int, further: Sequence[Mapping[str, Any]]) -> dict[Value, ValueEffect]:
+    """Draw one parameter's effects as a model does that knows every other effect, and how much each trial spreads.
+
+    Args:
+        made: the study.
+        parameter: the place of the one in question.
+        further: rows of further trials.
+    """
+    generator = np.random.default_rng([made.seed, parameter, 8])
+    rows = [row for row in (*made.rows, *further) if row["state"] == "complete"]
     settings = np.array([as_indices(row) for row in rows])
     noise = (
         np.log([row["energy_wh"] for row in rows]) - made.truth.log_energy(settings),
@@ -250,10 +274,9 @@ def reference_answers(made: Made, question: ValueAdvice) -> bool:
         means = effects[parameter] + np.array([weight @ left for weight in weights]) / told
         drawn = means + scale / np.sqrt(told) * generator.standard_normal((REFERENCE_DRAWS, LEVELS))
         draws.append(drawn - drawn[:, :1])
-    known: dict[Value, ValueEffect] = {
+    return {
         level: ValueEffect(draws[0][:, level], draws[1][:, level], draws[1][:, level]) for level in range(1, LEVELS)
     }
-    return is_answered(known)
 
 
 @dataclass(frozen=True)
@@ -300,6 +323,7 @@ def operating(family: str, trials: int, studies: int, seed: int, *, follow: bool
         shares[name] = Share.of([getattr(one, name) for one in advised], [1] * len(advised))
     for part, whole in (
         ("missed", "savings"),
+        ("reference_missed", "savings"),
         ("is_missed", "has_saving"),
         ("false_calls", "called"),
         ("answered", "asked"),
