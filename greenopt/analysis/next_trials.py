@@ -11,32 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from greenopt.analysis.encoder import Encoder, Matrix
+from greenopt.analysis.expectation import Expectation
 from greenopt.analysis.failures import has_only_failed
-from greenopt.analysis.posterior import Encoder, Matrix, Posterior
-from greenopt.analysis.recommend import Expectation, completed_values
-from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING
+from greenopt.analysis.questions import Question
+from greenopt.analysis.spike_slab import Draws
 from greenopt.spec import Choice, Value
 
 NEXT_TRIALS = 10
 MOST_FAILURES = 0.5
 """Expected share of failures up to which a trial is worth running to learn from."""
-POOL = 1500
+POOL = 400
 """Settings drawn at random, of which the trials are chosen."""
 NEARLY = 0.9
 """Share of the largest gain from which on the trial of least energy is taken."""
-_CLEAR = 3.0
-"""Standard errors at which an effect is about to be settled."""
-_RULED_OUT = 1.96
-_LEAST_WEIGHT = 0.05
-
-
-@dataclass(frozen=True)
-class Question:
-    """An open contrast: does this value of a parameter differ from the baseline's?"""
-
-    parameter: str
-    value: Value
-    baseline: Value
 
 
 def choose_next(
@@ -64,11 +52,13 @@ def choose_next(
     if not pool:
         return chosen
     columns = _Columns(expected.encoder)
-    coded = columns.of(expected.encoder.encode(pool))
-    log_wh = expected.marginal(expected.encoder.encode(pool))[0]
-    states = [_Known(columns, expected.energy, questions, -CLEAR_SAVING)]
+    encoded = expected.encoder.encode(pool)
+    coded = columns.of(encoded)
+    log_wh = expected.energy.at(encoded).mean(axis=0)
+    states = [_Known(columns, expected.energy, expected.trained, questions, [one.energy_weight for one in questions])]
     if expected.accuracy is not None:
-        states.append(_Known(columns, expected.accuracy, questions, -CLEAR_GAIN))
+        weights = [one.accuracy_weight for one in questions]
+        states.append(_Known(columns, expected.accuracy, expected.trained, questions, weights))
     for setting in chosen:
         row = columns.of(expected.encoder.encode([setting]))[0]
         for state in states:
@@ -87,17 +77,18 @@ def _drawn(expected: Expectation, questions: Sequence[Question], seed: int) -> l
     """Return random settings: parameters in question have one of the two values, others one that has completed."""
     generator = np.random.default_rng(seed)
     space = expected.encoder.spec.space
-    options: dict[str, Sequence[Value]] = dict(completed_values(expected))
+    options: dict[str, Sequence[Value]] = dict(expected.completed_values)
     for one in questions:
         options[one.parameter] = [
             one.baseline,
             *(other.value for other in questions if other.parameter == one.parameter),
         ]
     picks = {name: generator.integers(len(values), size=POOL) for name, values in options.items()}
-    return [
-        space.whole({**space.baseline, **{name: values[picks[name][i]] for name, values in options.items()}})
-        for i in range(POOL)
+    baseline = space.baseline
+    drawn: list[Mapping[str, Value]] = [
+        {**baseline, **{name: values[picks[name][i]] for name, values in options.items()}} for i in range(POOL)
     ]
+    return [space.whole(one) for one in drawn] if space.conditions else drawn
 
 
 @dataclass(frozen=True)
@@ -123,12 +114,16 @@ class _Columns:
                 made.append(encoded[:, index])
         return np.column_stack(made)
 
+    def both(self, question: Question) -> Matrix:
+        """Return the baseline with either value of a question, encoded, `(2, parameters)`."""
+        baseline = self.encoder.spec.space.baseline
+        values = (question.value, question.baseline)
+        return self.encoder.encode_plain([{**baseline, question.parameter: value} for value in values])
+
     def contrast(self, question: Question) -> Matrix:
         """Return the columns in which the two values of a question differ, `(columns,)`."""
-        baseline = self.encoder.spec.space.baseline
-        both = [{**baseline, question.parameter: value} for value in (question.value, question.baseline)]
         index = self.encoder.names.index(question.parameter)
-        found = np.subtract(*(self.of(self.encoder.encode_plain([one]))[0] for one in both))
+        found = np.subtract(*self.of(self.both(question)))
         keep = np.array([False, *(parameter == index for parameter in self.parameters)])
         return np.where(keep, found, 0.0)
 
@@ -136,29 +131,31 @@ class _Columns:
 class _Known:
     """What the trials, and those chosen, tell of the questions in one response."""
 
-    def __init__(self, columns: _Columns, model: Posterior, questions: Sequence[Question], bound: float) -> None:
+    def __init__(
+        self,
+        columns: _Columns,
+        draws: Draws,
+        trained: Matrix,
+        questions: Sequence[Question],
+        weights: Sequence[float],
+    ) -> None:
         """Start from the trials that there are.
 
         Args:
             columns: of settings.
-            model: of the response.
+            draws: of effects on the response.
+            trained: the trials' settings, encoded.
             questions: the open ones.
-            bound: the effect that is worth having, with its sign changed: below 0 for accuracy, whose gains count.
+            weights: of each question in this response.
         """
-        design = columns.of(model.settings)
-        prior = np.array([100.0, *(max(float(model.weights[p]), 1e-4) for p in columns.parameters)])
-        self._noise = float(model.weights[-1] + model.weights[-2])
+        design = columns.of(trained)
+        self._noise = float((draws.noise_std**2).mean())
+        least, count = 1e-3 * self._noise, len(columns.encoder.names)
+        slabs = [max(float((draws.effects[(place,)] ** 2).mean()), least) for place in range(count)]
+        prior = np.array([1e4 * self._noise, *(slabs[place] for place in columns.parameters)])
         self._inverse = np.linalg.inv(design.T @ design / self._noise + np.diag(1 / prior))
         self._contrasts = np.array([columns.contrast(one) for one in questions])
-        standard = model.standard
-        effects = self._inverse @ design.T @ standard / self._noise
-        errors = np.sqrt(self._variances())
-        found = self._contrasts @ effects
-        # A question is answered by an effect that is clearly there, or that is clearly too small to be worth having.
-        shown = np.abs(found) / errors / _CLEAR
-        ruled_out = np.sign(bound) * (found + bound / model.scale) / errors / _RULED_OUT
-        near = np.maximum(np.minimum(shown, 1.0), np.where(ruled_out < 1, np.maximum(ruled_out, 0.0), 0.0))
-        self._weights = np.maximum(near**2, _LEAST_WEIGHT)
+        self._weights = np.array(weights)
 
     def _variances(self) -> Matrix:
         return np.asarray(np.einsum("ij,jk,ik->i", self._contrasts, self._inverse, self._contrasts))

@@ -1,138 +1,43 @@
 """The setting that is advised: what the model proposes, held against the trials that ran.
 
 The best of many noisy trials regresses to the mean, and so does a model's best guess. Both are therefore judged by the
-same posterior (`greenopt.analysis.posterior`), in which a trial's own figures are shrunk towards what similar trials
-lead one to expect. The rule: of the trials that ran, take the one of least expected energy that is expected to keep the
-baseline's accuracy and is hardly dominated by another; advise the model's setting in its place only if, with a
-probability of at least `SURE`, it takes less energy and loses at most `MARGIN` of accuracy against that trial.
+same draws (`greenopt.analysis.expectation`), in which a trial's own figures are shrunk towards what similar trials lead
+one to expect. The rule: of the trials that ran and are expected to keep the baseline's accuracy and energy, take the
+one of least expected energy among those that are hardly dominated by another. The model's setting is one that keeps
+both and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised in
+the trial's place if it is all that, and takes less energy than the trial at hardly any loss, with a probability of at
+least `SURE` each; or if the trial may well be dominated, and the model's setting is sound with more probability.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr
 
-from greenopt.analysis.failures import failed_trials, has_only_failed
-from greenopt.analysis.posterior import Encoder, Matrix, Posterior, fit_posterior
-from greenopt.analysis.results import MARGIN, MeasuredTrial, Predicted, Recommendation
-from greenopt.analysis.trials import other_length, plain_setting
+from greenopt.analysis.encoder import Matrix
+from greenopt.analysis.expectation import Expectation, Setting
+from greenopt.analysis.failures import has_only_failed
+from greenopt.analysis.results import MARGIN, MeasuredTrial, Recommendation
+from greenopt.analysis.trials import plain_setting
+from greenopt.analysis.value_effects import SLIGHTLY_MORE
 from greenopt.pareto import Point, pareto_front
-from greenopt.spec import Choice, StudySpec, Value
-from greenopt.storage.trial_state import TrialState
+from greenopt.spec import Value
 
 SURE = 0.8
 """Probability from which on the model's setting is advised in place of the best trial that ran."""
-HARDLY_DOMINATED = 0.3
-"""Probability up to which a trial may be advised that some one other trial is better in both.
-
-One and not any: of many settings that are as good as equal, each is likely to be beaten a little by one of the others.
-"""
+HARDLY_DOMINATED = 0.05
+"""Probability up to which it does not matter that another trial may be better than the advised one."""
 COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
+SURE_ENOUGH = 0.99
+"""Probability of being sound, from which on less energy counts and more certainty does not."""
 SHOWN = 4
-DRAWS = 2000
-MOST_FAILURES = 0.2
-"""Expected share of failures up to which a setting that has not run may be proposed."""
-_SWEEPS = 2
-_BEYOND = 1.96
-
-Setting = Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What settings of a study are expected to measure.
-
-    Attributes:
-        energy: of log Wh.
-        accuracy: of completed trials; None where accuracy is the same in all of them.
-        failure: of 1 for a trial that failed because of its setting and 0 for a completed one; None without failures.
-        only_accuracy: the accuracy of all trials where it is; NaN where it is not known.
-        tried: completed trials that may be compared, one row a setting.
-        settings: of those, encoded.
-    """
-
-    encoder: Encoder
-    energy: Posterior
-    accuracy: Posterior | None
-    failure: Posterior | None
-    only_accuracy: float
-    tried: "pd.DataFrame"
-    settings: Matrix
-
-    def marginal(self, settings: Matrix) -> tuple[Matrix, Matrix, Matrix, Matrix]:
-        """Return expected log Wh and its variance, expected accuracy and its variance, of encoded settings."""
-        if self.accuracy is None:
-            flat = np.full(len(settings), self.only_accuracy)
-            return (*self.energy.marginal(settings), flat, np.zeros(len(settings)))
-        return (*self.energy.marginal(settings), *self.accuracy.marginal(settings))
-
-    def may_run(self, settings: Sequence[Setting], most: float = MOST_FAILURES) -> list[Setting]:
-        """Return those of the settings that are expected to fail in at most this share of trials."""
-        if self.failure is None or not settings:
-            return list(settings)
-        share = self.failure.marginal(self.encoder.encode(settings))[0]
-        return [setting for setting, one in zip(settings, share, strict=True) if one <= most]
-
-    def ratio(self, setting: Setting, other: Setting) -> tuple[float, float, float]:
-        """Return how much energy a setting takes against another: expected, and the bounds of its 95 % interval."""
-        mean, covariance = self.energy.at(self.encoder.encode([setting, other]))
-        variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-        log_ratio, reach = float(mean[0] - mean[1]), _BEYOND * math.sqrt(max(variance, 0.0))
-        return math.exp(log_ratio), math.exp(log_ratio - reach), math.exp(log_ratio + reach)
-
-    def predict(self, setting: Setting) -> Predicted:
-        """Return what one more training of a setting is expected to measure."""
-        log_wh, wh_variance, accuracy, variance = (
-            float(one[0]) for one in self.marginal(self.encoder.encode([setting]))
-        )
-        reach = _BEYOND * math.sqrt(wh_variance + self.energy.noise_std**2)
-        noise = self.accuracy.noise_std if self.accuracy is not None else 0.0
-        half = _BEYOND * math.sqrt(variance + noise**2)
-        return Predicted(
-            energy_wh=math.exp(log_wh),
-            energy_low_wh=math.exp(log_wh - reach),
-            energy_high_wh=math.exp(log_wh + reach),
-            accuracy=_fraction(accuracy),
-            accuracy_low=_fraction(accuracy - half),
-            accuracy_high=_fraction(accuracy + half),
-        )
-
-
-def _fraction(value: float) -> float | None:
-    return None if math.isnan(value) else min(max(value, 0.0), 1.0)
-
-
-def expect(trials: "pd.DataFrame", spec: StudySpec) -> Expectation | None:
-    """Return what settings are expected to measure; None with too few trials.
-
-    Args:
-        trials: all trials, as `analysed_trials` makes them.
-        spec: the study.
-    """
-    encoder = Encoder(spec)
-    inside = trials[trials["in_space"]]
-    whole = inside[inside["in_regressions"] & ~other_length(inside, spec)]
-    measured = whole[whole["energy_wh"] > 0]
-    energy = fit_posterior(encoder, encoder.encode_trials(measured), np.log(measured["energy_wh"].to_numpy(float)))
-    if energy is None:
-        return None
-    judged = measured[measured["accuracy"].notna()]
-    reached = judged["accuracy"].to_numpy(float)
-    accuracy = fit_posterior(encoder, encoder.encode_trials(judged), reached)
-    lost = failed_trials(inside)
-    ended = inside[lost | (inside["state"] == TrialState.COMPLETE)]
-    failure = fit_posterior(encoder, encoder.encode_trials(ended), lost[ended.index].to_numpy().astype(np.float64))
-    tried = (judged if len(judged) else measured).sort_values("trial")
-    settings = encoder.encode_trials(tried)
-    _, first = np.unique(settings, axis=0, return_index=True)
-    first.sort()
-    only = float(reached[0]) if len(reached) else math.nan
-    return Expectation(encoder, energy, accuracy, failure, only, tried.iloc[first], settings[first])
+_SWEEPS = 3
+_AS_GOOD = 1e-9
+"""Difference below which two draws are equal: they are the same sum, or not."""
 
 
 def recommend(
@@ -157,12 +62,16 @@ def recommend(
     best = rivals.best(expected)
     stands = {name: together[name] for name in kept}
     starts = (together, {**rivals.setting(best, expected), **stands})
-    proposals = [_improve(expected, start, rivals.settings[best], kept, only_failed) for start in starts]
-    scores = _better(expected, expected.encoder.encode(proposals), rivals.settings[best])
-    proposed = proposals[int(np.argmax(scores))]
+    proposals = [_improve(expected, rivals, start, kept, only_failed) for start in starts]
+    proposed = proposals[int(np.argmax(_scores(expected, expected.encoder.encode(proposals), rivals)))]
     encoded = expected.encoder.encode([proposed])
-    better = float(_better(expected, encoded, rivals.settings[best])[0])
-    chosen = better >= SURE and not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
+    sound = float(_sound(expected, encoded, rivals)[0])
+    better = float(_better(expected, encoded, rivals, best)[0])
+    dominated, theirs = float(rivals.dominate(*expected.draws(encoded)).mean()), float(rivals.dominated[best])
+    may_run = not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
+    is_better = sound >= SURE and better >= SURE
+    is_safer = theirs > HARDLY_DOMINATED and sound > 1 - theirs
+    chosen = may_run and (is_better or is_safer)
     ran = int(rivals.rows.iloc[best]["trial"])
     same = (rivals.settings == encoded).all(axis=1)
     tried_by = int(rivals.rows.iloc[int(np.argmax(same))]["trial"]) if same.any() else None
@@ -176,7 +85,9 @@ def recommend(
         measured=tuple(rivals.measured(index, expected) for index in shown),
         probability_better=better,
         probability_needed=SURE,
-        probability_dominated=float(rivals.dominated[best]),
+        probability_dominated=theirs,
+        probability_sound=sound,
+        proposed_dominated=dominated,
     )
 
 
@@ -185,7 +96,8 @@ class _Rivals:
     """The trials that are held against one another, with draws of what their settings truly measure.
 
     Attributes:
-        dominated: the largest probability with which one of the others is better in both.
+        log_wh, accuracy: `(draws, trials)`.
+        dominated: the probability with which any of the others is at least as good in both and better in one.
     """
 
     rows: "pd.DataFrame"
@@ -196,11 +108,11 @@ class _Rivals:
 
     def best(self, expected: Expectation) -> int:
         """Return the one of least expected energy that keeps the baseline's accuracy and is hardly dominated."""
-        baseline = expected.encoder.encode([expected.encoder.spec.space.baseline])
-        least = float(expected.marginal(baseline)[2][0]) - MARGIN
-        able = self.accuracy >= least if (self.accuracy >= least).any() else np.ones(len(self.accuracy), dtype=bool)
+        log_wh, reached = (float(one.mean()) for one in _baseline(expected))
+        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
+        able = able if able.any() else np.ones(len(able), dtype=bool)
         sound = able & (self.dominated <= max(HARDLY_DOMINATED, float(self.dominated[able].min())))
-        return int(np.flatnonzero(sound)[np.argmin(self.log_wh[sound])])
+        return int(np.flatnonzero(sound)[np.argmin(self.log_wh.mean(axis=0)[sound])])
 
     def nearest(self, expected: Expectation, encoded: Matrix) -> list[int]:
         """Return the trials on the measured front, those nearest to a setting in energy first."""
@@ -208,7 +120,7 @@ class _Rivals:
             Point(float(row["energy_wh"]), float(row["accuracy"]), index)
             for index, row in enumerate(self.rows.to_dict(orient="records"))
         ]
-        target = float(expected.marginal(encoded)[0][0])
+        target = float(expected.draws(encoded)[0].mean())
         return [
             point.trial
             for point in sorted(pareto_front(points), key=lambda point: abs(math.log(point.energy_wh) - target))
@@ -231,23 +143,35 @@ class _Rivals:
             expected=expected.predict(setting),
         )
 
+    def dominate(
+        self, log_wh: Matrix, accuracy: Matrix, more_wh: float = _AS_GOOD, less_accuracy: float = _AS_GOOD
+    ) -> "npt.NDArray[np.bool_]":
+        """Return in which draws any of the trials is better than settings, `(draws, settings)`.
+
+        Args:
+            log_wh: of the settings, `(draws, settings)`.
+            accuracy: the same.
+            more_wh: by how much more energy a trial still counts as good, as a log ratio.
+            less_accuracy: with how much less accuracy it does.
+        """
+        found = np.zeros(log_wh.shape, dtype=bool)
+        for ours, theirs in zip(self.log_wh.T[:, :, None], np.nan_to_num(self.accuracy).T[:, :, None], strict=True):
+            other = np.nan_to_num(accuracy)
+            as_good = (ours <= log_wh + more_wh) & (theirs >= other - less_accuracy)
+            found |= as_good & ((ours < log_wh - _AS_GOOD) | (theirs > other + _AS_GOOD))
+        return found
+
 
 def _rivals(expected: Expectation, doubtful: Collection[int]) -> _Rivals | None:
     sound = ~expected.tried["trial"].isin(list(doubtful)).to_numpy()
     if not sound.any():
         return None
     rows, settings = expected.tried[sound], expected.settings[sound]
-    log_wh, _, accuracy, _ = expected.marginal(settings)
-    chosen = _first_fronts(log_wh, accuracy)
-    rows, settings = rows.iloc[chosen], settings[chosen]
-    generator = np.random.default_rng(0)
-    energies = _draws(expected.energy, settings, generator)
-    accuracies = _draws(expected.accuracy, settings, generator) if expected.accuracy is not None else 0 * energies
-    dominated = np.zeros(len(chosen))
-    for other in range(len(chosen)):
-        by_this = ((energies[other] < energies) & (accuracies[other] >= accuracies)).mean(axis=1)
-        dominated = np.maximum(dominated, by_this)
-    return _Rivals(rows, settings, log_wh[chosen], accuracy[chosen], dominated)
+    log_wh, accuracy = expected.draws(settings)
+    chosen = _first_fronts(log_wh.mean(axis=0), accuracy.mean(axis=0))
+    found = _Rivals(rows.iloc[chosen], settings[chosen], log_wh[:, chosen], accuracy[:, chosen], np.zeros(len(chosen)))
+    found.dominated[:] = found.dominate(found.log_wh, found.accuracy).mean(axis=0)
+    return found
 
 
 def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":
@@ -262,64 +186,61 @@ def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":
     return np.array(found[:COMPARED])
 
 
-def _draws(posterior: Posterior, settings: Matrix, generator: np.random.Generator) -> Matrix:
-    mean, covariance = posterior.at(settings)
-    sizes, axes = np.linalg.eigh(covariance)
-    normal = generator.standard_normal((len(mean), DRAWS))
-    return np.asarray(mean[:, None] + axes @ (np.sqrt(np.maximum(sizes, 0.0))[:, None] * normal))
+def _baseline(expected: Expectation) -> tuple[Matrix, Matrix]:
+    """Return draws of the baseline's log Wh and accuracy, `(draws, 1)` each."""
+    return expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline]))
 
 
-def _better(expected: Expectation, settings: Matrix, rival: Matrix) -> Matrix:
-    """Return each setting's probability to take less energy than a rival and lose at most `MARGIN` of accuracy."""
-    together = np.vstack([settings, rival[None]])
-    saves = _below(*expected.energy.at(together))
-    if expected.accuracy is None:
-        return saves
-    mean, covariance = expected.accuracy.at(together)
-    return saves * _below(-mean, covariance, MARGIN)
+def _sound(
+    expected: Expectation, settings: Matrix, rivals: _Rivals, more_wh: float = _AS_GOOD, less: float = _AS_GOOD
+) -> Matrix:
+    """Return each setting's probability to run, to keep the baseline's accuracy and energy, and not to be dominated.
+
+    A setting that takes more energy than the baseline is not what is asked for, however accurate it is.
+    """
+    log_wh, accuracy = expected.draws(settings)
+    base_wh, reached = _baseline(expected)
+    is_sound = ~rivals.dominate(log_wh, accuracy, more_wh, less) & (log_wh <= base_wh + SLIGHTLY_MORE)
+    if expected.accuracy is not None:
+        is_sound &= accuracy >= reached - MARGIN
+    return np.asarray(is_sound.mean(axis=0) * (1 - expected.failures(settings)))
 
 
-def _below(mean: Matrix, covariance: Matrix, margin: float = 0.0) -> Matrix:
-    """Return the probability that each is below the last one by more than `-margin`."""
-    variance = np.diag(covariance)[:-1] + covariance[-1, -1] - 2 * covariance[:-1, -1]
-    gap = mean[-1] + margin - mean[:-1]
-    # A setting is not below itself.
-    return np.asarray(ndtr(gap / np.sqrt(np.maximum(variance, 1e-18))) * (variance > 1e-15))
+def _scores(expected: Expectation, settings: Matrix, rivals: _Rivals) -> Matrix:
+    """Return how good settings are: the probability of being sound and, once that is large enough, less energy.
+
+    The model is not exact: a setting is wanted that stays sound though a trial were a little better than is thought.
+    """
+    log_wh = expected.energy.at(settings).mean(axis=0)
+    sound = _sound(expected, settings, rivals, SLIGHTLY_MORE, MARGIN)
+    return np.asarray(np.minimum(sound, SURE_ENOUGH) - 1e-3 * log_wh)
+
+
+def _better(expected: Expectation, settings: Matrix, rivals: _Rivals, best: int) -> Matrix:
+    """Return each setting's probability to take less energy than the best trial at a loss of at most `MARGIN`."""
+    log_wh, accuracy = expected.draws(settings)
+    saves = log_wh < rivals.log_wh[:, [best]] - _AS_GOOD
+    if expected.accuracy is not None:
+        saves &= accuracy >= rivals.accuracy[:, [best]] - MARGIN
+    return np.asarray(saves.mean(axis=0))
 
 
 def _improve(
-    expected: Expectation,
-    start: Setting,
-    rival: Matrix,
-    kept: Collection[str],
-    only_failed: Sequence[Setting],
+    expected: Expectation, rivals: _Rivals, start: Setting, kept: Collection[str], only_failed: Sequence[Setting]
 ) -> dict[str, Value]:
-    """Give the parameters that no advice stands for the values that make the setting most probably better."""
+    """Give the parameters that no advice stands for the values that make the setting best."""
     space = expected.encoder.spec.space
     setting = space.whole(start)
-    options = {name: values for name, values in completed_values(expected).items() if name not in kept}
+    options = {name: values for name, values in expected.completed_values.items() if name not in kept}
     for _ in range(_SWEEPS):
         before = dict(setting)
         for name, values in options.items():
             others = [space.whole({**setting, name: value}) for value in values]
-            allowed = expected.may_run([one for one in others if not has_only_failed(one, only_failed)]) or [setting]
-            scores = _better(expected, expected.encoder.encode(allowed), rival)
-            top = int(np.argmax(scores))
-            now = float(_better(expected, expected.encoder.encode([setting]), rival)[0])
-            if scores[top] > now + 1e-6 or has_only_failed(setting, only_failed):
+            allowed = expected.may_run([one for one in others if not has_only_failed(one, only_failed)])
+            scores = _scores(expected, expected.encoder.encode([setting, *allowed]), rivals)
+            top = int(np.argmax(scores[1:])) if allowed else -1
+            if allowed and (scores[1 + top] > scores[0] + 1e-6 or has_only_failed(setting, only_failed)):
                 setting = dict(allowed[top])
         if setting == before:
             break
     return setting
-
-
-def completed_values(expected: Expectation) -> dict[str, list[Value]]:
-    """Return the values of each free parameter that a trial has completed with; of a range its two ends."""
-    found: dict[str, list[Value]] = {}
-    for name, distribution in expected.encoder.spec.space.free.items():
-        if isinstance(distribution, Choice):
-            seen = set(expected.tried[name])
-            found[name] = [value for value in distribution.values if value in seen]
-        else:
-            found[name] = [distribution.low, distribution.high]
-    return found

@@ -1,32 +1,42 @@
 """The advised setting in words: what is predicted of it, beside the trials that ran."""
 
 from greenopt.analysis.results import MARGIN, MeasuredTrial, Predicted, Recommendation
-from greenopt.formatting import format_energy, format_fraction, format_setting, significant
+from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_setting
 
 _NEVER, _ALWAYS = 0.005, 0.995
 
 
 def format_recommendation(found: Recommendation) -> list[str]:
     """Return the sentences on the advised setting, the advice itself first."""
-    return [_advice(found), _predicted(found), *_measured(found)]
+    is_same = found.proposed_trial == found.measured[0].trial
+    return [_advice(found), *([] if is_same else [_predicted(found)]), *_measured(found)]
 
 
 def _advice(found: Recommendation) -> str:
+    best = found.measured[0]
+    dominated = f"another trial's is truly better with probability {format_probability(found.probability_dominated)}"
     better = (
         f"the model's setting takes less energy and loses at most {MARGIN:g} of accuracy against it with probability "
         f"{format_probability(found.probability_better)}"
     )
-    best = found.measured[0]
-    if found.setting == found.proposed and found.trial is None:
+    if found.trial is None:
         return (
-            f"Advised setting: {format_setting(found.setting)}, which no trial has run. Against trial {best.trial}, "
-            f"the best that ran: {better}, and {found.probability_needed:g} is enough; run it before you rely on it."
+            f"Advised setting: {format_setting(found.setting)}, which no trial has run. With probability "
+            f"{format_probability(found.probability_sound)} it runs, loses at most {MARGIN:g} of accuracy against the "
+            f"baseline, and no trial that ran is better. Trial {best.trial} is the "
+            f"best that ran: {dominated}, and {better}. Run the advised setting before you rely on it."
         )
-    if found.setting == found.proposed:
+    if found.trial != best.trial:
         return f"Advised setting: {format_setting(found.setting)}, which trial {found.trial} has run."
+    if found.proposed_trial == best.trial:
+        return (
+            f"Advised setting: that of trial {best.trial}, {format_setting(found.setting)}, which is the model's "
+            f"choice too: measured {figures(best)}; {dominated} (as good in energy and accuracy and better in one)."
+        )
     return (
         f"Advised setting: that of trial {best.trial}, {format_setting(found.setting)}: measured {figures(best)}; "
-        f"{better}, and {found.probability_needed:g} is asked for."
+        f"{dominated} (as good in energy and accuracy and better in one of them), and {better}; "
+        f"{found.probability_needed:g} is asked for."
     )
 
 
@@ -53,15 +63,15 @@ def _measured(found: Recommendation) -> list[str]:
 
 def figures(one: MeasuredTrial) -> str:
     """Format what a trial has measured: `16.4 Wh and accuracy 0.867`."""
-    energy = format_energy(one.energy_wh, one.energy_source)
+    energy = format_energy_amount(one.energy_wh, one.energy_source)
     return energy if one.accuracy is None else f"{energy} and accuracy {format_fraction(one.accuracy)}"
 
 
 def format_prediction(expected: Predicted) -> str:
     """Format a prediction: `21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)`."""
     energy = (
-        f"{significant(expected.energy_wh)} Wh ({significant(expected.energy_low_wh)} to "
-        f"{significant(expected.energy_high_wh)})"
+        f"{fixed_digits(expected.energy_wh)} Wh ({fixed_digits(expected.energy_low_wh)} to "
+        f"{fixed_digits(expected.energy_high_wh)})"
     )
     if expected.accuracy is None:
         return energy

@@ -423,13 +423,15 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        confidence: `settled` (holds after correction), `likely` (false discoveries among such are below 10 %), `hint`
-            (below 5 % by itself, but so would chance be among so many values), `trade_off` (more accurate for more
-            energy), `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy
-            at no loss, or gain 0.05 of accuracy), or `open`.
+        confidence: `settled` (better with a probability of 0.99, and by a test), `likely` (a tenth of such is expected
+            to be false), `hint` (better with a probability of 0.75), `trade_off` (more accurate for more energy),
+            `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy at no
+            loss, or gain 0.05 of accuracy), or `open`.
         text: one sentence.
         most_accurate: the value estimated to be the most accurate; None where accuracy is not known.
         most_accurate_change, most_accurate_energy_ratio: what it gives, against the baseline's value.
+        probability_better: that it saves energy at a loss of at most 0.01 of accuracy, or is more accurate for at most
+            5 % more energy; None where tests alone decide.
     """
 
     parameter: str
@@ -446,6 +448,7 @@ class ValueAdvice:
     most_accurate: Value | None = None
     most_accurate_change: float | None = None
     most_accurate_energy_ratio: float | None = None
+    probability_better: float | None = None
 
 
 @dataclass(frozen=True)
@@ -489,7 +492,10 @@ class Recommendation:
         measured: the best trials that ran, the one first that the model's setting is compared with.
         probability_better: that the model's setting takes less energy than that trial's and loses at most 0.01 of
             accuracy; `probability_needed` is how much it takes to be advised.
-        probability_dominated: that the likeliest of the other trials is truly better in both than that trial's setting.
+        probability_dominated: that another trial's setting is truly as good as that trial's in both and better in one;
+            `proposed_dominated` is the same of the model's setting.
+        probability_sound: that the model's setting runs, loses at most 0.01 of accuracy against the baseline, takes at
+            most 5 % more energy and is not dominated.
     """
 
     trial: int | None
@@ -501,6 +507,8 @@ class Recommendation:
     probability_better: float
     probability_needed: float
     probability_dominated: float
+    probability_sound: float
+    proposed_dominated: float
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,20 @@ TERMS: tuple[tuple[str, str, str], ...] = (
     (
         "settled",
         r"\bsettled\b",
-        "a value whose saving or gain is clear after correction for all values that were compared, and that "
-        "loses no more "
-        "accuracy than allowed",
+        "a value that saves energy at a loss of at most 0.01 of accuracy, or is more accurate at hardly more energy, "
+        "with a probability of 0.99, and that differs by a test as well",
     ),
     (
         "likely",
         r"\blikely\b",
-        "clear by its own 95 % interval, but not after correction for all values that were compared",
+        "the same with less certainty: of the values so called, at most a tenth is expected not to be so",
     ),
     ("hint", r"\bhint\b", "an effect that may well be chance; what the next trials should look at"),
+    (
+        "little to gain",
+        r"little to gain",
+        "surely (0.95) no value saves a fifth of the energy at no loss of accuracy, or gains 0.05 of accuracy",
+    ),
     ("open", r"\bopen questions?\b|(?m:^open$)|[Uu]ndecided", "the interval holds both a saving and a loss"),
     ("trade-off", r"trade[-_]off", "more accuracy for more energy"),
     ("baseline", r"\bbaseline\b", "the setting that others are compared with: the first value of each parameter"),

@@ -66,14 +66,16 @@ def test_the_tables_quotients_follow_from_its_accuracies_and_energies() -> None:
 
 
 def test_the_trial_that_ran_is_advised_before_the_setting_that_did_not(document: Document) -> None:
-    """The regressions' own setting is predicted at less than two thirds of the accuracy that run 060 has measured."""
+    """Run 052 is the likeliest not to be bettered; run 060, of less energy, stands beside it with what it measured."""
     found = document["advice"]["recommended"]
+    measured = [(round(one["energy_wh"], 1), round(one["accuracy"], 3)) for one in found["measured"]]
+    assert measured[0] == (24.6, 0.948)
+    assert (16.4, 0.867) in measured
     best = found["measured"][0]
-    assert (round(best["energy_wh"], 1), round(best["accuracy"], 3)) == (16.4, 0.867)
     assert found["trial"] == best["trial"]
     assert document["advice"]["setting"] == found["setting"] == best["params"]
-    assert found["probability_better"] < found["probability_needed"] == 0.8
+    assert found["probability_dominated"] < 0.5
     assert found["predicted"]["energy_low_wh"] < found["predicted"]["energy_wh"] < found["predicted"]["energy_high_wh"]
     sentences = " ".join(document["advice"]["sentences"])
     assert f"Advised setting: that of trial {best['trial']}" in sentences
-    assert "measured 16.4 Wh and accuracy 0.867" in sentences
+    assert "16.4 Wh and accuracy 0.867" in sentences

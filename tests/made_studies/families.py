@@ -114,6 +114,30 @@ def _linear(generator: Generator) -> Truth:
     return replace(_additive(generator), energy=energy, is_linear=True)
 
 
+def _heavy(generator: Generator) -> Truth:
+    return replace(_additive(generator), tails=2.5)
+
+
+def _triples(generator: Generator) -> Truth:
+    found = []
+    for _ in range(2):
+        chosen = generator.choice(len(PARAMETERS), 3, replace=False)
+        # Each of the two upper values meets the others in a thirty-second of the settings.
+        items = [tuple((int(p), int(generator.integers(LEVELS))) for p in chosen[:2]) for _ in range(2)]
+        for item in items:
+            last = (int(chosen[2]), int(generator.integers(LEVELS)))
+            found.append(((*item, last), float(0.8 * generator.standard_normal()), -float(generator.uniform(0, 0.3))))
+    return replace(_additive(generator), triples=tuple(found))
+
+
+def _dense(generator: Generator) -> Truth:
+    """Let every parameter act a little, in steps of one sign: few settings are as good as equal."""
+    steps = generator.uniform(0, 1, size=(2, len(PARAMETERS), LEVELS)).cumsum(axis=2) / LEVELS
+    steps -= steps[:, :, :1]
+    sizes = generator.standard_normal((2, len(PARAMETERS), 1))
+    return replace(_additive(generator), energy=0.4 * sizes[0] * steps[0], accuracy=0.06 * sizes[1] * steps[1])
+
+
 FAMILIES: Final[dict[str, Callable[[Generator], Truth]]] = {
     "additive": _additive,
     "null": _null,
@@ -127,8 +151,15 @@ FAMILIES: Final[dict[str, Callable[[Generator], Truth]]] = {
     "outliers": _outliers,
     "linear": _linear,
     "tpe": _additive,
+    "heavy": _heavy,
+    "triples": _triples,
+    "dense": _dense,
+    "correlated": _additive,
 }
-"""Name -> how a study's truth is drawn. The settings of `tpe` are chosen by the sampler, all others at random."""
+"""Name -> how a study's truth is drawn. The settings of `tpe` are chosen by the sampler, those of `correlated` resemble
+one another from parameter to parameter, all others are at random."""
+HELD_OUT = ("heavy", "triples", "dense", "correlated")
+"""Families that nothing was developed on: they were made and measured once the method stood."""
 
 
 def build(family: str, seed: int, trials: int) -> Made:
@@ -142,12 +173,22 @@ def build(family: str, seed: int, trials: int) -> Made:
     number = list(FAMILIES).index(family)
     truth = FAMILIES[family](np.random.default_rng([number, seed]))
     generator = np.random.default_rng([number, seed, trials])
-    rows = _chosen_by_tpe(truth, trials, generator) if family == "tpe" else _at_random(truth, trials, generator)
+    rows = {"tpe": _chosen_by_tpe, "correlated": _alike}.get(family, _at_random)(truth, trials, generator)
     return Made(paper_study(trials), tuple(rows), truth, seed)
 
 
 def _at_random(truth: Truth, trials: int, generator: Generator) -> list[dict[str, Any]]:
     settings = generator.integers(LEVELS, size=(trials, len(PARAMETERS)))
+    settings[0] = 0
+    return measured(truth, settings, generator)
+
+
+def _alike(truth: Truth, trials: int, generator: Generator) -> list[dict[str, Any]]:
+    """Let each parameter take the place of the one before it in half of the settings."""
+    settings = generator.integers(LEVELS, size=(trials, len(PARAMETERS)))
+    for parameter in range(1, len(PARAMETERS)):
+        same = generator.random(trials) < 0.5
+        settings[same, parameter] = settings[same, parameter - 1]
     settings[0] = 0
     return measured(truth, settings, generator)
 

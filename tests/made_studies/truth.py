@@ -46,12 +46,14 @@ class Truth:
         base_wh, base_accuracy: of the baseline.
         energy_spread, accuracy_spread: standard deviation of a trial's log Wh and accuracy.
         pairs: (first parameter, its value, second, its value, log Wh, accuracy): added where both values meet.
+        triples: three (parameter, value) each, with what they add to log Wh and accuracy where all three meet.
         failing: pairs of (parameter, value) whose trials diverge: their accuracy is 0.
         chance_of_learning: below 1, a trial learns with this chance and has an accuracy of 0.01 otherwise.
         learning: effects on that chance.
         is_linear: whether effects on energy add up in Wh, as fractions of the baseline's.
         has_inert: whether values that do nothing in a setting do nothing here.
         uneven: how much more the noise of log energy and accuracy is, by value.
+        tails: degrees of freedom of Student's noise; infinite for normal noise.
         rare: chance that a trial's noise is `rare_size` times as large.
     """
 
@@ -62,12 +64,14 @@ class Truth:
     energy_spread: float = 0.15
     accuracy_spread: float = 0.03
     pairs: tuple[tuple[int, int, int, int, float, float], ...] = ()
+    triples: tuple[tuple[tuple[tuple[int, int], ...], float, float], ...] = ()
     failing: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
     chance_of_learning: float = 1.0
     learning: Numbers = field(default_factory=no_effects)
     is_linear: bool = False
     has_inert: bool = False
     uneven: Numbers = field(default_factory=no_effects)
+    tails: float = np.inf
     rare: float = 0.0
     rare_size: float = 8.0
 
@@ -121,10 +125,13 @@ class Truth:
         return np.asarray(table[np.arange(len(PARAMETERS)), acting].sum(axis=1))
 
     def _pairs(self, settings: Indices, which: int) -> Numbers:
+        """Return what values add together: to log Wh (`which` = 4) or to accuracy (5)."""
         found = np.zeros(len(settings))
-        for pair in self.pairs:
-            first, a, second, b = pair[:4]
-            found += np.where((settings[:, first] == a) & (settings[:, second] == b), pair[which], 0.0)
+        for first, a, second, b, *adds in self.pairs:
+            found += np.where((settings[:, first] == a) & (settings[:, second] == b), adds[which - 4], 0.0)
+        for items, *adds in self.triples:
+            meets = np.all([settings[:, parameter] == value for parameter, value in items], axis=0)
+            found += np.where(meets, adds[which - 4], 0.0)
         return found
 
     @cached_property
@@ -206,7 +213,12 @@ def measured(truth: Truth, settings: Indices, generator: Generator, first: int =
     """
     count, spread = len(settings), truth.spread(settings)
     rare = np.where(generator.random((2, count)) < truth.rare, truth.rare_size, 1.0)
-    noise = generator.standard_normal((2, count)) * spread * rare
+    drawn = (
+        generator.standard_normal((2, count))
+        if np.isinf(truth.tails)
+        else generator.standard_t(truth.tails, (2, count))
+    )
+    noise = drawn * spread * rare
     energy_wh = np.exp(truth.log_energy(settings) + truth.energy_spread * noise[0])
     learns = generator.random(count) < truth.learns(settings)
     good = truth.if_it_learns(settings) + truth.accuracy_spread * noise[1]

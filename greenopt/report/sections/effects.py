@@ -245,7 +245,8 @@ def _advised(one: ValueAdvice) -> tuple[str, ...]:
     if one.value == one.baseline:
         return *names, MISSING, MISSING, "keep the baseline's"
     energy = f"x {number(one.energy_ratio)} ({number(one.energy_low)} to {number(one.energy_high)})"
-    return *names, energy, _change(one.accuracy_change, one.accuracy_low, one.accuracy_high), one.confidence
+    confidence = one.confidence.replace("_", " ")
+    return *names, energy, _change(one.accuracy_change, one.accuracy_low, one.accuracy_high), confidence
 
 
 def _change(change: float | None, low: float | None, high: float | None) -> str:
