@@ -42,6 +42,7 @@ def run_study(
     executor: str = "local",
     address: str | None = None,
     slots: int | None = None,
+    gpu_model: str | None = None,
     storage: str | None = None,
     runs: str | Path = "runs",
     accept_changes: bool = False,
@@ -68,6 +69,7 @@ def run_study(
         executor: `"local"`, or `"ray"` for the machines of a Ray cluster.
         address: of a Ray cluster; `RAY_ADDRESS`, or the one of which this machine is a node, unless given.
         slots: on a cluster, the most trials at once; one a GPU unless given.
+        gpu_model: a part of the GPUs' model, or `"all"` for GPUs of different models; the model of most unless given.
         storage: URL of the study's storage; its folder's file unless given.
         runs: folder of all studies' results.
         accept_changes: whether the study goes on with changed code or data, or on another kind of device.
@@ -85,7 +87,7 @@ def run_study(
     budgets = [budget] if isinstance(budget, str) else list(budget)
     with _arguments_named(), _objective_in_place(described, given, objective, Path(runs), dry_run) as folder:
         spec = study_of(described.raw, described.where, folder, name=described.name, overrides=given, budgets=budgets)
-        place = _executor(executor, address, gpus, share_gpus, slots)
+        place = _executor(executor, address, gpus, share_gpus, slots, gpu_model)
         spec = _run(spec, described.where, place, storage, Path(runs), accept_changes, progress, dry_run)
     return Study(RunFolder(Path(runs).resolve() / spec.name), storage)
 
@@ -139,10 +141,12 @@ def _checked(name: object, where: Path) -> str:
     return name
 
 
-def _executor(name: str, address: str | None, gpus: str | None, share: bool, slots: int | None) -> Executor:
+def _executor(
+    name: str, address: str | None, gpus: str | None, share: bool, slots: int | None, model: str | None
+) -> Executor:
     if name not in tuple(ExecutorName):
         raise UsageError(f"executor={shown(name)}: there are {', '.join(ExecutorName)}")
-    return Executor(ExecutorName(name), address, gpus, share, slots)
+    return Executor(ExecutorName(name), address, gpus, share, slots, model)
 
 
 def _run(

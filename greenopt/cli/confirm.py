@@ -14,6 +14,7 @@ from greenopt.cli.options import (
     DryRun,
     ExecutorName,
     ExecutorOption,
+    GpuModel,
     Gpus,
     Runs,
     ShareGpus,
@@ -60,6 +61,7 @@ def confirm(
     executor: ExecutorOption = ExecutorName.LOCAL,
     address: Address = None,
     slots: Slots = None,
+    gpu_model: GpuModel = None,
     storage: Storage = None,
     storage_patience: StoragePatience = DEFAULT_STORAGE_PATIENCE_S,
     runs: Runs = DEFAULT_RUNS,
@@ -95,7 +97,7 @@ def confirm(
     work = _Work(
         folder, snapshot, picked, spec, None if url == folder.default_storage else url, accept_changes, storage_patience
     )
-    where = Executor(executor, address, gpus, share_gpus, slots)
+    where = Executor(executor, address, gpus, share_gpus, slots, gpu_model)
     raise typer.Exit(_train_and_judge(work, where, dry_run=dry_run))
 
 
