@@ -14,6 +14,7 @@ GPU_MODEL = "gpu_model"
 """The factor of an analysis, and the column of tables: the model of a trial's GPU."""
 
 UNKNOWN_MODEL = "unknown"
+_DONE = TrialState.COMPLETE
 
 
 def gpu_models(rows: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
@@ -21,7 +22,7 @@ def gpu_models(rows: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
 
     One model, or none, where nothing is mixed. A trial that does not say its model counts as `unknown` beside others.
     """
-    completed = [row for row in rows if row["state"] == TrialState.COMPLETE and row.get("gpu_uuid")]
+    completed = [row for row in rows if row.get("gpu_uuid") and row.get("state", _DONE) == _DONE]
     counts = Counter(model_of(row) for row in completed)
     if counts.keys() <= {UNKNOWN_MODEL}:
         return {}
