@@ -99,7 +99,7 @@ def _inert(generator: Generator) -> Truth:
         parameter = PARAMETERS.index(name)
         found.energy[parameter, 1:] = 0.3 * generator.standard_normal(LEVELS - 1)
         found.accuracy[parameter, 1:] = 0.05 * generator.standard_normal(LEVELS - 1)
-    return replace(found, has_inert=True)
+    return found
 
 
 def _outliers(generator: Generator) -> Truth:
@@ -138,6 +138,11 @@ def _dense(generator: Generator) -> Truth:
     return replace(_additive(generator), energy=0.4 * sizes[0] * steps[0], accuracy=0.06 * sizes[1] * steps[1])
 
 
+def _mislabelled(generator: Generator) -> Truth:
+    """Let values act that the analysis is told to do nothing, such as momentum where the optimizer has none."""
+    return replace(_additive(generator), has_inert=False)
+
+
 FAMILIES: Final[dict[str, Callable[[Generator], Truth]]] = {
     "additive": _additive,
     "null": _null,
@@ -155,6 +160,7 @@ FAMILIES: Final[dict[str, Callable[[Generator], Truth]]] = {
     "triples": _triples,
     "dense": _dense,
     "correlated": _additive,
+    "mislabelled": _mislabelled,
 }
 """Name -> how a study's truth is drawn. The settings of `tpe` are chosen by the sampler, those of `correlated` resemble
 one another from parameter to parameter, all others are at random."""

@@ -164,8 +164,11 @@ def _is_wrong_there(one: ValueAdvice, made: Made, advice: Advice) -> bool:
     if one.confidence != "settled" or advice.setting is None or advice.setting[one.parameter] == one.baseline:
         return False
     other = {**advice.setting, one.parameter: one.baseline}
-    energy = np.log(made.true_energy_wh(advice.setting) / made.true_energy_wh(other))
-    return _is_no_better(float(energy), made.true_accuracy(advice.setting) - made.true_accuracy(other))
+    energy = float(np.log(made.true_energy_wh(advice.setting) / made.true_energy_wh(other)))
+    accuracy = made.true_accuracy(advice.setting) - made.true_accuracy(other)
+    # A value that does nothing in that setting is neither right nor wrong there.
+    does_nothing = abs(energy) < ROUNDING and abs(accuracy) < ROUNDING
+    return not does_nothing and _is_no_better(energy, accuracy)
 
 
 def is_dominated(

@@ -51,7 +51,7 @@ class Truth:
         chance_of_learning: below 1, a trial learns with this chance and has an accuracy of 0.01 otherwise.
         learning: effects on that chance.
         is_linear: whether effects on energy add up in Wh, as fractions of the baseline's.
-        has_inert: whether values that do nothing in a setting do nothing here.
+        has_inert: whether values that do nothing in a setting do nothing here, as the analysis is told.
         uneven: how much more the noise of log energy and accuracy is, by value.
         tails: degrees of freedom of Student's noise; infinite for normal noise.
         rare: chance that a trial's noise is `rare_size` times as large.
@@ -69,7 +69,7 @@ class Truth:
     chance_of_learning: float = 1.0
     learning: Numbers = field(default_factory=no_effects)
     is_linear: bool = False
-    has_inert: bool = False
+    has_inert: bool = True
     uneven: Numbers = field(default_factory=no_effects)
     tails: float = np.inf
     rare: float = 0.0
