@@ -90,5 +90,6 @@ def test_wrong_advice_is_counted(monkeypatch: pytest.MonkeyPatch, confidence: st
     counted = {"settled": judged.wrong_settled, "likely": judged.wrong_likely, "hint": judged.wrong_hint}
     assert counted.pop(confidence) is is_wrong
     assert not any(counted.values())
-    assert judged.wrong_settled_there is (is_wrong and confidence == "settled")
+    # In the advised setting, what does nothing there is neither right nor wrong.
+    assert judged.wrong_settled_there is (value == 32 and confidence == "settled")
     assert judged.is_missed is (is_wrong or confidence == "hint")
