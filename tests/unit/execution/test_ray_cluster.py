@@ -1,5 +1,6 @@
 """What is said of a cluster's address, its nodes and what they answer, without a cluster."""
 
+from contextlib import nullcontext
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -18,6 +19,7 @@ from greenopt.execution.ray_cluster import (
     found_node,
     named_apart,
 )
+from greenopt.execution.ray_engine import RayEngine, RayOptions
 from greenopt.identity.device import Device, DeviceKind, device_of_slots
 from greenopt.identity.digests import package_digest
 from greenopt.reading import EnergySource
@@ -131,3 +133,40 @@ def test_options_of_a_cluster_need_one(option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="is of a cluster; add --executor ray"):
         Executor(**option)
     Executor(ExecutorName.RAY, **option)
+
+
+MIXED = [Slot(f"far gpu {index}", f"GPU-{index}", host="far", gpu_name=name) for index, name in enumerate("AAB")]
+
+
+def found_on(slots: list[Slot], monkeypatch: pytest.MonkeyPatch, model: str | None) -> list[str]:
+    monkeypatch.setattr(ray_cluster, "connected", lambda _: nullcontext())
+    monkeypatch.setattr(ray_cluster, "check_installed", lambda: None)
+    monkeypatch.setattr(ray_cluster, "survey", lambda *_: slots)
+    return [slot.name for slot in Executor(ExecutorName.RAY, "auto", model=model).find_slots()]
+
+
+@pytest.mark.parametrize(("model", "taken"), [(None, "01"), ("b", "2"), ("all", "012")])
+def test_a_cluster_s_gpus_are_of_one_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str | None, taken: str
+) -> None:
+    assert found_on(MIXED, monkeypatch, model) == [f"far gpu {number}" for number in taken]
+    assert ("--gpu-model chooses another model" in capsys.readouterr().err) == (model is None)
+
+
+def test_a_model_is_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="--gpu-model 'H100': trials would run on the CPU"):
+        found_on([Slot("far cpu", host="far")], monkeypatch, "H100")
+
+
+@pytest.mark.parametrize(("model", "is_used"), [("A", True), ("B", False), (None, True)])
+def test_a_node_that_joins_with_another_model_is_named_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, model: str | None, is_used: bool
+) -> None:
+    said: list[str] = []
+    opened: list[Node] = []
+    engine = RayEngine(RayOptions(gpu_model=model), say=said.append)
+    monkeypatch.setattr(engine, "_open_places", opened.append)
+    engine._nodes[GPUS.node_id] = GPUS
+    engine._join(GPUS, {**SAME, "gpus": [(0, "GPU-0", "A"), (1, "GPU-1", "A")]})
+    assert opened == ([GPUS] if is_used else [])
+    assert said == ([] if is_used else ["far: has no B, on which this study trains; it is not used"])
