@@ -2,6 +2,7 @@
 
 from greenopt.analysis.results import MARGIN, MeasuredTrial, Predicted, Recommendation
 from greenopt.formatting import fixed_digits, format_energy_amount, format_fraction, format_setting
+from greenopt.reading import EnergySource
 
 _NEVER, _ALWAYS = 0.005, 0.995
 
@@ -50,10 +51,10 @@ def _predicted(found: Recommendation) -> str:
 
 def _measured(found: Recommendation) -> list[str]:
     best = found.measured[0]
+    again = format_prediction(best.expected, best.energy_source)
     sentences = [
-        f"Trial {best.trial} measured {figures(best)}; run again it is expected to take "
-        f"{format_prediction(best.expected)}: the best of many trials owes part of its figures to luck, which is taken "
-        "off by weighing them against what similar trials measured."
+        f"Trial {best.trial} measured {figures(best)}; run again it is expected to take {again}: the best of many trials "
+        "owes part of its figures to luck, which is taken off by weighing them against what similar trials measured."
     ]
     if len(found.measured) > 1:
         others = "; ".join(f"trial {one.trial}, {figures(one)}" for one in found.measured[1:])
@@ -67,10 +68,16 @@ def figures(one: MeasuredTrial) -> str:
     return energy if one.accuracy is None else f"{energy} and accuracy {format_fraction(one.accuracy)}"
 
 
-def format_prediction(expected: Predicted) -> str:
-    """Format a prediction: `21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)`."""
+def format_prediction(expected: Predicted, source: str | None = None) -> str:
+    """Format a prediction: `21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)`.
+
+    Args:
+        expected: the prediction.
+        source: of the energies that it rests on; estimates are marked.
+    """
+    begin, end = ("~", " est.") if source == EnergySource.ESTIMATE else ("", "")
     energy = (
-        f"{fixed_digits(expected.energy_wh)} Wh ({fixed_digits(expected.energy_low_wh)} to "
+        f"{begin}{fixed_digits(expected.energy_wh)} Wh{end} ({fixed_digits(expected.energy_low_wh)} to "
         f"{fixed_digits(expected.energy_high_wh)})"
     )
     if expected.accuracy is None:

@@ -9,8 +9,10 @@ from greenopt.analysis.expectation import Expectation, expect
 from greenopt.analysis.next_trials import NEXT_TRIALS, choose_next
 from greenopt.analysis.questions import Question
 from greenopt.analysis.recommend import SURE, recommend
-from greenopt.analysis.recommend_text import format_recommendation
+from greenopt.analysis.recommend_text import format_prediction, format_recommendation
+from greenopt.analysis.results import Predicted
 from greenopt.analysis.trials import analysed_trials
+from greenopt.reading import EnergySource
 from tests.known_effects import ACCURACY, BASE_ACCURACY, BASE_LOG_WH, ENERGY, effect, known_rows, paper_study
 
 SPEC = paper_study(80)
@@ -120,3 +122,9 @@ def _contrast_variance(known: Expectation, encoded: Any, question: Question) -> 
     values = known.encoder.spec.space.distributions[question.parameter].values  # type: ignore[union-attr]
     counts = [(encoded[:, column] == values.index(value)).sum() for value in (question.value, question.baseline)]
     return float(sum(1 / count for count in counts))
+
+
+def test_a_prediction_from_estimates_is_marked() -> None:
+    expected = Predicted(21.6, 12.0, 39.1, 0.49, 0.02, 0.96)
+    assert format_prediction(expected) == "21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)"
+    assert format_prediction(expected, EnergySource.ESTIMATE).startswith("~21.6 Wh est. (12.0 to 39.1)")
