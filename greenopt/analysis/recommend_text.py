@@ -53,8 +53,8 @@ def _measured(found: Recommendation) -> list[str]:
     best = found.measured[0]
     again = format_prediction(best.expected, best.energy_source)
     sentences = [
-        f"Trial {best.trial} measured {figures(best)}; run again it is expected to take {again}: the best of many trials "
-        "owes part of its figures to luck, which is taken off by weighing them against what similar trials measured."
+        f"Trial {best.trial} measured {figures(best)}; run again it is expected to take {again}: the best of many "
+        "trials owes part of its figures to luck, which is taken off by weighing them against what similar trials measured."
     ]
     if len(found.measured) > 1:
         others = "; ".join(f"trial {one.trial}, {figures(one)}" for one in found.measured[1:])
