@@ -54,7 +54,8 @@ def _measured(found: Recommendation) -> list[str]:
     again = format_prediction(best.expected, best.energy_source)
     sentences = [
         f"Trial {best.trial} measured {figures(best)}; run again it is expected to take {again}: the best of many "
-        "trials owes part of its figures to luck, which is taken off by weighing them against what similar trials measured."
+        "trials owes part of its figures to luck, which is taken off by weighing them against what similar trials "
+        "measured."
     ]
     if len(found.measured) > 1:
         others = "; ".join(f"trial {one.trial}, {figures(one)}" for one in found.measured[1:])
