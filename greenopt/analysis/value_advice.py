@@ -130,11 +130,6 @@ def _by_draws(drawn: Values, evidence: Evidence, name: str, *, is_told: bool) ->
     return _Judged(value, costs, gains, OPEN, better)
 
 
-def _differs(one: Effect) -> bool:
-    """Return whether a test finds a difference, false ones being below 5 % among all; never where one trial decides."""
-    return one.q < FOUND and one.p_holm < 1
-
-
 def _hardly_matters(drawn: Values) -> bool:
     """Return whether surely no value changes energy by as much as a choice is worth."""
     return bool(np.mean(np.all([np.abs(one.energy) < HARDLY for one in drawn.values()], axis=0)) >= SHOWN_FROM)

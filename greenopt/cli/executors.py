@@ -56,7 +56,7 @@ class Executor:
 
             return choose_slots(self.gpus, share=self.share, model=self.model)
         from greenopt.cli.output import say
-        from greenopt.execution.gpu_models import ALL_MODELS, of_one_model
+        from greenopt.execution.gpu_models import check_on_cpu, of_one_model
         from greenopt.execution.ray_cluster import check_installed, cluster_address, connected, survey
 
         check_installed()
@@ -64,8 +64,8 @@ class Executor:
             found = survey(self.gpus, self.known)
         if any(slot.gpu_uuid for slot in found):
             found = of_one_model(found, self.model, lambda slot: slot.gpu_name, partial(say, is_error=True))
-        elif self.model not in (None, ALL_MODELS):
-            raise UsageError(f"--gpu-model {self.model!r}: trials would run on the CPU; leave it out")
+        else:
+            check_on_cpu(self.model)
         return found[: self.slots]
 
     @contextmanager

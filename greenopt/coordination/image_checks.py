@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from greenopt.spec import MINIMUM_SIDE, MODEL_NAMES, Choice, DataSet, DataSpec, Setting, Shares, StudySpec
+from greenopt.spec import MINIMUM_SIDE, MODEL_NAMES, Choice, DataSet, DataSpec, Distribution, Setting, Shares, StudySpec
 from greenopt.trial.data.files import ARCHIVES
 from greenopt.trial.data.keras_sets import KERAS_SETS, KerasSet
 from greenopt.trial.failures import WrongSettingError
@@ -185,9 +185,14 @@ def _class_problem(stock: _Stock, images: int, shares: Shares) -> str | None:
     return None
 
 
+def largest_of(distribution: Distribution) -> int:
+    """Return the largest value of a parameter of whole numbers."""
+    values = distribution.values if isinstance(distribution, Choice) else (distribution.high,)
+    return max(int(value) for value in values)
+
+
 def _batch_problem(spec: StudySpec, training: int, shares: Shares) -> str | None:
-    batches = spec.space.distributions["batch_size"]
-    largest = max(int(value) for value in batches.values) if isinstance(batches, Choice) else int(batches.high)
+    largest = largest_of(spec.space.distributions["batch_size"])
     if largest <= training:
         return None
     return (

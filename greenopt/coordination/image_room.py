@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import psutil
 
-from greenopt.coordination.image_checks import PUBLISHED_IMAGES, SYNTHETIC
+from greenopt.coordination.image_checks import PUBLISHED_IMAGES, SYNTHETIC, largest_of
 from greenopt.identity.sameness import DEFAULT_SIDE
-from greenopt.spec import Choice, DataSet, DataSpec, ImagesOn, StudySpec
+from greenopt.spec import DataSet, DataSpec, ImagesOn, StudySpec
 from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.cache import NO_FOLDER, prepared_labels
 from greenopt.trial.data.files import ARCHIVES
@@ -90,9 +90,7 @@ def _largest(spec: StudySpec) -> int | None:
     """Return the largest size of images in pixels among those that the space has; None where it has none."""
     if "image_size" not in spec.varied:
         return None
-    distribution = spec.space.distributions["image_size"]
-    values = distribution.values if isinstance(distribution, Choice) else (distribution.high,)
-    return max(int(value) for value in values)
+    return largest_of(spec.space.distributions["image_size"])
 
 
 def stored_size(data: DataSpec) -> tuple[int, int] | None:

@@ -49,9 +49,10 @@ def choose_pilots(spec: StudySpec, on_gpu: bool) -> list[Pilot] | None:
     known = known_images(spec)
     if known is None:
         return None
+    size = stored_size(spec.data) if spec.data is not None else None
     pilots = []
     for values in pilot_settings(spec.space):
-        data = _images(spec, values, known, on_gpu)
+        data = _images(spec, values, known, size, on_gpu)
         pilots.append(Pilot(values, data, known.images / (data.images or known.images)))
     return pilots
 
@@ -102,7 +103,9 @@ def _in_turn(values: Sequence[Value], count: int, random: np.random.Generator) -
     return [values[index] for index in random.permutation(indices)]
 
 
-def _images(spec: StudySpec, values: dict[str, Value], known: KnownImages, on_gpu: bool) -> DataSpec:
+def _images(
+    spec: StudySpec, values: dict[str, Value], known: KnownImages, size: tuple[int, int] | None, on_gpu: bool
+) -> DataSpec:
     """Return images of the study's size: generated ones, or a part of its own where those would not be like them."""
     data, setting = spec.data_of(values), spec.setting_of(values)
     assert data is not None
@@ -110,7 +113,6 @@ def _images(spec: StudySpec, values: dict[str, Value], known: KnownImages, on_gp
     number = ceil(100 * steps * setting.batch_size / setting.shares.train)
     # What a class needs to be in every part.
     of_a_class = ceil(100 / min(setting.shares))
-    size = stored_size(data)
     side = data.image_size or (size[0] if size is not None and size[0] == size[1] else None)
     if side is None or known.has_own_parts:
         number = max(number, of_a_class * known.classes)

@@ -61,6 +61,12 @@ def of_one_model(
     return [board for board in boards if (model_of(board) or _UNKNOWN) == model]
 
 
+def check_on_cpu(wanted: str | None) -> None:
+    """Raise UsageError where a model of GPU is wanted for trials that would run on the CPU."""
+    if wanted not in (None, ALL_MODELS):
+        raise UsageError(f"{OPTION} {wanted!r}: trials would run on the CPU; leave it out")
+
+
 def _only(counts: Counter[str], wanted: str) -> str:
     """Return the one model whose name has this part."""
     fitting = [model for model in counts if wanted and wanted.casefold() in model.casefold()]

@@ -9,7 +9,7 @@ from greenopt.energy.gpus import Gpu, GpuInventory, GpuProcess, find_gpus, gpu_p
 from greenopt.energy.source import DriverError
 from greenopt.errors import UsageError
 from greenopt.execution.contract import Slot
-from greenopt.execution.gpu_models import ALL_MODELS, OPTION, of_one_model
+from greenopt.execution.gpu_models import check_on_cpu, of_one_model
 from greenopt.plain_text import printable
 
 CPU = Slot("cpu")
@@ -51,8 +51,7 @@ def choose_slots(
             count the boards by speed, or the driver does not work.
     """
     if selection == _NONE or (selection is None and hides_all_gpus(environment)):
-        if model not in (None, ALL_MODELS):
-            raise UsageError(f"{OPTION} {model!r}: trials would run on the CPU; leave it out")
+        check_on_cpu(model)
         return [CPU]
     found = _found(gpus)
     present = shown_gpus(list(found.gpus), environment, found.lost)

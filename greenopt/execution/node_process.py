@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -137,7 +137,7 @@ class _NodeProcess:
     def run(self) -> None:
         """Obey commands until there are no more."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
-        _write(self._output, {"kind": "opened", **_facts(self._slot)})
+        _write(self._output, {"kind": "opened", **asdict(self._slot)})
         try:
             while (command := self._next()) is not None:
                 self._obey(command)
@@ -187,14 +187,7 @@ class _NodeProcess:
         self._is_busy = False
         _write(
             self._output,
-            {
-                "kind": "ended",
-                "trial": message.trial,
-                "exit_code": message.exit_code,
-                "signal": message.signal,
-                "log_tail": message.log_tail,
-                "exceeded_bytes": message.exceeded_bytes,
-            },
+            {"kind": "ended", **asdict(message)},
         )
 
     def _look(self) -> None:
@@ -206,19 +199,6 @@ class _NodeProcess:
         if (found.failure, found.is_in_doubt) != self._health:
             self._health = (found.failure, found.is_in_doubt)
             _write(self._output, {"kind": "health", "failure": found.failure, "is_in_doubt": found.is_in_doubt})
-
-
-def _facts(slot: Slot) -> dict[str, Any]:
-    """Return what the coordinator has to know of a slot."""
-    return {
-        "name": slot.name,
-        "gpu_uuid": slot.gpu_uuid,
-        "is_shared": slot.is_shared,
-        "cuda_name": slot.cuda_name,
-        "host": slot.host,
-        "gpu_name": slot.gpu_name,
-        "cpu_source": slot.cpu_source,
-    }
 
 
 @contextmanager

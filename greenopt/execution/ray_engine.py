@@ -43,6 +43,7 @@ from greenopt.execution.ray_places import (
 )
 from greenopt.execution.travel import Parcel
 from greenopt.files import append_privately
+from greenopt.formatting import counted
 from greenopt.logs import get_logger
 from greenopt.reading import EnergySource
 from greenopt.spec import TrialSpec
@@ -172,7 +173,7 @@ class RayEngine:
 
     def _busy_text(self) -> str:
         count = sum(node.places(self._on_gpus) for node in self._nodes.values())
-        what = f"{count} GPU{'' if count == 1 else 's'}" if self._on_gpus else f"CPUs of {count} machines"
+        what = counted(count, "GPU") if self._on_gpus else f"CPUs of {count} machines"
         return f"--executor ray: the {what} of the cluster are in use by another study or program; wait for it"
 
     def bring(self, code: Callable[[], Mapping[str, bytes]], parcels: Sequence[Parcel] = ()) -> None:
