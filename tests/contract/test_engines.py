@@ -67,11 +67,11 @@ class Started:
         self.log = self.folder / "log.txt"
         engine.start(self.spec, slot, self.log)
 
-    def hear(self, limit_s: float = 30.0) -> ProcessEnded:
+    def hear(self, limit_s: float = 60.0) -> ProcessEnded:
         """Everything until its end."""
         return hear_all([self], limit_s)[0]
 
-    def begun(self, limit_s: float = 30.0) -> TrialStarted:
+    def begun(self, limit_s: float = 60.0) -> TrialStarted:
         deadline = time.monotonic() + limit_s
         while not self.messages:
             assert time.monotonic() < deadline
@@ -81,7 +81,7 @@ class Started:
         return self.messages[0].event
 
 
-def hear_all(trials: list[Started], limit_s: float = 30.0) -> list[ProcessEnded]:
+def hear_all(trials: list[Started], limit_s: float = 60.0) -> list[ProcessEnded]:
     by_number = {trial.spec.trial: trial for trial in trials}
     deadline = time.monotonic() + limit_s
     while not all(trial.messages and isinstance(trial.messages[-1], ProcessEnded) for trial in trials):

@@ -77,7 +77,7 @@ def cluster(head: FakeCluster) -> Iterator[FakeCluster]:
     head.clear()
 
 
-def wait_for(condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], limit_s: float = 120.0) -> Any:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if found := condition():
@@ -96,6 +96,12 @@ def caught_in_mid_trial(folder: RunFolder, uuid: str) -> int | None:
                 psutil.Process(begun[0].pid).suspend()
                 return int(file.parent.name)
     return None
+
+
+def boards_of(folder: RunFolder) -> set[str]:
+    """The boards on which a trial was begun."""
+    events = (event for file in folder.path.glob("trials/*/events.jsonl") for event in read_events(file))
+    return {event.gpu_uuid for event in events if isinstance(event, TrialStarted) and event.gpu_uuid}
 
 
 def test_a_node_is_lost_in_mid_trial_and_another_joins(
@@ -133,6 +139,8 @@ def test_a_node_is_lost_in_mid_trial_and_another_joins(
         wait_for(lambda: folder.log(caught).read_text())  # it follows each second
         cluster.kill(dies)
         cluster.add("GPU-c1", "GPU-c2")
+        wait_for(lambda: {"GPU-c1", "GPU-c2"} <= boards_of(folder))
+        (memory / "go").touch()
         running.join()
         engine.close()
     search.lease.release()
