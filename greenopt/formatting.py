@@ -117,6 +117,17 @@ def counted(count: int, thing: str = "trial") -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
+def sentence(text: str) -> str:
+    """Format a finding as a sentence: a capital first, a full stop last; a name in code stays as it is."""
+    text = text.strip()
+    if not text:
+        return ""
+    first = text.split()[0]
+    if "_" in first or ":" in first:
+        return text + ("" if text[-1] in ".:!?" else ".")
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".:!?" else ".")
+
+
 def format_setting(setting: Mapping[str, object]) -> str:
     """Format a setting in one line: `b128 SGD 0.9 lr 0.00625 cosine · mixup · float16 · jit_compilation`.
 

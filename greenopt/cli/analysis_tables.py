@@ -67,9 +67,8 @@ def _head(analysis: Analysis) -> list[str]:
     counts = analysis.counts
     lines = [
         f"study {analysis.study.name}: {counts.trials} trials: {counts.complete} completed, {counts.pruned} stopped "
-        f"early, {counts.failed} failed, {counts.unfinished} not ended{_by_hand(counts.excluded)}; "
-        f"{counts.settings} settings completed, "
-        f"{counts.replicated_settings} of them more than once"
+        f"early, {counts.failed} failed, {counts.unfinished} not ended{_by_hand(counts.excluded)}; {counts.settings} "
+        f"settings completed, {counts.replicated_settings} of them more than once"
     ]
     return [*lines, *(_excluded(exclusion) for exclusion in analysis.exclusions), *map(_sentence, analysis.footnotes)]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from greenopt.comparison.read import ComparedStudy
+from greenopt.formatting import sentence
 from greenopt.reading import EnergySource
 
 _ENERGY, _BOTH, _ACCURACY = "energies do not compare", "figures do not compare", "accuracies do not compare"
@@ -41,7 +42,7 @@ def _differ(
         told = "; ".join(f"{name}: {', '.join(each) or _UNSAID}" for name, each in by_study.items())
         return [f"Caution: {consequence}, for {what} differs ({told})."]
     if known and unknown:
-        return [f"{what[0].upper()}{what[1:]} is not recorded in {', '.join(unknown)}: it may differ from the others'."]
+        return [sentence(f"{what} is not recorded in {', '.join(unknown)}: it may differ from the others'")]
     return []
 
 

@@ -85,10 +85,9 @@ def compose_comparison(comparison: Comparison, today: str) -> Document:
 
 
 _PAIRED = (
-    "Settings are equal where all parameters that both spaces have take the same values. Repeated trials of a "
-    "setting are "
-    "averaged first, energies on the log scale. The mean of the paired differences is given with its 95 % interval by "
-    "Student's t; what settings themselves do cancels out."
+    "Settings are equal where all parameters that both spaces have take the same values. Repeated trials of a setting "
+    "are averaged first, energies on the log scale. The mean of the paired differences is given with its 95 % interval "
+    "by Student's t; what settings themselves do cancels out."
 )
 
 
@@ -112,7 +111,6 @@ def _label(comparison: Comparison) -> str:
 def _caption(comparison: Comparison) -> str:
     caution = " Read the cautions of the summary before comparing." if comparison.cautions else ""
     return (
-        "Completed trials of each study, faint, and its Pareto front, in brackets how many of how many trials "
-        "are on it."
-        f"{caution}"
+        "Completed trials of each study, faint, and its Pareto front, in brackets how many of how many trials are on "
+        f"it.{caution}"
     )

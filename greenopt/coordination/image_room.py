@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import psutil
 
+from greenopt.cache_folder import cache_folder
 from greenopt.coordination.image_checks import PUBLISHED_IMAGES, SYNTHETIC, largest_of
 from greenopt.identity.sameness import DEFAULT_SIDE
 from greenopt.spec import DataSet, DataSpec, ImagesOn, StudySpec
-from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.cache import NO_FOLDER, prepared_labels
 from greenopt.trial.data.files import ARCHIVES
 from greenopt.trial.data.keras_sets import KERAS_SETS

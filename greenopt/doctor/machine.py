@@ -19,13 +19,13 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from greenopt.cache_folder import cache_folder
 from greenopt.energy.gpus import Gpu, find_gpus, read_processes
 from greenopt.energy.rapl import POWERCAP, UNREADABLE_SOCKET, RaplDomains
 from greenopt.energy.source import DriverError, PowerSource, ReadError
 from greenopt.energy.source_choice import open_source
 from greenopt.errors import GreenoptError
 from greenopt.spec import DataSet, DataSpec, EnergySpec
-from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import check_data
 from greenopt.version import __version__
 

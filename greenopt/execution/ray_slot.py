@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import ray
 
+from greenopt.cache_folder import cache_folder
 from greenopt.execution.node_process import LOG_FILE, NodeConfiguration, trial_folder
 from greenopt.execution.travel import Parcel, digest_of, unpack
 
@@ -80,6 +80,8 @@ class RaySlot:
         self._log_limit_bytes = 0
         self._log_looked_s = 0.0
         self._places: dict[Parcel, Path] = {}
+        # Where nothing is kept for later studies, data that travelled last as long as this slot.
+        self._travelled = (cache_folder() or self._folder) / "travelled"
 
     def open(self, on_gpu: bool, share: bool, command: tuple[str, ...], variables: Mapping[str, str]) -> None:
         """Start the slot's process; what it is follows by `poll`.
@@ -113,7 +115,7 @@ class RaySlot:
 
     def _place(self, parcel: Parcel) -> Path | None:
         """Return where the data are on this node, looked for once."""
-        found = self._places.get(parcel) or _found(parcel)
+        found = self._places.get(parcel) or self._found(parcel)
         if found is not None:
             self._places[parcel] = found
         return found
@@ -125,9 +127,35 @@ class RaySlot:
         try:
             with archive.open("ab" if offset else "wb") as file:
                 file.write(piece)
-            return _unpacked(parcel, archive) if is_last else None
+            return self._unpacked(parcel, archive) if is_last else None
         except (OSError, tarfile.TarError) as error:
             return f"{parcel.path}: {error}"
+
+    def _found(self, parcel: Parcel) -> Path | None:
+        """Return where the data are on this node: as they travelled, or under their own path if they are the same."""
+        own, kept = Path(parcel.path).expanduser(), self._travelled / parcel.digest / own_name(parcel)
+        if kept.exists():
+            return kept
+        with suppress(OSError):
+            if own.exists() and digest_of(own) == parcel.digest:
+                return own
+        return None
+
+    def _unpacked(self, parcel: Parcel, archive: Path) -> str | None:
+        """Unpack an archive that has arrived and check its contents; return what is wrong with them."""
+        target = self._travelled / parcel.digest
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".arriving-", dir=target.parent))
+        try:
+            unpack(archive, made)
+            if digest_of(made / own_name(parcel)) != parcel.digest:
+                return f"{parcel.path}: what arrived is not what was sent"
+            with suppress(OSError):  # another slot of this node was faster
+                made.rename(target)
+            return None if target.exists() else f"{target}: cannot be written"
+        finally:
+            archive.unlink(missing_ok=True)
+            shutil.rmtree(made, ignore_errors=True)
 
     def start(self, spec: Mapping[str, Any], code: Mapping[str, bytes], parcels: list[Parcel]) -> None:
         """Start a trial with the user's modules, by their paths, and with their data."""
@@ -334,40 +362,6 @@ def _parents_environment() -> dict[str, str]:
         return {}
 
 
-def _kept(parcel: Parcel) -> Path:
-    """Return where data that travelled to this node are kept, for later studies too."""
-    base = os.environ.get("GREENOPT_CACHE") or platformdirs.user_cache_path("greenopt")
-    return Path(base) / "travelled" / parcel.digest
-
-
-def _found(parcel: Parcel) -> Path | None:
-    """Return where the data are on this node: under their own path if they are the same there, or as they travelled."""
-    own, kept = Path(parcel.path).expanduser(), _kept(parcel) / own_name(parcel)
-    if kept.exists():
-        return kept
-    with suppress(OSError):
-        if own.exists() and digest_of(own) == parcel.digest:
-            return own
-    return None
-
-
 def own_name(parcel: Parcel) -> str:
     """Return the last part of the data's path, which tells its format."""
     return Path(parcel.path).name or "data"
-
-
-def _unpacked(parcel: Parcel, archive: Path) -> str | None:
-    """Unpack an archive that has arrived and check its contents; return what is wrong with them."""
-    target = _kept(parcel)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".arriving-", dir=target.parent))
-    try:
-        unpack(archive, made)
-        if digest_of(made / own_name(parcel)) != parcel.digest:
-            return f"{parcel.path}: what arrived is not what was sent"
-        with suppress(OSError):  # another slot of this node was faster
-            made.rename(target)
-        return None if target.exists() else f"{target}: cannot be written"
-    finally:
-        archive.unlink(missing_ok=True)
-        shutil.rmtree(made, ignore_errors=True)

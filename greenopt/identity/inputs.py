@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from greenopt.cache_folder import cache_folder
 from greenopt.errors import UsageError
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests, code_digest, combined
 from greenopt.identity.sources import local_sources
 from greenopt.spec import MODEL_NAMES, Choice, DataSet, DataSpec, StudySpec
-from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.hub import hub_files, locate_hub
 from greenopt.trial.data.keras_sets import KERAS_SETS

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenopt.cache_folder import cache_folder
 from greenopt.execution.travel import Parcel, module_files
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests
 from greenopt.identity.inputs import studied_references
 from greenopt.spec import StudySpec
-from greenopt.trial.cache_folder import cache_folder
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from greenopt.events import FailReason
 from greenopt.files import open_regular
+from greenopt.formatting import counted
 from greenopt.runs.trial_ending import TrialEnding
 
 FILE_NAME = "course.jsonl"
@@ -52,7 +53,7 @@ def format_slots_changed(joined: Sequence[str], gone: Sequence[str], left: int) 
     """
     parts = [f"{', '.join(joined)} joined"] if joined else []
     parts += [f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
-    rest = f"{left} slot{'' if left == 1 else 's'} now" if left else "no slot is left; waiting for a machine to join"
+    rest = f"{counted(left, 'slot')} now" if left else "no slot is left; waiting for a machine to join"
     return f"{'; '.join(parts)}: {rest}"
 
 

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PRINTING = {
     "cli/output.py": "the door of plain lines",
     "execution/gpus.py": "one line on standard error, made printable there",
-    "trial/cache_folder.py": "one line on standard error, made printable there",
+    "cache_folder.py": "one line on standard error, made printable there",
     "trial/meter_check.py": "JSON to the process that started it",
 }
 CONSOLE = {"cli/tables.py": "the door of tables and sentences", "coordination/progress.py": "made printable there"}

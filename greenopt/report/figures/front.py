@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from greenopt.formatting import format_budgets
+from greenopt.formatting import format_budgets, sentence
 from greenopt.front import plane_of
 from greenopt.gpu_models import format_mixed, mixed_models, model_of
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
@@ -53,7 +53,7 @@ def pareto_front(report_data: ReportData) -> Picture:
 
 def _models_note(report_data: ReportData) -> str:
     mixed = format_mixed(report_data.complete.to_dict(orient="records"))
-    return f"{mixed[0].upper()}{mixed[1:]}; circled trials ran on another model than most." if mixed else ""
+    return sentence(f"{mixed}; circled trials ran on another model than most") if mixed else ""
 
 
 def _circle_others(axis: Axes, report_data: ReportData, energy: Floats, accuracy: Floats) -> None:

@@ -67,9 +67,8 @@ def interactions(report_data: ReportData, response: Response) -> Picture:
     more = len(pairs) - len(shown)
     mean = "geometric means" if response is Response.LOG_ENERGY_WH else "means"
     caption = (
-        f"Points: {mean} with 95 % intervals (Student's t) where two or more trials have both values; lines that "
-        "are not "
-        "parallel: the effect of one parameter depends on the other.",
+        f"Points: {mean} with 95 % intervals (Student's t) where two or more trials have both values; lines that are "
+        "not parallel: the effect of one parameter depends on the other.",
         f"{more} more {'pair stands' if more == 1 else 'pairs stand'} out." if more else "",
         "" if response is Response.ACCURACY else report_data.energy_note,
     )

@@ -68,9 +68,8 @@ def _parallel(report_data: ReportData, slug: str, column: str, label: str) -> Pi
         plain_log_colours(colours)
     left_out = len(free) - len(drawn)
     caption = (
-        f"One line per trial, {len(trials):,} in all; thick and dotted: the {on_front.sum()} on the Pareto "
-        "front. Lines of "
-        "one value are spread to be told apart.",
+        f"One line per trial, {len(trials):,} in all; thick and dotted: the {on_front.sum()} on the Pareto front. "
+        "Lines of one value are spread to be told apart.",
         f"{left_out} more parameters are not drawn." if left_out else "",
         _interrupted([name for name in drawn if name in report_data.analysis.study.space.conditions]),
         report_data.energy_note,

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from greenopt.analysis.results import Advice, Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
-from greenopt.formatting import MISSING, format_energy
+from greenopt.formatting import MISSING, format_energy, sentence
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures import Drawing
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.figures.interactions import interaction_slug
 from greenopt.report.figures.residuals import residual_slug
 from greenopt.report.inputs import ReportInputs
-from greenopt.report.sections.formatting import format_p, format_value, number, sentence, signed, whole
+from greenopt.report.sections.formatting import format_p, format_value, number, signed, whole
 from greenopt.report.sections.results import Pictures, drawn, matrices
 
 _TITLES = {
@@ -23,8 +23,7 @@ _TITLES = {
 _INTERACTIONS = 6
 _HOW_READ = (
     "Each value against the baseline's, all others kept. Trials: how many have the value; std. error: plain, and "
-    "robust "
-    "(HC3); interval and p are the plain ones, p (Holm) is adjusted over all values of a regression."
+    "robust (HC3); interval and p are the plain ones, p (Holm) is adjusted over all values of a regression."
 )
 
 
@@ -35,11 +34,9 @@ def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
         "Effects of the parameters",
         (
             text(
-                "Each effect says what changing one value from the baseline's does, all others kept, if effects "
-                "add up. "
-                "For energy they add up on the log scale: energy is multiplied by a factor. A value that does "
-                "nothing in a "
-                "setting counts as what it amounts to there. All coefficients stand in the appendix."
+                "Each effect says what changing one value from the baseline's does, all others kept, if effects add "
+                "up. For energy they add up on the log scale: energy is multiplied by a factor. A value that does "
+                "nothing in a setting counts as what it amounts to there. All coefficients stand in the appendix."
             ),
             *drawn(pictures, "importance"),
         ),

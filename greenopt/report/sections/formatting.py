@@ -48,17 +48,6 @@ def format_trial_numbers(trials: Iterable[int]) -> str:
     return shown if len(numbers) <= NAMED_TRIALS else f"{shown} and {len(numbers) - NAMED_TRIALS:,} more"
 
 
-def sentence(text: str) -> str:
-    """Format a finding as a sentence: a capital first, a full stop last."""
-    text = text.strip()
-    if not text:
-        return ""
-    first = text.split()[0]
-    if "_" in first or ":" in first:
-        return text + ("" if text[-1] in ".:!?" else ".")
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".:!?" else ".")
-
-
 def stopped(text: str) -> str:
     """Add a full stop unless the text ends with one."""
     return text if text.endswith(".") else f"{text}."

@@ -1,11 +1,12 @@
 """Limits of the report's results."""
 
+from greenopt.formatting import sentence
 from greenopt.gpu_models import format_mixed
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.facts import has_tests, imported_count, is_imported, partitionings
-from greenopt.report.sections.formatting import plural, sentence
+from greenopt.report.sections.formatting import plural
 
 GPU_SOURCES = (EnergySource.NVML_COUNTER, EnergySource.NVML_POWER, EnergySource.NVIDIA_SMI_SNAPSHOT)
 
@@ -26,11 +27,9 @@ def _own(inputs: ReportInputs) -> list[str]:
     imported = imported_count(trials)
     if imported:
         found.append(
-            f"{plural(imported, 'trial')} ran elsewhere and were imported. How their images were split is not "
-            "known: if "
-            "they were shuffled anew before each split, validation and test images were trained on and their "
-            "accuracies "
-            "are too high."
+            f"{plural(imported, 'trial')} ran elsewhere and were imported. How their images were split is not known: "
+            "if they were shuffled anew before each split, validation and test images were trained on and their "
+            "accuracies are too high."
         )
     if EnergySource.ESTIMATE in report_data.sources:
         found.append(
@@ -40,17 +39,15 @@ def _own(inputs: ReportInputs) -> list[str]:
     if analysis.counts.complete > 1 and not analysis.counts.replicated_settings:
         found.append(
             "No setting ran twice, so how much two trials of one setting differ is not known; small differences "
-            "between "
-            "single trials mean nothing. `greenopt confirm` trains the best one again."
+            "between single trials mean nothing. `greenopt confirm` trains the best one again."
         )
     if not inputs.confirmations and analysis.counts.complete > 1:
         found.append(
             "The best of many trials is partly the luckiest: its figures are better than it would show again. It has "
-            "not "
-            "been confirmed."
+            "not been confirmed."
         )
     if mixed := format_mixed(trials.to_dict(orient="records")):
-        found.append(f"{mixed[0].upper()}{mixed[1:]}.")
+        found.append(sentence(mixed))
     return found
 
 
@@ -58,9 +55,8 @@ def _measured(inputs: ReportInputs) -> list[str]:
     """Return what holds for the energies and accuracies of this study."""
     sources = inputs.report_data.sources
     found = [
-        f"Energy is that of the {_device(sources)} alone: the rest of the machine, its power supply and cooling "
-        "are not "
-        "in it."
+        f"Energy is that of the {_device(sources)} alone: the rest of the machine, its power supply and cooling are "
+        "not in it."
     ]
     if set(sources) & set(GPU_SOURCES):
         found.append("Boards of one kind differ by about 5 % from a wall meter: compare trials on one board.")
@@ -96,9 +92,8 @@ def _split(inputs: ReportInputs) -> str:
         return ""
     if len(partitionings(inputs)) > 1:
         return (
-            " Trials of different partitionings are validated and tested on different images, and train on more "
-            "or fewer "
-            "of them: part of a partitioning's effect on accuracy and energy is that."
+            " Trials of different partitionings are validated and tested on different images, and train on more or "
+            "fewer of them: part of a partitioning's effect on accuracy and energy is that."
         )
     return " All trials share one split."
 
@@ -110,7 +105,6 @@ def _association(inputs: ReportInputs) -> str:
     if name in ("random", "qmc", "grid", "brute_force"):
         return "Settings did not depend on results, so they show what a value does on average over the space."
     return (
-        f"The sampler {name} chose settings by earlier results, so that values of good trials are seen together "
-        "more often: "
-        "they show association, not cause."
+        f"The sampler {name} chose settings by earlier results, so that values of good trials are seen together more "
+        "often: they show association, not cause."
     )

@@ -138,9 +138,8 @@ def _definitions(inputs: ReportInputs) -> list[str]:
     found = [_accuracy(inputs), _energy(spec, trials)]
     if has_results:
         found += [
-            "power draw: mean energy of an epoch, in Wh per epoch. Efficiency: accuracy over power draw, in "
-            "1/Wh. Both as "
-            "in 'Computationally Efficient Deep Learning Training' (Burmester, Kalcher, Reil, 2023).",
+            "power draw: mean energy of an epoch, in Wh per epoch. Efficiency: accuracy over power draw, in 1/Wh. Both "
+            "as in 'Computationally Efficient Deep Learning Training' (Burmester, Kalcher, Reil, 2023).",
             "average power (avg_power_w): energy over the time in which it was used, in W.",
         ]
     if len(inputs.analysis.regressions):
@@ -166,9 +165,8 @@ def _accuracy(inputs: ReportInputs) -> str:
         else "the validation part"
     )
     return (
-        f"accuracy: share of right answers on {part} after the last epoch, of the model as it would be used; "
-        "test accuracy "
-        "the same on the test part, never optimised."
+        f"accuracy: share of right answers on {part} after the last epoch, of the model as it would be used; test "
+        "accuracy the same on the test part, never optimised."
     )
 
 
@@ -178,14 +176,12 @@ def _energy(spec: StudySpec, trials: pd.DataFrame) -> str:
     quantized = "" if spec.study.objective else ", plus quantization after training"
     if spec.study.objective:
         return (
-            "energy: gross energy of the trial's device over the training, from where the function says that it "
-            "begins to "
-            "the end of its last epoch."
+            "energy: gross energy of the trial's device over the training, from where the function says that it begins "
+            "to the end of its last epoch."
         )
     return (
         "energy: gross energy of the trial's device from the start of the first epoch to the end of the last, "
-        "validation "
-        f"included{quantized}; set-up and compilation are not in it."
+        f"validation included{quantized}; set-up and compilation are not in it."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from greenopt.analysis.results import Analysis, Ranked
-from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_figure, format_fraction
+from greenopt.formatting import MISSING, fixed_digits, format_energy_amount, format_figure, format_fraction, sentence
 from greenopt.front import plane_of
 from greenopt.report.document import Block, Section, bullets, figure, note, table, text
 from greenopt.report.figures import Drawing, Picture, SkippedFigure
@@ -20,7 +20,6 @@ from greenopt.report.sections.formatting import (
     format_value,
     number,
     plural,
-    sentence,
     whole,
 )
 from greenopt.storage.trial_state import TrialState

@@ -5,14 +5,21 @@ from greenopt.analysis.results import Analysis, Counts, Ranked, Response
 from greenopt.confirmation import Confirmation, confirmation_lines
 from greenopt.energy.footprint import Footprint
 from greenopt.forecast import forecast_kept, format_amount
-from greenopt.formatting import fixed_digits, format_energy_amount, format_figure, format_fraction, format_percent
+from greenopt.formatting import (
+    fixed_digits,
+    format_energy_amount,
+    format_figure,
+    format_fraction,
+    format_percent,
+    sentence,
+)
 from greenopt.front import plane_of
 from greenopt.reading import EnergySource
 from greenopt.report.document import Section, bullets, note, text
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.inputs import ReportInputs
 from greenopt.report.sections.facts import imported_count, is_imported
-from greenopt.report.sections.formatting import brief_setting, format_trial, plural, sentence, stopped
+from greenopt.report.sections.formatting import brief_setting, format_trial, plural, stopped
 from greenopt.spec import Direction
 
 _SAME = {"accuracy": "the most accurate", "energy": "the one with the least energy"}

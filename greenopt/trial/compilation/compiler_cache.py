@@ -12,7 +12,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from greenopt.trial.cache_folder import cache_folder, prune
+from greenopt.cache_folder import cache_folder, prune
 
 COMPILER_BYTES = 2_000_000_000
 """What compiled programs may take; the least recently used go first."""

@@ -19,9 +19,9 @@ import tensorflow as tf
 from pydantic import TypeAdapter, ValidationError
 
 import greenopt.trial
+from greenopt.cache_folder import cache_folder, prune
 from greenopt.files import write_whole
 from greenopt.spec import MODEL_NAMES, TRIAL_LIMITS, Internal, TrialSpec
-from greenopt.trial.cache_folder import cache_folder, prune
 from greenopt.trial.compilation.function_names import name_functions_afresh
 from greenopt.trial.compilation.serialized_graph import Graph, Program, TensorSpec, UnkeepableError, Variables
 from greenopt.trial.data.images import Images

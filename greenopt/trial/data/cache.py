@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeAlias
 import filelock
 import numpy as np
 
+from greenopt.cache_folder import FOLDER_VARIABLE, cache_folder, prune
 from greenopt.identity.digests import DIGESTS_FILE, DataDigests
 from greenopt.spec import DataSet, DataSpec, ImagesOn
-from greenopt.trial.cache_folder import FOLDER_VARIABLE, cache_folder, prune
 from greenopt.trial.data.files import ARCHIVES, locate_archive
 from greenopt.trial.data.hub import hub_files, locate_hub
 from greenopt.trial.data.images import Array, Images, load_images

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenopt.cache_folder import say_once
 from greenopt.spec import DataSet, DataSpec, imagenet_url
-from greenopt.trial.cache_folder import say_once
 from greenopt.trial.data.hub import hub_note, hub_problem
 from greenopt.trial.failures import DataMissingError, WrongSettingError
 

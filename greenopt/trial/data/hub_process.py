@@ -10,8 +10,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from greenopt.cache_folder import cache_folder
 from greenopt.spec import DataSpec
-from greenopt.trial.cache_folder import cache_folder
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.hub import READERS, locate_hub
 from greenopt.trial.failures import DataMissingError, WrongSettingError

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greenopt.cache_folder import say_once
 from greenopt.spec import DataSet, DataSpec
-from greenopt.trial.cache_folder import say_once
 from greenopt.trial.data.files import datasets_folder, fetch_file, sha256_of
 from greenopt.trial.failures import DataMissingError
 

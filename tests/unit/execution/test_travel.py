@@ -58,6 +58,23 @@ def test_data_arrive_as_they_were_and_are_kept_for_the_next_study(tmp_path: Path
     assert digest_of(kept) == parcel.digest
 
 
+def test_without_a_cache_data_that_travelled_last_as_long_as_their_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENOPT_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "unused"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "slots"))
+    (tmp_path / "slots").mkdir()
+    elsewhere = Parcel(str(tmp_path / "moved" / "images"), parcel_of(images(tmp_path)).digest)
+    slot = RaySlot()
+    pieces = b"".join(archive_pieces(Parcel(str(tmp_path / "images"), elsewhere.digest), 7_000))
+    assert slot.store(elsewhere, pieces, 0, is_last=True) is None
+    assert (slot.missing([elsewhere]), RaySlot().missing([elsewhere])) == ([], [elsewhere])
+    assert not (tmp_path / "unused").exists()
+    slot.close()
+    assert not list((tmp_path / "slots").rglob("1.png"))
+
+
 def test_data_of_the_same_path_and_other_contents_travel(tmp_path: Path, slot: RaySlot) -> None:
     folder = images(tmp_path)
     parcel = parcel_of(folder)

@@ -12,9 +12,9 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from greenopt.cache_folder import say_once
 from greenopt.coordination.image_checks import image_problem
 from greenopt.spec import DataSet, DataSpec, Shares
-from greenopt.trial.cache_folder import say_once
 from greenopt.trial.data import keras_sets
 from greenopt.trial.data.cache import cached_images
 from greenopt.trial.data.files import check_data, download_note

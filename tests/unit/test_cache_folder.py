@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.trial.cache_folder import cache_folder, prune
+from greenopt.cache_folder import cache_folder, prune
 
 
 def test_the_folder_is_the_named_one_and_an_empty_name_keeps_nothing(
