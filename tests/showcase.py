@@ -5,7 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from greenopt.coordination.coordinator import Coordinator, Observer
+from greenopt.coordination.coordinator import Coordinator
+from greenopt.coordination.observers import Observer
 from greenopt.dashboard import DashboardPublisher
 from greenopt.events import (
     EpochEnded,

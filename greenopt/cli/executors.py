@@ -10,7 +10,7 @@ from greenopt.cli.options import ExecutorName
 from greenopt.errors import UsageError
 
 if TYPE_CHECKING:
-    from greenopt.coordination.coordinator import GpuStates
+    from greenopt.coordination.slots import GpuStates
     from greenopt.execution import Engine, Slot
     from greenopt.execution.ray_cluster import FoundNode
     from greenopt.spec import StudySpec

@@ -65,7 +65,8 @@ def run_session(
     from greenopt.cli.executors import Executor
     from greenopt.cli.summary_output import STORAGE_LOST_TEXT, failed_note, print_summary
     from greenopt.cli.tables import print_lines
-    from greenopt.coordination.coordinator import Coordinator, Observer
+    from greenopt.coordination.coordinator import Coordinator
+    from greenopt.coordination.observers import Observer
     from greenopt.coordination.preflight import fetch_inputs, input_notes
     from greenopt.coordination.progress import Forecast, PlainProgress
     from greenopt.coordination.storage_access import StoragePlace

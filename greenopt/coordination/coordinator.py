@@ -8,13 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from greenopt.coordination.early_stops import EarlyStops, past_curves
 from greenopt.coordination.events_file import EventsFile
 from greenopt.coordination.limits import Limits
+from greenopt.coordination.observers import ForecastObserver, Observer, SlotsObserver, StorageObserver
+from greenopt.coordination.slots import GpuStates, Slots
 from greenopt.coordination.storage_access import StorageAccess, StorageLostError, StoragePlace, through
+from greenopt.coordination.trial_specs import build_trial_spec
 from greenopt.coordination.verdict import Verdict, judge, objective_values, refused, trial_metrics
 from greenopt.errors import UsageError
 from greenopt.events import AttemptBegan, Event, FailReason, Outcome, read_events
@@ -27,80 +29,15 @@ from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.study_log import RunState, StudyEnd
 from greenopt.search import Proposal, Search
-from greenopt.spec import PARAMETERS, OnDuplicate, StudySpec, TrialSpec
+from greenopt.spec import OnDuplicate, StudySpec, TrialSpec
 from greenopt.stopping import Stop
 from greenopt.summary import TrialSummary, summarise, summarise_fold
 
 _log = get_logger(__name__)
 
 RECEIVE_TIMEOUT_S = 0.5
-LOOK_EVERY_S = 10.0
-"""How often the GPUs of running trials are looked at."""
-
-SLOT_PATIENCE_S = 600.0
-"""How long the study waits for a slot where all are gone, with the machines that they belonged to."""
-
 MAX_SKIPS_IN_A_ROW = 5
 """Settings in a row that have run already, after which one is drawn that has not."""
-
-
-class Observer(Protocol):
-    """An observer of a running study. Its methods must not raise and must be fast."""
-
-    def study_began(self, spec: StudySpec, settled: int) -> None:
-        """Handle the start of the study; `settled` trials are already recorded."""
-        ...
-
-    def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
-        """Handle the start of a trial's process."""
-        ...
-
-    def event_arrived(self, trial: int, event: Event) -> None:
-        """Handle an event of a running trial."""
-        ...
-
-    def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
-        """Handle the recording of a trial; `settled` of the study's trials are now recorded."""
-        ...
-
-    def run_state_changed(self, run_state: RunState) -> None:
-        """Handle that the study was paused, resumed or told to stop."""
-        ...
-
-    def slot_set_aside(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
-        """Handle that a slot's GPU failed, in words; trials go on in the others."""
-        ...
-
-    def study_ended(self, end: StudyEnd, failure: FailReason | None) -> None:
-        """Handle the end of the study; `failure` is the reason if equal failures stopped it."""
-        ...
-
-
-@runtime_checkable
-class StorageObserver(Protocol):
-    """An observer that is also told of outages of the study's storage."""
-
-    def storage_changed(self, name: str, cause: str | None) -> None:
-        """Handle that the storage is away, and why in words; None where it is back."""
-        ...
-
-
-@runtime_checkable
-class SlotsObserver(Protocol):
-    """An observer that is also told of slots that come and go."""
-
-    def slots_changed(self, slots: Sequence[Slot], joined: Sequence[Slot], gone: Sequence[Slot]) -> None:
-        """Handle that there are other slots now; `slots` are all of them."""
-        ...
-
-
-@runtime_checkable
-class ForecastObserver(Protocol):
-    """An observer that is also told what the study is forecast to take."""
-
-    def forecast_made(self, forecast: StudyForecast, settled: int, used_wh: float) -> None:
-        """Handle a forecast, made when so many trials counted and had used this energy in Wh."""
-        ...
 
 
 class Inputs(Protocol):
@@ -113,28 +50,6 @@ class Inputs(Protocol):
     @property
     def marks(self) -> Mapping[str, str | None]:
         """What a trial that starts now keeps of them."""
-        ...
-
-
-class GpuState(Protocol):
-    """What a look at a GPU found."""
-
-    @property
-    def failure(self) -> str | None:
-        """Why no trial should run there any more, in words; None while it has not failed."""
-        ...
-
-    @property
-    def is_in_doubt(self) -> bool:
-        """Whether no trial should start there at the moment."""
-        ...
-
-
-class GpuStates(Protocol):
-    """The health of the study's GPUs."""
-
-    def look(self, uuid: str) -> GpuState:
-        """Look at a GPU. Must not raise and must be fast."""
         ...
 
 
@@ -190,20 +105,15 @@ class Coordinator:
         self._engine = engine
         self._folder = folder
         self._clock = clock
-        self._slots = tuple(engine.slots)
-        self._without_slots_since_s: float | None = None
-        self._limits = Limits(spec, self._search, len(self._slots), clock, self._announce_forecast, elapsed_before_s)
+        self._slots = Slots(engine, gpus, clock, self._slot_failed)
+        self._limits = Limits(spec, self._search, len(engine.slots), clock, self._announce_forecast, elapsed_before_s)
         # First, so that the others know of the forecast when they tell of the trial that changed it.
         self._observers: tuple[Observer, ...] = (self._limits, *observers)
         self._annotator = annotator
         self._wait = wait
         self._inputs = inputs
         self._metered_by = metered_by
-        self._gpus = gpus
         self._stops = EarlyStops(spec)
-        self._look_at_s = -float("inf")
-        self._set_aside: set[Slot] = set()
-        self._doubtful: set[Slot] = set()
         self._running: dict[int, _Running] = {}
         self._ended: deque[ProcessEnded] = deque()
         self._failures: deque[FailReason] = deque(maxlen=spec.study.stop_after_equal_failures)
@@ -262,7 +172,7 @@ class Coordinator:
         while True:
             self._heed_limits()
             self._heed_slots()
-            self._look_at_gpus()
+            self._slots.look_now_and_then()
             self._announce_run_state()
             self._fill_slots()
             self._heed_failed_gpus()
@@ -298,7 +208,7 @@ class Coordinator:
 
     def _waits(self) -> bool:
         """Whether trials are to start later, though none runs: resumed, on a GPU that answers again, on a new slot."""
-        is_waiting = self._is_paused or bool(self._doubtful) or not self._engine.slots
+        is_waiting = self._is_paused or self._slots.may_come()
         return is_waiting and self._end is None and self._wants_more()
 
     def _conclude(self) -> StudyEnd:
@@ -358,50 +268,20 @@ class Coordinator:
 
     def _heed_slots(self) -> None:
         """Tell of slots that have come and gone; where none has been left for long, start no more trials."""
-        now, before = tuple(self._engine.slots), self._slots
-        if now != before:
-            self._slots = now
-            joined, gone = [s for s in now if s not in before], [s for s in before if s not in now]
-            _log.info("slots: %s joined, %s gone", [s.name for s in joined], [s.name for s in gone])
-            self._set_aside -= set(gone)
-            self._doubtful -= set(gone)
+        if (changes := self._slots.changes()) is not None:
             for observer in self._observers:
                 if isinstance(observer, SlotsObserver):
-                    observer.slots_changed(now, joined, gone)
-        if now:
-            self._without_slots_since_s = None
-            return
-        self._without_slots_since_s = self._without_slots_since_s or self._clock()
-        if self._end is None and self._clock() - self._without_slots_since_s > SLOT_PATIENCE_S and self._wants_more():
+                    observer.slots_changed(*changes)
+        if self._slots.are_lost() and self._end is None and self._wants_more():
             self._end = StudyEnd.GPUS_FAILED
-
-    def _look_at_gpus(self) -> None:
-        """Look at all GPUs now and then: a trial can hang on one that was lost."""
-        if self._clock() >= self._look_at_s:
-            self._look_at_s = self._clock() + LOOK_EVERY_S
-            for slot in self._engine.slots:
-                self._is_sound(slot)
 
     def _heed_failed_gpus(self) -> None:
         """Start no more trials where all GPUs have failed."""
-        slots = self._engine.slots
-        if self._end is None and slots and self._set_aside.issuperset(slots) and self._wants_more():
+        if self._end is None and self._slots.have_failed() and self._wants_more():
             self._end = StudyEnd.GPUS_FAILED
 
-    def _is_sound(self, slot: Slot) -> bool:
-        """Look at a slot's GPU; set the slot aside and end its trial if the GPU has failed."""
-        if self._gpus is None or slot.gpu_uuid is None or slot in self._set_aside:
-            return slot not in self._set_aside
-        found = self._gpus.look(slot.gpu_uuid)
-        (self._doubtful.add if found.is_in_doubt else self._doubtful.discard)(slot)
-        if found.failure is not None:
-            self._set_slot_aside(slot, found.failure)
-        return found.failure is None and not found.is_in_doubt
-
-    def _set_slot_aside(self, slot: Slot, failure: str) -> None:
-        self._set_aside.add(slot)
-        _log.warning("%s is set aside: %s", slot.name, failure)
-        others = [other for other in self._engine.slots if other not in self._set_aside]
+    def _slot_failed(self, slot: Slot, failure: str, others: Sequence[Slot]) -> None:
+        """Tell that a slot's GPU failed, and end the trial that runs there."""
         for observer in self._observers:
             observer.slot_set_aside(slot, failure, others)
         for trial, running in self._running.items():
@@ -417,7 +297,7 @@ class Coordinator:
                 continue
             if self._end is not None or self._is_paused or not self._wants_more():
                 return
-            if not self._is_sound(slot) or not self._has_room():
+            if not self._slots.is_sound(slot) or not self._has_room():
                 continue
             while self._end is None and (proposal := self._next_unchanged_proposal()) is not None:
                 if self._start(proposal, slot):
@@ -529,7 +409,7 @@ class Coordinator:
         own = self._folder.own_events(ended.trial, running.attempt_id)
         problem = running.events.problem or (None if own is not None else "was deleted or replaced")
         summary = summarise(read_events(own)) if problem is None else summarise_fold(running.events.fold)
-        if running.cause is None and not self._is_sound(running.slot):
+        if running.cause is None and not self._slots.is_sound(running.slot):
             running.cause = FailReason.GPU_FAILED
         verdict = judge(summary, self._spec, running.cause, ended, self._metered_by)
         if problem is not None:
@@ -573,39 +453,3 @@ class Coordinator:
             elif running.deadline_s is not None and running.cause is None and self._clock() > running.deadline_s:
                 running.cause = FailReason.TIMEOUT
                 self._engine.end(trial)
-
-
-def build_trial_spec(study: StudySpec, proposal: Proposal, slot: Slot, folder: Path) -> TrialSpec:
-    """Return the whole specification of a trial; the one place that completes it.
-
-    Args:
-        study: its study.
-        proposal: its setting. A replicate gets its own training seed.
-        slot: where it runs.
-        folder: its results, where its model is kept if the study keeps models.
-    """
-    replicates = study.study.on_duplicate is OnDuplicate.REPLICATE
-    offset = proposal.repetition if replicates else 0
-    kept = () if study.space.own else (*PARAMETERS, *study.varied)
-    return TrialSpec(
-        study=study.name,
-        trial=proposal.trial,
-        objective=study.study.objective,
-        setting=None if study.space.own else study.setting_of(proposal.values),
-        parameters={name: value for name, value in proposal.values.items() if name not in kept},
-        varied={name: proposal.values[name] for name in study.varied if name in proposal.values},
-        left_out=study.space.left_out(proposal.values),
-        objectives=tuple(study.objectives),
-        ranges=study.ranges,
-        data=study.data_of(proposal.values),
-        training=study.training_of(proposal.values),
-        energy=study.energy,
-        split_seed=study.seeds.split,
-        training_seed=(study.seeds.training + offset) % 2**31,
-        modules_folder=study.modules_folder,
-        gpu_uuid=slot.gpu_uuid,
-        share_gpu=slot.is_shared,
-        model_folder=str(folder.resolve()) if study.training.keep_model else None,
-        retry_of=proposal.retry_of,
-        replicate_of=proposal.same_as[0] if replicates and proposal.same_as else None,
-    )

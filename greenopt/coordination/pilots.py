@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greenopt.coordination.coordinator import build_trial_spec
 from greenopt.coordination.pilot_settings import Pilot
+from greenopt.coordination.trial_specs import build_trial_spec
 from greenopt.errors import UsageError
 from greenopt.events import Outcome
 from greenopt.execution import Engine, EventArrived, ProcessEnded, Slot

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from greenopt.coordination.coordinator import Coordinator, build_trial_spec
+from greenopt.coordination.coordinator import Coordinator
+from greenopt.coordination.trial_specs import build_trial_spec
 from greenopt.energy.gpu_health import GpuHealth
 from greenopt.events import (
     FailReason,

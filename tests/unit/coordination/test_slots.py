@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greenopt.coordination import coordinator as coordination
 from greenopt.coordination.coordinator import Coordinator
+from greenopt.coordination.slots import SLOT_PATIENCE_S
 from greenopt.coordination.study_log_writer import StudyLogWriter
 from greenopt.coordination.verdict import judge
 from greenopt.events import FailReason, Outcome, read_events
@@ -113,7 +113,7 @@ def test_and_ends_when_none_comes_so_that_it_can_be_resumed(folder: RunFolder) -
 
     def steps(engine: ClusterEngine) -> None:
         nonlocal now_s
-        now_s += coordination.SLOT_PATIENCE_S / 10
+        now_s += SLOT_PATIENCE_S / 10
         if engine.rounds == 2:
             engine.lose(ONE)
         assert engine.rounds < 100
