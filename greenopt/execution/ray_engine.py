@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -364,7 +364,8 @@ class RayEngine:
                 with suppress(ValidationError):
                     self._messages.append(EventArrived(message["trial"], decode(message["event"])))
             case "file":
-                self._keep(place, message)
+                if place.running is not None:
+                    place.running.keep(message)
             case "ended":
                 self._ended(place, message)
             case "gone":
@@ -416,30 +417,6 @@ class RayEngine:
         self._say(f"{place.node.name}: {why}; it is not used")
         self._drop(place)
         self._load_waiting(place.node)
-
-    def _keep(self, place: Place, message: Mapping[str, Any]) -> None:
-        """Write a part of a file of the running trial's."""
-        running = place.running
-        if running is None:
-            return
-        name, content = str(message["name"]), message["content"]
-        if name == "log.txt":
-            with suppress(OSError):
-                running.log.write(content)
-                running.log.flush()
-            return
-        with suppress(OSError):
-            target = _inside(running.folder, name)
-            if target is None:
-                return
-            part = target.with_name(f"{target.name}.part")
-            if message["offset"] == 0:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part.unlink(missing_ok=True)
-            with part.open("ab") as file:
-                file.write(content)
-            if message["is_last"]:
-                part.replace(target)
 
     def _ended(self, place: Place, message: Mapping[str, Any]) -> None:
         facts = {key: value for key, value in message.items() if key != "kind"}
@@ -514,12 +491,6 @@ class RayEngine:
             place.running.log.close()
         if place in self._places:
             self._places.remove(place)
-
-
-def _inside(folder: Path, name: str) -> Path | None:
-    """Return a file's path below a folder; None where its name leads out."""
-    parts = PurePosixPath(name).parts
-    return None if not parts or ".." in parts or PurePosixPath(name).is_absolute() else folder.joinpath(*parts)
 
 
 @contextmanager

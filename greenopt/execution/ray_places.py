@@ -1,12 +1,14 @@
 """The places of a cluster that one study holds or waits for: one Ray actor each, and what is under way with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from greenopt.execution.contract import Slot
+from greenopt.execution.node_process import LOG_FILE
 from greenopt.execution.ray_cluster import Node
 from greenopt.execution.travel import Parcel, archive_pieces
 
@@ -35,6 +37,28 @@ class RunningTrial:
     trial: int
     log: BinaryIO
     folder: Path
+
+    def keep(self, piece: Mapping[str, Any]) -> None:
+        """Write a piece of one of the trial's files; what cannot be written is left out."""
+        with suppress(OSError):
+            if piece["name"] == LOG_FILE:
+                self.log.write(piece["content"])
+                self.log.flush()
+            elif (target := _inside(self.folder, str(piece["name"]))) is not None:
+                part = target.with_name(f"{target.name}.part")
+                if piece["offset"] == 0:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    part.unlink(missing_ok=True)
+                with part.open("ab") as file:
+                    file.write(piece["content"])
+                if piece["is_last"]:
+                    part.replace(target)
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """Return a file's path below a folder; None where its name leads out."""
+    parts = PurePosixPath(name).parts
+    return None if not parts or ".." in parts or PurePosixPath(name).is_absolute() else folder.joinpath(*parts)
 
 
 @dataclass(eq=False)
