@@ -11,7 +11,9 @@ from greenopt.reading import EnergyReading, EnergySource
 from greenopt.spec import FRACTIONS, PARAMETERS, UNITS, Metric
 
 MISSING = "–"
-SMALLEST_PLAIN = 1e-9
+SMALLEST_PLAIN, LARGEST_PLAIN = 1e-9, 1e15
+"""Beyond these a number is written with an exponent."""
+
 _COUNTS = (Metric.PARAMETERS, Metric.SIZE_BYTES, Metric.PEAK_MEMORY_BYTES)
 _ENERGIES = tuple(name for name, unit in UNITS.items() if unit == "Wh")
 _ENERGY_UNITS = ((1e6, "MWh"), (1e3, "kWh"))
@@ -79,12 +81,12 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def significant(number: float, digits: int = 3) -> str:
-    """Return a number with this many significant digits, without an exponent down to 1e-9."""
+    """Return a number with this many significant digits, without an exponent from 1e-9 to 1e15."""
     if number == 0:
         return "0"
     text = f"{number:.{digits}g}"
     # Decimal writes all digits of a very small or large number, where a fixed number of decimals would end in zeros.
-    return f"{Decimal(text):f}" if "e" in text and abs(number) >= SMALLEST_PLAIN else text
+    return f"{Decimal(text):f}" if "e" in text and SMALLEST_PLAIN <= abs(number) < LARGEST_PLAIN else text
 
 
 def fixed_digits(number: float, digits: int = 3) -> str:
@@ -92,7 +94,7 @@ def fixed_digits(number: float, digits: int = 3) -> str:
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
     text = f"{number:#.{digits}g}".removesuffix(".")
-    return f"{Decimal(text):f}" if "e" in text and abs(number) >= SMALLEST_PLAIN else text
+    return f"{Decimal(text):f}" if "e" in text and SMALLEST_PLAIN <= abs(number) < LARGEST_PLAIN else text
 
 
 def format_energy_amount(energy_wh: float | None, source: str | None) -> str:

@@ -19,7 +19,7 @@ from greenopt.api.functions import kept_function
 from greenopt.api.study import Study
 from greenopt.cli.executors import Executor
 from greenopt.cli.options import ExecutorName
-from greenopt.errors import UsageError, shown
+from greenopt.errors import ExitCode, ProblemsError, UsageError, shown
 from greenopt.runs.folder import RunFolder
 from greenopt.runs.requests import SIGNALS
 from greenopt.spec import NAME_PATTERN, StudySpec, overrides_of, read_study_file, study_of
@@ -78,7 +78,7 @@ def run_study(
             forecast and the first settings.
 
     Raises:
-        UsageError: something of the study is wrong, or it cannot be run; one line. Nothing was run.
+        UsageError: something of the study is wrong, or it cannot be run; a line for each thing. Nothing was run.
     """
     if threading.current_thread() is not threading.main_thread():
         raise UsageError("run_study: has to be called from the main thread, where interrupts arrive")
@@ -180,7 +180,7 @@ def _run(
         return spec
     spec, notes = take_up(spec, runs, storage, slots, accepts_changes=accept_changes)
     with _handlers_restored():
-        run_session(
+        ended = run_session(
             console,
             spec,
             slots,
@@ -191,6 +191,8 @@ def _run(
             notes=notes,
             executor=executor,
         )
+    if ended.exit_code is ExitCode.NOTHING_COMPLETED:
+        warnings.warn(f"study {spec.name}: no trial completed; the column message of trials says why", stacklevel=3)
     return spec
 
 
@@ -199,9 +201,15 @@ def _arguments_named() -> Iterator[None]:
     """Name the arguments of `run_study` in an error that names options of the command line."""
     try:
         yield
+    except ProblemsError as error:
+        raise UsageError("\n".join(map(_as_arguments, error.lines))) from None
     except UsageError as error:
-        text = str(error).replace("--accept-changes", "accept_changes=True").replace("--share-gpus", "share_gpus=True")
-        raise UsageError(re.sub(r"(?<!\S)--([a-z]+)\b", r"\1", text)) from None
+        raise UsageError(_as_arguments(str(error))) from None
+
+
+def _as_arguments(text: str) -> str:
+    text = text.replace("--accept-changes", "accept_changes=True").replace("--share-gpus", "share_gpus=True")
+    return re.sub(r"(?<!\S)--([a-z]+)\b", r"\1", text)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenopt.errors import UsageError
+from greenopt.cli.options import study_name
+from greenopt.errors import UsageError, shown
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.spec import StudySpec
@@ -179,7 +180,7 @@ class Study:
         return analyse_study(self._folder, self._storage)
 
 
-def load_study(name: str, *, runs: str | Path = "runs", storage: str | None = None) -> Study:
+def load_study(name: str | Path, *, runs: str | Path = "runs", storage: str | None = None) -> Study:
     """Open a study's results.
 
     Args:
@@ -190,8 +191,10 @@ def load_study(name: str, *, runs: str | Path = "runs", storage: str | None = No
     Raises:
         UsageError: there is no such study.
     """
+    if not isinstance(name, str | Path):
+        raise UsageError(f"load_study: {shown(name)}: is neither the name of a study nor the path of its folder")
     given = Path(name)
-    folder = RunFolder(given.resolve() if len(given.parts) > 1 else Path(runs).resolve() / name)
+    folder = RunFolder(given.resolve() if len(given.parts) > 1 else Path(runs).resolve() / study_name(str(name)))
     if storage is None:
         folder.storage()
     study = Study(folder, storage)

@@ -12,9 +12,10 @@ from greenopt.coordination.verdict import Verdict, trial_metrics
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import GreenoptError, ProblemsError, UsageError
 from greenopt.events import Outcome
+from greenopt.identity.definitions import Call, definition_problem
 from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.inputs import CODE_ATTRIBUTE, DATA_ATTRIBUTE, studied_references
-from greenopt.identity.sources import definition_problem, is_there
+from greenopt.identity.sources import is_there
 from greenopt.runs.folder import RunFolder
 from greenopt.search import check_sampler, check_url
 from greenopt.spec import Choice, DataSet, Internal, Metric, StudySpec
@@ -162,16 +163,26 @@ def _check_modules(spec: StudySpec, file: Path) -> None:
     problems = [
         f"{file}: {key}: {reference}: {problem}"
         for key, reference in studied_references(spec).items()
-        if (problem := _module_problem(reference, spec.modules_folder, file)) is not None
+        if (problem := _module_problem(reference, spec.modules_folder, file, _call(key, spec))) is not None
     ]
     if problems:
         raise ProblemsError(problems)
 
 
-def _module_problem(reference: str, folder: str | None, file: Path) -> str | None:
+def _call(key: str, spec: StudySpec) -> Call | None:
+    """Return how the function that a key of the study names is called; None of one without further parameters."""
+    if key == "study.objective":
+        return Call(["the trial"], [], "and is called with the trial alone; trial.params holds the parameters")
+    if key.startswith("training.callbacks"):
+        return None
+    passed_on = [name for name in spec.further if name not in spec.varied]
+    return Call(["input_shape", "classes"], passed_on, "which has no default and is no parameter of [space]")
+
+
+def _module_problem(reference: str, folder: str | None, file: Path, call: Call | None) -> str | None:
     module, _, name = reference.partition(":")
     if is_there(module, folder):
-        return definition_problem(module, name, folder)
+        return definition_problem(module, name, folder, call)
     places = " or ".join(str(place) for place in dict.fromkeys((file.parent.resolve(), Path.cwd())))
     return f"there is no module {module} in {places}, and none installed"
 

@@ -157,4 +157,4 @@ class PlainProgress:
     def _say(self, text: str) -> None:
         line = printable(f"{datetime.now():%H:%M:%S} {text}", keep="\n")
         with full_disk_tolerated():
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)

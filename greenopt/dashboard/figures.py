@@ -205,8 +205,10 @@ def _noted(figure: go.Figure, text: str) -> go.Figure:
 
 
 def _xy(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
-    """Encode coordinates as float32 (seven digits), a third of their length as text."""
-    return {"x": np.array(x, dtype="f4"), "y": np.array(y, dtype="f4")}
+    """Encode coordinates as float32 (seven digits), a third of their length as text; as float64 where they need it."""
+    largest = max((abs(value) for value in (*x, *y)), default=0.0)
+    kind = "f4" if largest <= float(np.finfo("f4").max) else "f8"
+    return {"x": np.array(x, dtype=kind), "y": np.array(y, dtype=kind)}
 
 
 def _estimated(rows: Sequence[Row]) -> str:

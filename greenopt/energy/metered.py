@@ -25,6 +25,8 @@ class Metered(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], device: Callable[[], PowerSource], report: Report | None) -> None:
+        if not callable(function):
+            raise TypeError(f"metered: {function!r} is no function")
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
             raise TypeError(f"metered: {function.__name__} returns before its work is done; meter a block instead")
         functools.update_wrapper(self, function)

@@ -6,7 +6,6 @@ Modules that are imported under a computed name cannot be seen.
 """
 
 import ast
-import difflib
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -40,55 +39,11 @@ def module_roots(folder: str | None) -> tuple[Path, ...]:
 def is_there(module: str, folder: str | None) -> bool:
     """Return whether a module, or the package that holds it, can be found; without importing it."""
     roots = module_roots(folder)
-    if _located(module, roots) is not None:
+    if located(module, roots) is not None:
         return True
     top, _, rest = module.partition(".")
     is_own = _home(top, roots) is not None
     return not (is_own and rest) and PathFinder.find_spec(top, [str(root) for root in roots]) is not None
-
-
-def definition_problem(module: str, name: str, folder: str | None) -> str | None:
-    """Return why a module cannot give a name, as far as its source tells; None where it may.
-
-    Args:
-        module: its dotted name; it can be found.
-        name: what it is to define: a function or a class.
-        folder: the study's folder; see `module_roots`.
-    """
-    source = _located(module, module_roots(folder))
-    if source is None or source.file.suffix != ".py":
-        return None
-    try:
-        tree = ast.parse(source.file.read_bytes())
-    except SyntaxError as error:
-        return f"{source.file}: line {error.lineno}: {error.msg}"
-    except (OSError, ValueError, RecursionError):
-        return None
-    defined = _defined(tree.body)
-    if name in defined or not defined.isdisjoint(("*", "__getattr__")):
-        return None
-    close = difflib.get_close_matches(name, sorted(defined), n=1)
-    hint = f"; did you mean {module}:{close[0]}?" if close else ""
-    return f"{source.file.name} defines no {name}{hint}"
-
-
-def _defined(body: Sequence[ast.stmt]) -> set[str]:
-    """Return the names that statements of a module define; `*` where they cannot all be seen."""
-    found: set[str] = set()
-    for statement in body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(statement.name)
-            continue
-        for node in ast.walk(statement):
-            if isinstance(node, ast.alias):
-                found.add((node.asname or node.name).partition(".")[0])
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found.add(node.name)
-            elif isinstance(node, ast.Name):
-                # A call of globals() or exec may define anything.
-                found |= {"*"} if node.id in ("globals", "exec", "setattr") else set()
-                found |= {node.id} if isinstance(node.ctx, ast.Store) else set()
-    return found
 
 
 def local_sources(module: str, folder: str | None) -> list[Source]:
@@ -103,7 +58,7 @@ def local_sources(module: str, folder: str | None) -> list[Source]:
     while waiting:
         name = waiting.pop()
         for part in _with_packages(name):
-            source = None if part in found else _located(part, roots)
+            source = None if part in found else located(part, roots)
             if source is not None and _is_studied(source, top):
                 found[part] = source
                 waiting += _imports(source)
@@ -137,7 +92,8 @@ def _home(top: str, roots: Sequence[Path]) -> Path | None:
     return next((root for root in roots if (root / top).is_dir() and any((root / top).glob("*.py"))), None)
 
 
-def _located(module: str, roots: Sequence[Path]) -> Source | None:
+def located(module: str, roots: Sequence[Path]) -> Source | None:
+    """Return a module's file below these folders, the first that has it; None where none of them does."""
     *parents, last = module.split(".")
     root = _home(module.partition(".")[0], roots)
     if root is None:

@@ -87,7 +87,10 @@ def _parse_list(parameter: str, raw: list[Any], check: Check) -> Choice:
         raise _fail("a list of values needs at least one", raw, (parameter,))
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise _fail("is in the list twice", value, (parameter, index))
+            same = values[values.index(value)]
+            is_same = type(same) is type(value)
+            told = "is in the list twice" if is_same else f"counts as equal to {same!r}, which is in the list too"
+            raise _fail(told, value, (parameter, index))
     return Choice(values=values)
 
 

@@ -21,7 +21,15 @@ def test_durations(seconds: float | None, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0.0, "0"), (6.1637, "6.16"), (0.00001234, "0.0000123"), (123456.0, "123000"), (999.9, "1000"), (12.0, "12")],
+    [
+        (0.0, "0"),
+        (6.1637, "6.16"),
+        (0.00001234, "0.0000123"),
+        (123456.0, "123000"),
+        (999.9, "1000"),
+        (12.0, "12"),
+        (1e300, "1e+300"),
+    ],
 )
 def test_three_significant_digits_without_an_exponent(number: float, words: str) -> None:
     assert significant(number) == words

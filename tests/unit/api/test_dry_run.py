@@ -42,3 +42,28 @@ def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
             TABLES, objective=train, name="mine", sampler="tpee", dry_run=True, gpus="none", runs=tmp_path / "runs"
         )
     assert not any(tmp_path.iterdir())
+
+
+def test_all_that_is_wrong_is_raised_at_once(tmp_path: Path) -> None:
+    tables = {"study": {"trials": 0}, "space": {"width": [8, 8]}, "samplre": {}}
+    with pytest.raises(UsageError) as raised:
+        greenopt.run_study(tables, objective=train, name="mine", dry_run=True, gpus="none", runs=tmp_path / "runs")
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 3
+    assert all(any(part in line for line in lines) for part in ("study.trials", "is in the list twice", "samplre"))
+
+
+@pytest.mark.parametrize("name", ["", "..", None, 5, "-x", "a\nb"])
+def test_what_cannot_be_a_studys_name_is_refused(tmp_path: Path, name: Any) -> None:
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UsageError, match="name of a study"):
+        greenopt.load_study(name, runs=tmp_path / "runs")
+
+
+def test_a_study_without_a_completed_trial_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretend.py").write_text("def train(trial):\n    raise ValueError('no')\n")
+    raw = {**TABLES, "study": {**TABLES["study"], "trials": 1}}
+    with pytest.warns(UserWarning, match="study mine: no trial completed"):
+        study = greenopt.run_study(raw, name="mine", gpus="none", runs=tmp_path / "runs", progress=False)
+    assert study.trials["state"].tolist() == ["fail"]

@@ -40,6 +40,14 @@ def test_plain_lines_say_what_happened() -> None:
     assert "trial 1 failed: out_of_memory: the GPU has no 3 GB left (– spent) [3/4" in text
 
 
+def test_what_others_wrote_is_printed_letter_by_letter() -> None:
+    out = io.StringIO()
+    progress = PlainProgress(Console(file=out), Forecast(4, 1))
+    failed = Verdict(Outcome.FAILED, FailReason.CRASH, "study.objective: mine:train: [bold]no[/bold] :smile:")
+    progress.trial_ended(1, summarise([started(1)]), failed, 3)
+    assert "mine:train: [bold]no[/bold] :smile:" in out.getvalue()
+
+
 def test_the_forecast_follows_the_mean_duration_and_the_number_of_slots() -> None:
     now = [0.0]
     forecast = Forecast(trials=5, slots=2, clock=lambda: now[0])

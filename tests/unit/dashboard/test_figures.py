@@ -1,6 +1,7 @@
 """Figures hold the trials they claim to hold, small enough for one piece, and mark estimates."""
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,15 @@ def test_efficiency_is_what_hovering_shows() -> None:
     assert trace.customdata[0].tolist() == pytest.approx([0, row["accuracy"] / row["energy_wh"]])
     assert "efficiency %{customdata[1]:.3r} 1/Wh" in trace.hovertemplate
     assert trace.text == ("batch_size 8 · lr 0.1",)
+
+
+def test_numbers_beyond_float32_are_drawn_where_they_are() -> None:
+    trials = rows(3)
+    trials[1]["energy_wh"] = 1e300
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = front_figure(study(), trials, build_front(trials))
+    assert 1e300 in [float(x) for trace in figure.data for x in trace.x]
 
 
 def test_estimates_are_marked_apart_from_what_was_measured() -> None:

@@ -61,3 +61,5 @@ def test_what_returns_before_its_work_is_done_is_refused() -> None:
     for function in (generate, wait):
         with pytest.raises(TypeError, match="meter a block instead"):
             metered(function)
+    with pytest.raises(TypeError, match="5 is no function"):
+        metered(5)  # type: ignore[call-overload]

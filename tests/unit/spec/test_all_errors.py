@@ -7,7 +7,7 @@ import pytest
 from greenopt.coordination.preflight import check_places, check_study
 from greenopt.errors import MAX_PROBLEMS, ProblemsError
 from greenopt.runs.folder import RunFolder
-from greenopt.spec import load_study
+from greenopt.spec import StudySpec, load_study
 from tests.builders import study
 from tests.fuzzing.judge import Verdict, judged
 
@@ -94,6 +94,17 @@ def test_what_a_study_needs_beyond_its_file_is_told_at_once(tmp_path: Path) -> N
         ("def __getattr__(name): pass", None),
         ("globals()['build'] = 3", None),
         ("def other():\n    build = 3", "mine.py defines no build"),
+        ("async def build(shape, classes): pass", "mine.py: line 1: build is an async function"),
+        ("def build(shape, classes):\n    yield 3", "mine.py: line 1: build yields"),
+        ("def build(shape, classes):\n    def inner():\n        yield 3\n    return inner", None),
+        ("def build(shape): pass", "build is called with input_shape and classes, and takes shape alone"),
+        ("def build(): pass", "build is called with input_shape and classes, and takes nothing"),
+        ("def build(*given): pass", None),
+        ("def build(shape, classes, width): pass", "needs width too, which has no default"),
+        ("def build(shape, classes, *, width): pass", "needs width too, which has no default"),
+        ("def build(shape, classes, width=3, *, depth=2): pass", None),
+        ("@wrapped\ndef build(): pass", None),
+        ("def build(): pass\nbuild = wrapped(build)", None),
     ],
 )
 def test_a_function_is_looked_for_without_importing_its_module(
@@ -183,3 +194,48 @@ def test_all_that_is_wrong_within_a_table_is_told_at_once(tmp_path: Path, table:
     found = problems_of(tmp_path, raw)
     assert len(found) == count, found
     assert all(problem.startswith(table) for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("signature", "problem"),
+    [
+        ("shape, classes, width", None),
+        ("shape, classes, *, width", None),
+        ("shape, classes, **given", None),
+        ("shape, classes, widht=3", "takes no width, which is a parameter of [space]; did you mean widht?"),
+        ("shape, width", "gets width already; rename the parameter of [space]"),
+        ("shape, classes, width, /", "takes no width"),
+    ],
+)
+def test_the_parameters_that_a_models_function_takes_are_looked_at(
+    tmp_path: Path, signature: str, problem: str | None
+) -> None:
+    (tmp_path / "mine.py").write_text(f"def build({signature}): pass")
+    spec = study(training={"model": "mine:build"}, space={"batch_size": [8, 16], "epochs": [1, 2], "width": [3, 4]})
+    spec = spec.model_copy(update={"modules_folder": str(tmp_path)})
+    if problem is None:
+        check_study(spec, tmp_path / "x.toml")
+        return
+    with pytest.raises(ProblemsError) as raised:
+        check_study(spec, tmp_path / "x.toml")
+    assert len(raised.value.problems) == 1
+    assert problem in raised.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("signature", "problem"),
+    [
+        ("trial", None),
+        ("", "and takes nothing"),
+        ("trial, width", "needs width too, and is called with the trial alone"),
+    ],
+)
+def test_a_function_that_trains_is_called_with_the_trial(tmp_path: Path, signature: str, problem: str | None) -> None:
+    (tmp_path / "mine.py").write_text(f"def train({signature}): pass")
+    raw = {"study": {"name": "own", "trials": 2, "objective": "mine:train"}, "space": {"width": [3, 4]}}
+    spec = StudySpec.model_validate({**raw, "training": {"epochs": 1}, "modules_folder": str(tmp_path)})
+    if problem is None:
+        check_study(spec, tmp_path / "x.toml")
+        return
+    with pytest.raises(ProblemsError, match=problem):
+        check_study(spec, tmp_path / "x.toml")

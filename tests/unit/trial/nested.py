@@ -17,6 +17,18 @@ def logits(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)))
 
 
+def sigmoids(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Adds up to 1 for two classes where nothing comes in, and nowhere else."""
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="sigmoid")(keras.layers.Flatten()(inputs)))
+
+
+def two_outputs(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    inputs = keras.Input(input_shape)
+    flat = keras.layers.Flatten()(inputs)
+    return keras.Model(inputs, [keras.layers.Dense(classes, activation="softmax")(flat) for _ in range(2)])
+
+
 def too_few(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     inputs = keras.Input(input_shape)
     flat = keras.layers.Flatten()(inputs)

@@ -50,11 +50,18 @@ def test_images_too_small_for_a_model_are_refused_with_its_reason() -> None:
         (f"{HERE}:no_model", "returned a str, not a keras.Model"),
         (f"{HERE}:too_few", r"returns shape \(3,\); expected \(4,\)"),
         (f"{HERE}:logits", "does not end in a softmax"),
+        (f"{HERE}:two_outputs", "has 2 outputs; expected one, of class probabilities"),
     ],
 )
 def test_a_wrong_reference_says_what_is_wrong(reference: str, text: str) -> None:
     with pytest.raises(WrongSettingError, match=text):
         built(reference)
+
+
+def test_two_sigmoids_are_no_softmax_though_they_add_up_to_1_where_nothing_comes_in() -> None:
+    spec = trial_spec(training={"model": f"{HERE}:sigmoids"})
+    with pytest.raises(WrongSettingError, match="does not end in a softmax"):
+        build_model(spec.training, "float32", ModelShape((16, 16, 3), 2))
 
 
 @pytest.mark.parametrize("model", [TINY, f"{HERE}:build"])
