@@ -1,6 +1,8 @@
 """`greenopt init`: a first study file."""
 
-from collections.abc import Callable
+import re
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +10,7 @@ import typer
 
 from greenopt.cli.options import is_interactive, named_path
 from greenopt.cli.output import say
-from greenopt.errors import UsageError, shown
+from greenopt.errors import ProblemsError, UsageError, shown
 
 if TYPE_CHECKING:
     from greenopt.spec.starter import Starter
@@ -38,11 +40,20 @@ def init(
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials. Default: 8.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial. Default: 3.")] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Side that all images are scaled to, in pixels. Default: as they are, where a model takes them so.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Write a first study file, commented and ready to run.
 
-    In a terminal, without --data, --path, --model, --vary, --trials and --epochs, it asks for them.
+    In a terminal, without --data, --path, --model, --vary, --trials, --epochs and --image-size, it asks for them.
+    Images of different sizes, or too small for the model, are scaled, and few images get small batches: the file says
+    to what.
     """
     from greenopt.spec.starter import Starter
 
@@ -53,6 +64,7 @@ def init(
         "vary": _listed(vary),
         "trials": trials,
         "epochs": epochs,
+        "image_size": image_size,
     }
     if output.exists() and not (force and output.is_file()):
         raise UsageError(f"{output}: is there already; name another file with --output, or write over it with --force")
@@ -61,7 +73,10 @@ def init(
     starter = _fitted(Starter(**{name: value for name, value in given.items() if value is not None}), output)
     _write(output, starter.text())
     say(f"{output}: {starter.model} on {starter.data}, {starter.trials} trials; {', '.join(starter.vary)} vary")
-    say(f"next: greenopt run {output} --dry-run  ·  greenopt run {output}")
+    if starter.image_size is not None and image_size is None:
+        say(f"all images are scaled to {starter.image_size}x{starter.image_size}; data.image_size in the file says so")
+    named = shlex.quote(str(output))
+    say(f"next: greenopt run {named} --dry-run  ·  greenopt run {named}")
 
 
 def _listed(vary: list[str] | None) -> tuple[str, ...] | None:
@@ -152,47 +167,57 @@ def _count_of(answer: str) -> int:
 
 
 def _fitted(starter: "Starter", output: Path) -> "Starter":
-    """Return the starter with batch sizes for which there are enough images.
+    """Return the starter with images that its model takes, and batch sizes for which there are enough of them.
 
     Raises:
         UsageError: its study would not run.
     """
+    while (problems := _problems(starter.text(), output)) is not None:
+        mended = _mended(starter, problems)
+        if mended is None:
+            raise ProblemsError(problems)
+        starter = mended
+    return starter
+
+
+def _mended(starter: "Starter", problems: Sequence[str]) -> "Starter | None":
+    """Return a starter without one of its problems; None where they are of another kind."""
     from dataclasses import replace
 
     from greenopt.spec.starter import BATCH_SIZES
 
-    for sizes in BATCH_SIZES:
-        fitted = replace(starter, batch_sizes=sizes)
-        try:
-            _check(fitted.text(), output)
-        except UsageError as error:
-            is_too_large = all(line.startswith("space.batch_size: ") for line in str(error).splitlines())
-            if not is_too_large or sizes == BATCH_SIZES[-1]:
-                raise
-        else:
-            return fitted
-    raise AssertionError("the last sizes fit or raise")
+    for problem in problems:
+        proposed = re.search(r"set data\.image_size (?:= |to .*such as )(\d+)$", problem)
+        if proposed is not None and starter.image_size is None:
+            return replace(starter, image_size=int(proposed[1]))
+    smaller = BATCH_SIZES[BATCH_SIZES.index(tuple(starter.batch_sizes)) + 1 :]
+    if smaller and all(problem.startswith("space.batch_size: ") for problem in problems):
+        return replace(starter, batch_sizes=smaller[0])
+    return None
 
 
-def _check(text: str, output: Path) -> None:
-    """Check that the study would run, before its file is there: beside it, under another name."""
+def _problems(text: str, output: Path) -> Sequence[str] | None:
+    """Return what keeps a study from running, before its file is there: beside it, in another folder; None if nothing.
+
+    Raises:
+        UsageError: its file cannot be written there.
+    """
     import tempfile
 
     from greenopt.coordination.preflight import check_study
-    from greenopt.errors import ProblemsError
     from greenopt.spec import load_study
 
     if not output.parent.is_dir():
         raise UsageError(f"{output}: there is no folder {output.parent}")
     with tempfile.TemporaryDirectory() as elsewhere:
-        file = Path(elsewhere) / "study.toml"
+        file = Path(elsewhere) / output.name
         file.write_text(text, encoding="utf-8", errors="surrogateescape")
         try:
             check_study(load_study(file, folder=output.parent), file)
-        except ProblemsError as error:
-            raise ProblemsError([each.replace(f"{file}: ", "", 1) for each in error.problems]) from None
         except UsageError as error:
-            raise UsageError(str(error).replace(f"{file}: ", "", 1)) from None
+            found = error.problems if isinstance(error, ProblemsError) else (str(error),)
+            return [problem.removeprefix(f"{file}: ").replace(str(file), str(output)) for problem in found]
+    return None
 
 
 def _write(output: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from greenopt.errors import UsageError, shown
 
@@ -20,6 +21,12 @@ CHOICES = {
     "precision": ('["float32", "global_policy_float16"]', "the second computes in half precision"),
     "partitioning": ('["60-20-20", "80-10-10"]', "training, validation and test, in percent"),
     "internal": ('["none", "jit_compilation"]', "the second compiles by XLA"),
+    "epochs": ("[3, 10]", "in place of those of [training]"),
+    "model": ('["ResNet50", "MobileNetV2"]', "in place of that of [training]"),
+    "image_size": ("[32, 64]", "the side that all images are scaled to"),
+    "dropout": ("[0.0, 0.3]", "before the last layer"),
+    "label_smoothing": ("[0.0, 0.1]", "of the classes' probabilities"),
+    "weight_decay": ("[0.0, 1e-4]", "a step; of AdamW in place of its own"),
 }
 """What a parameter may vary over at first, and what a comment says of it."""
 
@@ -41,6 +48,7 @@ class Starter:
         trials: how many.
         epochs: of each.
         batch_sizes: one of `BATCH_SIZES`; where the batch size does not vary it is the first of these.
+        image_size: the side that all images are scaled to; None where they stay as they are.
     """
 
     data: str = "digits"
@@ -50,17 +58,24 @@ class Starter:
     trials: int = 8
     epochs: int = 3
     batch_sizes: Sequence[int] = BATCH_SIZES[0]
+    image_size: int | None = None
 
     def text(self) -> str:
         """Return the study file.
 
         Raises:
-            UsageError: a parameter that is to vary is not one of the ten.
+            UsageError: a parameter that is to vary is unknown.
         """
         for name in self.vary:
             if name not in CHOICES:
-                raise UsageError(f"--vary {shown(name)}: unknown parameter; the ten are {', '.join(CHOICES)}")
+                close = get_close_matches(name, CHOICES, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(CHOICES)}"
+                raise UsageError(f"--vary {shown(name)}: unknown parameter; {hint}")
         place = f"path = {json.dumps(self.path, ensure_ascii=False)}\n" if self.path is not None else ""
+        if self.image_size is not None:
+            place += (
+                f"image_size = {self.image_size}  # the side that all images are scaled to; larger ones cost more\n"
+            )
         sizes = f"[{', '.join(map(str, self.batch_sizes))}]"
         values = {name: sizes if name == "batch_size" else choices for name, (choices, _) in CHOICES.items()}
         lines = [f"{name} = {values[name]}  # {CHOICES[name][1]}" for name in self.vary]

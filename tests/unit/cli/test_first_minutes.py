@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from greenopt import __version__
 from greenopt.cli.options import known_studies
 from greenopt.cli.output import COMMAND_VARIABLE, as_called
 from greenopt.shipped import shipped_studies
 from greenopt.spec import Choice, load_study
+from greenopt.spec.starter import CHOICES
 from tests.fuzzing.judge import Verdict, judged
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,10 +89,57 @@ def test_a_few_images_of_ones_own_get_batches_that_they_fill(tmp_path: Path) -> 
         assert load_study(tmp_path / "study.toml").space.distributions["batch_size"] == Choice(values=wanted)
 
 
+def write_photos(folder: Path, sides: tuple[int, ...], count: int) -> None:
+    for name in ("cats", "dogs"):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            side = sides[index % len(sides)]
+            Image.new("RGB", (side, side + index % 2), (index, 9, 9)).save(folder / name / f"{index}.png")
+
+
+@pytest.mark.parametrize("sides", [(300, 200, 640), (16,)])
+def test_photos_of_different_sizes_are_scaled_and_the_file_says_to_what(tmp_path: Path, sides: tuple[int, ...]) -> None:
+    write_photos(tmp_path / "photos", sides, 20)
+    ended = judged(["init", "--path", "photos", "--model", "MobileNetV2"], tmp_path)
+    assert ended.verdict is Verdict.ACCEPTED, ended.err
+    assert "all images are scaled to 96x96" in ended.out
+    spec = load_study(tmp_path / "study.toml")
+    assert spec.data is not None
+    assert spec.data.image_size == 96
+    assert spec.space.distributions["batch_size"] == Choice(values=(4, 8, 16))
+    assert judged(["run", "study.toml", "--gpus", "none", "--dry-run"], tmp_path).verdict is Verdict.ACCEPTED
+
+
+def test_images_too_small_for_the_model_are_scaled_to_what_it_needs(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (400, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "small.npz", x=images, y=np.arange(400) % 2)
+    assert judged(["init", "--path", "small.npz"], tmp_path).verdict is Verdict.ACCEPTED
+    spec = load_study(tmp_path / "study.toml")
+    assert spec.data is not None
+    assert spec.data.image_size == 32
+
+
+def test_the_size_of_images_may_be_named(tmp_path: Path) -> None:
+    assert judged(["init", "--data", "digits", "--image-size", "48"], tmp_path).verdict is Verdict.ACCEPTED
+    spec = load_study(tmp_path / "study.toml")
+    assert spec.data is not None
+    assert spec.data.image_size == 48
+
+
+@pytest.mark.parametrize("name", list(CHOICES))
+def test_whatever_is_known_may_vary(tmp_path: Path, name: str) -> None:
+    vary = "optimizer,optimizer_momentum" if name == "optimizer_momentum" else name
+    ended = judged(["init", "--data", "digits", "--vary", vary], tmp_path)
+    assert ended.verdict is Verdict.ACCEPTED, ended.err
+    assert name in load_study(tmp_path / "study.toml").space.free
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--vary", "batchsize"], "--vary 'batchsize': unknown parameter"),
+        (["--vary", "batchsize"], "--vary 'batchsize': unknown parameter; did you mean batch_size?"),
+        (["--data", "digits", "--output", "my file.toml"], "study.name: 'my file'"),
+        (["--data", "digits", "--image-size", "8"], "ResNet50 needs images of at least 32x32"),
         (["--data", "cifar"], "did you mean cifar10?"),
         (["--model", "mine:build"], "there is no module mine"),
         (["--path", "nowhere.npz"], "data.path: "),
