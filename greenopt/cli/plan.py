@@ -24,7 +24,7 @@ from greenopt.identity.going_on import check_extension, going_on
 from greenopt.identity.snapshot import read_folder
 from greenopt.identity.start import check_start
 from greenopt.runs.folder import RunFolder
-from greenopt.search import ADAPTIVE, Search, sampler_arguments, startup_note
+from greenopt.search import ADAPTIVE, PRIOR_ATTRIBUTE, Prior, Search, sampler_arguments, startup_note
 from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
 from greenopt.storage.snapshot import StudySnapshot
 from greenopt.storage.trial_state import is_settled
@@ -38,7 +38,13 @@ _CONSTANTS = {
 }
 
 
-def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecast: Sequence[str] = ()) -> None:
+def print_plan(
+    console: Console,
+    spec: StudySpec,
+    slots: Sequence[Slot],
+    forecast: Sequence[str] = (),
+    prior: Prior | None = None,
+) -> None:
     """Print what a run would do, and what it is forecast to take; the settings come from a study in memory."""
     size = "infinitely many" if math.isinf(spec.space.size) else f"{int(spec.space.size):,}"
     arguments = ", ".join(f"{name}={value}" for name, value in sampler_arguments(spec).items())
@@ -50,6 +56,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
         *data,
         f"objectives {', '.join(f'{direction} {metric}' for metric, direction in spec.objectives.items())}",
         f"sampler    {spec.sampler.name}({arguments}), seed {spec.seeds.sampler}",
+        *([f"prior      {counted(len(prior.trials))} of study {prior.name}"] if prior is not None else []),
         *([f"stopping   {_stopping(spec)}"] if _stopping(spec) else []),
         f"space      {size} settings; {len(spec.space.free)} of {len(spec.space.distributions)} parameters vary",
         *(f"           {condition}" for condition in conditions),
@@ -59,7 +66,7 @@ def print_plan(console: Console, spec: StudySpec, slots: Sequence[Slot], forecas
         *forecast,
     ]
     print_lines(console, lines)
-    print_table(console, _settings(spec))
+    print_table(console, _settings(spec, prior))
     print_lines(console, ["nothing was written"])
 
 
@@ -98,18 +105,18 @@ def plan_run(
     found = going_on(spec, RunFolder(runs.resolve() / spec.name))
     spec, folder = found.spec, RunFolder(runs.resolve() / found.spec.name)
     check_places(folder, storage)
-    lines = [f"note: {found.note}"] if found.note else []
+    lines, prior = [f"note: {found.note}"] if found.note else [], None
     if found.origin is not None:
         check_extension(found, slots, accepts_changes=accepts_changes)
     elif (changed := changed_key(spec, folder, storage)) is not None:
         lines = [f"note: {changed} changed, and nothing of study {spec.name} completed: it begins anew"]
     else:
-        check_start(spec, folder, storage, slots, accepts_changes=accepts_changes)
+        prior = check_start(spec, folder, storage, slots, accepts_changes=accepts_changes).prior
     results = None if measured_on is None else measure_shapes(console, spec, measured_on, slots)
     others = None if like is None else RunFolder(runs.resolve() / like)
-    forecast = plan_forecast(spec, folder, storage, others, slots, results)
+    forecast = plan_forecast(spec, folder, storage, others, slots, results, prior)
     print_lines(console, [*lines, *start_notes(spec), *(f"note: {note}" for note in input_notes(spec))])
-    print_plan(console, spec, slots, forecast)
+    print_plan(console, spec, slots, forecast, prior)
 
 
 def _stopping(spec: StudySpec) -> str:
@@ -131,6 +138,7 @@ def plan_forecast(
     like: RunFolder | None,
     slots: Sequence[Slot],
     measured: Sequence[PilotResult] | None = None,
+    prior: Prior | None = None,
 ) -> list[str]:
     """Return lines on what a study will take, by what was measured, an earlier study's trials, or its own.
 
@@ -141,6 +149,7 @@ def plan_forecast(
         like: results of the study whose trials tell; the study's own unless given.
         slots: where trials would run.
         measured: pilots that tell in place of trials.
+        prior: what the study starts from.
 
     Raises:
         UsageError: there is no study `like`, or it has other parameters.
@@ -158,9 +167,9 @@ def plan_forecast(
         forecaster.used_wh, origin = 0.0, " by what was measured"
     elif told is not None:
         _teach(forecaster, spec, told, is_own=like is None)
-    search = Search(spec.model_copy(update={"study": spec.study.model_copy(update={"name": "forecast"})}), None)
-    search.enqueue_baseline()
-    search.enqueue_listed()
+    search = _search_in_memory(
+        spec.model_copy(update={"study": spec.study.model_copy(update={"name": "forecast"})}), prior
+    )
     settled = 0 if own is None else sum(is_settled(row["state"], row) for row in own.rows)
     left = max(0, spec.study.trials - settled)
     upcoming = search.upcoming(min(spec.study.trials, settled + MAX_SIMULATED))[settled:]
@@ -168,8 +177,8 @@ def plan_forecast(
     footprint = Footprint.from_spec(spec.energy)
     if made.energy_wh is None and made.left_s is None:
         return [
-            f"forecast   not known before {MIN_TRIALS} trials have run; --like STUDY forecasts from another's trials, "
-            "--measure from some seconds of training"
+            f"forecast   not known before {MIN_TRIALS} trials have run; --like STUDY forecasts from another's trials"
+            + (", --measure from some seconds of training" if spec.study.objective is None else "")
         ]
     drift = ", if it goes on to propose settings like the latest" if spec.sampler.name in ADAPTIVE else ""
     rests = counted(made.ended) if measured is None else counted(made.ended, "measured setting")
@@ -204,10 +213,19 @@ def _inert(spec: StudySpec, values: Mapping[str, Value]) -> dict[str, str]:
     return inert_parameters(spec.setting_of(values), spec.training_of(values), further=spec.further, left_out=left_out)
 
 
-def _settings(spec: StudySpec) -> Table:
-    """Return a table of the first settings, one per column: ten parameters fit a narrow terminal as rows."""
+def _search_in_memory(spec: StudySpec, prior: Prior | None) -> Search:
+    """Return a search that proposes what the study's own does at its start."""
     search = Search(spec, None)
+    if prior is not None:
+        search.note(PRIOR_ATTRIBUTE, prior.kept)
     search.enqueue_baseline()
+    search.enqueue_listed()
+    return search
+
+
+def _settings(spec: StudySpec, prior: Prior | None) -> Table:
+    """Return a table of the first settings, one per column: ten parameters fit a narrow terminal as rows."""
+    search = _search_in_memory(spec, prior)
     settings = [search.ask().values for _ in range(min(SETTINGS_SHOWN, spec.study.trials))]
     inert = [{} if spec.space.own else _inert(spec, values) for values in settings]
     heads = ("first settings", *(f"trial {number}" for number in range(len(settings))))

@@ -169,6 +169,7 @@ class Coordinator:
         settled = self._search.settled()
         for observer in self._observers:
             observer.study_began(self._spec, settled)
+        self._limits.forecast()
         while True:
             self._heed_limits()
             self._heed_slots()

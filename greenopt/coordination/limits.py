@@ -98,11 +98,10 @@ class Limits:
         return all(spent.fits(in_unit(spent.budget, self._footprint, needed_wh, needed_s)) for spent in self._spent())
 
     def study_began(self, spec: StudySpec, settled: int) -> None:
-        """Learn from the trials that are there, and forecast."""
+        """Learn from the trials that are there."""
         self._settled, self._began_s = settled, self._clock()
         for row in self._search.ended_rows():
             self._learn(row, row["values"])
-        self._forecast()
 
     def trial_began(self, spec: TrialSpec, slot: Slot) -> None:
         """Reserve what the trial will need."""
@@ -117,7 +116,7 @@ class Limits:
         if isinstance(event, EpochEnded):
             self._next = None
             if self._clock() - self._announced_s >= FORECAST_EVERY_S:
-                self._forecast()
+                self.forecast()
 
     def trial_ended(self, trial: int, summary: TrialSummary, verdict: Verdict, settled: int) -> None:
         """Learn from the trial; forecast, with many slots after some trials only."""
@@ -140,7 +139,7 @@ class Limits:
         self._learn(row, values)
         self._ended_since += 1
         if self._ended_since * FORECASTS_A_ROUND >= self._slots:
-            self._forecast()
+            self.forecast()
 
     def run_state_changed(self, run_state: RunState) -> None:
         """Do nothing."""
@@ -180,7 +179,8 @@ class Limits:
             self._next = self._forecaster.of_next(self._seen(), known[0] if known else None)
         return self._next
 
-    def _forecast(self) -> None:
+    def forecast(self) -> None:
+        """Forecast the study from what is known now, and announce it."""
         self._announced_s, self._ended_since = self._clock(), 0
         left = max(0, self._spec.study.trials - self._settled - len(self._running))
         upcoming = self._search.upcoming(min(left, MAX_SIMULATED)) if left else []

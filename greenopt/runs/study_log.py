@@ -253,13 +253,21 @@ def read_entries(file: Path, study_id: str | None) -> list[LogEntry]:
 
 
 def elapsed_s(entries: Iterable[LogEntry]) -> float:
-    """Return how long a study's coordinators ran, in s, without the time between them."""
+    """Return how long a study's coordinators ran, in s, without the time between them.
+
+    A coordinator that was killed ran until its last entry. Entries between an end and the next start belong to neither:
+    a coordinator used to tell its first forecast before that it had started.
+    """
     total_s, began_s, last_s = 0.0, None, 0.0
     for entry in entries:
         if isinstance(entry, CoordinatorStarted):
             total_s += max(0.0, last_s - began_s) if began_s is not None else 0.0
-            began_s = entry.utc_s
-        last_s = entry.utc_s
+            began_s = last_s = entry.utc_s
+        elif not isinstance(entry, ForecastMade):
+            last_s = entry.utc_s
+        if isinstance(entry, CoordinatorEnded):
+            total_s += max(0.0, last_s - began_s) if began_s is not None else 0.0
+            began_s = None
     return total_s + (max(0.0, last_s - began_s) if began_s is not None else 0.0)
 
 

@@ -41,7 +41,7 @@ def startup_note(spec: StudySpec) -> str | None:
     """Return a sentence where the study ends before its sampler has begun to learn; None where it does not."""
     startup = entry_of(spec).startup
     random_trials = sampler_arguments(spec).get(startup, 0) if startup is not None else 0
-    if random_trials < spec.study.trials or startup is None:
+    if random_trials < spec.study.trials or startup is None or spec.sampler.prior is not None:
         return None
     return (
         f"sampler {spec.sampler.name}: draws all {spec.study.trials} trials at random, because it learns only after "

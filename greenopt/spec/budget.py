@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from greenopt.errors import UsageError, shown
 
 _TEXT = re.compile(
     r"\s*(?P<amount>[0-9]{1,12}(\.[0-9]{1,9})?|\.[0-9]{1,9})\s*(?P<unit>[^\s0-9.,+-]\S{0,9}(\s+CO2e?)?)\s*"
@@ -58,7 +61,8 @@ class Budget:
 
     def __str__(self) -> str:
         """Return the text by which it is given: `2 kWh`."""
-        return f"{self.amount:.12g} {self.unit}"
+        # Without an exponent, which no budget is given with.
+        return f"{Decimal(f'{self.amount:.12g}'):f} {self.unit}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -146,15 +150,23 @@ def budget_problems(
 def replaced(table: dict[str, Any], texts: Iterable[str]) -> None:
     """Put budgets of the command line in the place of those of the same kind in a file's `[study]`.
 
-    What is wrong with either is left as it is, for the message about it.
+    What is wrong with the file's is left as it is, for the message about it.
+
+    Raises:
+        UsageError: one that is given is none.
     """
     given = list(texts)
+    for text in given:
+        try:
+            Budget.parse(text)
+        except ValueError as error:
+            raise UsageError(f"--budget {shown(text)}: {error}") from None
     kinds = {_kind(text) for text in given}
     own = _listed(table.get("budget", ()))
     kept = [text for text in own if _kind(text) not in kinds] if isinstance(own, list | tuple) else []
     if BudgetKind.ENERGY in kinds:
         table.pop("energy_budget_wh", None)
-    table["budget"] = [*given, *kept]
+    table["budget"] = [*kept, *given]
 
 
 def _kind(text: object) -> BudgetKind | None:

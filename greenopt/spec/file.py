@@ -186,7 +186,10 @@ def describe_all(error: ValidationError, raw: dict[str, Any]) -> list[str]:
     found = _figure_problems(raw) if any(detail["loc"] for detail in details) else []
     for detail in details:
         is_space = detail["loc"][:1] == ("space",) and isinstance(raw.get("space"), dict)
-        found += (_space_problems(raw) if is_space else []) or [_describe_one(detail)]
+        problems = _space_problems(raw) if is_space else []
+        # Where [study] is wrong too, the space was read as that of another kind of study.
+        is_of_another_kind = is_space and not problems and _has_objective(raw) and len(details) > 1
+        found += problems or ([] if is_of_another_kind else [_describe_one(detail)])
     return list(dict.fromkeys(found + _problems_between_tables(details, raw)))
 
 

@@ -32,6 +32,10 @@ class CallbackError(GreenoptError):
     """A Keras callback of the user's own raised an exception; the text names it."""
 
 
+class DivergedError(GreenoptError):
+    """The training of a function of the user's has diverged; the text says by what."""
+
+
 class GpuBusyError(GreenoptError):
     """Another process computes on the trial's GPU; the text says which."""
 

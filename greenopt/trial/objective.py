@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from greenopt.events import Phase
 from greenopt.spec import Metric, TrialSpec, Value
+from greenopt.trial.failures import DivergedError
 from greenopt.trial.function_figures import function_figures
 from greenopt.trial.journal import Figures, Journal
 from greenopt.trial.reference import resolve_function
@@ -66,13 +67,14 @@ class Trial:
 
         Args:
             accuracy: validation accuracy after it, 0..1.
-            loss: mean training loss; one that is not finite is recorded as missing.
+            loss: mean training loss; one that is not finite is recorded as missing, and ends the trial as diverged.
             train_accuracy: on the training images, as trained, 0..1.
             validation_loss: mean loss on the validation part.
             lr: learning rate at its end.
 
         Raises:
             WrongSettingError: a figure is no number, or an accuracy none of 0..1; nothing of the epoch is recorded.
+            DivergedError: the loss is not finite; the epoch is recorded. It ends the trial, and is not to be caught.
         """
         train = _metrics(("loss", loss), ("train_accuracy", train_accuracy))
         validation = _metrics(("validation_loss", validation_loss), ("accuracy", accuracy))
@@ -81,6 +83,8 @@ class Trial:
             self._open()
         self._epochs_done += 1
         self._journal.end_epoch(self._epochs_done, max(self.epochs, self._epochs_done), train, validation, rate)
+        if loss is not None and not math.isfinite(train.loss):
+            raise DivergedError(f"the training loss was not finite in epoch {self._epochs_done}")
 
     def _open(self) -> None:
         self._has_begun = True
@@ -103,7 +107,12 @@ def run_objective(spec: TrialSpec, journal: Journal) -> None:
     function = resolve_function(spec.objective, "study.objective")
     journal.end_phase(Phase.IMPORT)
     trial = Trial(spec, journal)
-    results = function_figures(spec, function(trial))
+    try:
+        returned = function(trial)
+    except DivergedError as error:
+        journal.diverge(str(error))
+        return
+    results = function_figures(spec, returned)
     accuracy = results.pop(Metric.ACCURACY, None)
     test_accuracy = results.pop("test_accuracy", None)
     trial._close(accuracy)

@@ -120,3 +120,27 @@ def test_the_report_says_what_was_forecast_and_what_came(runs: Path) -> None:
     assert "side the interval of 90 %" in whole
     cut = _forecast(read_report_inputs(RunFolder(runs / "cut")))
     assert " of 12 trials the study is forecast to take " in cut
+
+
+def test_a_plan_shows_the_settings_that_come_first(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "later.toml"
+    text = STUDY.format(trials=4, epochs=6).replace("[data]", "enqueue = [{ batch_size = 64, lr = 0.003 }]\n[data]")
+    file.write_text(text, encoding="utf-8")
+    plan = shown("run", str(file), "--dry-run", "--gpus", "none", "--runs", str(runs)).splitlines()
+    first = {line.split()[0]: line.split()[1] for line in plan if line.startswith(("batch_size", "lr "))}
+    assert first == {"batch_size": "64", "lr": "0.003"}
+
+
+def test_and_those_of_the_study_that_it_starts_from(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "later.toml"
+    text = STUDY.format(trials=4, epochs=12) + '[sampler]\nname = "energy_aware"\nprior = "whole"\n'
+    file.write_text(text, encoding="utf-8")
+    plan = shown("run", str(file), "--dry-run", "--gpus", "none", "--runs", str(runs)).splitlines()
+    assert f"prior      {TRIALS} trials of study whole" in plan
+    rows = list(read_study("whole", open_storage(RunFolder(runs / "whole").default_storage)).rows)
+    least = min((row for row in rows if row["state"] == "complete"), key=lambda row: float(row["energy_wh"]))
+    first = {
+        line.split()[0]: line.split()[1].strip("()") for line in plan if line.startswith(("batch_size", "lr ", "opt"))
+    }
+    assert first == {name: str(least[name]) for name in ("batch_size", "lr", "optimizer", "optimizer_momentum")}
+    assert "at random" not in "\n".join(plan)

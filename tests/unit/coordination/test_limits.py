@@ -6,10 +6,19 @@ from typing import Any
 import pytest
 
 from greenopt.coordination.front_watch import FrontWatch
+from greenopt.coordination.study_log_writer import StudyLogWriter
 from greenopt.events import Event
 from greenopt.execution import ProcessEnded, Slot
 from greenopt.forecast import StudyForecast
-from greenopt.runs.study_log import CoordinatorEnded, CoordinatorStarted, StudyEnd, elapsed_s
+from greenopt.runs.study_log import (
+    CoordinatorEnded,
+    CoordinatorStarted,
+    ForecastMade,
+    StudyEnd,
+    TrialPlaced,
+    elapsed_s,
+    read_entries,
+)
 from greenopt.search import Search, open_storage
 from greenopt.spec import StudySpec, TrialSpec
 from tests.builders import ended, epoch, prepared_phases, reading, started, study
@@ -157,6 +166,25 @@ def test_the_time_of_runs_is_without_what_lies_between_them() -> None:
         35.0
     )
     assert elapsed_s([]) == 0.0
+    early = ForecastMade(utc_s=999.0, settled=1, ended=1, left=1, used_wh=1.0, energy_wh=None, left_s=None)
+    assert elapsed_s([began(100.0), end, early, began(1000.0)]) == pytest.approx(30.0)
+    killed = TrialPlaced(utc_s=120.0, trial=0, slot="gpu 0")
+    assert elapsed_s([began(100.0), killed, early, began(1000.0), killed.model_copy(update={"utc_s": 1005.0})]) == (
+        pytest.approx(25.0)
+    )
+
+
+def test_a_coordinator_says_that_it_started_before_it_says_anything_else(desk: Desk) -> None:
+    for trials in (3, 5):
+        engine = FakeEngine(completes)
+        log = StudyLogWriter(desk.folder.study_log, engine.slots)
+        desk.coordinator(bounded(trials), engine, observers=(log,)).run()
+    entries = read_entries(desk.folder.study_log, None)
+    starts = [index for index, entry in enumerate(entries) if isinstance(entry, CoordinatorStarted)]
+    assert starts[0] == 0
+    assert len(starts) == 2
+    assert isinstance(entries[starts[1] - 1], CoordinatorEnded)
+    assert any(isinstance(entry, ForecastMade) for entry in entries[starts[1] :])
 
 
 def test_a_search_tells_its_ended_trials_in_their_order(tmp_path: Path) -> None:

@@ -239,3 +239,13 @@ def test_a_function_that_trains_is_called_with_the_trial(tmp_path: Path, signatu
         return
     with pytest.raises(ProblemsError, match=problem):
         check_study(spec, tmp_path / "x.toml")
+
+
+def test_a_wrong_size_of_a_study_with_a_function_does_not_make_its_parameters_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text('[study]\ntrials = 0\nobjective = "mine:train"\n[space]\nwidth = [1, 2]\n')
+    with pytest.raises(ProblemsError) as raised:
+        load_study(file)
+    assert [problem.partition(": ")[2] for problem in raised.value.problems] == [
+        "study.trials: 0: input should be greater than 0"
+    ]

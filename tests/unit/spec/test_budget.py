@@ -33,6 +33,8 @@ width = [1, 2]
         ("250 g CO2e", "carbon", 250.0, "250 gCO2"),
         ("5EUR", "cost", 5.0, "5 EUR"),
         (".5 €", "cost", 0.5, "0.5 €"),
+        ("0.000000001Wh", "energy", 1e-9, "0.000000001 Wh"),
+        ("999999999999 MWh", "energy", 999999999999e6, "999999999999 MWh"),
     ],
 )
 def test_a_budget_in_words(text: str, kind: str, limit: float, written: str) -> None:
@@ -57,7 +59,7 @@ def load(folder: Path, study: str = "", energy: str = "", budgets: tuple[str, ..
 
 def test_budgets_of_the_option_replace_those_of_the_same_kind(tmp_path: Path) -> None:
     spec = load(tmp_path, 'budget = ["2 kWh", "3h"]', budgets=("4kWh",))
-    assert list(map(str, spec.budgets)) == ["4 kWh", "3 h"]
+    assert list(map(str, spec.budgets)) == ["3 h", "4 kWh"]
     spec = load(tmp_path, "energy_budget_wh = 5.0", budgets=("7 Wh", "2h"))
     assert list(map(str, spec.budgets)) == ["7 Wh", "2 h"]
     assert list(map(str, load(tmp_path, "energy_budget_wh = 5.0").budgets)) == ["5 Wh"]
@@ -71,7 +73,8 @@ def test_budgets_of_the_option_replace_those_of_the_same_kind(tmp_path: Path) ->
         ('budget = ["2 kWh", "3 Wh"]', "", (), "a second budget of energy"),
         ('budget = "2 kWh"\nenergy_budget_wh = 3.0', "", (), "a second budget of energy"),
         ("", "", ("1h", "2h"), "a second budget of time"),
-        ("", "", ("soon",), "is not a budget; give a number above 0"),
+        ("", "", ("soon",), "--budget 'soon': is not a budget; give a number above 0"),
+        ('budget = "soon"', "", ("3 h",), r"study.budget\[0\]: 'soon': is not a budget"),
         ("budget = 3", "", (), "study.budget"),
         ("", "", ("5EUR",), "needs energy.price_per_kwh and energy.currency"),
         ("", 'price_per_kwh = 0.3\ncurrency = "USD"', ("5EUR",), "nor in USD"),

@@ -169,11 +169,25 @@ def test_an_epochs_figures_are_checked_where_they_are_told(
     assert [epoch.val_accuracy for epoch in told.epochs] == [0.25]
 
 
-def test_an_epochs_losses_may_be_infinite_and_are_recorded_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = {"loss": float("inf"), "accuracy": np.float32(0.5), "lr": np.float64("nan")}
+@pytest.mark.parametrize("loss", [float("inf"), np.float32("nan"), -np.inf])
+def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
+    figures = {"loss": loss, "accuracy": np.float32(0.5), "lr": np.float64("nan")}
     monkeypatch.setitem(objectives.GIVEN, "figures", figures)
-    last = run("tells", epochs=2).epochs[-1]
-    assert (last.loss, last.val_accuracy, last.lr) == (None, 0.5, None)
+    told = run("tells", epochs=5)
+    last = told.epochs[-1]
+    assert (last.epoch, last.loss, last.val_accuracy, last.lr) == (2, None, 0.5, None)
+    assert (told.ended.outcome, told.ended.message) == (
+        Outcome.DIVERGED,
+        "the training loss was not finite in epoch 2",
+    )
+    assert told.ended.energy is not None
+    assert told.ended.energy.energy_wh is not None
+
+
+def test_other_losses_that_are_not_finite_are_recorded_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(objectives.GIVEN, "figures", {"validation_loss": float("inf"), "accuracy": 0.5})
+    told = run("tells", epochs=2)
+    assert (told.epochs[-1].val_loss, told.ended.outcome) == (None, Outcome.COMPLETED)
 
 
 def test_training_begins_once() -> None:
