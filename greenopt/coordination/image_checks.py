@@ -130,14 +130,22 @@ def _keras_stock(published: KerasSet) -> _Stock:
 
 
 def _size_problem(spec: StudySpec, stock: _Stock) -> str | None:
-    """Return the model's smallest image; of images that are scaled the study's file is checked when it is read."""
+    """Return the models' smallest image; of images that are scaled the study's file is checked when it is read."""
     assert spec.data is not None
-    model, least = spec.training.model, MINIMUM_SIDE.get(spec.training.model, 32)
-    if stock.side is None or spec.data.image_size is not None or model not in MODEL_NAMES or stock.side >= least:
+    if stock.side is None or spec.data.image_size is not None or "image_size" in spec.space.distributions:
+        return None
+    varied = spec.space.distributions.get("model")
+    models = varied.values if isinstance(varied, Choice) else ()
+    if varied is None or "model" in spec.space.conditions:
+        models = (*models, spec.training.model)
+    needs = {str(model): MINIMUM_SIDE.get(str(model), 32) for model in models if model in MODEL_NAMES}
+    model = max(needs, key=lambda name: needs[name], default=None)
+    if model is None or stock.side >= needs[model]:
         return None
     return (
-        f"training.model: {model} needs images of at least {least}x{least}, and those of {stock.title} have a side of "
-        f"{stock.side}; set data.image_size = {least}"
+        f"{'training' if varied is None else 'space'}.model: {model} needs images of at least "
+        f"{needs[model]}x{needs[model]}, and those of {stock.title} have a side of {stock.side}; "
+        f"set data.image_size = {needs[model]}"
     )
 
 

@@ -102,7 +102,9 @@ def _enqueued(spec: "StudySpec") -> Iterator[str]:
 
 
 def _images(spec: "StudySpec") -> Iterator[str]:
-    if spec.data is None or (spec.data.name.is_own and spec.data.image_size is None):
+    if spec.data is None:
+        return
+    if spec.data.name.is_own and spec.data.image_size is None and "image_size" not in spec.space.distributions:
         return  # of the user's own images the size is seen when they are read
     side = min(_values_of(spec, "image_size", spec.data.image_size or 32), key=as_number)
     for model in _values_of(spec, "model", spec.training.model):

@@ -95,6 +95,14 @@ def test_a_models_smallest_image_holds_for_files_too(tmp_path: Path) -> None:
     assert refused(data=npz(tmp_path, side=32), training=model) == ""
 
 
+def test_only_models_that_train_have_a_smallest_image(tmp_path: Path) -> None:
+    data, default = npz(tmp_path), {"model": "ResNet50"}
+    own = "tests.unit.trial.tiny:build"
+    assert refused(data=data, training=default, space={"batch_size": [4], "model": [own]}) == ""
+    problem = refused(data=data, training=default, space={"batch_size": [4], "model": [own, "Xception", "ResNet50"]})
+    assert "space.model: Xception needs images of at least 71x71" in problem
+
+
 def folder(root: Path, *parts: str, side: int = 8, count: int = 20) -> dict[str, Any]:
     for part in parts or (".",):
         for name in ("cat", "dog"):
