@@ -78,6 +78,8 @@ def analyze(
     from greenopt.report.study_analysis import analyse_study
     from greenopt.runs.folder import RunFolder
 
+    if following is not None:
+        refuse_precious(following)
     analysis = analyse_study(RunFolder(runs.resolve() / study), storage)
     if following is not None:
         if not analysis.advice.toml:
@@ -91,3 +93,24 @@ def analyze(
     print_analysis(Console(), analysis, shown, results.Coding(coding))
     if following is not None:
         say(f"{len(analysis.advice.next_settings)} settings -> {following}")
+
+
+def refuse_precious(path: Path) -> None:
+    """Refuse to write the next settings over a file that holds anything else, such as the study itself.
+
+    Raises:
+        UsageError: it does, or cannot be read.
+    """
+    import tomllib
+
+    from greenopt.errors import UsageError
+
+    try:
+        before = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        before = {}
+    study = before.get("study")
+    if set(before) != {"study"} or not isinstance(study, dict) or set(study) != {"enqueue"}:
+        raise UsageError(f"{path}: is there already, and holds more than next settings; name another file with --next")

@@ -22,8 +22,12 @@ CONSTANTS = {
 }
 
 
-_NOT_REPLAYED = ("kind", "chance_epochs")
-"""Keys of a rule that are another option here, or that need what no curve holds."""
+_TAKEN = {
+    Rule.NONE: (),
+    Rule.PARETO: (*CONSTANTS["pareto"], "refuse", "min_epochs"),
+    Rule.MOASHA: (*CONSTANTS["moasha"], "min_epochs"),
+}
+"""What `--set` takes of each rule. The number of epochs at chance needs what no curve holds."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,9 +62,12 @@ def replay_study(
 
     from greenopt.cli.output import say_json
     from greenopt.cli.tables import print_lines, print_table
+    from greenopt.errors import UsageError
     from greenopt.replay import read_curves
     from greenopt.runs.folder import RunFolder
 
+    if sensitivity and stopping not in CONSTANTS:
+        raise UsageError(f"--sensitivity: the rule {stopping} has no constants")
     rule = _rule(stopping, constants or [])
     read = read_curves(RunFolder(runs.resolve() / study), storage)
     done = _replayed(read, rule, orders, seed)
@@ -83,16 +90,15 @@ def _rule(kind: Rule, constants: "Sequence[str]") -> "StoppingSpec":
     """
     from pydantic import ValidationError
 
-    from greenopt.errors import UsageError
+    from greenopt.errors import UsageError, shown
     from greenopt.spec import StoppingSpec, describe
 
     given: dict[str, Any] = {"kind": kind}
     for constant in constants:
         name, equals, value = constant.partition("=")
-        known_names = [key for key in StoppingSpec.model_fields if key not in _NOT_REPLAYED]
-        if not equals or name not in known_names:
-            known = ", ".join(known_names)
-            raise UsageError(f"--set {constant}: give KEY=VALUE with one of {known}")
+        if not equals or name not in _TAKEN[kind]:
+            known = f"give KEY=VALUE with one of {', '.join(_TAKEN[kind])}" if _TAKEN[kind] else "has no constants"
+            raise UsageError(f"--set {shown(constant)}: the rule {kind}: {known}")
         given[name] = value
     try:
         return StoppingSpec.model_validate_strings({key: str(value) for key, value in given.items()})
@@ -129,13 +135,14 @@ def _varied(
 
 
 def _title(study: str, rule: "StoppingSpec", read: "StudyCurves", done: "Replay") -> str:
-    from greenopt.formatting import format_energy
+    from greenopt.formatting import counted, format_energy
     from greenopt.reading import EnergySource
 
     left = f"; {len(read.left_out)} without a whole curve left out" if read.left_out else ""
     others = f"; {len(read.not_completed)} not completed left out" if read.not_completed else ""
     energy = format_energy(done.energy_wh, EnergySource.ESTIMATE if read.is_estimate else None)
-    return f"{study}: rule {rule.kind} on {done.trials} completed trials ({energy}), {done.orders} orders{left}{others}"
+    trials, orders = counted(done.trials, "completed trial"), counted(done.orders, "order")
+    return f"{study}: rule {rule.kind} on {trials} ({energy}), {orders}{left}{others}"
 
 
 def _figures(done: "Replay") -> "Table":

@@ -125,6 +125,10 @@ class Limits:
         if isinstance(verdict.decision, Refusal):
             self._forecaster.add(refused_trial(verdict.decision.setting))
             self._front.add(None)
+            self._next = None
+            is_last = settled + len(self._running) >= self._spec.study.trials
+            if is_last or self._clock() - self._announced_s >= FORECAST_EVERY_S:
+                self.forecast()
             return
         if running is None:
             # Ended when the study was resumed: `study_began` finds it in the storage; or skipped.
@@ -133,7 +137,8 @@ class Limits:
             name: value for name, value in trial_metrics(summary, verdict, running.spec).items() if value is not None
         }
         row = {**running.spec.values, **metrics, "state": STATE_BY_OUTCOME[verdict.outcome]}
-        row.setdefault("total_s", self._clock() - running.began_s)
+        # With the start of its process, which the trial itself does not see: it kept the slot.
+        row["total_s"] = max(row.get("total_s") or 0.0, self._clock() - running.began_s)
         row["attempt"] = self._search.attempts_before(trial)
         values = objective_values(summary, self._spec) if verdict.outcome is Outcome.COMPLETED else None
         self._learn(row, values)

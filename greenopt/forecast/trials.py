@@ -9,6 +9,9 @@ from greenopt.reading import EnergySource
 from greenopt.spec import StudySpec, Value
 from greenopt.storage.trial_state import TrialState, failure_of, is_settled
 
+MOST_START_S = 120.0
+"""What a trial's process may take to start and to end, beside what the trial itself counts; more has another cause."""
+
 
 @dataclass(frozen=True)
 class EndedTrial:
@@ -94,9 +97,13 @@ def used_wh(row: Mapping[str, Any]) -> float | None:
 
 
 def _seconds(row: Mapping[str, Any]) -> float | None:
-    if row.get("total_s") is not None:
-        return float(row["total_s"])
+    """Return how long a trial kept its slot, in s: what its own clock says, and its process's start before that."""
     began, ended = row.get("began"), row.get("ended")
-    if began is not None and ended is not None:
-        return max(0.0, float((ended - began).total_seconds()))
+    kept_s = None if began is None or ended is None else max(0.0, float((ended - began).total_seconds()))
+    if row.get("total_s") is not None:
+        own_s = float(row["total_s"])
+        # A coordinator that was killed told of the trial's end when it was started again.
+        return own_s if kept_s is None or kept_s > own_s + MOST_START_S else max(own_s, kept_s)
+    if kept_s is not None:
+        return kept_s
     return None if row.get("seconds") is None else float(row["seconds"])

@@ -1,6 +1,6 @@
 """Reads the curves of a study's trials from its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from greenopt.identity.ids import ATTEMPT_ATTRIBUTE
 from greenopt.identity.snapshot import read_folder
 from greenopt.reading import EnergySource
 from greenopt.runs.folder import RunFolder
-from greenopt.spec import SearchSpace
+from greenopt.spec import Metric, SearchSpace
 from greenopt.stopping import Curve, curve_from_epochs
 from greenopt.storage.trial_state import TrialState
 
@@ -44,7 +44,8 @@ def read_curves(folder: RunFolder, storage: str | None = None, *, needs_epochs: 
             each of its trials is taken for one epoch.
 
     Raises:
-        UsageError: there is no such study, or none of its trials has a whole curve with measured energies.
+        UsageError: there is no such study, or none of its trials has a whole curve with measured energies and an
+            accuracy above 0.
     """
     snapshot = read_folder(folder, storage)
     complete = [row for row in snapshot.rows if row["state"] == TrialState.COMPLETE]
@@ -62,9 +63,9 @@ def read_curves(folder: RunFolder, storage: str | None = None, *, needs_epochs: 
         curves = [curve for row in complete if (curve := _single_epoch(row, snapshot.spec.space)) is not None]
         left_out = sorted({int(row["trial"]) for row in complete} - {curve.trial for curve in curves})
     if not curves:
-        raise UsageError(
-            f"study {folder.name}: no completed trial has accuracy and energy of all its epochs; nothing to replay"
-        )
+        raise UsageError(f"study {folder.name}: {_why_none(complete)}; nothing to replay")
+    if not any(curve.accuracy > 0 for curve in curves):
+        raise UsageError(f"study {folder.name}: no completed trial has an accuracy above 0; there is no front to keep")
     ended = (TrialState.PRUNED, TrialState.FAIL)
     is_estimate = any(row["energy_source"] == EnergySource.ESTIMATE for row in complete)
     others = tuple(int(row["trial"]) for row in snapshot.rows if row["state"] in ended)
@@ -78,3 +79,13 @@ def _single_epoch(row: Mapping[str, Any], space: SearchSpace) -> Curve | None:
         return None
     setting = space.trimmed(row)
     return Curve(int(row["trial"]), setting, 1, (float(accuracy),), (float(energy_wh),))
+
+
+def _why_none(complete: Sequence[Mapping[str, Any]]) -> str:
+    """Return why no completed trial can be replayed."""
+    if not complete:
+        return "no trial completed"
+    for name in (Metric.ACCURACY, Metric.ENERGY_WH):
+        if all(row.get(name) is None for row in complete):
+            return f"no completed trial has {'an accuracy' if name is Metric.ACCURACY else 'a measured energy'}"
+    return "no completed trial has accuracy and energy of all its planned epochs"

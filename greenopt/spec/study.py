@@ -124,9 +124,9 @@ class StoppingSpec(Table):
     growth: Annotated[float, Field(ge=0, le=10)] = 0.5
     """`pareto`: growth of log(a / (1 - a)) of the accuracy a for each factor e of the epochs, before a trial's own is
     seen."""
-    growth_spread: Annotated[float, Field(gt=0, le=10)] = 0.5
+    growth_spread: Annotated[float, Field(ge=0.001, le=10)] = 0.5
     """`pareto`: standard deviation of that growth between trials."""
-    wander: Annotated[float, Field(gt=0, le=10)] = 0.7
+    wander: Annotated[float, Field(ge=0.001, le=10)] = 0.7
     """`pareto`: standard deviation of a curve about its growth, for one factor e of the epochs."""
     chance_epochs: Annotated[int, Field(ge=0, strict=True)] = 10
     """A training that was at chance in accuracy, in training and validation, in all of so many epochs and more is

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from greenopt.analysis.advice import as_toml
 from greenopt.cli import app
+from greenopt.cli.analyze import refuse_precious
 from greenopt.errors import UsageError
 from tests.golden.paper_runs import FOLDER
 from tests.paper_layout import write_run
@@ -61,10 +63,17 @@ def test_a_rule_with_its_constants(imported: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("made", "--set", "patience"), "--set patience: give KEY=VALUE with one of patience, audit, refuse, "),
-        (("made", "--set", "kind=none"), "--set kind=none: give KEY=VALUE with one of "),
-        (("made", "--set", "zeal=1"), "--set zeal=1: give KEY=VALUE with one of "),
+        (
+            ("made", "--set", "patience"),
+            "--set 'patience': the rule pareto: give KEY=VALUE with one of patience, growth, ",
+        ),
+        (("made", "--set", "kind=none"), "--set 'kind=none': the rule pareto: give KEY=VALUE with one of "),
+        (("made", "--set", "zeal=1"), "--set 'zeal=1': the rule pareto: give KEY=VALUE with one of "),
         (("made", "--set", "patience=2"), "--set patience: "),
+        (("made", "--set", "wander=1e-300"), "--set wander: "),
+        (("made", "--stopping", "moasha", "--set", "patience=0.9"), "--set 'patience=0.9': the rule moasha: give "),
+        (("made", "--stopping", "none", "--set", "audit=1"), "--set 'audit=1': the rule none: has no constants"),
+        (("made", "--stopping", "none", "--sensitivity"), "--sensitivity: the rule none has no constants"),
         (("made", "--set", "patience=much"), "--set patience: "),
         (("other",), ""),
     ],
@@ -81,7 +90,7 @@ def test_a_study_without_whole_curves_cannot_be_replayed(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "logs" / "001", epochs=2, post=False)
     run("import", "logs", "--name", "made")
-    with pytest.raises(UsageError, match="study made: no completed trial has accuracy and energy of all its epochs"):
+    with pytest.raises(UsageError, match="study made: no trial completed; nothing to replay"):
         run("replay", "made")
 
 
@@ -96,3 +105,24 @@ def test_the_papers_runs_keep_their_hypervolume_for_a_tenth_of_the_energy(
     assert document["trials"] == 51
     assert document["hypervolume_ratio"]["mean"] > 0.97
     assert document["energy_share"]["mean"] < 0.15
+
+
+def test_trials_that_all_learned_nothing_have_no_front_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        write_run(tmp_path / "logs" / f"{number:03d}", epochs=4, accuracy=0.0)
+    run("import", "logs", "--name", "made")
+    for command in ("replay", "bench-search"):
+        with pytest.raises(UsageError, match="no completed trial has an accuracy above 0"):
+            run(command, "made")
+
+
+def test_the_next_settings_are_written_over_next_settings_alone(imported: Path) -> None:
+    study = imported / "study.toml"
+    study.write_text("[study]\ntrials = 3\n[[study.enqueue]]\nlr = 0.1\n")
+    with pytest.raises(UsageError, match="study.toml: is there already, and holds more than next settings"):
+        run("analyze", "made", "--next", "study.toml")
+    assert study.read_text().startswith("[study]\ntrials = 3")
+    study.write_text(as_toml([{"lr": 0.1}, {"lr": 0.2}], ["1 Wh", "2 Wh"]))
+    refuse_precious(study)
+    refuse_precious(imported / "new.toml")
