@@ -20,6 +20,7 @@ from greenopt.stopping.accuracy import EVEN_ACCURACIES, NOTHING, AccuracyForecas
 from greenopt.stopping.curve import Curve
 from greenopt.stopping.energy import EnergyForecast, EnergyModel, PaceModel
 from greenopt.stopping.gain import Frame, Front
+from greenopt.stopping.recovery import Recoveries
 from greenopt.stopping.rule import Refusal, Stop
 
 SURE = 0.95
@@ -44,6 +45,7 @@ class ParetoStopping:
         self._spec, self._seed = spec, seed
         self._energies = EnergyModel(space)
         self._pace = PaceModel()
+        self._recoveries = Recoveries(spec)
         self._seen: list[_Seen] = []
         self._finished: list[Point] = []
         self._used_wh = 0.0
@@ -57,10 +59,11 @@ class ParetoStopping:
         self._pace.add(curve)
         energy = self._pace.forecast(curve)
         self._energies.add(curve, energy)
-        accuracy = NOTHING if curve.is_lost else forecast_accuracy(curve, self._spec)
+        accuracy = NOTHING if curve.is_lost else self._forecast(curve)
         self._seen.append(_Seen(accuracy, energy.median_wh, 0.0 if curve.is_lost else curve.accuracy))
         if curve.is_whole and not curve.is_lost:
             self._finished.append(Point(curve.used_wh, curve.accuracy, curve.trial))
+            self._recoveries.add(curve)
         self._new_trial = None
 
     def judge(self, curve: Curve, running: Sequence[Curve] = ()) -> Stop | None:
@@ -68,7 +71,7 @@ class ParetoStopping:
         energy = self._pace.forecast(curve)
         if curve.epochs < self._spec.min_epochs or self._leads(curve, energy, running):
             return None
-        accuracy = forecast_accuracy(curve, self._spec)
+        accuracy = self._forecast(curve)
         frame = self._frame(energy.median_wh)
         front, energies_wh = Front(self._finished, frame), energy.nodes_wh()
         gains = [front.gain(energy_wh, accuracy.nodes()) for energy_wh in energies_wh]
@@ -96,6 +99,9 @@ class ParetoStopping:
             f"accuracy {best.accuracy:.3f} for {best.energy_wh:.3g} Wh"
         )
         return Refusal(setting, message, energy.median_wh, best.trial)
+
+    def _forecast(self, curve: Curve) -> AccuracyForecast:
+        return forecast_accuracy(curve, self._spec, self._recoveries.probability)
 
     def _leads(self, curve: Curve, energy: EnergyForecast, running: Sequence[Curve]) -> bool:
         """Return whether no other trial is better in one of the objectives; alone, a trial does not lead."""
