@@ -59,7 +59,7 @@ def recommend(
     rivals = _rivals(expected, doubtful)
     if rivals is None:
         return None
-    best = rivals.best(expected)
+    best = rivals.best()
     stands = {name: together[name] for name in kept}
     starts = (together, {**rivals.setting(best, expected), **stands})
     proposals = [_improve(expected, rivals, start, kept, only_failed) for start in starts]
@@ -98,6 +98,7 @@ class _Rivals:
     Attributes:
         log_wh, accuracy: `(draws, trials)`.
         dominated: the probability with which any of the others is at least as good in both and better in one.
+        baseline: draws of the baseline's log Wh and accuracy, `(draws, 1)` each.
     """
 
     rows: "pd.DataFrame"
@@ -105,10 +106,11 @@ class _Rivals:
     log_wh: Matrix
     accuracy: Matrix
     dominated: Matrix
+    baseline: tuple[Matrix, Matrix]
 
-    def best(self, expected: Expectation) -> int:
+    def best(self) -> int:
         """Return the one of least expected energy that keeps the baseline's accuracy and is hardly dominated."""
-        log_wh, reached = (float(one.mean()) for one in _baseline(expected))
+        log_wh, reached = (float(one.mean()) for one in self.baseline)
         able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
         able = able if able.any() else np.ones(len(able), dtype=bool)
         sound = able & (self.dominated <= max(HARDLY_DOMINATED, float(self.dominated[able].min())))
@@ -169,7 +171,14 @@ def _rivals(expected: Expectation, doubtful: Collection[int]) -> _Rivals | None:
     rows, settings = expected.tried[sound], expected.settings[sound]
     log_wh, accuracy = expected.draws(settings)
     chosen = _first_fronts(log_wh.mean(axis=0), accuracy.mean(axis=0))
-    found = _Rivals(rows.iloc[chosen], settings[chosen], log_wh[:, chosen], accuracy[:, chosen], np.zeros(len(chosen)))
+    found = _Rivals(
+        rows=rows.iloc[chosen],
+        settings=settings[chosen],
+        log_wh=log_wh[:, chosen],
+        accuracy=accuracy[:, chosen],
+        dominated=np.zeros(len(chosen)),
+        baseline=expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline])),
+    )
     found.dominated[:] = found.dominate(found.log_wh, found.accuracy).mean(axis=0)
     return found
 
@@ -186,11 +195,6 @@ def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":
     return np.array(found[:COMPARED])
 
 
-def _baseline(expected: Expectation) -> tuple[Matrix, Matrix]:
-    """Return draws of the baseline's log Wh and accuracy, `(draws, 1)` each."""
-    return expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline]))
-
-
 def _sound(
     expected: Expectation, settings: Matrix, rivals: _Rivals, more_wh: float = _AS_GOOD, less: float = _AS_GOOD
 ) -> Matrix:
@@ -199,7 +203,7 @@ def _sound(
     A setting that takes more energy than the baseline is not what is asked for, however accurate it is.
     """
     log_wh, accuracy = expected.draws(settings)
-    base_wh, reached = _baseline(expected)
+    base_wh, reached = rivals.baseline
     is_sound = ~rivals.dominate(log_wh, accuracy, more_wh, less) & (log_wh <= base_wh + SLIGHTLY_MORE)
     if expected.accuracy is not None:
         is_sound &= accuracy >= reached - MARGIN
