@@ -6,7 +6,8 @@ one to expect. The rule: of the trials that ran and are expected to keep the bas
 one of least expected energy among those that are hardly dominated by another. The model's setting is one that keeps
 both and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised in
 the trial's place if it is all that, and takes less energy than the trial at hardly any loss, with a probability of at
-least `SURE` each; or if the trial may well be dominated, and the model's setting is sound with more probability.
+least `SURE` each, and is hardly dominated or no more probably than the trial; or if the trial may well be dominated,
+and the model's setting is sound with more probability.
 """
 
 import math
@@ -34,6 +35,8 @@ COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
 SURE_ENOUGH = 0.99
 """Probability of being sound, from which on less energy counts and more certainty does not."""
+STARTS = 2
+"""Trials hardly dominated from which the model's setting is looked for, beside the best one."""
 SHOWN = 4
 _SWEEPS = 3
 _AS_GOOD = 1e-9
@@ -61,7 +64,8 @@ def recommend(
         return None
     best = rivals.best()
     stands = {name: together[name] for name in kept}
-    starts = (together, {**rivals.setting(best, expected), **stands})
+    ran_best = dict.fromkeys((best, *rivals.soundest()))
+    starts = (together, *({**rivals.setting(index, expected), **stands} for index in ran_best))
     proposals = [_improve(expected, rivals, start, kept, only_failed) for start in starts]
     proposed = proposals[int(np.argmax(_scores(expected, expected.encoder.encode(proposals), rivals)))]
     encoded = expected.encoder.encode([proposed])
@@ -69,7 +73,7 @@ def recommend(
     better = float(_better(expected, encoded, rivals, best)[0])
     dominated, theirs = float(rivals.dominate(*expected.draws(encoded)).mean()), float(rivals.dominated[best])
     may_run = not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
-    is_better = sound >= SURE and better >= SURE
+    is_better = sound >= SURE and better >= SURE and dominated <= max(HARDLY_DOMINATED, theirs)
     is_safer = theirs > HARDLY_DOMINATED and sound > 1 - theirs
     chosen = may_run and (is_better or is_safer)
     ran = int(rivals.rows.iloc[best]["trial"])
@@ -110,11 +114,20 @@ class _Rivals:
 
     def best(self) -> int:
         """Return the one of least expected energy that keeps the baseline's accuracy and is hardly dominated."""
-        log_wh, reached = (float(one.mean()) for one in self.baseline)
-        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
-        able = able if able.any() else np.ones(len(able), dtype=bool)
+        able = self._able()
         sound = able & (self.dominated <= max(HARDLY_DOMINATED, float(self.dominated[able].min())))
         return int(np.flatnonzero(sound)[np.argmin(self.log_wh.mean(axis=0)[sound])])
+
+    def soundest(self) -> list[int]:
+        """Return those that keep the baseline's accuracy and are least probably dominated, at most `STARTS`."""
+        able = np.flatnonzero(self._able())
+        return [int(index) for index in able[np.argsort(self.dominated[able], kind="stable")][:STARTS]]
+
+    def _able(self) -> "npt.NDArray[np.bool_]":
+        """Return which are expected to keep the baseline's accuracy and energy; all where none is."""
+        log_wh, reached = (float(one.mean()) for one in self.baseline)
+        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
+        return able if able.any() else np.ones(len(able), dtype=bool)
 
     def nearest(self, expected: Expectation, encoded: Matrix) -> list[int]:
         """Return the trials on the measured front, those nearest to a setting in energy first."""

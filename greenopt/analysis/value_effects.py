@@ -53,9 +53,21 @@ class ValueEffect:
 
         Of the two the larger, not that of either: a value without any effect is one of them by chance in most draws.
         """
-        saves = self._keeps & (self.energy < 0)
+        return max(self._saves, self._gains)
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether it is rather the saving than the accuracy by which it is better."""
+        return self._saves >= self._gains
+
+    @property
+    def _saves(self) -> float:
+        return float((self._keeps & (self.energy < 0)).mean())
+
+    @property
+    def _gains(self) -> float:
         gains = (self.accuracy > 0) & (self.with_failures > 0) & (self.energy <= SLIGHTLY_MORE)
-        return float(max(saves.mean(), gains.mean()))
+        return float(gains.mean())
 
     @property
     def pays(self) -> Marks:

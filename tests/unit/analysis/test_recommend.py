@@ -7,7 +7,7 @@ import pytest
 
 from greenopt.analysis.expectation import Expectation, expect
 from greenopt.analysis.next_trials import NEXT_TRIALS, choose_next
-from greenopt.analysis.questions import Question
+from greenopt.analysis.questions import Lack, Question
 from greenopt.analysis.recommend import SURE, recommend
 from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.results import Predicted
@@ -128,3 +128,23 @@ def test_a_prediction_from_estimates_is_marked() -> None:
     expected = Predicted(21.6, 12.0, 39.1, 0.49, 0.02, 0.96)
     assert format_prediction(expected) == "21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)"
     assert format_prediction(expected, EnergySource.ESTIMATE).startswith("~21.6 Wh est. (12.0 to 39.1)")
+
+
+def test_next_trials_stay_away_from_values_that_spread_much() -> None:
+    rows = known_rows(SPEC, 80, 4)
+    wild = SPEC.space.distributions["partitioning"].values[2]  # type: ignore[union-attr]
+    generator = np.random.default_rng(1)
+    for row in rows:
+        if row["partitioning"] == wild:
+            row["energy_wh"] *= float(np.exp(1.5 * generator.standard_normal()))
+    chosen = choose_next(expectation(rows), [Question("internal", "jit_compilation", "none")])
+    assert sum(setting["partitioning"] == wild for setting in chosen) <= 1
+
+
+def test_a_question_lacks_what_is_not_sure() -> None:
+    assert Lack.of(0.99, 0.98) is None
+    nearly, hardly = Lack.of(0.97, 0.98), Lack.of(0.6, 0.98)
+    assert nearly is not None
+    assert hardly is not None
+    assert 0.8 < nearly.near < 1
+    assert hardly.near == pytest.approx(0.05)
