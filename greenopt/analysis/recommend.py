@@ -7,7 +7,7 @@ one of least expected energy among those that are hardly dominated by another. T
 both and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised in
 the trial's place if it is all that, and takes less energy than the trial at hardly any loss, with a probability of at
 least `SURE` each, and is hardly dominated or no more probably than the trial; or if the trial may well be dominated,
-and the model's setting is sound with more probability.
+and it is clearly less probable that the model's setting is not sound.
 """
 
 import math
@@ -31,6 +31,9 @@ SURE = 0.8
 """Probability from which on the model's setting is advised in place of the best trial that ran."""
 HARDLY_DOMINATED = 0.05
 """Probability up to which it does not matter that another trial may be better than the advised one."""
+SAFER = 0.75
+"""Share of the trial's probability of being dominated, down to which the model's of not being sound must fall: what ran
+is preferred to what did not where both are about as doubtful."""
 COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
 SURE_ENOUGH = 0.99
@@ -73,9 +76,7 @@ def recommend(
     better = float(_better(expected, encoded, rivals, best)[0])
     dominated, theirs = float(rivals.dominate(*expected.draws(encoded)).mean()), float(rivals.dominated[best])
     may_run = not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
-    is_better = sound >= SURE and better >= SURE and dominated <= max(HARDLY_DOMINATED, theirs)
-    is_safer = theirs > HARDLY_DOMINATED and sound > 1 - theirs
-    chosen = may_run and (is_better or is_safer)
+    chosen = may_run and beats_the_trial(sound=sound, better=better, dominated=dominated, theirs=theirs)
     ran = int(rivals.rows.iloc[best]["trial"])
     same = (rivals.settings == encoded).all(axis=1)
     tried_by = int(rivals.rows.iloc[int(np.argmax(same))]["trial"]) if same.any() else None
@@ -93,6 +94,19 @@ def recommend(
         probability_sound=sound,
         proposed_dominated=dominated,
     )
+
+
+def beats_the_trial(*, sound: float, better: float, dominated: float, theirs: float) -> bool:
+    """Return whether the model's setting is advised in place of the best trial that ran.
+
+    Args:
+        sound: probability that it runs, keeps the baseline's accuracy and energy, and no trial is better.
+        better: probability that it takes less energy than the best trial at a loss of at most `MARGIN`.
+        dominated: probability that a trial is better than it.
+        theirs: the same of the best trial that ran.
+    """
+    is_better = sound >= SURE and better >= SURE and dominated <= max(HARDLY_DOMINATED, theirs)
+    return is_better or (theirs > HARDLY_DOMINATED and 1 - sound <= SAFER * theirs)
 
 
 @dataclass(frozen=True)
