@@ -100,9 +100,9 @@ class _Judged:
 
 def _judge(name: str, distribution: Distribution, evidence: Evidence, drawn: Values) -> _Judged:
     costs = evidence.energy[name]
-    # A value that amounts to another one wherever it ran has no effect of its own among the tests.
-    ran = {*costs, *drawn, evidence.reference[name]}
-    is_told = distribution.size <= len(ran) or (isinstance(distribution, Range) and len(costs) > 1)
+    # A value that amounts to another one wherever it ran has no effect of its own, and needs no test.
+    told = {*costs, *(value for value, one in drawn.items() if not one.acts)}
+    is_told = distribution.size <= len(told) or (isinstance(distribution, Range) and len(costs) > 1)
     known = {value: one for value, one in drawn.items() if value in costs and distribution.holds(value)}
     if known:
         return _by_draws(known, evidence, name, is_told=is_told)

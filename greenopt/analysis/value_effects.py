@@ -32,11 +32,13 @@ class ValueEffect:
         energy: on log Wh.
         accuracy: of completed trials.
         with_failures: of all, those that fail with an accuracy of 0.
+        acts: whether any trial had the value with an effect of its own; one may amount to another in all of them.
     """
 
     energy: Matrix
     accuracy: Matrix
     with_failures: Matrix
+    acts: bool = True
 
     @property
     def _keeps(self) -> Marks:
@@ -94,14 +96,23 @@ def draw_value_effects(
         settings = _where_it_acts(expected, backgrounds, name, dict.fromkeys((reference[name], *values)))
         base = _means(expected, settings[reference[name]])
         found[name] = {
-            value: _against(base, _means(expected, settings[value])) for value in values if value != reference[name]
+            value: _against(base, _means(expected, settings[value]), acts=_acts(expected, name, value))
+            for value in values
+            if value != reference[name]
         }
     return found
 
 
-def _against(base: tuple[Matrix, ...], means: tuple[Matrix, Matrix, Matrix]) -> ValueEffect:
+def _against(base: tuple[Matrix, ...], means: tuple[Matrix, Matrix, Matrix], *, acts: bool) -> ValueEffect:
     energy, accuracy, with_failures = (ours - theirs for ours, theirs in zip(means, base, strict=True))
-    return ValueEffect(energy, accuracy, with_failures)
+    return ValueEffect(energy, accuracy, with_failures, acts)
+
+
+def _acts(expected: Expectation, name: str, value: Value) -> bool:
+    """Return whether any trial had a value with an effect of its own."""
+    place = expected.encoder.names.index(name)
+    plain = expected.encoder.encode_plain([{**expected.encoder.spec.space.baseline, name: value}])[0, place]
+    return bool((expected.trained[:, place] == plain).any())
 
 
 def _backgrounds(expected: Expectation, seed: int) -> list[dict[str, Value]]:
