@@ -86,12 +86,21 @@ class Expectation:
     def draws(self, settings: Matrix) -> tuple[Matrix, Matrix]:
         """Return draws of log Wh and of expected accuracy of encoded settings, `(draws, settings)` each."""
         log_wh = _with_own(self.energy.at(settings), settings, self.own_energy)
+        return log_wh, self.completed_accuracy(settings, self.own_accuracy)
+
+    def completed_accuracy(self, settings: Matrix, own: Deviations | None = None) -> Matrix:
+        """Return draws of the expected accuracy of completed trials of encoded settings, `(draws, settings)`.
+
+        Args:
+            settings: encoded.
+            own: what settings deviate by from the sums of their effects; None where that is not looked at.
+        """
         if self.accuracy is None:
-            return log_wh, np.full_like(log_wh, self.only_accuracy)
-        reached = _with_own(self.accuracy.at(settings), settings, self.own_accuracy)
-        if self.learning is not None:
-            reached = self.idle_accuracy + self.learning.at(settings) * (reached - self.idle_accuracy)
-        return log_wh, reached
+            return np.full((len(self.energy.constant), len(settings)), self.only_accuracy)
+        reached = _with_own(self.accuracy.at(settings), settings, own or {})
+        if self.learning is None:
+            return reached
+        return self.idle_accuracy + self.learning.at(settings) * (reached - self.idle_accuracy)
 
     def failures(self, settings: Matrix) -> Matrix:
         """Return the expected share of failures of encoded settings."""
@@ -142,7 +151,7 @@ def _once_more(draws: Draws, own: Deviations, encoded: Matrix, generator: np.ran
     """Return draws of what one more trial of a setting measures, `(draws,)`."""
     expected = _with_own(draws.at(encoded), encoded, own)[:, 0]
     df = np.where(np.isinf(draws.tails), 1e6, draws.tails)
-    return np.asarray(expected + draws.noise_std * generator.standard_t(df))
+    return np.asarray(expected + draws.noise_at(encoded)[:, 0] * generator.standard_t(df))
 
 
 def _with_own(expected: Matrix, settings: Matrix, own: Deviations) -> Matrix:
@@ -167,7 +176,7 @@ def own_deviations(draws: Draws, encoded: Matrix) -> Deviations:
     settings, place, count = np.unique(encoded, axis=0, return_inverse=True, return_counts=True)
     for index, setting in enumerate(settings):
         left = draws.left[:, place == index].mean(axis=1)
-        is_far = np.abs(left) > FAR * draws.noise_std / math.sqrt(count[index])
+        is_far = np.abs(left) > FAR * draws.noise_at(setting[None])[:, 0] / math.sqrt(count[index])
         is_real = is_far & (generator.random(len(left)) < (IS_REAL if count[index] == 1 else 1.0))
         if is_real.any():
             found[setting.tobytes()] = np.where(is_real, left, 0.0)

@@ -2,8 +2,9 @@
 
 A question is a parameter of which it is not settled whether its advised value beats the baseline's. Trials are chosen
 one after the other, each where it lowers the variance of the open contrasts most (greedy c-optimal augmentation of the
-trials that there are; Atkinson, Donev and Tobias 2007, chapter 10), weighted by how much there is to gain: an effect
-whose sign is nearly clear more than one that would take a hundred trials. Every trial speaks of all questions at once.
+trials that there are; Atkinson, Donev and Tobias 2007, chapter 10), weighted by what each lacks for an answer: a sign
+that is nearly clear counts more than one that would take a hundred trials. Trials at values that spread much, that may
+fail, or may learn nothing, tell little. Every trial speaks of all questions at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,21 +56,22 @@ def choose_next(
     encoded = expected.encoder.encode(pool)
     coded = columns.of(encoded)
     log_wh = expected.energy.at(encoded).mean(axis=0)
-    states = [_Known(columns, expected.energy, expected.trained, questions, [one.energy_weight for one in questions])]
-    if expected.accuracy is not None:
-        weights = [one.accuracy_weight for one in questions]
-        states.append(_Known(columns, expected.accuracy, expected.trained, questions, weights))
+    energy, accuracy = (
+        _Known(columns, draws, expected, questions, has_learnt=has_learnt)
+        for draws, has_learnt in ((expected.energy, False), (expected.accuracy or expected.energy, True))
+    )
     for setting in chosen:
-        row = columns.of(expected.encoder.encode([setting]))[0]
-        for state in states:
-            state.add(row)
+        one = expected.encoder.encode([setting])
+        for state in (energy, accuracy):
+            state.add(columns.of(one)[0], float(state.noise(one)[0]))
+    noises = energy.noise(encoded), accuracy.noise(encoded)
     while len(chosen) < NEXT_TRIALS:
-        gain = np.sum([state.gain(coded) for state in states], axis=0)
+        gain = energy.gain(coded, noises[0]) + accuracy.gain(coded, noises[1])
         near = np.flatnonzero(gain >= NEARLY * gain.max())
         index = int(near[np.argmin(log_wh[near])])
         chosen.append(dict(pool[index]))
-        for state in states:
-            state.add(coded[index])
+        for state, noise in zip((energy, accuracy), noises, strict=True):
+            state.add(coded[index], float(noise[index]))
     return chosen
 
 
@@ -135,39 +137,57 @@ class _Known:
         self,
         columns: _Columns,
         draws: Draws,
-        trained: Matrix,
+        expected: Expectation,
         questions: Sequence[Question],
-        weights: Sequence[float],
+        *,
+        has_learnt: bool,
     ) -> None:
         """Start from the trials that there are.
 
         Args:
             columns: of settings.
             draws: of effects on the response.
-            trained: the trials' settings, encoded.
+            expected: what settings are expected to measure.
             questions: the open ones.
-            weights: of each question in this response.
+            has_learnt: whether trials that have learnt nothing tell nothing.
         """
-        design = columns.of(trained)
-        self._noise = float((draws.noise_std**2).mean())
-        least, count = 1e-3 * self._noise, len(columns.encoder.names)
-        slabs = [max(float((draws.effects[(place,)] ** 2).mean()), least) for place in range(count)]
-        prior = np.array([1e4 * self._noise, *(slabs[place] for place in columns.parameters)])
-        self._inverse = np.linalg.inv(design.T @ design / self._noise + np.diag(1 / prior))
+        self._draws, self._expected, self._has_learnt = draws, expected, has_learnt
+        design = columns.of(expected.trained)
+        noise = self.noise(expected.trained)
+        usual, count = float((draws.noise_std**2).mean()), len(columns.encoder.names)
+        slabs = [max(float((draws.effects[(place,)] ** 2).mean()), 1e-3 * usual) for place in range(count)]
+        prior = np.array([1e4 * usual, *(slabs[place] for place in columns.parameters)])
+        self._inverse = np.linalg.inv(design.T @ (design / noise[:, None]) + np.diag(1 / prior))
         self._contrasts = np.array([columns.contrast(one) for one in questions])
-        self._weights = np.array(weights)
+        lacks = [one.accuracy if has_learnt else one.energy for one in questions]
+        self._weights = np.array(
+            [0.0 if lack is None else one.weight * lack.near for one, lack in zip(questions, lacks, strict=True)]
+        )
+
+    def noise(self, encoded: Matrix) -> Matrix:
+        """Return the variance of one more trial of each setting, larger the less often it tells of the response."""
+        noise = (self._draws.noise_at(encoded) ** 2).mean(axis=0)
+        tells = 1 - self._expected.failures(encoded)
+        if self._has_learnt and self._expected.learning is not None:
+            tells = tells * self._expected.learning.at(encoded).mean(axis=0)
+        return np.asarray(noise / np.maximum(tells, 1e-3))
 
     def _variances(self) -> Matrix:
         return np.asarray(np.einsum("ij,jk,ik->i", self._contrasts, self._inverse, self._contrasts))
 
-    def gain(self, settings: Matrix) -> Matrix:
-        """Return by how much each setting would lower the weighted variances, as shares of them."""
+    def gain(self, settings: Matrix, noise: Matrix) -> Matrix:
+        """Return by how much each setting would lower the weighted variances, as shares of them.
+
+        Args:
+            settings: columns of settings.
+            noise: of each.
+        """
         along = settings @ self._inverse
-        noise = self._noise + np.einsum("ij,ij->i", along, settings)
-        lowered = (along @ self._contrasts.T) ** 2 / noise[:, None]
+        total = noise + np.einsum("ij,ij->i", along, settings)
+        lowered = (along @ self._contrasts.T) ** 2 / total[:, None]
         return np.asarray((lowered / np.maximum(self._variances(), 1e-300)) @ self._weights)
 
-    def add(self, setting: Matrix) -> None:
+    def add(self, setting: Matrix, noise: float) -> None:
         """Count a setting as run."""
         along = self._inverse @ setting
-        self._inverse = self._inverse - np.outer(along, along) / (self._noise + float(setting @ along))
+        self._inverse = self._inverse - np.outer(along, along) / (noise + float(setting @ along))

@@ -6,7 +6,8 @@ one to expect. The rule: of the trials that ran and are expected to keep the bas
 one of least expected energy among those that are hardly dominated by another. The model's setting is one that keeps
 both and is dominated by no trial, as surely as can be, and of such settings the one of least energy. It is advised in
 the trial's place if it is all that, and takes less energy than the trial at hardly any loss, with a probability of at
-least `SURE` each; or if the trial may well be dominated, and the model's setting is sound with more probability.
+least `SURE` each, and is hardly dominated or no more probably than the trial; or if the trial may well be dominated,
+and it is clearly less probable that the model's setting is not sound.
 """
 
 import math
@@ -30,10 +31,15 @@ SURE = 0.8
 """Probability from which on the model's setting is advised in place of the best trial that ran."""
 HARDLY_DOMINATED = 0.05
 """Probability up to which it does not matter that another trial may be better than the advised one."""
+SAFER = 0.75
+"""Share of the trial's probability of being dominated, down to which the model's of not being sound must fall: what ran
+is preferred to what did not where both are about as doubtful."""
 COMPARED = 60
 """Trials that are held against one another: the expected front, and the fronts behind it."""
 SURE_ENOUGH = 0.99
 """Probability of being sound, from which on less energy counts and more certainty does not."""
+STARTS = 2
+"""Trials hardly dominated from which the model's setting is looked for, beside the best one."""
 SHOWN = 4
 _SWEEPS = 3
 _AS_GOOD = 1e-9
@@ -59,9 +65,10 @@ def recommend(
     rivals = _rivals(expected, doubtful)
     if rivals is None:
         return None
-    best = rivals.best(expected)
+    best = rivals.best()
     stands = {name: together[name] for name in kept}
-    starts = (together, {**rivals.setting(best, expected), **stands})
+    ran_best = dict.fromkeys((best, *rivals.soundest()))
+    starts = (together, *({**rivals.setting(index, expected), **stands} for index in ran_best))
     proposals = [_improve(expected, rivals, start, kept, only_failed) for start in starts]
     proposed = proposals[int(np.argmax(_scores(expected, expected.encoder.encode(proposals), rivals)))]
     encoded = expected.encoder.encode([proposed])
@@ -69,9 +76,7 @@ def recommend(
     better = float(_better(expected, encoded, rivals, best)[0])
     dominated, theirs = float(rivals.dominate(*expected.draws(encoded)).mean()), float(rivals.dominated[best])
     may_run = not has_only_failed(proposed, only_failed) and bool(expected.may_run([proposed]))
-    is_better = sound >= SURE and better >= SURE
-    is_safer = theirs > HARDLY_DOMINATED and sound > 1 - theirs
-    chosen = may_run and (is_better or is_safer)
+    chosen = may_run and beats_the_trial(sound=sound, better=better, dominated=dominated, theirs=theirs)
     ran = int(rivals.rows.iloc[best]["trial"])
     same = (rivals.settings == encoded).all(axis=1)
     tried_by = int(rivals.rows.iloc[int(np.argmax(same))]["trial"]) if same.any() else None
@@ -91,6 +96,19 @@ def recommend(
     )
 
 
+def beats_the_trial(*, sound: float, better: float, dominated: float, theirs: float) -> bool:
+    """Return whether the model's setting is advised in place of the best trial that ran.
+
+    Args:
+        sound: probability that it runs, keeps the baseline's accuracy and energy, and no trial is better.
+        better: probability that it takes less energy than the best trial at a loss of at most `MARGIN`.
+        dominated: probability that a trial is better than it.
+        theirs: the same of the best trial that ran.
+    """
+    is_better = sound >= SURE and better >= SURE and dominated <= max(HARDLY_DOMINATED, theirs)
+    return is_better or (theirs > HARDLY_DOMINATED and 1 - sound <= SAFER * theirs)
+
+
 @dataclass(frozen=True)
 class _Rivals:
     """The trials that are held against one another, with draws of what their settings truly measure.
@@ -98,6 +116,7 @@ class _Rivals:
     Attributes:
         log_wh, accuracy: `(draws, trials)`.
         dominated: the probability with which any of the others is at least as good in both and better in one.
+        baseline: draws of the baseline's log Wh and accuracy, `(draws, 1)` each.
     """
 
     rows: "pd.DataFrame"
@@ -105,14 +124,24 @@ class _Rivals:
     log_wh: Matrix
     accuracy: Matrix
     dominated: Matrix
+    baseline: tuple[Matrix, Matrix]
 
-    def best(self, expected: Expectation) -> int:
+    def best(self) -> int:
         """Return the one of least expected energy that keeps the baseline's accuracy and is hardly dominated."""
-        log_wh, reached = (float(one.mean()) for one in _baseline(expected))
-        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
-        able = able if able.any() else np.ones(len(able), dtype=bool)
+        able = self._able()
         sound = able & (self.dominated <= max(HARDLY_DOMINATED, float(self.dominated[able].min())))
         return int(np.flatnonzero(sound)[np.argmin(self.log_wh.mean(axis=0)[sound])])
+
+    def soundest(self) -> list[int]:
+        """Return those that keep the baseline's accuracy and are least probably dominated, at most `STARTS`."""
+        able = np.flatnonzero(self._able())
+        return [int(index) for index in able[np.argsort(self.dominated[able], kind="stable")][:STARTS]]
+
+    def _able(self) -> "npt.NDArray[np.bool_]":
+        """Return which are expected to keep the baseline's accuracy and energy; all where none is."""
+        log_wh, reached = (float(one.mean()) for one in self.baseline)
+        able = (self.accuracy.mean(axis=0) >= reached - MARGIN) & (self.log_wh.mean(axis=0) <= log_wh + SLIGHTLY_MORE)
+        return able if able.any() else np.ones(len(able), dtype=bool)
 
     def nearest(self, expected: Expectation, encoded: Matrix) -> list[int]:
         """Return the trials on the measured front, those nearest to a setting in energy first."""
@@ -169,7 +198,14 @@ def _rivals(expected: Expectation, doubtful: Collection[int]) -> _Rivals | None:
     rows, settings = expected.tried[sound], expected.settings[sound]
     log_wh, accuracy = expected.draws(settings)
     chosen = _first_fronts(log_wh.mean(axis=0), accuracy.mean(axis=0))
-    found = _Rivals(rows.iloc[chosen], settings[chosen], log_wh[:, chosen], accuracy[:, chosen], np.zeros(len(chosen)))
+    found = _Rivals(
+        rows=rows.iloc[chosen],
+        settings=settings[chosen],
+        log_wh=log_wh[:, chosen],
+        accuracy=accuracy[:, chosen],
+        dominated=np.zeros(len(chosen)),
+        baseline=expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline])),
+    )
     found.dominated[:] = found.dominate(found.log_wh, found.accuracy).mean(axis=0)
     return found
 
@@ -186,11 +222,6 @@ def _first_fronts(log_wh: Matrix, accuracy: Matrix) -> "npt.NDArray[np.int64]":
     return np.array(found[:COMPARED])
 
 
-def _baseline(expected: Expectation) -> tuple[Matrix, Matrix]:
-    """Return draws of the baseline's log Wh and accuracy, `(draws, 1)` each."""
-    return expected.draws(expected.encoder.encode([expected.encoder.spec.space.baseline]))
-
-
 def _sound(
     expected: Expectation, settings: Matrix, rivals: _Rivals, more_wh: float = _AS_GOOD, less: float = _AS_GOOD
 ) -> Matrix:
@@ -199,7 +230,7 @@ def _sound(
     A setting that takes more energy than the baseline is not what is asked for, however accurate it is.
     """
     log_wh, accuracy = expected.draws(settings)
-    base_wh, reached = _baseline(expected)
+    base_wh, reached = rivals.baseline
     is_sound = ~rivals.dominate(log_wh, accuracy, more_wh, less) & (log_wh <= base_wh + SLIGHTLY_MORE)
     if expected.accuracy is not None:
         is_sound &= accuracy >= reached - MARGIN

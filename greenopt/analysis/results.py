@@ -423,7 +423,7 @@ class ValueAdvice:
         value: the advised value; `baseline` is what it was compared with.
         energy_ratio, energy_low, energy_high: energy with it / energy with the baseline's value, and the 95 % interval.
         accuracy_change, accuracy_low, accuracy_high: the same for accuracy, as a difference.
-        confidence: `settled` (better with a probability of 0.99, and by a test), `likely` (a tenth of such is expected
+        confidence: `settled` (better with a probability of 0.98, and by a test), `likely` (a tenth of such is expected
             to be false), `hint` (better with a probability of 0.75), `trade_off` (more accurate for more energy),
             `no_matter` (all values within 10 % of energy), `little_to_gain` (no value may save 20 % of energy at no
             loss, or gain 0.05 of accuracy), or `open`.

@@ -3,7 +3,8 @@
 A response is a constant, effects of the values of those parameters that have any, effects of those pairs of values
 that have any, and noise. Whether a parameter acts at all is itself unknown (a *spike* at exactly no effect, George and
 McCulloch 1993), so that settings that differ in idle parameters alone are equal, and not just similar. Noise is
-Student's, with degrees of freedom from the trials (Geweke 1993): outliers lose their weight. Draws come from Gibbs
+Student's, with degrees of freedom from the trials (Geweke 1993): outliers lose their weight. Values may spread more or
+less than others, again with a spike at no difference: trials that say little count little. Draws come from Gibbs
 sampling of several chains at once. Invariant: the same trials give the same draws.
 """
 
@@ -32,6 +33,8 @@ SLAB_DF = 3.0
 TYPICAL, TYPICAL_EVENT = 0.25, 1.0
 """Variance of an acting parameter's effects beforehand: a quarter of the response's, since few act (Box, Meyer 1986).
 Of what decides an event it is that of its noise, which takes a chance from 0.5 to 0.84."""
+SPREAD_SHAPE = 2.0
+"""Of the factor by which the noise's variance differs at a value, inverse gamma: one of two is common, of ten rare."""
 FAR = 3.0
 """Standard deviations at which what is left of a trial is cut off when pairs are chosen."""
 PRIOR_TRIALS, PRIOR_NOISE = 2.0, 0.05
@@ -91,7 +94,8 @@ class Draws:
     Attributes:
         constant: `(draws,)`.
         effects: group -> `(draws, levels)`, in the response's unit; groups that were not looked at have none.
-        noise_std: of one more trial, `(draws,)`, in the response's unit.
+        noise_std: of one more trial at values that spread as usual, `(draws,)`, in the response's unit.
+        spreads: parameter's place -> `(draws, levels)`: factors of the noise's variance at the values of a list.
         tails: degrees of freedom of the noise, `(draws,)`.
         left: what the effects leave of each trial, `(draws, trials)`, in the response's unit.
     """
@@ -101,6 +105,7 @@ class Draws:
     constant: Matrix
     effects: dict[tuple[int, ...], Matrix]
     noise_std: Matrix
+    spreads: dict[int, Matrix]
     tails: Matrix
     left: Matrix
 
@@ -111,6 +116,21 @@ class Draws:
             level, factor = self.columns.place(group, encoded)
             found += effects[:, level] * factor
         return ndtr(found) if self.kind is Kind.EVENT else found
+
+    def mean_at(self, encoded: Matrix) -> Matrix:
+        """Return the mean of a number over settings, `(draws,)`: that of the sums of effects, without each sum."""
+        found = self.constant.copy()
+        for group, effects in self.effects.items():
+            level, factor = self.columns.place(group, encoded)
+            found += effects @ np.bincount(level, factor, minlength=effects.shape[1]) / len(encoded)
+        return found
+
+    def noise_at(self, encoded: Matrix) -> Matrix:
+        """Return the standard deviation of one more trial of each setting, `(draws, settings)`."""
+        variance = np.repeat(self.noise_std[:, None] ** 2, len(encoded), axis=1)
+        for place, factors in self.spreads.items():
+            variance *= factors[:, self.columns.place((place,), encoded)[0]]
+        return np.sqrt(variance)
 
     def acts(self, group: Sequence[int]) -> float:
         """Return the probability that a parameter, or a pair, has any effect."""
@@ -152,6 +172,7 @@ def draw_effects(columns: Columns, encoded: Matrix, response: Matrix, kind: Kind
         constant=center + scale * np.concatenate([one.constant for one in kept]),
         effects={group: scale * np.concatenate([one.effects[group] for one in kept]) for group in kept[0].effects},
         noise_std=scale * np.concatenate([one.noise_std for one in kept]),
+        spreads={place: np.concatenate([one.spreads[place] for one in kept]) for place in kept[0].spreads},
         tails=np.concatenate([one.tails for one in kept]),
         left=scale * np.concatenate([one.left for one in kept]),
     )
@@ -164,8 +185,24 @@ class _State:
     constant: Matrix
     effects: dict[tuple[int, ...], Matrix]
     noise_std: Matrix
+    spreads: dict[int, Matrix]
     tails: Matrix
     left: Matrix
+
+
+@dataclass
+class _Spread:
+    """By how much a parameter's values spread more than others, in all chains.
+
+    Attributes:
+        marks: `(trials, levels)`.
+        factors: of the noise's variance, `(chains, levels)`; 1 where the parameter's values do not differ in it.
+        differs: `(chains,)`.
+    """
+
+    marks: Matrix
+    factors: Matrix
+    differs: npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -199,7 +236,9 @@ class _Sampler:
         self._constant = np.full(CHAINS, ndtri(np.clip(response.mean(), 0.05, 0.95)) if kind is Kind.EVENT else 0.0)
         self._noise = np.ones(CHAINS)
         self._tails = np.full(CHAINS, np.inf)
+        self._spread = np.ones((CHAINS, len(response)))
         self._weights = np.ones((CHAINS, len(response)))
+        self._spreads: dict[int, _Spread] = {}
         self._typical = TYPICAL_EVENT if kind is Kind.EVENT else TYPICAL
         self._fitted = np.repeat(self._constant[:, None], len(response), axis=1)
         self._target = np.repeat(response[None], CHAINS, axis=0)
@@ -210,6 +249,8 @@ class _Sampler:
         levels, is_pair = self._columns.levels(group), len(group) > 1
         marks = np.zeros((len(level), levels))
         marks[np.arange(len(level)), level] = factor
+        if self._kind is Kind.NUMBER and not is_pair and self._columns.is_listed(group):
+            self._spreads[group[0]] = _Spread(marks, np.ones((CHAINS, levels)), np.zeros(CHAINS, dtype=bool))
         self._groups[group] = _Group(
             marks=marks,
             has_constant=not is_pair and self._columns.is_listed(group),
@@ -224,6 +265,7 @@ class _Sampler:
             constant=self._constant,
             effects={group: one.effects for group, one in self._groups.items()},
             noise_std=np.sqrt(self._noise),
+            spreads={place: one.factors for place, one in self._spreads.items()},
             tails=self._tails,
             left=self._target - self._fitted,
         )
@@ -294,9 +336,9 @@ class _Sampler:
         group.variance = 0.5 * (SLAB_DF * self._typical + squares) / gamma
 
     def _draw_noise(self) -> None:
-        """Draw the noise's degrees of freedom, the weight of each trial, and the noise's variance."""
+        """Draw the noise's degrees of freedom, the weight of each trial, the noise's variance and where it differs."""
         squares = (self._target - self._fitted) ** 2
-        relative = squares / self._noise[:, None]
+        relative = squares / self._noise[:, None] / self._spread
         logs = np.column_stack([_log_likelihood(relative, df) for df in TAILS])
         chances = np.exp(logs - logs.max(axis=1, keepdims=True))
         picked = (chances.cumsum(axis=1) < self._generator.random((CHAINS, 1)) * chances.sum(axis=1)[:, None]).sum(
@@ -305,10 +347,35 @@ class _Sampler:
         self._tails = np.array(TAILS)[picked]
         df = np.where(np.isinf(self._tails), 1.0, self._tails)[:, None]
         gamma = self._generator.standard_gamma(np.broadcast_to(0.5 * (df + 1), squares.shape))
-        self._weights = np.where(np.isinf(self._tails)[:, None], 1.0, gamma / (0.5 * (df + relative)))
+        weights = np.where(np.isinf(self._tails)[:, None], 1.0, gamma / (0.5 * (df + relative)))
+        weighted = weights * squares
         trials = squares.shape[1]
-        total = (self._weights * squares).sum(axis=1) + PRIOR_TRIALS * PRIOR_NOISE
+        total = (weighted / self._spread).sum(axis=1) + PRIOR_TRIALS * PRIOR_NOISE
         self._noise = 0.5 * total / self._generator.standard_gamma(0.5 * (trials + PRIOR_TRIALS), CHAINS)
+        self._draw_spreads(weighted / self._noise[:, None])
+        self._weights = weights / self._spread
+
+    def _draw_spreads(self, squares: Matrix) -> None:
+        """Draw whose values spread more than others, and by which factor of the variance.
+
+        Of all parameters one is expected to differ beforehand. The factors are integrated out of whether one does.
+
+        Args:
+            squares: of what is left, weighted and in units of the noise's variance, `(chains, trials)`.
+        """
+        count, shape = len(self._spreads), SPREAD_SHAPE
+        differing = np.sum([one.differs for one in self._spreads.values()], axis=0)
+        share = self._generator.beta(1 + differing, 2 * count - differing, CHAINS) if count else 0.5
+        for one in self._spreads.values():
+            others = self._spread / (one.factors @ one.marks.T)
+            half = 0.5 * (squares / others) @ one.marks
+            known = shape + 0.5 * one.marks.sum(axis=0)
+            evidence = half - known * np.log(shape + half) + gammaln(known) + shape * np.log(shape) - gammaln(shape)
+            chance = expit(evidence.sum(axis=1) + np.log(share) - np.log1p(-share))
+            one.differs = self._generator.random(CHAINS) < chance
+            drawn = (shape + half) / self._generator.standard_gamma(np.broadcast_to(known, half.shape))
+            one.factors = np.where(one.differs[:, None], drawn, 1.0)
+            self._spread = others * (one.factors @ one.marks.T)
 
     def _draw_latent(self) -> None:
         """Draw what decides an event: normal around the sum of effects, above 0 where the event occurred."""
@@ -321,15 +388,15 @@ class _Sampler:
     def most_telling(self, pairs: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Return the pairs one of whose pairs of values explains most of what is left, by the evidence for it alone."""
         if self._kind is Kind.EVENT:
-            left, noise = self._response - self._response.mean(), float(self._response.var())
+            left, noise = self._response - self._response.mean(), np.full(len(self._response), self._response.var())
         else:
-            left, noise = (self._target - self._fitted).mean(axis=0), float(self._noise.mean())
+            left, noise = (self._target - self._fitted).mean(axis=0), (self._noise[:, None] * self._spread).mean(axis=0)
         # A single trial far from all others must not choose the pairs.
         left = np.clip(left, -FAR * np.sqrt(noise), FAR * np.sqrt(noise)) / noise
         found = []
         for pair in pairs:
             level, factor = self._columns.place(pair, self._encoded)
-            shrunk = 1 + np.bincount(level, factor**2) / noise * self._typical
+            shrunk = 1 + np.bincount(level, factor**2 / noise) * self._typical
             along = np.bincount(level, left * factor)
             gain = 0.5 * (self._typical / shrunk * along**2 - np.log(shrunk))
             found.append((float(gain.max()), pair))

@@ -29,8 +29,8 @@ HARDLY = math.log(1.1)
 """A change of energy that is not worth a choice, as a log ratio."""
 SETTLED_BELOW = FOUND / 2
 """Adjusted p below which a value is settled: half, since its energy or its accuracy may settle it."""
-SETTLED_FROM = 0.99
-"""Probability of being better, from which on a value is settled: if five are, one of twenty studies has a wrong one."""
+SETTLED_FROM = 0.98
+"""Probability of being better, from which on a value is settled: if two are, one of 25 studies has a wrong one."""
 SHOWN_FROM = 1 - FOUND
 """Probability from which on there is little to gain, or no matter."""
 SAFE_FROM = 0.9
@@ -72,7 +72,7 @@ def advise_values(evidence: Evidence, drawn: Mapping[str, Values], spec: StudySp
         for name, distribution in spec.space.free.items()
         if name in evidence.energy
     }
-    likely = _likely({name: one.better for name, one in judged.items() if one.better is not None})
+    likely = _likely({name: one.better for name, one in judged.items() if one.better is not None and one.matters})
     found = [
         _with_condition(_as_advice(name, replace(one, confidence=LIKELY) if name in likely else one, evidence), spec)
         for name, one in judged.items()
@@ -87,6 +87,7 @@ class _Judged:
     Attributes:
         costs, gains: of all its values, against the reference, in energy and accuracy.
         better: probability of being better than the reference, where that alone decides; None otherwise.
+        matters: whether any value may matter for energy, save clearly, or be clearly more accurate.
     """
 
     value: Value
@@ -94,11 +95,14 @@ class _Judged:
     gains: Mapping[Value, Effect]
     confidence: str
     better: float | None = None
+    matters: bool = True
 
 
 def _judge(name: str, distribution: Distribution, evidence: Evidence, drawn: Values) -> _Judged:
     costs = evidence.energy[name]
-    is_told = distribution.size <= len(costs) or (isinstance(distribution, Range) and len(costs) > 1)
+    # A value that amounts to another one wherever it ran has no effect of its own, and needs no test.
+    told = {*costs, *(value for value, one in drawn.items() if not one.acts)}
+    is_told = distribution.size <= len(told) or (isinstance(distribution, Range) and len(costs) > 1)
     known = {value: one for value, one in drawn.items() if value in costs and distribution.holds(value)}
     if known:
         return _by_draws(known, evidence, name, is_told=is_told)
@@ -118,10 +122,10 @@ def _by_draws(drawn: Values, evidence: Evidence, name: str, *, is_told: bool) ->
     )
     if better >= SETTLED_FROM and is_shown:
         return _Judged(value, costs, gains, SETTLED)
-    if is_told and _hardly_matters(drawn):
-        return _Judged(value, costs, gains, NEGLIGIBLE, better)
-    if is_told and _pays_little(drawn):
-        return _Judged(value, costs, gains, LITTLE, better)
+    is_alike, is_little = is_told and _hardly_matters(drawn), is_told and _pays_little(drawn)
+    if is_alike or is_little:
+        matters = not (is_alike and is_little)
+        return _Judged(value, costs, gains, LITTLE if is_little and not is_alike else NEGLIGIBLE, better, matters)
     most = max(drawn, key=lambda one: gains[one].estimate)
     if better < SAFE_FROM and gains[most].low > 0 and gains[most].estimate >= CLEAR_GAIN and costs[most].low > 0:
         return _Judged(most, costs, gains, TRADE_OFF, 0.0)

@@ -1,11 +1,12 @@
 """What each value gives against the baseline's on the mean over the space, in draws: energy, accuracy, both at once.
 
-Effects are of effective values: those of a value that does nothing in some settings are its effects where it acts.
+Effects are means over random settings, in which a value may make others act or not: an optimizer without momentum gives
+up what momentum does. Those of a parameter that does nothing in some settings are its effects where it acts.
 Accuracy is given for completed trials, and with the chance to fail counted as an accuracy of 0. What is claimed of a
 value is claimed with the probability that it is so, of energy and accuracy together and not of each by itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy.typing as npt
 from greenopt.analysis.encoder import Matrix
 from greenopt.analysis.expectation import Expectation
 from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, MARGIN
-from greenopt.analysis.spike_slab import Draws
 from greenopt.spec import Choice, Value
 
 Marks = npt.NDArray[np.bool_]
@@ -32,11 +32,13 @@ class ValueEffect:
         energy: on log Wh.
         accuracy: of completed trials.
         with_failures: of all, those that fail with an accuracy of 0.
+        acts: whether any trial had the value with an effect of its own; one may amount to another in all of them.
     """
 
     energy: Matrix
     accuracy: Matrix
     with_failures: Matrix
+    acts: bool = True
 
     @property
     def _keeps(self) -> Marks:
@@ -53,9 +55,21 @@ class ValueEffect:
 
         Of the two the larger, not that of either: a value without any effect is one of them by chance in most draws.
         """
-        saves = self._keeps & (self.energy < 0)
+        return max(self._saves, self._gains)
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether it is rather the saving than the accuracy by which it is better."""
+        return self._saves >= self._gains
+
+    @property
+    def _saves(self) -> float:
+        return float((self._keeps & (self.energy < 0)).mean())
+
+    @property
+    def _gains(self) -> float:
         gains = (self.accuracy > 0) & (self.with_failures > 0) & (self.energy <= SLIGHTLY_MORE)
-        return float(max(saves.mean(), gains.mean()))
+        return float(gains.mean())
 
     @property
     def pays(self) -> Marks:
@@ -75,64 +89,60 @@ def draw_value_effects(
     """
     backgrounds = _backgrounds(expected, seed)
     found: dict[str, dict[Value, ValueEffect]] = {}
-    for place, name in enumerate(expected.encoder.names):
+    for name, distribution in expected.encoder.spec.space.free.items():
         if name not in reference:
             continue
-        distribution = expected.encoder.spec.space.distributions[name]
-        values = expected.completed_values[name]
-        if not isinstance(distribution, Choice):
-            values = [distribution.high]
-        base = _means(expected, backgrounds, place, name, reference[name])
+        values = expected.completed_values[name] if isinstance(distribution, Choice) else [distribution.high]
+        settings = _where_it_acts(expected, backgrounds, name, dict.fromkeys((reference[name], *values)))
+        base = _means(expected, settings[reference[name]])
         found[name] = {
-            value: _against(base, _means(expected, backgrounds, place, name, value))
+            value: _against(base, _means(expected, settings[value]), acts=_acts(expected, name, value))
             for value in values
             if value != reference[name]
         }
     return found
 
 
-def _against(base: tuple[Matrix, ...], means: tuple[Matrix, Matrix, Matrix]) -> ValueEffect:
+def _against(base: tuple[Matrix, ...], means: tuple[Matrix, Matrix, Matrix], *, acts: bool) -> ValueEffect:
     energy, accuracy, with_failures = (ours - theirs for ours, theirs in zip(means, base, strict=True))
-    return ValueEffect(energy, accuracy, with_failures)
+    return ValueEffect(energy, accuracy, with_failures, acts)
 
 
-def _backgrounds(expected: Expectation, seed: int) -> Matrix:
+def _acts(expected: Expectation, name: str, value: Value) -> bool:
+    """Return whether any trial had a value with an effect of its own."""
+    place = expected.encoder.names.index(name)
+    plain = expected.encoder.encode_plain([{**expected.encoder.spec.space.baseline, name: value}])[0, place]
+    return bool((expected.trained[:, place] == plain).any())
+
+
+def _backgrounds(expected: Expectation, seed: int) -> list[dict[str, Value]]:
     generator = np.random.default_rng(seed)
-    encoder = expected.encoder
     options = expected.completed_values
     picks = {name: generator.integers(len(values), size=BACKGROUNDS) for name, values in options.items()}
-    return encoder.encode_plain(
-        [{name: values[picks[name][i]] for name, values in options.items()} for i in range(BACKGROUNDS)]
-    )
+    baseline = expected.encoder.spec.space.baseline
+    return [
+        {**baseline, **{name: values[picks[name][i]] for name, values in options.items()}} for i in range(BACKGROUNDS)
+    ]
 
 
-def _means(
-    expected: Expectation, backgrounds: Matrix, place: int, name: str, value: Value
-) -> tuple[Matrix, Matrix, Matrix]:
-    """Return log Wh, accuracy and accuracy with failures, with a value on the mean over settings, `(draws,)` each."""
-    at = backgrounds.copy()
-    at[:, place] = expected.encoder.encode_plain([{**expected.encoder.spec.space.baseline, name: value}])[0, place]
-    energy = _mean(expected.energy, at, place)
-    if expected.accuracy is None:
-        accuracy = np.full(len(energy), expected.only_accuracy)
-        if expected.failure is None:
-            return energy, accuracy, accuracy
-        return energy, accuracy, accuracy * (1 - expected.failure.at(at)).mean(axis=1)
-    if expected.learning is None and expected.failure is None:
-        accuracy = _mean(expected.accuracy, at, place)
+def _where_it_acts(
+    expected: Expectation, backgrounds: Sequence[Mapping[str, Value]], name: str, values: Iterable[Value]
+) -> dict[Value, Matrix]:
+    """Return the backgrounds with each value of a parameter, encoded: those in which its values differ at all."""
+    found = {
+        value: expected.encoder.encode([{**background, name: value} for background in backgrounds]) for value in values
+    }
+    first = next(iter(found.values()))
+    acts = np.any([(encoded != first).any(axis=1) for encoded in found.values()], axis=0)
+    return {value: encoded[acts] if acts.any() else encoded for value, encoded in found.items()}
+
+
+def _means(expected: Expectation, settings: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    """Return log Wh, accuracy and accuracy with failures, on the mean over encoded settings, `(draws,)` each."""
+    energy = expected.energy.mean_at(settings)
+    if expected.accuracy is not None and expected.learning is None and expected.failure is None:
+        accuracy = expected.accuracy.mean_at(settings)
         return energy, accuracy, accuracy
-    reached = expected.accuracy.at(at)
-    if expected.learning is not None:
-        reached = expected.idle_accuracy + expected.learning.at(at) * (reached - expected.idle_accuracy)
-    runs = 1.0 if expected.failure is None else 1 - expected.failure.at(at)
+    reached = expected.completed_accuracy(settings)
+    runs = 1.0 if expected.failure is None else 1 - expected.failure.at(settings)
     return energy, reached.mean(axis=1), (reached * runs).mean(axis=1)
-
-
-def _mean(draws: Draws, at: Matrix, place: int) -> Matrix:
-    """Return the part of the mean over settings that a parameter has, `(draws,)`."""
-    found = np.zeros(len(draws.constant))
-    for group, effects in draws.effects.items():
-        if place in group:
-            level, factor = draws.columns.place(group, at)
-            found += (effects[:, level] * factor).mean(axis=1)
-    return found

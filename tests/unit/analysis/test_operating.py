@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.made_studies.families import build
-from tests.made_studies.operating import Judged, Share, is_dominated, judge
+from tests.made_studies.operating import Judged, Share, advice_on, is_dominated, judge
 
 STUDIES = 4
 
@@ -58,3 +58,11 @@ def test_clear_savings_of_sixty_trials_are_seen(judged: dict[str, list[Judged]])
 def test_thirty_trials_are_not_refused(family: str) -> None:
     """31 columns cannot be fitted to 30 trials; a batch size that saves most of the energy is plain all the same."""
     assert judge(build(family, 41, 30), follow=False).is_dominated is not None
+
+
+def test_a_parameter_is_answered_whose_values_amount_to_one_another() -> None:
+    """One of the four precisions amounts to another one throughout: that is no reason to leave the question open."""
+    confidences = [
+        {one.parameter: one.confidence for one in advice_on(build("null", 40 + i, 60)).values} for i in range(2)
+    ]
+    assert any(found["precision"] in ("no_matter", "little_to_gain") for found in confidences)

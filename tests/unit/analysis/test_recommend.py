@@ -7,8 +7,8 @@ import pytest
 
 from greenopt.analysis.expectation import Expectation, expect
 from greenopt.analysis.next_trials import NEXT_TRIALS, choose_next
-from greenopt.analysis.questions import Question
-from greenopt.analysis.recommend import SURE, recommend
+from greenopt.analysis.questions import Lack, Question
+from greenopt.analysis.recommend import SURE, beats_the_trial, recommend
 from greenopt.analysis.recommend_text import format_prediction, format_recommendation
 from greenopt.analysis.results import Predicted
 from greenopt.analysis.trials import analysed_trials
@@ -128,3 +128,39 @@ def test_a_prediction_from_estimates_is_marked() -> None:
     expected = Predicted(21.6, 12.0, 39.1, 0.49, 0.02, 0.96)
     assert format_prediction(expected) == "21.6 Wh (12.0 to 39.1) and accuracy 0.490 (0.020 to 0.960)"
     assert format_prediction(expected, EnergySource.ESTIMATE).startswith("~21.6 Wh est. (12.0 to 39.1)")
+
+
+def test_next_trials_stay_away_from_values_that_spread_much() -> None:
+    rows = known_rows(SPEC, 80, 4)
+    wild = SPEC.space.distributions["partitioning"].values[2]  # type: ignore[union-attr]
+    generator = np.random.default_rng(1)
+    for row in rows:
+        if row["partitioning"] == wild:
+            row["energy_wh"] *= float(np.exp(1.5 * generator.standard_normal()))
+    chosen = choose_next(expectation(rows), [Question("internal", "jit_compilation", "none")])
+    assert sum(setting["partitioning"] == wild for setting in chosen) <= 1
+
+
+def test_a_question_lacks_what_is_not_sure() -> None:
+    assert Lack.of(0.99, 0.98) is None
+    nearly, hardly = Lack.of(0.97, 0.98), Lack.of(0.6, 0.98)
+    assert nearly is not None
+    assert hardly is not None
+    assert 0.8 < nearly.near < 1
+    assert hardly.near == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("sound", "better", "dominated", "theirs", "expected"),
+    [
+        pytest.param(0.97, 0.9, 0.02, 0.01, True, id="sound and surely of less energy"),
+        pytest.param(0.97, 0.5, 0.02, 0.01, False, id="sound, but the trial is as good"),
+        pytest.param(0.85, 0.9, 0.14, 0.03, False, id="of less energy, but more probably bettered than the trial"),
+        pytest.param(0.85, 0.1, 0.14, 0.4, True, id="much less doubtful than the trial"),
+        pytest.param(0.67, 0.1, 0.33, 0.36, False, id="about as doubtful as the trial: what ran is preferred"),
+    ],
+)
+def test_the_model_beats_the_trial_only_where_it_is_clearly_better_or_safer(
+    sound: float, better: float, dominated: float, theirs: float, expected: bool
+) -> None:
+    assert beats_the_trial(sound=sound, better=better, dominated=dominated, theirs=theirs) is expected

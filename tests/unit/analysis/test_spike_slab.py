@@ -116,3 +116,27 @@ def test_learning_is_a_question_where_some_trials_stand_clearly_below() -> None:
     assert has_learnt(some).tolist() == [True] * 40 + [False] * 6
     assert has_learnt(np.append(high, 0.01)).all(), "one trial may be an outlier"
     assert has_learnt(generator.random(40)).all()
+
+
+def test_values_that_spread_more_are_found_and_count_less() -> None:
+    encoded = encoded_settings(90, 9)
+    wild = encoded[:, 2] == 1
+    noise = np.random.default_rng(10).standard_normal(90) * np.where(wild, 1.0, 0.05)
+    found = draw_effects(COLUMNS, encoded, truth(encoded) + noise, Kind.NUMBER)
+    fresh = encoded_settings(100, 11)
+    calm = fresh[:, 2] != 1
+    assert np.sqrt(np.mean((found.at(fresh).mean(axis=0) - truth(fresh))[calm] ** 2)) < 0.06
+    spread = found.noise_at(fresh).mean(axis=0)
+    assert spread[~calm] == pytest.approx(1.0, rel=0.4)
+    assert spread[calm] == pytest.approx(0.05, rel=0.6)
+
+
+def test_equal_spread_is_taken_for_equal(drawn: Draws) -> None:
+    """At most one of five parameters is thought to differ, and the draws of most say that none does."""
+    assert np.mean([np.any(factors != 1, axis=1) for factors in drawn.spreads.values()]) < 0.25
+    assert drawn.noise_at(encoded_settings(50, 12)).mean(axis=0) == pytest.approx(0.1, rel=0.35)
+
+
+def test_the_mean_over_settings_is_that_of_their_sums(drawn: Draws) -> None:
+    fresh = encoded_settings(30, 13)
+    assert drawn.mean_at(fresh) == pytest.approx(drawn.at(fresh).mean(axis=1))
