@@ -5,7 +5,9 @@ The rule: a trial goes on while the gain in hypervolume that is expected of it, 
 or energy enters, and the rule tightens by itself as the front gets better. A new trial is taken to be like those seen
 so far, stopped ones with what is forecast of them, and like one of which nothing is known.
 
-Never stopped: the trial that is forecast to need the least energy of all, and the most accurate one so far.
+Never stopped: the trial that is forecast to need the least energy of all, and the most accurate one so far, of equals
+that which needs the least. Once a trial was stopped, and until one has been trained to its end, the best of those that
+run is trained on: where all curves begin at 0, the rule would else stop every trial, and never see that they rise.
 """
 
 import math
@@ -104,11 +106,19 @@ class ParetoStopping:
         return forecast_accuracy(curve, self._spec, self._recoveries.probability)
 
     def _leads(self, curve: Curve, energy: EnergyForecast, running: Sequence[Curve]) -> bool:
-        """Return whether no other trial is better in one of the objectives; alone, a trial does not lead."""
+        """Return whether no other trial is better in one of the objectives; alone, the first does not lead."""
+        beside = [
+            (other.accuracy, -self._pace.forecast(other).median_wh)
+            for other in running
+            if other.epochs and other.trial != curve.trial
+        ]
+        before = [(seen.last_accuracy, -seen.energy_wh) for seen in self._seen]
+        if not before and not beside:
+            return False
         if self._finished and energy.quantile_wh(1 - SURE) < min(point.energy_wh for point in self._finished):
             return True
-        others = [seen.last_accuracy for seen in self._seen] + [other.accuracy for other in running if other.epochs]
-        return bool(others) and curve.accuracy > max(others)
+        rivals = [*before, *beside] if self._finished else beside
+        return (curve.accuracy, -energy.median_wh) > max(rivals, default=(-1.0, 0.0))
 
     def _stop(self, curve: Curve, energy: EnergyForecast, accuracy: AccuracyForecast) -> Stop:
         low, high = accuracy.quantile(0.05), accuracy.quantile(0.95)

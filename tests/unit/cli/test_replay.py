@@ -120,7 +120,7 @@ def test_trials_that_all_learned_nothing_have_no_front_to_keep(tmp_path: Path, m
 def test_the_next_settings_are_written_over_next_settings_alone(imported: Path) -> None:
     study = imported / "study.toml"
     study.write_text("[study]\ntrials = 3\n[[study.enqueue]]\nlr = 0.1\n")
-    with pytest.raises(UsageError, match="study.toml: is there already, and holds more than next settings"):
+    with pytest.raises(UsageError, match=r"study\.toml: is there already, and holds more than next settings"):
         run("analyze", "made", "--next", "study.toml")
     assert study.read_text().startswith("[study]\ntrials = 3")
     study.write_text(as_toml([{"lr": 0.1}, {"lr": 0.2}], ["1 Wh", "2 Wh"]))

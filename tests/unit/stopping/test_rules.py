@@ -62,18 +62,51 @@ def test_a_running_trial_that_is_better_takes_the_protection_away() -> None:
 
 def test_no_patience_stops_nothing_and_more_patience_is_stricter() -> None:
     curves = made("plain", 40, 3)
-    stopped = []
+    trained = []
     for patience in (0.0, 0.1, 0.5, 1.0):
         strict = rule(patience=patience, refuse=False)
-        count = 0
+        epochs = 0
         for one in curves:
             epoch = next((e for e in range(1, 40) if strict.judge(one.up_to(e))), 40)
             strict.add(one.up_to(epoch))
-            count += epoch < 40
-        stopped.append(count)
-    assert stopped[0] == 0
-    assert stopped == sorted(stopped)
-    assert stopped[1] > 10
+            epochs += epoch
+        trained.append(epochs)
+    assert trained[0] == 40 * 40
+    assert trained == sorted(trained, reverse=True)
+    assert trained[1] < 40 * 30
+
+
+def late(trial: int, accuracy: float, wh: float, epochs: int = 40) -> Curve:
+    """A curve that is at 0 in its first ten epochs."""
+    accuracies = tuple(0.0 if epoch < 10 else accuracy * (epoch - 9) / 30 for epoch in range(epochs))
+    return Curve(trial, WHOLE, 40, accuracies, tuple(wh / 40 * (epoch + 1) for epoch in range(epochs)))
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.9])
+def test_where_all_begin_at_0_one_is_trained_to_its_end_before_others_are_stopped(accuracy: float) -> None:
+    single = rule()
+    first = next(epoch for epoch in range(1, 40) if single.judge(late(0, accuracy, 20.0, epoch)))
+    single.add(late(0, accuracy, 20.0, first))
+    for epoch in range(1, 40):
+        assert single.judge(late(1, accuracy, 30.0, epoch)) is None
+    single.add(late(1, accuracy, 30.0))
+    dear = (late(2, accuracy, 300.0, epoch) for epoch in range(1, 40))
+    assert any(single.judge(one) is not None for one in dear)
+
+
+def test_of_many_that_run_beside_one_another_the_best_alone_is_trained_on_until_one_has_ended() -> None:
+    many = rule()
+    many.add(late(0, 0.0, 20.0, 3))
+    running = [late(trial, 0.0, 20.0 + trial, 5) for trial in range(1, 9)]
+    stopped = [one.trial for one in running if many.judge(one, [other for other in running if other is not one])]
+    assert stopped == list(range(2, 9))
+
+
+def test_of_equally_accurate_trials_the_one_that_needs_least_leads() -> None:
+    equal = rule(patience=1.0)
+    equal.add(curve(0, 1.0, 20.0))
+    assert equal.judge(curve(1, 1.0, 10.0, epochs=39)) is None
+    assert equal.judge(curve(1, 1.0, 40.0, epochs=39)) is not None
 
 
 def test_the_first_epochs_are_everybodys() -> None:
