@@ -42,6 +42,7 @@ from greenopt.analysis.value_advice import (
     judge_values,
 )
 from greenopt.formatting import format_toml, significant
+from greenopt.front import plane_of
 from greenopt.gpu_models import without_model
 from greenopt.spec import StudySpec, Value
 from greenopt.storage.trial_state import TrialState
@@ -59,6 +60,8 @@ POOLED = (
 
 def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> Advice:
     """Advice from a study's regressions; it says why where there is none to give."""
+    if (unweighed := _without_accuracy(trials, spec)) is not None:
+        return Advice((unweighed,), (), None, (), "")
     evidence = gather(regressions, trials, spec)
     if evidence is None:
         return Advice((_no_advice(regressions, trials, spec),), (), None, (), "")
@@ -94,6 +97,18 @@ def advise(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) ->
     following = [without_model(one) for one in following]
     toml = as_toml(following, [format_prediction(forecast) for forecast in forecasts])
     return Advice(tuple(sentences), tuple(values), advised, tuple(following), toml, forecasts, recommended)
+
+
+def _without_accuracy(trials: "pd.DataFrame", spec: StudySpec) -> str | None:
+    """Return why nothing is weighed in a study of other objectives of which no trial tells an accuracy."""
+    others = plane_of(spec).others
+    complete = trials[trials["state"] == TrialState.COMPLETE]
+    if not others or not len(complete) or complete["accuracy"].notna().any():
+        return None
+    return (
+        "No advice: it weighs accuracy against energy, and no trial tells an accuracy. What "
+        f"{', '.join(others)} depends on is said by regressions, and what is best by the front."
+    )
 
 
 def _no_advice(regressions: Regressions, trials: "pd.DataFrame", spec: StudySpec) -> str:

@@ -17,7 +17,7 @@ from greenopt.analysis.describe import (
 )
 from greenopt.analysis.failures import failure_shares
 from greenopt.analysis.regression import regress
-from greenopt.analysis.results import Analysis, Counts, Importance
+from greenopt.analysis.results import Analysis, Counts, Importance, OwnResponse, Response
 from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
@@ -43,7 +43,8 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
     counts = count_trials(trials, spec)
     front = build_front(trials, spec)
     trials["on_front"] = trials["trial"].isin([point.trial for point in front])
-    regressions = regress(trials, explained)
+    own = [OwnResponse(name) for name in plane_of(spec).others]
+    regressions = regress(trials, explained, (*Response, *own))
     return Analysis(
         study=spec,
         trials=trials,
@@ -67,8 +68,8 @@ def _footnotes(trials: "pd.DataFrame", counts: Counts, spec: StudySpec) -> tuple
     notes = version_notes(trials)
     if unexplained := plane_of(spec).others:
         notes.append(
-            f"regressions and advice explain accuracy and energy; what {', '.join(unexplained)} depends on is said by "
-            "the importance of parameters"
+            f"advice weighs accuracy against energy; what {', '.join(unexplained)} depends on is said by regressions "
+            "and the importance of parameters"
         )
     if doubtful := doubtful_trials(spec, completed(trials).to_dict(orient="records")):
         notes.append(

@@ -27,7 +27,7 @@ from greenopt.analysis.pooled import (
     tame,
 )
 from greenopt.analysis.regression import Regressions
-from greenopt.analysis.results import Coding, Coefficient, Regression, Response
+from greenopt.analysis.results import Coding, Coefficient, Explained, Regression, Response
 from greenopt.analysis.trials import Sample, build_sample, effective
 from greenopt.spec import Choice, Distribution, Range, StudySpec, Value
 
@@ -101,7 +101,7 @@ class Evidence:
     is_pooled: bool
     has_early: bool = False
     why_no_accuracy: str = ""
-    regressions: Mapping[Response, Regression] = field(default_factory=dict)
+    regressions: Mapping[Explained, Regression] = field(default_factory=dict)
 
 
 def enough_to_pool(spec: StudySpec) -> int:

@@ -21,7 +21,7 @@ from greenopt.analysis.fit import (
     interactions,
     lack_of_fit,
 )
-from greenopt.analysis.results import Alternative, Coding, Coefficient, Interaction, Regression, Response
+from greenopt.analysis.results import Alternative, Coding, Coefficient, Explained, Interaction, Regression, Response
 from greenopt.analysis.trials import LOG_ENERGY, Sample, build_sample, effective, response_values
 from greenopt.spec import StudySpec
 from greenopt.storage.trial_state import TrialState
@@ -35,15 +35,15 @@ class Regressions:
         needed: how many trials are enough for what was refused because they are too few.
     """
 
-    fitted: dict[Response, dict[Coding, Regression]]
-    refused: dict[tuple[Response, Coding], str]
-    needed: dict[tuple[Response, Coding], int]
+    fitted: dict[Explained, dict[Coding, Regression]]
+    refused: dict[tuple[Explained, Coding], str]
+    needed: dict[tuple[Explained, Coding], int]
 
 
 def regress(
     trials: "pd.DataFrame",
     spec: StudySpec,
-    responses: Iterable[Response] = Response,
+    responses: Iterable[Explained] = Response,
     codings: Iterable[Coding] = Coding,
 ) -> Regressions:
     """Fit every response in every coding.
@@ -180,7 +180,7 @@ def _alternatives(
 class _Asked:
     """What is asked of a regression: the response, the coding, of which trials."""
 
-    response: Response
+    response: Explained
     coding: Coding
     trials: "pd.DataFrame"
     spec: StudySpec

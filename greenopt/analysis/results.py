@@ -8,10 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 import pandas as pd
 
-from greenopt.spec import StudySpec, Value
+from greenopt.spec import FRACTIONS, UNITS, StudySpec, Value
 
 FOUND = 0.05
 """Below this an adjusted p is a finding."""
@@ -36,6 +37,18 @@ class Response(StrEnum):
     def unit(self) -> str:
         """Unit of a coefficient; a coefficient b of `log_energy_wh` means energy times exp(b)."""
         return {"log_energy_wh": "log Wh", "accuracy": "fraction", "efficiency": "1/Wh"}.get(self, "Wh")
+
+
+class OwnResponse(str):
+    """The response of a regression of another objective of a study, by its name: `rmse`, `latency_ms`."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of a coefficient."""
+        return UNITS.get(self, "fraction" if self in FRACTIONS else f"units of {self}")
+
+
+Explained: TypeAlias = Response | OwnResponse
 
 
 class Coding(StrEnum):
@@ -371,7 +384,7 @@ class Regression:
         notes: what the reader must know, as sentences: unobserved values, confounded values, too few trials.
     """
 
-    response: Response
+    response: Explained
     coding: Coding
     n: int
     columns: int
@@ -549,7 +562,8 @@ class Analysis:
             five of each.
         pareto: the front of accuracy against energy_wh, least energy first, `value` being the energy in Wh; of other
             objectives, the best in the first one first, by whose value.
-        regressions: response -> coding -> fit; one that could not be made is in `refused` instead.
+        regressions: response -> coding -> fit; one that could not be made is in `refused` instead. Objectives other
+            than accuracy and energies are responses too.
         refused: (response, coding) -> why it cannot be estimated.
         footnotes: what holds for the whole analysis, as sentences.
         failures: shares of failures by value, then by pair; empty where no trial failed because of its setting.
@@ -564,8 +578,8 @@ class Analysis:
     pareto: tuple[Ranked, ...]
     hypervolume: Hypervolume
     correlations: tuple[Correlation, ...]
-    regressions: Mapping[Response, Mapping[Coding, Regression]]
-    refused: Mapping[tuple[Response, Coding], str]
+    regressions: Mapping[Explained, Mapping[Coding, Regression]]
+    refused: Mapping[tuple[Explained, Coding], str]
     importance: tuple[Importance, ...]
     advice: Advice
     footnotes: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from greenopt.analysis.results import Counts, Exclusion, Response
+from greenopt.analysis.results import Counts, Exclusion, Explained, Response
 from greenopt.events import FailReason
 from greenopt.spec import StudySpec, Value
 from greenopt.storage.trial_state import FINISHED_STATES, STOPPED, TrialState
@@ -90,15 +90,15 @@ class Sample:
     response: "pd.Series[float]"
 
 
-def response_values(response: Response, trials: "pd.DataFrame") -> "pd.Series[float]":
+def response_values(response: Explained, trials: "pd.DataFrame") -> "pd.Series[float]":
     """Return a response of trials; missing where it was not measured."""
     if response is not LOG_ENERGY:
-        return trials[response].astype(float)
+        return trials[str(response)].astype(float)
     energy_wh = trials["energy_wh"].astype(float)
     return pd.Series(np.log(energy_wh.where(energy_wh > 0)), index=trials.index)
 
 
-def build_sample(response: Response, trials: "pd.DataFrame", spec: StudySpec) -> Sample:
+def build_sample(response: Explained, trials: "pd.DataFrame", spec: StudySpec) -> Sample:
     """Return the trials whose response can be explained: completed, inside the space, of the study's length."""
     chosen = trials[trials["in_regressions"]]
     if response in _TOTALS:

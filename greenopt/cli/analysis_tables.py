@@ -5,7 +5,18 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
-from greenopt.analysis.results import Advice, Analysis, Coding, Exclusion, Hypervolume, Importance, Ranked, Response
+from greenopt.analysis.results import (
+    Advice,
+    Analysis,
+    Coding,
+    Exclusion,
+    Explained,
+    Hypervolume,
+    Importance,
+    OwnResponse,
+    Ranked,
+    Response,
+)
 from greenopt.cli.regression_tables import is_estimated, print_regression, small_p
 from greenopt.cli.tables import Table, print_head, print_lines, print_table
 from greenopt.formatting import MISSING, format_budgets, format_energy, format_figure, format_setting, significant
@@ -43,7 +54,8 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         print_table(console, _failures(analysis))
     if analysis.correlations:
         print_table(console, _correlated(analysis))
-    for response in responses:
+    explained: list[Explained] = [*responses, *map(OwnResponse, plane_of(analysis.study).others)]
+    for response in explained:
         print_regression(console, analysis, response, coding)
     print_table(console, _overview(analysis, coding))
     if any(shares.shares for shares in analysis.importance):
@@ -161,7 +173,7 @@ def _correlated(analysis: Analysis) -> Table:
 def _overview(analysis: Analysis, coding: Coding) -> Table:
     """All responses in one coding, a line each."""
     table = _table(f"\nAll regressions, {coding} coding", "", "n", "rank", "R2", "adjusted", "R2 unseen", "F", "p")
-    for response in Response:
+    for response in (*Response, *map(OwnResponse, plane_of(analysis.study).others)):
         fitted = analysis.regressions.get(response, {}).get(coding)
         if fitted is None:
             continue

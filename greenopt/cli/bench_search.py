@@ -60,7 +60,7 @@ def bench_search(
 
     rules = list(dict.fromkeys(stopping or [Rule.NONE, Rule.PARETO]))
     contenders = _contenders(list(dict.fromkeys(samplers or DEFAULT_SAMPLERS)), rules)
-    make, origin = _tables(table, runs, storage)
+    make, origin, notes = _tables(table, runs, storage)
     console = Console(stderr=as_json)
     with console.status("searching") as status:
         found = {
@@ -69,10 +69,11 @@ def bench_search(
         }
     shares = {contender: _shares(found[contender], found[reference()]) for contender in contenders}
     if as_json:
-        head = {"table": table, "origin": origin, "seeds": seeds, "seed": seed, "trials": len(make(seed).curves)}
+        head = {"table": table, "origin": origin, "notes": notes, "seeds": seeds, "seed": seed}
+        head["trials"] = len(make(seed).curves)
         say_json(json.dumps({**head, **_document(found, shares)}, allow_nan=False, ensure_ascii=False))
         return
-    print_lines(console, [_title(table, origin, make(seed), seeds, found[reference()])])
+    print_lines(console, [_title(table, origin, make(seed), seeds, found[reference()]), *notes])
     print_table(console, _results(shares, found))
 
 
@@ -95,9 +96,13 @@ def _contenders(samplers: "Sequence[str]", rules: "Sequence[Rule]") -> "list[Con
     return found
 
 
-def _tables(name: str, runs: "Path", storage: str | None) -> "tuple[Callable[[int], TrialTable], str]":
-    """Return what makes the table of a seed, and its origin: `recorded` or `made`. A study goes before a family."""
+def _tables(name: str, runs: "Path", storage: str | None) -> "tuple[Callable[[int], TrialTable], str, list[str]]":
+    """Return what makes the table of a seed, its origin, `recorded` or `made`, and what to know of recorded trials.
+
+    A study goes before a family.
+    """
     from greenopt.errors import UsageError
+    from greenopt.formatting import counted
     from greenopt.replay import read_curves
     from greenopt.replay.contest import TrialTable
     from greenopt.replay.families import FAMILIES, make_table
@@ -106,11 +111,21 @@ def _tables(name: str, runs: "Path", storage: str | None) -> "tuple[Callable[[in
     folder = runs.resolve() / name
     if not folder.exists():
         if name in FAMILIES:
-            return lambda seed: make_table(name, seed), "made"
+            return lambda seed: make_table(name, seed), "made", []
         raise UsageError(f"{name}: is neither a study in {runs.resolve()} nor one of {', '.join(FAMILIES)}")
     read = read_curves(RunFolder(folder), storage, needs_epochs=False)
     recorded = TrialTable(read.space, read.curves)
-    return lambda seed: recorded, "recorded"
+    left_out = (
+        (read.left_out, "has no whole curve of measured energies", "have no whole curves of measured energies"),
+        (read.not_completed, "did not complete", "did not complete"),
+    )
+    notes = [
+        f"left out: {counted(len(trials))} that {one if len(trials) == 1 else many}"
+        for trials, one, many in left_out
+        if trials
+    ]
+    notes += ["energies are estimates, not measured"] if read.is_estimate else []
+    return lambda seed: recorded, "recorded", notes
 
 
 def _searched(

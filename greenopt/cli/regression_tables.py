@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from greenopt.analysis.results import Analysis, Coding, Coefficient, Regression, Response
+from greenopt.analysis.results import Analysis, Coding, Coefficient, Explained, Regression, Response
 from greenopt.cli.tables import Table, print_head, print_lines, print_table
 from greenopt.formatting import MISSING, format_energy, significant
 from greenopt.reading import EnergySource
@@ -18,7 +18,7 @@ _MAX_LOG = 30.0
 """Logarithm of the most Wh that are printed as a number, ten thousand TWh: what few trials allow is no finding."""
 
 
-def print_regression(console: Console, analysis: Analysis, response: Response, coding: Coding) -> None:
+def print_regression(console: Console, analysis: Analysis, response: Explained, coding: Coding) -> None:
     """Print one response in one coding, or why there is no such regression."""
     print_head(console, f"\nWhat explains {response}", f" ({coding} coding)")
     fitted = analysis.regressions.get(response, {}).get(coding)

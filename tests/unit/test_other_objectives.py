@@ -92,7 +92,15 @@ def test_every_page_shows_the_objectives(study: tuple[RunFolder, StudySpec]) -> 
         assert name in analysed
         assert name in document["importance"]
         assert best[str(name)] in [row["value"] for rows in document["ranking"].values() for row in rows]
-    assert "egressions and advice explain accuracy and energy" in analysed
+    assert "dvice weighs accuracy against energy" in analysed
+    others = [str(name) for name in names if name not in ("accuracy", "energy_wh")]
+    assert others
+    for name in others:
+        assert f"What explains {name} (effective coding)" in analysed
+        estimated = document["regression"].get(name, {}).get("effective")
+        assert estimated is not None or name in [each["response"] for each in document["refused"]]
+    is_told = any(row["accuracy"] is not None for row in read_study("own", open_storage(folder.default_storage)).rows)
+    assert ("No advice: it weighs accuracy against energy" in analysed) is not is_told
     notes = study_note(spec, ()) + trial_note(spec, read_study("own", open_storage(folder.default_storage)).rows[0])
     assert all(name.replace("_", "") in notes.replace("_", "").replace("\\", "") for name in names)
     assert "Best is the upper left" not in notes

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
-from greenopt.analysis.results import FOUND, Interaction, Regression, Response
+from greenopt.analysis.results import FOUND, Explained, Interaction, Regression, Response
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.effects import READ_FIRST
 from greenopt.report.figures.style import (
@@ -31,11 +31,19 @@ PAIRS_DRAWN = 3
 _GROUPS = 3
 """A range is divided into so many groups of equally many trials."""
 _COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
-_TITLES = {Response.LOG_ENERGY_WH: "energy", Response.ACCURACY: "accuracy", Response.EFFICIENCY: "efficiency"}
-_MEASURED = {Response.LOG_ENERGY_WH: "energy_wh", Response.ACCURACY: "accuracy", Response.EFFICIENCY: "efficiency"}
+_TITLES: dict[Explained, str] = {
+    Response.LOG_ENERGY_WH: "energy",
+    Response.ACCURACY: "accuracy",
+    Response.EFFICIENCY: "efficiency",
+}
+_MEASURED: dict[Explained, str] = {
+    Response.LOG_ENERGY_WH: "energy_wh",
+    Response.ACCURACY: "accuracy",
+    Response.EFFICIENCY: "efficiency",
+}
 
 
-def interaction_slug(response: Response) -> str:
+def interaction_slug(response: Explained) -> str:
     """Return the file's name of the interactions in a response."""
     return f"interactions-{str(response).replace('_', '-')}"
 
@@ -45,7 +53,7 @@ def named_interactions(fit: Regression) -> tuple[Interaction, ...]:
     return tuple(one for one in fit.interactions if one.p_holm < FOUND)
 
 
-def interactions(report_data: ReportData, response: Response) -> Picture:
+def interactions(report_data: ReportData, response: Explained) -> Picture:
     """Draw the clearest interactions in a response; skipped where none stands out."""
     slug, title = interaction_slug(response), f"Interactions in {_TITLES[response]}"
     fit = report_data.analysis.regressions.get(response, {}).get(READ_FIRST)
@@ -60,7 +68,10 @@ def interactions(report_data: ReportData, response: Response) -> Picture:
     trials = trials[trials["trial"].isin(list(fit.fitted))]
     for axis, pair in zip(axes, shown, strict=True):
         _draw(axis, trials, pair, report_data.analysis.study, response)
-    unit = {Response.LOG_ENERGY_WH: f"energy (Wh){report_data.energy_mark}", Response.EFFICIENCY: "efficiency (1/Wh)"}
+    unit: dict[Explained, str] = {
+        Response.LOG_ENERGY_WH: f"energy (Wh){report_data.energy_mark}",
+        Response.EFFICIENCY: "efficiency (1/Wh)",
+    }
     axes[0].set_ylabel(unit.get(response, "validation accuracy"))
     if response is Response.LOG_ENERGY_WH:
         make_log(axes[0], "y")
@@ -75,7 +86,7 @@ def interactions(report_data: ReportData, response: Response) -> Picture:
     return Drawing(slug, title, sentences(*caption), figure)
 
 
-def _draw(axis: Axes, trials: pd.DataFrame, pair: Interaction, spec: StudySpec, response: Response) -> None:
+def _draw(axis: Axes, trials: pd.DataFrame, pair: Interaction, spec: StudySpec, response: Explained) -> None:
     first, second = _grouped(trials, pair.first, spec), _grouped(trials, pair.second, spec)
     values = trials[_MEASURED[response]].to_numpy(dtype=float, na_value=np.nan)
     levels, lines = list(dict.fromkeys(sorted(first.dropna()))), list(dict.fromkeys(sorted(second.dropna())))
@@ -97,7 +108,7 @@ def _draw(axis: Axes, trials: pd.DataFrame, pair: Interaction, spec: StudySpec, 
 
 
 def _mean(
-    values: "np.ndarray[tuple[int], np.dtype[np.float64]]", response: Response
+    values: "np.ndarray[tuple[int], np.dtype[np.float64]]", response: Explained
 ) -> tuple[float, float, float] | None:
     """Return the mean of a group and the bounds of its 95 % interval; all three equal for a single trial."""
     known = values[np.isfinite(values)]

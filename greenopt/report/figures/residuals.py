@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy import stats
 
-from greenopt.analysis.results import Regression, Response
+from greenopt.analysis.results import Explained, Regression, Response
 from greenopt.analysis.trials import response_values
 from greenopt.report.figures.drawing import Drawing, Picture, SkippedFigure, sentences
 from greenopt.report.figures.effects import READ_FIRST
@@ -17,24 +17,24 @@ Numbers = npt.NDArray[np.int64]
 NAMED = 5
 """How many of the trials that pull a fit most bear their number."""
 
-_TITLES = {
+_TITLES: dict[Explained, str] = {
     Response.LOG_ENERGY_WH: "What the regression of log energy leaves",
     Response.ACCURACY: "What the regression of accuracy leaves",
     Response.EFFICIENCY: "What the regression of efficiency leaves",
 }
-_X_LABELS = {
+_X_LABELS: dict[Explained, str] = {
     Response.LOG_ENERGY_WH: "energy by the regression (Wh)",
     Response.ACCURACY: "accuracy by the regression",
     Response.EFFICIENCY: "efficiency by the regression (1/Wh)",
 }
-_Y_LABELS = {
+_Y_LABELS: dict[Explained, str] = {
     Response.LOG_ENERGY_WH: "measured energy / the regression's",
     Response.ACCURACY: "measured accuracy - the regression's",
     Response.EFFICIENCY: "measured - the regression's (1/Wh)",
 }
 
 
-def residual_slug(response: Response) -> str:
+def residual_slug(response: Explained) -> str:
     """Return the name of a response's figure as a file."""
     return f"residuals-{str(response).replace('_', '-')}"
 

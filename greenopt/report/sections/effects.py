@@ -4,8 +4,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from greenopt.analysis.results import Advice, Analysis, Coding, Coefficient, Regression, Response, ValueAdvice
+from greenopt.analysis.results import (
+    Advice,
+    Analysis,
+    Coding,
+    Coefficient,
+    Explained,
+    OwnResponse,
+    Regression,
+    Response,
+    ValueAdvice,
+)
 from greenopt.formatting import MISSING, format_energy, sentence
+from greenopt.front import plane_of
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures import Drawing
 from greenopt.report.figures.effects import READ_FIRST
@@ -41,13 +52,21 @@ def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
             *drawn(pictures, "importance"),
         ),
     )
-    return [first, *(_response(analysis, response, pictures) for response in _TITLES)]
+    return [first, *(_response(analysis, response, pictures) for response in _responses(analysis))]
+
+
+def _responses(analysis: Analysis) -> list[Explained]:
+    return [*_TITLES, *map(OwnResponse, plane_of(analysis.study).others)]
+
+
+def _title(response: Explained) -> str:
+    return _TITLES[response] if isinstance(response, Response) else str(response)
 
 
 def appendix(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
     """Return the sections with all coefficients and all settings, the paper's coding last."""
     analysis = inputs.analysis
-    fits = [analysis.regressions.get(response, {}).get(READ_FIRST) for response in _TITLES]
+    fits = [analysis.regressions.get(response, {}).get(READ_FIRST) for response in _responses(analysis)]
     tables = tuple(_coefficients(fit) for fit in fits if fit is not None)
     explained = (text(_HOW_READ),) if tables else ()
     return [
@@ -84,8 +103,8 @@ def _in_sum(advice_given: Advice) -> str:
     return f"Together they are expected to take about {format_energy(total_wh, None)}."
 
 
-def _response(analysis: Analysis, response: Response, pictures: Pictures) -> Section:
-    title = f"Regression of {_TITLES[response]}"
+def _response(analysis: Analysis, response: Explained, pictures: Pictures) -> Section:
+    title = f"Regression of {_title(response)}"
     fit = analysis.regressions.get(response, {}).get(READ_FIRST)
     if fit is None:
         why = analysis.refused.get((response, READ_FIRST), "it was not fitted")
@@ -147,7 +166,7 @@ def _coefficients(fit: Regression) -> Block:
         if is_log
         else f"{'as a fraction' if unit == 'fraction' else f'in {unit}'}."
     )
-    return table(f"Coefficients of {_TITLES[fit.response]}, {remark}", heads, rows, wide=0)
+    return table(f"Coefficients of {_title(fit.response)}, {remark}", heads, rows, wide=0)
 
 
 def _coefficient(one: Coefficient, is_log: bool) -> tuple[str, ...]:
@@ -185,7 +204,7 @@ def _interactions(fit: Regression) -> Iterable[Block]:
         yield table(remark, ("parameters", "df", "F", "p", "p (Holm)", "robust p (Holm)"), rows, wide=0)
 
 
-def _interaction_figures(pictures: Pictures, response: Response) -> Iterable[Block]:
+def _interaction_figures(pictures: Pictures, response: Explained) -> Iterable[Block]:
     """Return the figures of the interactions that stand out; none where no pair does."""
     slug = interaction_slug(response)
     return drawn(pictures, slug) if isinstance(pictures.get(slug), Drawing) else ()

@@ -24,6 +24,15 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_was_left_out_is_said(imported: Path) -> None:
+    write_run(imported / "logs" / "004", epochs=2, post=False)
+    run("import", "logs", "--name", "cut")
+    text = run("bench-search", "cut", *FAST)
+    assert "left out: 1 trial that did not complete" in text
+    document = json.loads(run("bench-search", "cut", *FAST, "--json"))
+    assert document["notes"] == ["left out: 1 trial that did not complete"]
+
+
 def test_on_an_imported_study(imported: Path) -> None:
     written = sorted(path for path in imported.rglob("*") if path.is_file())
     text = run("bench-search", "made", *FAST)
@@ -93,5 +102,5 @@ def test_zeus_traces_are_imported_from_a_table_and_searched(tmp_path: Path, monk
     assert (document["origin"], document["trials"]) == ("recorded", 270)
     goals = {(each["scale"], each["goal"]): each for each in document["contenders"][0]["goals"]}
     assert {each["median"] for each in goals.values()} == {1.0}
-    with pytest.raises(UsageError, match="no completed trial has accuracy and energy of all its epochs"):
+    with pytest.raises(UsageError, match="no completed trial has accuracy and energy of all its planned epochs"):
         run("replay", "zeus")
