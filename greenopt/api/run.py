@@ -1,6 +1,5 @@
 """Runs a study from Python, each trial in a process of its own as everywhere."""
 
-import copy
 import re
 import signal
 import sys
@@ -103,9 +102,31 @@ class _Described(NamedTuple):
 
 def _described(study: str | Path | Mapping[str, Any]) -> _Described:
     if isinstance(study, Mapping):
-        return _Described(copy.deepcopy(dict(study)), Path("run_study"), Path.cwd(), None)
+        return _Described(_plain(study, "study"), Path("run_study"), Path.cwd(), None)
+    if not isinstance(study, str | Path):
+        raise UsageError(
+            f"run_study: study={shown(study)}: give the path of a study file, or a mapping with its tables"
+        )
     path = Path(study)
     return _Described(read_study_file(path), path, path.parent.resolve(), path.stem)
+
+
+def _plain(given: Any, where: str) -> Any:
+    """Return tables as a study file would hold them: lists and plain numbers in the place of NumPy's and of tuples.
+
+    Raises:
+        UsageError: a key is no text.
+    """
+    if isinstance(given, Mapping):
+        for key in given:
+            if not isinstance(key, str):
+                raise UsageError(f"run_study: {where}: the key {shown(key)} is no text")
+        return {key: _plain(value, f"{where}.{key}") for key, value in given.items()}
+    if hasattr(given, "tolist"):  # an array, or a number of NumPy's
+        return _plain(given.tolist(), where)
+    if isinstance(given, list | tuple | range):
+        return [_plain(value, where) for value in given]
+    return given
 
 
 @contextmanager

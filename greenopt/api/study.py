@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenopt.cli.options import study_name
-from greenopt.errors import UsageError, shown
+from greenopt.errors import UsageError, one_line, shown
 from greenopt.identity.snapshot import read_folder
 from greenopt.runs.folder import RunFolder
 from greenopt.spec import StudySpec
@@ -72,8 +72,15 @@ class Picture:
         self.figure = figure
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file; the suffix says in which format."""
-        self.figure.savefig(path)
+        """Write it to a file; the suffix says in which format.
+
+        Raises:
+            UsageError: it is none that figures are written in, or the file cannot be written.
+        """
+        try:
+            self.figure.savefig(path)
+        except (ValueError, OSError) as error:
+            raise UsageError(f"{path}: {one_line(str(error), 150)}") from None
 
     def _repr_png_(self) -> bytes:
         written = BytesIO()
@@ -134,6 +141,8 @@ class Study:
         """
         from greenopt.report.build import Format, build_report
 
+        if not isinstance(path, str | Path | None):
+            raise UsageError(f"report: {shown(path)}: give the path of a .pdf or an .html file")
         target = Path(path) if path is not None else self.path / "report.pdf"
         suffix = target.suffix.removeprefix(".").lower()
         if suffix not in tuple(Format):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from greenopt.storage.snapshot import StudySnapshot
 
 
-_SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id")
+_SHOWN = ("accuracy", "energy_wh", "energy_source", "code_id", "data_id", "fail_reason", "retried")
 """The figures that the table rests on."""
 
 _OTHERS = "best of other objectives"
@@ -77,7 +77,7 @@ def _row(folder: "RunFolder") -> list[str]:
     from greenopt.front import plane_of
     from greenopt.identity.snapshot import read_folder
     from greenopt.reading import EnergySource
-    from greenopt.storage.trial_state import TrialState
+    from greenopt.storage.trial_state import TrialState, is_settled
     from greenopt.storage.url import without_password
     from greenopt.validation_gap import marked_accuracy
 
@@ -95,9 +95,10 @@ def _row(folder: "RunFolder") -> list[str]:
     best = max((row for row in complete if row["accuracy"] is not None), key=lambda row: row["accuracy"], default=None)
     least = min(measured, key=lambda row: row["energy_wh"], default=None)
     done = len(complete) + snapshot.count(TrialState.PRUNED, TrialState.EXCLUDED)
+    settled = sum(is_settled(row["state"], row) for row in snapshot.rows)
     extends = snapshot.spec.study.extends
     return [
-        (state if holder or done < snapshot.spec.study.trials else "done")
+        (state if holder or settled < snapshot.spec.study.trials else "done")
         + (f"; goes on from {extends.study}" if extends is not None else ""),
         f"{done}/{snapshot.spec.study.trials}{_excluded(snapshot)}{' (changed)' if _has_changed(complete) else ''}",
         str(snapshot.count(TrialState.FAIL)),

@@ -16,7 +16,7 @@ from greenopt.coordination.preflight import check_places, input_notes
 from greenopt.energy.footprint import Footprint
 from greenopt.errors import UsageError
 from greenopt.execution import Slot
-from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast
+from greenopt.forecast import MIN_TRIALS, StudyForecaster, ended_trials, format_forecast, spendings, used_wh
 from greenopt.forecast.study import MAX_SIMULATED
 from greenopt.formatting import MISSING, counted
 from greenopt.identity.anew import changed_key
@@ -24,6 +24,7 @@ from greenopt.identity.going_on import check_extension, going_on
 from greenopt.identity.snapshot import read_folder
 from greenopt.identity.start import check_start
 from greenopt.runs.folder import RunFolder
+from greenopt.runs.study_log import elapsed_s, read_entries
 from greenopt.search import ADAPTIVE, PRIOR_ATTRIBUTE, Prior, Search, sampler_arguments, startup_note
 from greenopt.spec import StoppingKind, StudySpec, Value, inert_parameters
 from greenopt.storage.snapshot import StudySnapshot
@@ -115,6 +116,7 @@ def plan_run(
     results = None if measured_on is None else measure_shapes(console, spec, measured_on, slots)
     others = None if like is None else RunFolder(runs.resolve() / like)
     forecast = plan_forecast(spec, folder, storage, others, slots, results, prior)
+    lines += _spent(spec, folder, storage)
     print_lines(console, [*lines, *start_notes(spec), *(f"note: {note}" for note in input_notes(spec))])
     print_plan(console, spec, slots, forecast, prior)
 
@@ -170,6 +172,9 @@ def plan_forecast(
     search = _search_in_memory(
         spec.model_copy(update={"study": spec.study.model_copy(update={"name": "forecast"})}), prior
     )
+    if own is not None:
+        # What its own trials have used is spent, whatever tells what the others will take.
+        forecaster.used_wh = _used_wh(own)
     settled = 0 if own is None else sum(is_settled(row["state"], row) for row in own.rows)
     left = max(0, spec.study.trials - settled)
     upcoming = search.upcoming(min(spec.study.trials, settled + MAX_SIMULATED))[settled:]
@@ -184,6 +189,23 @@ def plan_forecast(
     rests = counted(made.ended) if measured is None else counted(made.ended, "measured setting")
     basis = f"90 % interval in brackets; rests on {rests}{drift}"
     return [f"forecast   {format_forecast(made, footprint)}{origin}", f"           {basis}"]
+
+
+def _used_wh(own: StudySnapshot) -> float:
+    return sum(used_wh(row) or 0.0 for row in own.rows)
+
+
+def _spent(spec: StudySpec, folder: RunFolder, storage: str | None) -> list[str]:
+    """Return a line for each budget of which nothing is left, so that no trial would start."""
+    own = _rows(folder, storage) if folder.study_file.exists() else None
+    if own is None:
+        return []
+    elapsed = elapsed_s(read_entries(folder.study_log, folder.study_id))
+    return [
+        f"note: the budget of {each.budget} is spent: no trial would start; give a larger one"
+        for each in spendings(spec, _used_wh(own), elapsed)
+        if each.is_spent
+    ]
 
 
 def _rows(folder: RunFolder, storage: str | None) -> StudySnapshot | None:

@@ -85,7 +85,7 @@ def _reason(start: Mark, end: Mark, scale: Scale, failure: str | None) -> str:
     if end.stalls > start.stalls:
         return "the energy counter did not move and there is no power reading"
     if scale.kind is EnergySource.ESTIMATE:
-        return "no CPU time was used"
+        return "no CPU time was counted; it is counted in steps of 0.01 s"
     if end.t_s - start.t_s <= 2 * scale.tick_s:
         return f"shorter than the energy counter's step of {scale.tick_s:g} s, and no power reading to fill it"
     if end.counted_s > start.counted_s:

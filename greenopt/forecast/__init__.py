@@ -8,7 +8,7 @@ from greenopt.forecast.kept import forecast_kept
 from greenopt.forecast.spending import Spending, format_larger, spendings
 from greenopt.forecast.study import MIN_TRIALS, StudyForecaster
 from greenopt.forecast.text import format_amount, format_duration, format_forecast
-from greenopt.forecast.trials import EndedTrial, RunningTrial, ended_trial, ended_trials
+from greenopt.forecast.trials import EndedTrial, RunningTrial, ended_trial, ended_trials, used_wh
 
 __all__ = [
     "MIN_TRIALS",
@@ -26,4 +26,5 @@ __all__ = [
     "format_forecast",
     "format_larger",
     "spendings",
+    "used_wh",
 ]

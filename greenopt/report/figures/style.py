@@ -3,8 +3,10 @@
 Invariant: nothing here or in the drawing modules touches pyplot; matplotlib's settings are changed inside `style` only.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from greenopt.files import requested_file
@@ -31,8 +34,13 @@ PNG_DPI = 200
 RASTER_FROM = 1000
 """From so many marks on, they are pixels inside of the SVG file."""
 
+_OTHER_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei"),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Arabic", "Noto Sans Hebrew", "Arial Unicode MS"),
+)
+"""Fonts of widespread scripts that DejaVu Sans lacks, by the names that systems have them under."""
+
 _SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -54,9 +62,19 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the report's style to figures that are drawn and saved in this context."""
-    with matplotlib.rc_context(_SETTINGS):
+    """Apply the report's style to figures that are drawn and saved in this context.
+
+    Letters of scripts that the first font lacks are drawn in others where this machine has them, else as boxes.
+    """
+    fonts = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in _installed_fonts())]
+    with matplotlib.rc_context({**_SETTINGS, "font.family": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
+
+
+@cache
+def _installed_fonts() -> frozenset[str]:
+    return frozenset(get_font_names())
 
 
 def new_figure(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import greenopt
@@ -67,3 +68,32 @@ def test_a_study_without_a_completed_trial_warns(tmp_path: Path, monkeypatch: py
     with pytest.warns(UserWarning, match="study mine: no trial completed"):
         study = greenopt.run_study(raw, name="mine", gpus="none", runs=tmp_path / "runs", progress=False)
     assert study.trials["state"].tolist() == ["fail"]
+
+
+@pytest.mark.parametrize("study", [7, None, [1]])
+def test_what_is_no_study_is_refused(study: Any) -> None:
+    with pytest.raises(UsageError, match="give the path of a study file, or a mapping with its tables"):
+        greenopt.run_study(study, dry_run=True)
+
+
+def test_keys_are_texts(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"study\.space: the key 1 is no text"):
+        greenopt.run_study({"space": {1: [1]}}, objective=train, name="mine", dry_run=True, runs=tmp_path / "runs")
+
+
+def test_a_notebooks_numbers_and_sequences_are_those_of_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {
+        "study": {"trials": np.int64(3)},
+        "space": {
+            "width": range(1, 4),
+            "rate": np.array([0.1, 0.2]),
+            "kind": ("a", "b"),
+            "lr": {"low": np.float32(0.5), "high": 1.0},
+        },
+    }
+    greenopt.run_study(tables, objective=train, name="mine", dry_run=True, gpus="none", runs=tmp_path / "runs")
+    printed = capsys.readouterr().out
+    assert "mine: 3 trials" in printed
+    assert "4 of 4 parameters vary" in printed

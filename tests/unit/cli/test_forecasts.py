@@ -144,3 +144,41 @@ def test_and_those_of_the_study_that_it_starts_from(runs: Path, tmp_path: Path) 
     }
     assert first == {name: str(least[name]) for name in ("batch_size", "lr", "optimizer", "optimizer_momentum")}
     assert "at random" not in "\n".join(plan)
+
+
+def test_a_plan_says_that_a_budget_is_spent_and_counts_what_was_used(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "computes.py").write_text(
+        "import time\ndef train(trial):\n    end = time.process_time() + 0.2\n"
+        "    while time.process_time() < end: pass\n    return 0.5\n",
+    )
+    text = '[study]\ntrials = {}\nobjective = "computes:train"\n[space]\nx = [1, 2, 3, 4, 5, 6]\n'
+    file = tmp_path / "spent.toml"
+    file.write_text(text.format(2), encoding="utf-8")
+    command = ["run", str(file), "--gpus", "none", "--runs", str(tmp_path / "runs")]
+    shown(*command, "--plain")
+    used = used_wh(tmp_path / "runs", "spent")
+    plan = shown(*command, "--dry-run", "--trials", "6", "--budget", f"{used / 2:.9f} Wh")
+    assert "Wh is spent: no trial would start; give a larger one" in plan
+    assert "is spent" not in shown(*command, "--dry-run", "--trials", "6", "--budget", "9 kWh")
+    like = shown(*command, "--dry-run", "--trials", "6", "--like", "spent")
+    (line,) = [line for line in like.splitlines() if line.startswith("forecast")]
+    assert float(line.split()[1].lstrip("~")) > used
+
+
+def test_a_study_all_of_whose_trials_have_ended_is_done_though_one_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "computes.py").write_text("def train(trial):\n    raise ValueError('never')\n", encoding="utf-8")
+    (tmp_path / "lost.toml").write_text(
+        '[study]\ntrials = 1\nobjective = "computes:train"\n[space]\nx = [1, 2]\n', encoding="utf-8"
+    )
+    CliRunner().invoke(app, ["run", "lost.toml", "--gpus", "none", "--plain", "--runs", "runs"])
+    (line,) = [line for line in shown("list", "--runs", "runs").splitlines() if line.startswith("lost")]
+    assert line.split()[1:4] == ["done", "0/1", "1"]
+    shown("retry", "lost", "--runs", "runs")
+    (line,) = [line for line in shown("list", "--runs", "runs").splitlines() if line.startswith("lost")]
+    assert line.split()[1:3] == ["not", "running"]

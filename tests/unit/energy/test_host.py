@@ -161,7 +161,10 @@ def test_a_window_without_cpu_time_is_missing_and_never_zero() -> None:
     process.user_s = 2.0
     clock.advance(2.0)
     busy = meter.mark()
-    assert (meter.between(start, idle).energy_wh, meter.between(start, idle).reason) == (None, "no CPU time was used")
+    assert (meter.between(start, idle).energy_wh, meter.between(start, idle).reason) == (
+        None,
+        "no CPU time was counted; it is counted in steps of 0.01 s",
+    )
     worked = meter.between(idle, busy)
     assert (worked.source, worked.counter_wh) == (EnergySource.ESTIMATE, None)
     assert worked.uncertainty_wh is None, "how wrong the assumed power a core is, nobody knows"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from greenopt.report.figures.curves import accuracy_curves, energy_accuracy_curv
 from greenopt.report.figures.matrix import ROWS, settings_by_accuracy, settings_by_power_draw
 from greenopt.report.figures.residuals import residuals
 from greenopt.report.figures.scatter import accuracy_against_power, counter_against_integral
+from greenopt.report.figures.style import new_figure
 from greenopt.report.report_data import ReportData
 from greenopt.spec import StudySpec
 from tests.unit.report.studies import curve, made_report_data, made_rows
@@ -195,6 +197,7 @@ def test_counter_and_integral_are_compared_in_percent() -> None:
 def test_drawing_leaves_pyplot_and_the_settings_of_matplotlib_alone() -> None:
     program = """
 import sys
+import warnings
 import matplotlib
 before = matplotlib.rcParams.copy()
 from tests.unit.report.studies import made_report_data
@@ -226,3 +229,13 @@ def test_residuals_are_what_the_regression_leaves_and_name_who_pulls_it() -> Non
     assert "7" in [text.get_text() for text in left.texts]
     exact = ReportData(analyse(spec, [{**row, "accuracy": 0.5} for row in rows]), (), 60)
     assert isinstance(residuals(exact, Response.ACCURACY), SkippedFigure)
+
+
+def test_letters_that_no_font_has_are_drawn_as_boxes_without_a_word(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with style():
+            figure, axes = new_figure()
+            axes[0].set_title("\u72d7, \U00010400, a\u00fc\u00df")
+            save(figure, tmp_path, "letters")
+    assert (tmp_path / "letters.png").stat().st_size > 0
