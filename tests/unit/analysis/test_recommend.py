@@ -116,6 +116,15 @@ def test_next_trials_tell_more_of_the_questions_than_random_ones(known: Expectat
     assert error(chosen) < 0.9 * np.mean([error(settings(NEXT_TRIALS, seed)) for seed in range(3)])
 
 
+@pytest.mark.parametrize(("pool", "different"), [(12, NEXT_TRIALS), (3, 3)])
+def test_a_setting_comes_twice_only_where_there_are_no_others(
+    known: Expectation, monkeypatch: pytest.MonkeyPatch, pool: int, different: int
+) -> None:
+    monkeypatch.setattr("greenopt.analysis.next_trials.POOL", pool)
+    chosen = choose_next(known, [Question("internal", "jit_compilation", "none")])
+    assert (len(chosen), len({str(setting) for setting in chosen})) == (NEXT_TRIALS, different)
+
+
 def _contrast_variance(known: Expectation, encoded: Any, question: Question) -> float:
     """The variance of a difference of two means, each over the trials that have the value."""
     column = known.encoder.names.index(question.parameter)
