@@ -81,6 +81,8 @@ def init(
 
 def _listed(vary: list[str] | None) -> tuple[str, ...] | None:
     names = [name.strip() for each in vary or () for name in each.split(",") if name.strip()]
+    if vary and not names:
+        raise UsageError("--vary: name at least one parameter")
     return tuple(dict.fromkeys(names)) or None
 
 

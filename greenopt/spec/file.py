@@ -289,6 +289,8 @@ def _describe_one(detail: ErrorDetails) -> str:
             return f"{key}: is missing"
         case "extra_forbidden":
             return f"{key}: unknown key{_known_keys(location)}"
+        case "too_short":
+            return f"{key}: needs at least one"
         case "string_pattern_mismatch":
             message = "may hold letters, digits, '.', '_' and '-' only"
         case "enum" | "literal_error":

@@ -60,7 +60,9 @@ def _check_names(given: Mapping[Any, Any], spec: TrialSpec, where: str) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise WrongSettingError(f"{where} returned {name!r}: a figure's name has letters, digits and _")
         if name in _TAKEN:
-            raise WrongSettingError(f"{where} returned {name}: greenopt measures energy and time itself; rename it")
+            raise WrongSettingError(
+                f"{where} returned {name}, which is the name of a figure of greenopt's own; rename it"
+            )
         if name in spec.parameters:
             raise WrongSettingError(f"{where} returned {name}, which is a parameter of [space]; rename it")
 

@@ -93,6 +93,7 @@ class Trial:
     def _close(self, accuracy: float | None) -> None:
         """End the training of a function that has returned; without a reported epoch it had one."""
         if self._epochs_done == 0:
+            self.epochs = 1
             self.end_epoch(accuracy)
         self._journal.end_training()
 

@@ -140,6 +140,7 @@ def test_whatever_is_known_may_vary(tmp_path: Path, name: str) -> None:
         (["--vary", "batchsize"], "--vary 'batchsize': unknown parameter; did you mean batch_size?"),
         (["--data", "digits", "--output", "my file.toml"], "study.name: 'my file'"),
         (["--data", "digits", "--image-size", "8"], "ResNet50 needs images of at least 32x32"),
+        (["--vary", ""], "--vary: name at least one parameter"),
         (["--data", "cifar"], "did you mean cifar10?"),
         (["--model", "mine:build"], "there is no module mine"),
         (["--path", "nowhere.npz"], "data.path: "),

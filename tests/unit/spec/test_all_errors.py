@@ -249,3 +249,13 @@ def test_a_wrong_size_of_a_study_with_a_function_does_not_make_its_parameters_un
     assert [problem.partition(": ")[2] for problem in raised.value.problems] == [
         "study.trials: 0: input should be greater than 0"
     ]
+
+
+def test_a_study_without_objectives_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(
+        '[study]\ntrials = 2\n[objectives]\n[data]\nname = "digits"\n[training]\nepochs = 1\n[space]\nlr = [0.1]\n'
+    )
+    with pytest.raises(ProblemsError) as raised:
+        load_study(file)
+    assert raised.value.problems == (f"{file}: objectives: needs at least one",)

@@ -60,6 +60,7 @@ def test_an_enqueued_setting_takes_the_baselines_values_for_what_it_leaves_out(t
         ("trials = 3", "trials = 3\nenqueue = [{batch = 4}]", "study.enqueue[0].batch: unknown parameter"),
         ("[4, 8]", "[4, 0]", "space.batch_size[1]: 0: input should be greater than 0"),
         ("[4, 8]", "[4, 4]", "space.batch_size[1]: 4: is in the list twice"),
+        ("[4, 8]", "[1, true]", "space.batch_size[1]: True: "),
         ("[4, 8]", "[]", "space.batch_size: []: a list of values needs at least one"),
         ("[4, 8]", "[4.5]", "space.batch_size[0]: 4.5: input should be a valid integer"),
         ("batch_size", "batchsize", "space.batchsize: [4, 8]: unknown parameter; did you mean batch_size?"),

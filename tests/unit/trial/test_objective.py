@@ -56,7 +56,7 @@ def test_epochs_and_set_up_are_told_apart() -> None:
 
 def test_a_function_that_tells_nothing_has_one_epoch_which_is_all_of_it() -> None:
     told = run("silent", epochs=5)
-    assert [(epoch.epoch, epoch.val_accuracy) for epoch in told.epochs] == [(1, 0.75)]
+    assert [(epoch.epoch, epoch.epochs, epoch.val_accuracy) for epoch in told.epochs] == [(1, 1, 0.75)]
     assert list(told.phases) == [Phase.IMPORT, Phase.TRAIN, Phase.TEST]
     assert told.ended.energy is not None
     assert told.ended.energy.energy_wh == 1
@@ -117,7 +117,7 @@ def test_a_wrong_function_is_a_wrong_setting(name: str, message: str) -> None:
         ({}, "returned an empty mapping; the study's objectives need accuracy too"),
         ({"accuracy": 0.5, "test_accuracy": 90}, "test_accuracy 90: give a fraction 0..1, 0.9"),
         ({"accuracy": 0.5, "test_accuracy": "none"}, "test_accuracy 'none': give one number"),
-        ({"accuracy": 0.5, "energy_wh": 3}, "returned energy_wh: greenopt measures energy and time itself"),
+        ({"accuracy": 0.5, "energy_wh": 3}, "returned energy_wh, which is the name of a figure of greenopt's own"),
         ({"test_accuracy": 0.5}, "returned test_accuracy; the study's objectives need accuracy too"),
     ],
     ids=lambda value: None if isinstance(value, str) and len(value) > 6 else repr(value),
