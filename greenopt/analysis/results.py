@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from greenopt.front import plane_of
 from greenopt.spec import FRACTIONS, UNITS, StudySpec, Value
 
 FOUND = 0.05
@@ -584,3 +585,8 @@ class Analysis:
     advice: Advice
     footnotes: tuple[str, ...]
     failures: tuple[FailureShare, ...] = ()
+
+    @property
+    def tells_accuracy(self) -> bool:
+        """Whether the study is about accuracy: the trials of one of other objectives alone may tell none."""
+        return not plane_of(self.study).others or bool(self.trials["accuracy"].notna().any())

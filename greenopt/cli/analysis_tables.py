@@ -54,7 +54,9 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         print_table(console, _failures(analysis))
     if analysis.correlations:
         print_table(console, _correlated(analysis))
-    explained: list[Explained] = [*responses, *map(OwnResponse, plane_of(analysis.study).others)]
+    without = () if analysis.tells_accuracy else (Response.ACCURACY, Response.EFFICIENCY)
+    shown_responses = [response for response in responses if response not in without]
+    explained: list[Explained] = [*shown_responses, *map(OwnResponse, plane_of(analysis.study).others)]
     for response in explained:
         print_regression(console, analysis, response, coding)
     print_table(console, _overview(analysis, coding))

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from greenopt.analysis.results import Analysis
+from greenopt.front import plane_of
 from greenopt.report.document import Document, Section
 from greenopt.report.figures import Drawing, Picture
 from greenopt.report.inputs import ReportInputs
@@ -41,7 +43,12 @@ def compose(
     kept = tuple(section for section in sections if section is not None and section.blocks)
     document = Document(
         f"Study {analysis.study.name}",
-        f"Accuracy and energy of {plural(analysis.counts.trials, 'trial')}, {today}",
+        f"{_measured(analysis)} and energy of {plural(analysis.counts.trials, 'trial')}, {today}",
         kept,
     )
     return with_terms(document)
+
+
+def _measured(analysis: Analysis) -> str:
+    """Return what the trials tell beside energy: accuracy, or the objectives of a study without it."""
+    return "Accuracy" if analysis.tells_accuracy else ", ".join(plane_of(analysis.study).others)

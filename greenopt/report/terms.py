@@ -13,7 +13,7 @@ TERMS: tuple[tuple[str, str, str], ...] = (
     (
         "Pareto front",
         r"Pareto front",
-        "the completed trials that no other trial beats in both accuracy and energy",
+        "the completed trials that no other one beats: none is as good in all objectives and better in one",
     ),
     ("efficiency", r"\befficien(t|cy)\b", "accuracy over power draw, in 1/Wh"),
     ("power draw", r"power draw", "mean energy of an epoch, in Wh per epoch"),

@@ -101,6 +101,7 @@ def test_every_page_shows_the_objectives(study: tuple[RunFolder, StudySpec]) -> 
         assert estimated is not None or name in [each["response"] for each in document["refused"]]
     is_told = any(row["accuracy"] is not None for row in read_study("own", open_storage(folder.default_storage)).rows)
     assert ("No advice: it weighs accuracy against energy" in analysed) is not is_told
+    assert ("What explains accuracy" in analysed) is is_told
     notes = study_note(spec, ()) + trial_note(spec, read_study("own", open_storage(folder.default_storage)).rows[0])
     assert all(name.replace("_", "") in notes.replace("_", "").replace("\\", "") for name in names)
     assert "Best is the upper left" not in notes
@@ -111,6 +112,9 @@ def test_a_report_has_the_front_of_the_objectives(tmp_path: Path) -> None:
     build_report(folder, folder.path / "report.html", Format.HTML)
     text = (folder.path / "report.html").read_text()
     assert "The Pareto front of" in text
+    for name in spec.objectives:
+        assert name in ("accuracy", "energy_wh") or f"Regression of {name}" in text
+    assert ("Regression of accuracy" in text) is ("Accuracy and energy of" in text)
     assert all(name in text for name in spec.objectives)
     assert "most accurate" not in text or "accuracy" in spec.objectives
     assert (folder.path / "figures" / "pareto-front.svg").exists()

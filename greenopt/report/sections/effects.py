@@ -56,7 +56,9 @@ def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
 
 
 def _responses(analysis: Analysis) -> list[Explained]:
-    return [*_TITLES, *map(OwnResponse, plane_of(analysis.study).others)]
+    without = () if analysis.tells_accuracy else (Response.ACCURACY, Response.EFFICIENCY)
+    fixed = [response for response in _TITLES if response not in without]
+    return [*fixed, *map(OwnResponse, plane_of(analysis.study).others)]
 
 
 def _title(response: Explained) -> str:

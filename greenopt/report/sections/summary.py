@@ -98,9 +98,8 @@ def format_ended_early(counts: Counts) -> str:
 
 def _described(one: Ranked) -> str:
     energy = format_energy_amount(one.energy_wh, one.energy_source)
-    text = (
-        f"trial {format_trial(one)}: accuracy {format_fraction(one.accuracy)}, {energy} ({brief_setting(one.params)})"
-    )
+    accuracy = "" if one.accuracy is None else f"accuracy {format_fraction(one.accuracy)}, "
+    text = f"trial {format_trial(one)}: {accuracy}{energy} ({brief_setting(one.params)})"
     return f"{text}; caution: {one.caution}" if one.caution else text
 
 
