@@ -60,21 +60,22 @@ def choose_next(
         _Known(columns, draws, expected, questions, has_learnt=has_learnt)
         for draws, has_learnt in ((expected.energy, False), (expected.accuracy or expected.energy, True))
     )
-    is_chosen = np.zeros(len(pool), dtype=bool)
+    ran = columns.of(expected.trained)
+    times = np.array([(ran == one).all(axis=1).sum() for one in coded])
     for setting in chosen:
         one = expected.encoder.encode([setting])
-        is_chosen |= (coded == columns.of(one)[0]).all(axis=1)
+        times += (coded == columns.of(one)[0]).all(axis=1)
         for state in (energy, accuracy):
             state.add(columns.of(one)[0], float(state.noise(one)[0]))
     noises = energy.noise(encoded), accuracy.noise(encoded)
     while len(chosen) < NEXT_TRIALS:
         gain = energy.gain(coded, noises[0]) + accuracy.gain(coded, noises[1])
-        # One setting twice has the same seeds, and tells less than two: only where there are no others.
-        left = np.flatnonzero(~is_chosen) if not is_chosen.all() else np.arange(len(pool))
+        # A setting that ran has the same seeds again, and tells less than another: only where there is no other.
+        left = np.flatnonzero(times == times.min())
         near = left[gain[left] >= NEARLY * gain[left].max()]
         index = int(near[np.argmin(log_wh[near])])
         chosen.append(dict(pool[index]))
-        is_chosen |= (coded == coded[index]).all(axis=1)
+        times += (coded == coded[index]).all(axis=1)
         for state, noise in zip((energy, accuracy), noises, strict=True):
             state.add(coded[index], float(noise[index]))
     return chosen

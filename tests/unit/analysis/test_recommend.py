@@ -125,6 +125,13 @@ def test_a_setting_comes_twice_only_where_there_are_no_others(
     assert (len(chosen), len({str(setting) for setting in chosen})) == (NEXT_TRIALS, different)
 
 
+def test_settings_that_ran_come_after_those_that_did_not(known: Expectation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, fresh = settings(80, 4), settings(NEXT_TRIALS, 99)
+    monkeypatch.setattr("greenopt.analysis.next_trials._drawn", lambda *_: [*ran, *fresh])
+    chosen = choose_next(known, [Question("internal", "jit_compilation", "none")])
+    assert {str(setting) for setting in chosen} == {str(setting) for setting in fresh}
+
+
 def _contrast_variance(known: Expectation, encoded: Any, question: Question) -> float:
     """The variance of a difference of two means, each over the trials that have the value."""
     column = known.encoder.names.index(question.parameter)
