@@ -17,7 +17,7 @@ from greenopt.analysis.describe import (
 )
 from greenopt.analysis.failures import failure_shares
 from greenopt.analysis.regression import regress
-from greenopt.analysis.results import Analysis, Counts, Importance, OwnResponse, Response
+from greenopt.analysis.results import Analysis, Counts, Importance, Response, own_responses
 from greenopt.analysis.trials import analysed_trials, count_trials, find_exclusions
 from greenopt.analysis.versions import version_notes, versions_of
 from greenopt.formatting import counted
@@ -43,8 +43,7 @@ def analyse(spec: StudySpec, rows: Iterable[Mapping[str, Any]], importance: Iter
     counts = count_trials(trials, spec)
     front = build_front(trials, spec)
     trials["on_front"] = trials["trial"].isin([point.trial for point in front])
-    own = [OwnResponse(name) for name in plane_of(spec).others]
-    regressions = regress(trials, explained, (*Response, *own))
+    regressions = regress(trials, explained, (*Response, *own_responses(spec)))
     return Analysis(
         study=spec,
         trials=trials,

@@ -5,7 +5,7 @@ number but as a sentence that says why.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -50,6 +50,11 @@ class OwnResponse(str):
 
 
 Explained: TypeAlias = Response | OwnResponse
+
+
+def own_responses(spec: StudySpec) -> list[OwnResponse]:
+    """Return the objectives of a study that are explained beside accuracy and energies."""
+    return [OwnResponse(name) for name in plane_of(spec).others]
 
 
 class Coding(StrEnum):
@@ -590,3 +595,8 @@ class Analysis:
     def tells_accuracy(self) -> bool:
         """Whether the study is about accuracy: the trials of one of other objectives alone may tell none."""
         return not plane_of(self.study).others or bool(self.trials["accuracy"].notna().any())
+
+    def explained(self, responses: Iterable[Response]) -> list[Explained]:
+        """Return these responses, without those of accuracy where no trial tells one, and then the study's own."""
+        without = () if self.tells_accuracy else (Response.ACCURACY, Response.EFFICIENCY)
+        return [*(response for response in responses if response not in without), *own_responses(self.study)]

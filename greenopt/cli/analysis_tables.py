@@ -10,10 +10,8 @@ from greenopt.analysis.results import (
     Analysis,
     Coding,
     Exclusion,
-    Explained,
     Hypervolume,
     Importance,
-    OwnResponse,
     Ranked,
     Response,
 )
@@ -54,10 +52,7 @@ def print_analysis(console: Console, analysis: Analysis, responses: Sequence[Res
         print_table(console, _failures(analysis))
     if analysis.correlations:
         print_table(console, _correlated(analysis))
-    without = () if analysis.tells_accuracy else (Response.ACCURACY, Response.EFFICIENCY)
-    shown_responses = [response for response in responses if response not in without]
-    explained: list[Explained] = [*shown_responses, *map(OwnResponse, plane_of(analysis.study).others)]
-    for response in explained:
+    for response in analysis.explained(responses):
         print_regression(console, analysis, response, coding)
     print_table(console, _overview(analysis, coding))
     if any(shares.shares for shares in analysis.importance):
@@ -175,7 +170,7 @@ def _correlated(analysis: Analysis) -> Table:
 def _overview(analysis: Analysis, coding: Coding) -> Table:
     """All responses in one coding, a line each."""
     table = _table(f"\nAll regressions, {coding} coding", "", "n", "rank", "R2", "adjusted", "R2 unseen", "F", "p")
-    for response in (*Response, *map(OwnResponse, plane_of(analysis.study).others)):
+    for response in analysis.explained(Response):
         fitted = analysis.regressions.get(response, {}).get(coding)
         if fitted is None:
             continue

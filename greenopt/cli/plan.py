@@ -197,7 +197,7 @@ def _used_wh(own: StudySnapshot) -> float:
 
 def _spent(spec: StudySpec, folder: RunFolder, storage: str | None) -> list[str]:
     """Return a line for each budget of which nothing is left, so that no trial would start."""
-    own = _rows(folder, storage) if folder.study_file.exists() else None
+    own = _rows(folder, storage) if spec.budgets and folder.study_file.exists() else None
     if own is None:
         return []
     elapsed = elapsed_s(read_entries(folder.study_log, folder.study_id))

@@ -10,13 +10,11 @@ from greenopt.analysis.results import (
     Coding,
     Coefficient,
     Explained,
-    OwnResponse,
     Regression,
     Response,
     ValueAdvice,
 )
 from greenopt.formatting import MISSING, format_energy, sentence
-from greenopt.front import plane_of
 from greenopt.report.document import Block, Section, bullets, code, note, table, text
 from greenopt.report.figures import Drawing
 from greenopt.report.figures.effects import READ_FIRST
@@ -52,13 +50,7 @@ def effects(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
             *drawn(pictures, "importance"),
         ),
     )
-    return [first, *(_response(analysis, response, pictures) for response in _responses(analysis))]
-
-
-def _responses(analysis: Analysis) -> list[Explained]:
-    without = () if analysis.tells_accuracy else (Response.ACCURACY, Response.EFFICIENCY)
-    fixed = [response for response in _TITLES if response not in without]
-    return [*fixed, *map(OwnResponse, plane_of(analysis.study).others)]
+    return [first, *(_response(analysis, response, pictures) for response in analysis.explained(_TITLES))]
 
 
 def _title(response: Explained) -> str:
@@ -68,7 +60,7 @@ def _title(response: Explained) -> str:
 def appendix(inputs: ReportInputs, pictures: Pictures) -> list[Section]:
     """Return the sections with all coefficients and all settings, the paper's coding last."""
     analysis = inputs.analysis
-    fits = [analysis.regressions.get(response, {}).get(READ_FIRST) for response in _responses(analysis)]
+    fits = [analysis.regressions.get(response, {}).get(READ_FIRST) for response in analysis.explained(_TITLES)]
     tables = tuple(_coefficients(fit) for fit in fits if fit is not None)
     explained = (text(_HOW_READ),) if tables else ()
     return [
