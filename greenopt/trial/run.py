@@ -3,6 +3,7 @@
 import math
 import os
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -37,14 +38,22 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.DATA)
     trial = prepare_trial(spec, images, split)
     journal.end_phase(Phase.BUILD)
-    trial.trainer.warm_up()
-    if compiler is not None:
-        compiler.keep()
-    journal.end_phase(Phase.COMPILE)
-    steps = trial.trainer.steps
-    setting = spec.image_setting
+    with trial.trainer.keeping_flat():
+        trial.trainer.warm_up()
+        if compiler is not None:
+            compiler.keep()
+        journal.end_phase(Phase.COMPILE)
+        _begin_training(trial, journal)
+        last = train(trial, journal)
+    if last is not None:
+        finish(trial, last, journal)
+
+
+def _begin_training(trial: PreparedTrial, journal: Journal) -> None:
+    """Report what was built, and which parameters have no effect; the energy of the training begins here."""
+    spec, images, steps = trial.spec, trial.images, trial.trainer.steps
     inert = inert_parameters(
-        setting,
+        spec.image_setting,
         spec.training,
         spec.training.epochs * steps,
         has_whole_pixels=images.x.dtype == "uint8",
@@ -53,9 +62,6 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
         left_out=spec.left_out,
     )
     journal.begin_training(steps, inert, collect_facts(trial))
-    last = train(trial, journal)
-    if last is not None:
-        finish(trial, last, journal)
 
 
 def choose_device(gpu_uuid: str | None) -> None:
@@ -115,18 +121,18 @@ def train(trial: PreparedTrial, journal: Journal) -> Score | None:
     trainer, epochs, callbacks = trial.trainer, trial.spec.training.epochs, trial.callbacks
     blocks = callbacks if callbacks.wants_batches else None
     validation = Score(math.nan, math.nan)
-    callbacks.call("on_train_begin")
+    _call(trial, "on_train_begin")
     for epoch in range(1, epochs + 1):
-        callbacks.call("on_epoch_begin", epoch - 1)
+        _call(trial, "on_epoch_begin", epoch - 1)
         metrics = trainer.train_epoch(epoch, partial(journal.tell_steps, epoch, trainer.steps), blocks)
         validation = _validated(trial)
         logs = logs_of(metrics, validation)
-        callbacks.call("on_epoch_end", epoch - 1, logs)
+        _call(trial, "on_epoch_end", epoch - 1, logs)
         is_diverged = not math.isfinite(metrics.loss)
         is_last = epoch == epochs or callbacks.is_stopping
         if callbacks and is_last and not is_diverged:
             # A callback may put other weights back, as EarlyStopping does: judged is what is there in the end.
-            callbacks.call("on_train_end", logs)
+            _call(trial, "on_train_end", logs)
             validation = trainer.evaluate(trial.split.validation)
         journal.end_epoch(epoch, epochs, metrics, validation, trainer.learning_rate())
         if is_diverged:
@@ -140,10 +146,17 @@ def train(trial: PreparedTrial, journal: Journal) -> Score | None:
 
 def _validated(trial: PreparedTrial) -> Score:
     """Validate the model, between the hooks for that."""
-    trial.callbacks.call("on_test_begin")
+    _call(trial, "on_test_begin")
     validation = trial.trainer.evaluate(trial.split.validation)
-    trial.callbacks.call("on_test_end", {"accuracy": validation.accuracy, "loss": validation.loss})
+    _call(trial, "on_test_end", {"accuracy": validation.accuracy, "loss": validation.loss})
     return validation
+
+
+def _call(trial: PreparedTrial, hook: str, *arguments: Any) -> None:
+    """Call a hook of the callbacks, which may look at the model and change it."""
+    if trial.callbacks:
+        trial.trainer.give_back()
+        trial.callbacks.call(hook, *arguments)
 
 
 def finish(trial: PreparedTrial, last: Score, journal: Journal) -> None:

@@ -6,9 +6,10 @@ Invariant: limits become what each layer by itself would make of them, to roundi
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import keras
 import tensorflow as tf
 
-from greenopt.trial.model.quantization_aware import Grid, InputRange, moved_limits
+from greenopt.trial.model.quantization_aware import Grid, InputRange, Limits, moved_limits, rounded_to
 
 
 class FlatLimits:
@@ -20,7 +21,13 @@ class FlatLimits:
         self._places = {id(layer): place for place, layer in enumerate(layers)}
         self.flat = tf.Variable(tf.zeros((2, len(layers))), trainable=False, name="flat_limits")
         self._grids: list[Grid] = []
-        self._found: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
+        self._found: dict[int, Limits] = {}
+        self._rounded: dict[tuple[int, bool], tuple[tf.Tensor, Limits, tf.Tensor]] = {}
+
+    @property
+    def replaced(self) -> list[keras.Variable]:
+        """The layers' limits."""
+        return [*(layer.low for layer in self._layers), *(layer.high for layer in self._layers)]
 
     def load(self) -> None:
         """Copy the layers' limits into the flat variable."""
@@ -28,10 +35,12 @@ class FlatLimits:
 
     def store(self) -> None:
         """Copy the flat variable's limits into the layers'."""
-        lows, highs = tf.unstack(self.flat.read_value())
-        for layer, low, high in zip(self._layers, tf.unstack(lows), tf.unstack(highs), strict=True):
-            layer.low.assign(low)
-            layer.high.assign(high)
+        for limit, value in self.values():
+            limit.assign(value)
+
+    def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return each layer's limits with their values in the flat variable."""
+        return list(zip(self.replaced, tf.unstack(tf.reshape(self.flat.read_value(), [-1])), strict=True))
 
     def set_first(self, forward: Callable[[], Sequence[tf.Tensor]], steps: tf.Tensor) -> None:
         """Take the first batch's own limits where there are none yet and a step is to follow.
@@ -54,7 +63,7 @@ class FlatLimits:
         numbers = tf.split(tf.concat(Grid.from_limits(low, high), axis=0), len(Grid._fields) * len(self._layers))
         count = len(self._layers)
         self._grids = [Grid(*numbers[place::count]) for place in range(count)]
-        self._found = {}
+        self._found, self._rounded = {}, {}
         for layer in self._layers:
             layer.collector = self
         try:
@@ -69,10 +78,16 @@ class FlatLimits:
         )
         self.flat.assign(tf.stack(moved_limits((low, high), (lows, highs))[1]))
 
-    def grid(self, layer: InputRange) -> Grid:
-        """Return the grid by a layer's limits before this batch."""
-        return self._grids[self._places[id(layer)]]
+    def rounded(self, layer: InputRange, x: tf.Tensor) -> tf.Tensor:
+        """Round a layer's input by its limits before this batch, and take what the batch makes of these.
 
-    def collect(self, layer: InputRange, low: tf.Tensor, high: tf.Tensor) -> None:
-        """Take the smallest and the largest value of a layer's input in this batch."""
-        self._found[id(layer)] = low, high
+        An input that two layers share, such as a residual block's, is rounded once: both have seen the same batches, so
+        that their limits are the same.
+        """
+        key = id(x), layer.is_positive
+        if key not in self._rounded:
+            grid = self._grids[self._places[id(layer)]]
+            # The input is kept with it, so that no other tensor takes its id.
+            self._rounded[key] = x, layer.extremes(x), rounded_to(x, grid, layer.is_positive)
+        _, self._found[id(layer)], rounded = self._rounded[key]
+        return rounded

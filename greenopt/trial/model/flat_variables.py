@@ -45,18 +45,27 @@ class FlatVariables:
             tf.zeros((sum(self._rows) + last, ROW), self.dtype), trainable=False, name=name, dtype=self.dtype
         )
 
+    @property
+    def replaced(self) -> list[keras.Variable]:
+        """The variables."""
+        return [*self.used, *self.unused]
+
     def load(self) -> None:
         """Copy the variables' values into the flat variable."""
         self.flat.assign(self.join([one.value for one in self.used], [one.value for one in self.unused]))
 
     def store(self) -> None:
         """Copy the flat variable's values into the variables."""
+        for one, value in self.values():
+            # Keras's `assign` takes ten times as long.
+            tf.raw_ops.AssignVariableOp(resource=one.value.handle, value=value)
+
+    def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return each variable with its value in the flat variable."""
         parts, rest = self.parts(self.flat.read_value())
         if self.unused:
             parts += tf.split(rest, [math.prod(one.shape) for one in self.unused])
-        for one, part in zip([*self.used, *self.unused], parts, strict=True):
-            # Keras's `assign` takes ten times as long.
-            tf.raw_ops.AssignVariableOp(resource=one.value.handle, value=_shaped(part, one.shape))
+        return [(one, _shaped(part, one.shape)) for one, part in zip(self.replaced, parts, strict=True)]
 
     def parts(self, flat: tf.Tensor, cast: Sequence[str] = ()) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Take values apart that are laid out as in the flat variable.

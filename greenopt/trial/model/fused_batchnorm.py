@@ -121,11 +121,17 @@ def fuse_batchnorm(layers: Iterable[keras.layers.Layer], jit: bool, gpu: bool = 
         The moving averages of those that do.
     """
     averages = MovingAverages(layer for layer in layers if _is_fusible(layer))
-    method = partial(_by_sums, fused_sums if gpu else separate_sums) if jit else _by_operation
+    method = partial(_by_sums, fused_sums if gpu else separate_sums) if jit else _by_rows if gpu else _by_operation
     for layer in averages.layers:
         # Replaced on the instance, so that configurations and saved models still name Keras's class.
         layer.call = partial(_normalise, layer, layer.call, method, averages)
     return averages
+
+
+def normalised_by_batch(x: tf.Tensor) -> tf.Tensor:
+    """(batch, height, width, channels) -> the same, normalised as a layer on a GPU will without XLA, if it is fused."""
+    channels = x.shape[-1]
+    return _by_rows(x, tf.ones(channels), tf.zeros(channels), _MIN_EPSILON)[0] if x.dtype.name in _FUSED_TYPES else x
 
 
 def _is_fusible(layer: keras.layers.Layer) -> bool:
@@ -150,7 +156,7 @@ def _normalise(
     mask: Any = None,
 ) -> Any:
     """(batch, height, width, channels) -> the same, normalised; by the layer's plain call where that is no slower."""
-    resting = not training and method is _by_operation
+    resting = not training and method in (_by_operation, _by_rows)
     if not training:
         averages.read(layer.moving_mean)
     if not (resting or (training and layer.trainable)) or mask is not None:
@@ -181,6 +187,28 @@ def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: fl
         return outputs, mean, variance, max(rows - 1, 1) / rows
     count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
     return outputs, mean, variance * tf.maximum(count - 1, 1) / count, 1.0
+
+
+def _by_rows(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:
+    """As `_by_operation`, for a GPU, which computes float32 with each pixel as an image of its own.
+
+    TensorFlow uses cuDNN's channels-last kernels for float16 alone; it would turn float32 inputs round to channels
+    first and outputs back. Images of one pixel lie in memory the same way in both orders.
+    """
+    if x.dtype != tf.float32:
+        return _by_operation(x, scale, offset, epsilon)
+    rows = math.prod(x.shape[:-1])
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(x, (rows, x.shape[-1], 1, 1)),
+        scale=scale,
+        offset=offset,
+        mean=[],
+        variance=[],
+        epsilon=epsilon,
+        data_format="NCHW",
+        is_training=True,
+    )
+    return tf.reshape(outputs, x.shape), mean, variance, max(rows - 1, 1) / rows
 
 
 def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:

@@ -44,14 +44,14 @@ class Grid(NamedTuple):
         return cls(tf.round(-low / step), 1 / step, step)
 
 
+Limits: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+
+
 class LimitsCollector(Protocol):
     """Keeps limits of many inputs, so that they can be read and moved together."""
 
-    def grid(self, layer: "InputRange") -> Grid:
-        """Return the grid by a layer's limits before this batch."""
-
-    def collect(self, layer: "InputRange", low: tf.Tensor, high: tf.Tensor) -> None:
-        """Take the smallest and the largest value of a layer's input in this batch."""
+    def rounded(self, layer: "InputRange", x: tf.Tensor) -> tf.Tensor:
+        """Round a layer's input by its limits before this batch, and take what the batch makes of these."""
 
 
 @keras.saving.register_keras_serializable("greenopt")
@@ -77,19 +77,17 @@ class InputRange(keras.layers.Layer):  # type: ignore[misc]
         x = tf.convert_to_tensor(inputs)
         if not training:
             return rounded_to(x, Grid.from_limits(self.low.value, self.high.value), self.is_positive)
-        seen = tf.stop_gradient(tf.cast(x, tf.float32))
-        low, high = tf.constant(0.0) if self.is_positive else tf.reduce_min(seen), tf.reduce_max(seen)
         if self.collector is not None:
-            self.collector.collect(self, low, high)
-            return rounded_to(x, self.collector.grid(self), self.is_positive)
-        before = self.low.value, self.high.value
-        used, moved = moved_limits(before, (low, high))
+            return self.collector.rounded(self, x)
+        used, moved = moved_limits((self.low.value, self.high.value), self.extremes(x))
         for limit, value in zip((self.low, self.high), moved, strict=True):
             limit.assign(value)
         return rounded_to(x, Grid.from_limits(*used), self.is_positive)
 
-
-Limits: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+    def extremes(self, x: tf.Tensor) -> Limits:
+        """Return the smallest and the largest value of an input, float32; of a positive one 0 and the largest."""
+        seen = tf.stop_gradient(tf.cast(x, tf.float32))
+        return tf.constant(0.0) if self.is_positive else tf.reduce_min(seen), tf.reduce_max(seen)
 
 
 def moved_limits(limits: Limits, batch: Limits) -> tuple[Limits, Limits]:

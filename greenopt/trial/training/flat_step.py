@@ -4,17 +4,18 @@ Without XLA a step on a fast GPU takes as long as TensorFlow needs to start its 
 and cast at once, the gradient of all of them is one tensor, one kernel updates them, and the moving averages of all
 BatchNormalization layers are updated together.
 
-Invariant: after `store` all variables are what `model.train_step` would have made of them, to rounding.
+Invariant: after `store` all variables are what `model.train_step` would have made of them, to rounding; until then
+`answers` are what the model would answer after it.
 """
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from greenopt.trial.model.build import all_layers
+from greenopt.trial.model.build import all_layers, are_finite
 from greenopt.trial.model.flat_limits import FlatLimits
 from greenopt.trial.model.flat_optimizer import FlatOptimizer, is_expressible
 from greenopt.trial.model.flat_rounding import FlatRounding, fills_rows, together
@@ -22,6 +23,8 @@ from greenopt.trial.model.flat_variables import FlatVariables
 from greenopt.trial.model.fused_batchnorm import BatchStatistics, MovingAverages
 from greenopt.trial.model.quantization_aware import input_ranges, is_quantized
 from greenopt.trial.model.void_bias import void_biases, without_biases
+
+Values: TypeAlias = Sequence[tuple[keras.Variable, tf.Tensor]]
 
 
 class NotFlatError(Exception):
@@ -84,6 +87,11 @@ class FlatStep:
         limits = [self._limits.flat] if self._limits is not None else []
         return [self._weights.flat, *self._optimizer.variables, *averages, *limits]
 
+    @property
+    def replaced(self) -> list[keras.Variable]:
+        """All variables of the model and the optimizer whose values are in flat variables."""
+        return [variable for each in self._flattened() for variable in each.replaced]
+
     def load(self) -> None:
         """Take over the values of the model's and the optimizer's variables."""
         for each in self._flattened():
@@ -97,6 +105,29 @@ class FlatStep:
     def _flattened(self) -> list[FlatVariables | FlatLimits]:
         some = [each for each in (self._averages, self._limits) if each is not None]
         return [self._weights, *self._optimizer.slots, *some]
+
+    def is_finite(self) -> bool:
+        """Return whether no weight and no moving average in the flat variables is infinite or NaN."""
+        averages = [self._averages.flat] if self._averages is not None else []
+        return are_finite([self._weights.flat, *averages])
+
+    def values(self) -> Values:
+        """Return the model's variables with their values in the flat variables; part of a program."""
+        some = [each for each in (self._averages, self._limits) if each is not None]
+        return [pair for each in (self._weights, *some) for pair in each.values()]
+
+    def answers(self, x: tf.Tensor, values: Values) -> tf.Tensor:
+        """(batch, height, width, channels) -> (batch, classes): the model's answers as after training.
+
+        Args:
+            x: images.
+            values: as of `values`.
+        """
+        scope = keras.StatelessScope(values)
+        with scope:
+            answers = self._model(x, training=False)
+        self._update_others(scope, {id(variable) for variable, _ in values})
+        return answers
 
     def begin(self, x: tf.Tensor, steps: tf.Tensor) -> None:
         """Make ready for the steps of a block; part of a program.
@@ -178,11 +209,11 @@ class FlatStep:
         kept = tf.constant(self._averages.constants([kept for _, _, kept in found]))
         flat.assign(flat * kept + values * added)
 
-    def _update_others(self, scope: keras.StatelessScope) -> None:
-        """Assign what layers themselves changed: seeds of random numbers, limits."""
+    def _update_others(self, scope: keras.StatelessScope, given: Collection[int] = ()) -> None:
+        """Assign what layers themselves changed, such as seeds of random numbers; not those with the ids given."""
         for variable in self._others:
             value = scope.get_current_value(variable)
-            if value is not None:
+            if value is not None and id(variable) not in given:
                 variable.assign(value)
 
 

@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from greenopt.spec import Internal, TrialSpec
-from greenopt.trial.compilation.gpu_libraries import load_libraries
+from greenopt.trial.compilation.convolution_plans import ConvolutionPlanner
 from greenopt.trial.compilation.program_cache import cached_programs
 from greenopt.trial.data.augmentation import build_augmentation
 from greenopt.trial.data.images import Images, Split
@@ -22,7 +23,7 @@ from greenopt.trial.model.applications import (
     takes_imagenet_scaling,
 )
 from greenopt.trial.model.build import ModelShape, all_layers, build_model
-from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
+from greenopt.trial.model.fused_batchnorm import fuse_batchnorm, normalised_by_batch
 from greenopt.trial.model.matmul_convolution import replace_convolutions_with_matmul
 from greenopt.trial.model.optimizer import LearningRateTable, build_optimizer, build_schedule
 from greenopt.trial.model.plain_relu import replace_relu
@@ -83,11 +84,12 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
     programs.compile_ahead()
     formats = number_formats(setting.precision, training.precision_applies_to)
     gpu = bool(tf.config.list_logical_devices("GPU"))
-    # XLA brings most of its kernels itself.
-    loading = load_libraries(keras.dtype_policies.get(formats.policy).compute_dtype) if gpu and not jit else None
+    # XLA plans its convolutions itself.
+    planner = _planner(spec, formats) if gpu and not jit else None
     with dtype_policy("float32"):
         augmentation = build_augmentation(setting.augmentation, training, spec.training_seed)
-    model, loaded = build_model(training, formats.policy, _model_shape(spec, images))
+    with planner.watching() if planner is not None else nullcontext():
+        model, loaded = build_model(training, formats.policy, _model_shape(spec, images))
     if setting.internal is Internal.PRE_QUANTIZATION:
         with dtype_policy(formats.policy):
             model = quantization_aware(model)
@@ -121,15 +123,19 @@ def prepare_trial(spec: TrialSpec, images: Images, split: Split) -> PreparedTria
         learning_rates=LearningRateTable(model.optimizer, build_schedule(setting, training, steps), in_all),
         seed=spec.training_seed,
     )
-    trainer = Trainer(model, images, split.train, training, config, programs, flat)
+    trainer = Trainer(model, images, split.train, training, config, programs, flat, planner)
     callbacks = build_callbacks(training.callbacks)
     callbacks.bind(model, training.epochs, steps)
     fused = len(averages.layers)
-    if loading is not None:
-        loading.join()
     return PreparedTrial(
         spec, images, split, model, trainer, formats, augmentation, fused, multiplied, loaded, callbacks
     )
+
+
+def _planner(spec: TrialSpec, formats: NumberFormats) -> ConvolutionPlanner:
+    dtype = keras.dtype_policies.get(formats.policy).compute_dtype
+    batches = spec.image_setting.batch_size, spec.training.evaluation_batch_size
+    return ConvolutionPlanner(*batches, dtype, lambda y: tf.nn.relu(normalised_by_batch(y)))
 
 
 def _scaling(spec: TrialSpec, images: Images, split: Split) -> Scaling | None:

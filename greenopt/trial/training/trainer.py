@@ -4,7 +4,8 @@ An epoch is a permutation of the training ids, cut into blocks of some batches. 
 cast outside XLA, then trained on in one call that runs all its steps. Validation runs in blocks too. The learning rates
 of all steps are a table that the program reads, so that one program, compiled once, serves every schedule and scaling.
 
-Invariant: after `warm_up` every program is compiled and every variable is as it was before.
+Invariants: after `warm_up` every program is compiled and every variable is as it was before; the model's own variables
+have the newest values except within `keeping_flat`.
 """
 
 import math
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from greenopt.spec import TrainingSpec
+from greenopt.trial.compilation.convolution_plans import ConvolutionPlanner
 from greenopt.trial.compilation.function_names import name_functions_afresh
 from greenopt.trial.compilation.program_cache import Begin, CachedPrograms
 from greenopt.trial.compilation.serialized_graph import traced
@@ -36,6 +38,9 @@ PROGRESS_PERIOD_S = 1.0
 
 Confusion: TypeAlias = npt.NDArray[np.int64]
 """(classes, classes): images by class (row) and answer (column)."""
+
+Values: TypeAlias = list[tuple[Any, tf.Tensor]]
+"""Variables of Keras, each with a value."""
 
 MAX_COUNTED_CLASSES = 200
 """Of more classes it is not counted which was taken for which: the table would be larger than what it is made from."""
@@ -95,6 +100,7 @@ class Trainer:
         config: TrainerConfig,
         programs: CachedPrograms,
         flat_step: FlatStep | None = None,
+        planner: ConvolutionPlanner | None = None,
     ) -> None:
         """Build the input pipeline; nothing is compiled or trained yet.
 
@@ -106,12 +112,14 @@ class Trainer:
             config: the rest.
             programs: what is kept of the programs below.
             flat_step: trains a step in few operations; None for the model's own training step.
+            planner: of the model's convolutions; waited for before the first run.
 
         Raises:
             WrongSettingError: a batch is larger than the training part.
         """
         self._model, self._config, self._train_ids, self._programs = model, config, train, programs
-        self._flat_step = flat_step
+        self._flat_step, self._planner = flat_step, planner
+        self._is_flat_newest = self._keeps_flat = False
         self._steps = steps_per_epoch(len(train), config.batch_size)
         self._block_steps = steps_per_block(self._steps, config.batch_size, training)
         self._evaluation = BlockShape(
@@ -170,44 +178,55 @@ class Trainer:
         Args:
             rehearsals: how often; `REHEARSALS` on a GPU unless given, never on a CPU, where there is nothing to gain.
         """
-        kept = _values(self._variables())
+        drawn_from = _values(self._augmentation_variables())
         number = tf.constant(int(self._loops))
         training = (*next(self._pipeline.training(self._train_ids)), number)
         evaluation = (*next(self._pipeline.evaluation(self._train_ids[:1])), number)
-        self._run_each(training, evaluation)
-        weights_are_finite(self._model)
-        _put_back(kept)
+        # The model's own variables are left alone meanwhile; what the flat ones learn is dropped.
+        keeps, self._keeps_flat = self._keeps_flat, True
+        kept = self._run_each(training, evaluation)
+        self._weights_are_finite()
+        _put_back([*kept, *drawn_from])
         # A variable whose value is held here too would be written to a new place at the next step.
         del kept, training, evaluation
         if rehearsals is None:
             rehearsals = REHEARSALS if tf.config.list_logical_devices("GPU") else 0
-        drawn_from = _values(self._augmentation_variables())
         for _ in range(rehearsals):
             self._rehearse()
         _put_back(drawn_from)
+        self._is_flat_newest, self._keeps_flat = False, keeps
+        if keeps:
+            self._take_over()
 
-    def _run_each(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> None:
-        """Make all programs ready and run each once."""
+    def _run_each(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> Values:
+        """Make all programs ready and run each once; return what their variables held before."""
         with ThreadPoolExecutor(2) as others:
+            kept: Values = []
             begun: list[Future[None]] = []
 
             def begin(place: int, program: Callable[..., None]) -> None:
                 # While Python traces the other program; not under XLA, which keeps programs by names that go by what
                 # else runs meanwhile.
                 if place == 0 and not self._config.jit:
+                    kept.extend(_values(self._variables_trained_in_place()))
                     begun.append(others.submit(self._begin_training, program, training))
 
             self._ready_programs(training, evaluation, begin)
-            if self._config.jit:
-                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to itself; XLA
-                # compiles both at once.
+            if not kept:
+                kept.extend(_values(self._variables_trained_in_place()))
+            if self._config.jit or self._planner is not None:
+                # Beside the training's. Where convolutions are not planned yet, a first run times them and needs the
+                # GPU to itself.
                 others.submit(self._evaluate_block, *evaluation)
             if not begun:
                 begun.append(others.submit(self._begin_training, self._train_block, training))
             begun[-1].result()
         self._evaluate_block(*evaluation)
+        return kept
 
     def _begin_training(self, program: Callable[..., None], inputs: Sequence[tf.Tensor]) -> None:
+        if self._planner is not None:
+            self._planner.finish()
         with self._on_flat_variables():
             program(*inputs)
 
@@ -268,10 +287,11 @@ class Trainer:
         self._loss.reset_state()
         self._accuracy.reset_state()
         left = len(ids)
-        for block in self._pipeline.evaluation(ids):
-            steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
-            self._run(self._evaluate_block, steps, *block)
-            left -= math.prod(self._evaluation)
+        with self._on_flat_variables(changing=False):
+            for block in self._pipeline.evaluation(ids):
+                steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
+                self._run(self._evaluate_block, steps, *block)
+                left -= math.prod(self._evaluation)
         return Score(float(self._loss.result()), float(self._accuracy.result()))
 
     def confusion(self) -> Confusion | None:
@@ -288,20 +308,56 @@ class Trainer:
         return self._config.learning_rates.next_rate()
 
     @contextmanager
-    def _on_flat_variables(self) -> Iterator[None]:
-        """Move weights and the optimizer's slots to flat variables within a context, where steps train on these."""
-        # Not in programs: to trace these takes longer than to start their operations one by one.
-        if self._flat_step is not None:
-            self._flat_step.load()
-        yield
-        if self._flat_step is not None:
+    def keeping_flat(self) -> Iterator[None]:
+        """Leave weights where steps train them, within a context, until its end or `give_back`.
+
+        To move them takes some hundred operations. The model's own variables are older meanwhile.
+        """
+        self._keeps_flat = True
+        try:
+            yield
+        finally:
+            self._keeps_flat = False
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give the model's and the optimizer's own variables the newest values; they may be changed then."""
+        if self._flat_step is not None and self._is_flat_newest:
             self._flat_step.store()
+        self._is_flat_newest = False
+
+    def _take_over(self) -> None:
+        """Give the flat variables the newest values."""
+        # Not in programs: to trace these takes longer than to start their operations one by one.
+        if self._flat_step is not None and not self._is_flat_newest:
+            self._flat_step.load()
+            self._is_flat_newest = True
+
+    @contextmanager
+    def _on_flat_variables(self, changing: bool = True) -> Iterator[None]:
+        """Have weights and the optimizer's slots in flat variables within a context.
+
+        Args:
+            changing: whether they are changed there.
+        """
+        self._take_over()
+        yield
+        if self._keeps_flat:
+            return
+        if changing:
+            self.give_back()
+        self._is_flat_newest = False
+
+    def _weights_are_finite(self) -> bool:
+        if self._flat_step is None or not self._is_flat_newest:
+            return weights_are_finite(self._model)
+        return self._flat_step.is_finite()
 
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
         results = self._model.get_metrics_result()
         # Fused activations map NaN to 0, so the loss can look finite although weights are NaN.
-        loss = float(results["loss"]) if weights_are_finite(self._model) else math.nan
+        loss = float(results["loss"]) if self._weights_are_finite() else math.nan
         return Score(loss, float(results["accuracy"]))
 
     def _train_on(self, ids: Ids, blocks: BlockHooks | None = None) -> Iterator[int]:
@@ -311,9 +367,12 @@ class Trainer:
             # The padded steps of the last block are not run.
             steps = min(self._block_steps, total - done)
             if blocks is not None:
+                self.give_back()
                 blocks.begin_block(done)
             with self._on_flat_variables() if blocks is not None else nullcontext():
                 self._run(self._train_block, steps, *block)
+            if blocks is not None:
+                self.give_back()
             done += steps
             yield done
 
@@ -350,8 +409,14 @@ class Trainer:
         self._repeat(step, number)
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
+        values = self._flat_step.values() if self._flat_step is not None else []
+
         def step(step_index: tf.Tensor) -> None:
-            answers = self._model(tf.gather(x, step_index), training=False)
+            images = tf.gather(x, step_index)
+            if self._flat_step is not None:
+                answers = self._flat_step.answers(images, values)
+            else:
+                answers = self._model(images, training=False)
             right, counted = tf.gather(y, step_index), tf.gather(mask, step_index)
             self._loss.update_state(right, answers, sample_weight=counted)
             self._accuracy.update_state(right, answers, sample_weight=counted)
@@ -403,6 +468,11 @@ class Trainer:
         )
         return list({id(variable): variable for group in groups for variable in group}.values())
 
+    def _variables_trained_in_place(self) -> list[Any]:
+        """Return the variables that the programs themselves change: all but those in flat variables."""
+        flat = {id(one) for one in self._flat_step.replaced} if self._flat_step is not None else set()
+        return [one for one in self._state() if id(one) not in flat]
+
     def _variables(self) -> list[Any]:
         """Return all variables that any program changes: `_state` and the augmentation's."""
         return [*self._state(), *self._augmentation_variables()]
@@ -412,12 +482,12 @@ class Trainer:
         return list(layer.variables) if layer is not None else []
 
 
-def _values(variables: Sequence[Any]) -> list[tuple[Any, tf.Tensor]]:
+def _values(variables: Sequence[Any]) -> Values:
     """Variables, each with its present value."""
     return [(variable, tf.identity(variable.value)) for variable in variables]
 
 
-def _put_back(values: Sequence[tuple[Any, tf.Tensor]]) -> None:
+def _put_back(values: Values) -> None:
     for variable, value in values:
         variable.assign(value)
 

@@ -52,6 +52,14 @@ def several_dtypes(input_shape: tuple[int, int, int], classes: int) -> keras.Mod
     return _ended(inputs, x, classes, dtype="float32")
 
 
+def forked(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Two convolutions of one input, as in a residual block, and a dropout that is never switched off."""
+    inputs = keras.Input(input_shape)
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, strides=2)(inputs)))
+    x = layers.Conv2D(8, 1)(x) + layers.Conv2D(8, 3, padding="same")(x)
+    return _ended(inputs, layers.Dropout(0.2)(layers.ReLU()(layers.BatchNormalization()(x)), training=True), classes)
+
+
 class Called(Model):
     """A model whose layers are not connected beforehand; one of them is used in part, in a branch of its own."""
 

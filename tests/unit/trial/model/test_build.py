@@ -4,12 +4,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from greenopt.spec import MODEL_NAMES, Precision
 from greenopt.spec.training import ImageMeaning
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.applications import rescales_itself
-from greenopt.trial.model.build import ModelShape, batchnorm_layers, build_model, last_layer
+from greenopt.trial.model.build import ModelShape, are_finite, batchnorm_layers, build_model, last_layer
 from greenopt.trial.model.precision import dtype_policy, number_formats
 from tests.unit.trial.workbench import TINY, prepared, trial_spec
 
@@ -111,3 +112,14 @@ def test_a_policy_is_set_back_even_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(("value", "finite"), [(1.0, True), (3e38, True), (np.nan, False), (-np.inf, False)])
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_value_that_is_not_finite_is_found(place: int, value: float, finite: bool) -> None:
+    """Squares of the largest values are not finite, though these are."""
+    variables = [tf.Variable(tf.ones(5)), tf.Variable(tf.ones((2, 3), tf.float16)), tf.Variable(tf.ones(4))]
+    changed = variables[2 * place]
+    changed[-1].assign(value)
+
+    assert are_finite(variables) is finite

@@ -19,7 +19,7 @@ def trained(layer: keras.layers.Layer, x: tf.Tensor, grad_output: tf.Tensor, jit
     return told + [weight.numpy() for weight in layer.non_trainable_weights]
 
 
-@pytest.mark.parametrize(("jit", "gpu"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("jit", "gpu"), [(False, False), (False, True), (True, False), (True, True)])
 @pytest.mark.parametrize("policy", list(TOLERANCE))
 @pytest.mark.parametrize(("scale", "center"), [(True, True), (False, True), (True, False)])
 @pytest.mark.parametrize("shape", [(32, 8, 8, 16), (4, 1, 1, 16)])
@@ -65,7 +65,7 @@ MEANS = np.array([0, 100, -100, 1000, 30, 100, 100, 0])
 SPREADS = np.array([1, 1, 0.1, 1, 30, 0.1, 3, 1e-3])
 
 
-@pytest.mark.parametrize(("jit", "gpu"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("jit", "gpu"), [(False, False), (False, True), (True, False), (True, True)])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_mean_far_from_zero_costs_no_digits(policy: str, jit: bool, gpu: bool) -> None:
     """Each channel has a mean and a spread of its own."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from greenopt.trial.model.build import all_layers, batchnorm_layers
 from greenopt.trial.model.flat_optimizer import is_expressible
 from greenopt.trial.model.void_bias import void_biases
+from greenopt.trial.training.trainer import Score, Trainer
 from tests.unit.trial import nested, tiny, uncommon
 from tests.unit.trial.workbench import prepared, trial_spec
 
@@ -31,7 +32,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
         "internal": "pre_quantization",
     },
     {"optimizer": "SGD", "lr": 0.02, "training": {"model": "tests.unit.trial.uncommon:biased"}},
-    *({"training": {"model": f"tests.unit.trial.uncommon:{name}"}} for name in ("several_dtypes", "called")),
+    *({"training": {"model": f"tests.unit.trial.uncommon:{name}"}} for name in ("several_dtypes", "called", "forked")),
+    {"training": {"model": "tests.unit.trial.uncommon:forked"}, "internal": "pre_quantization"},
     {
         "optimizer": "SGD",
         "training": {
@@ -48,6 +50,11 @@ BIASES_COUNT = ("biased", "called")
 LEFT_TO_KERAS = ("mixed_norm", "without_gradient", "spectral", "own_step")
 
 
+def trained_and_judged(trainer: Trainer) -> list[Score]:
+    """Scores of training and of the training images afterwards, of two epochs."""
+    return [score for epoch in (1, 2) for score in (trainer.train_epoch(epoch), trainer.evaluate(trainer._train_ids))]
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, Any]) -> None:
     flat, kerass = (prepared(trial_spec(**setting))[0].trainer for _ in range(2))
@@ -56,7 +63,8 @@ def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, 
     if model.endswith(LEFT_TO_KERAS):
         flat.warm_up()
     assert flat.has_flat_step == (not model.endswith(LEFT_TO_KERAS))
-    scores = [[trainer.train_epoch(epoch) for epoch in (1, 2)] for trainer in (flat, kerass)]
+    with flat.keeping_flat():
+        scores = [trained_and_judged(trainer) for trainer in (flat, kerass)]
     half = setting.get("precision") == "global_policy_float16" or model.endswith("several_dtypes")
     tolerance = 2e-2 if half else 2e-4
     for a, b in zip(*scores, strict=True):
@@ -67,6 +75,63 @@ def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, 
             continue
         scale = max(np.abs(b.numpy()).max(), 1e-4)
         assert np.abs(a.numpy() - b.numpy()).max() / scale < 25 * tolerance, a.path
+
+
+@pytest.mark.parametrize("internal", ["none", "pre_quantization"])
+def test_weights_that_stay_in_flat_variables_are_judged_there(internal: str) -> None:
+    spec = trial_spec(internal=internal, optimizer="Adam", training={"model": "tests.unit.trial.nested:build"})
+    kept, moved = (prepared(spec)[0].trainer for _ in range(2))
+    before = kept._model.get_weights()
+    with kept.keeping_flat():
+        kept.warm_up()
+        scores = trained_and_judged(kept)
+        for old, new in zip(before, kept._model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    assert scores == trained_and_judged(moved)
+    for a, b in zip(kept._variables(), moved._variables(), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_weights_that_were_given_back_may_be_changed() -> None:
+    trainer = prepared(trial_spec(optimizer="Adam"))[0].trainer
+    with trainer.keeping_flat():
+        trainer.train_epoch(1)
+        trainer.evaluate(trainer._train_ids)
+        trainer.give_back()
+        trainer._model.layers[-1].set_weights([np.full(one.shape, 0.5) for one in trainer._model.layers[-1].weights])
+        same = trainer.evaluate(trainer._train_ids)
+        trainer.give_back()
+        trainer._model.layers[-1].kernel.assign(np.full(trainer._model.layers[-1].kernel.shape, np.nan))
+        assert np.isnan(trainer.train_epoch(2).loss)
+
+    assert same.loss == pytest.approx(np.log(4)), "all classes are as likely"
+
+
+def test_an_error_is_told_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = prepared(trial_spec())[0].trainer
+    monkeypatch.setattr(trainer._flat_step, "store", lambda: pytest.fail("weights are of no use after an error"))
+
+    def fail() -> None:
+        with trainer.keeping_flat():
+            trainer.train_epoch(1)
+            raise ValueError("lost")
+
+    with pytest.raises(ValueError, match="lost"):
+        fail()
+
+
+def test_an_input_that_two_layers_share_is_rounded_once() -> None:
+    training = {"model": "tests.unit.trial.uncommon:forked"}
+    trainer = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer
+    step = trainer._flat_step
+    assert step is not None
+    types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
+    traced = tf.function(step, autograph=False).get_concrete_function(*types)
+
+    kinds = Counter(node.type for node in traced.graph.get_operations())
+    # Of the images, of both convolutions in the middle, of the last layer.
+    assert kinds["FakeQuantWithMinMaxArgs"] == 3
 
 
 @pytest.mark.parametrize("limit", [{"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 1.0}, {"use_ema": True}])
