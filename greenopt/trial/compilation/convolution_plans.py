@@ -55,6 +55,7 @@ class ConvolutionPlanner:
         """
         self._train, self._evaluation, self._follow = train, evaluation, follow
         self._known: list[Convolution] = []
+        self._is_watching = False
         # Interpreter and process end only once its thread has.
         self._thread = ThreadPoolExecutor(1, "plan-convolutions")
         self._thread.submit(train_one_layer, dtype)
@@ -62,18 +63,24 @@ class ConvolutionPlanner:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Plan the Conv2D layers that are built within a context."""
-        kind, build = keras.layers.Conv2D, keras.layers.Conv2D.build
+        kind, build, own = keras.layers.Conv2D, keras.layers.Conv2D.build, "build" in vars(keras.layers.Conv2D)
 
         def built(layer: keras.layers.Conv2D, input_shape: Sequence[int | None]) -> None:
             build(layer, input_shape)
-            self.add(layer, input_shape)
+            # A layer keeps this function, and may be built later.
+            if self._is_watching:
+                self.add(layer, input_shape)
 
         # Keras tells nobody which layers it builds, and after the last one half of the time would be gone.
-        kind.build = built
+        kind.build, self._is_watching = built, True
         try:
             yield
         finally:
-            kind.build = build
+            self._is_watching = False
+            if own:
+                kind.build = build
+            else:
+                del kind.build
         if self._evaluation != self._train:
             for one in self._known:
                 self._thread.submit(infer, one, self._evaluation)

@@ -24,6 +24,8 @@ Sums: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 _FUSED_TYPES = ("float32", "float16", "bfloat16")
 _MIN_EPSILON = 1e-5
+_MAX_IMAGES = 880_801
+"""Of more images cuDNN trains no batch normalization; PyTorch keeps to the same number."""
 
 
 class Statistic(NamedTuple):
@@ -195,9 +197,9 @@ def _by_rows(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) 
     TensorFlow uses cuDNN's channels-last kernels for float16 alone; it would turn float32 inputs round to channels
     first and outputs back. Images of one pixel lie in memory the same way in both orders.
     """
-    if x.dtype != tf.float32:
-        return _by_operation(x, scale, offset, epsilon)
     rows = math.prod(x.shape[:-1])
+    if x.dtype != tf.float32 or rows > _MAX_IMAGES:
+        return _by_operation(x, scale, offset, epsilon)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=tf.reshape(x, (rows, x.shape[-1], 1, 1)),
         scale=scale,

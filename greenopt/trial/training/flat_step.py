@@ -107,9 +107,11 @@ class FlatStep:
         return [self._weights, *self._optimizer.slots, *some]
 
     def is_finite(self) -> bool:
-        """Return whether no weight and no moving average in the flat variables is infinite or NaN."""
-        averages = [self._averages.flat] if self._averages is not None else []
-        return are_finite([self._weights.flat, *averages])
+        """Return whether no weight of the model, in the flat variables or beside them, is infinite or NaN."""
+        flat = [each.flat for each in (self._weights, self._averages, self._limits) if each is not None]
+        replaced = {id(variable) for variable in self.replaced}
+        others = [weight for weight in self._model.weights if id(weight) not in replaced]
+        return are_finite([*flat, *(weight.value for weight in others if tf.as_dtype(weight.dtype).is_floating)])
 
     def values(self) -> Values:
         """Return the model's variables with their values in the flat variables; part of a program."""
@@ -122,11 +124,16 @@ class FlatStep:
         Args:
             x: images.
             values: as of `values`.
+
+        Raises:
+            NotFlatError: a layer changes a variable that is not the model's.
         """
         scope = keras.StatelessScope(values)
         with scope:
             answers = self._model(x, training=False)
-        self._update_others(scope, {id(variable) for variable, _ in values})
+        given = {id(variable) for variable, _ in values}
+        self._check_all_known(scope, given)
+        self._update_others(scope, given)
         return answers
 
     def begin(self, x: tf.Tensor, steps: tf.Tensor) -> None:
@@ -194,6 +201,12 @@ class FlatStep:
                 raise NotFlatError(f"{variable.path} is changed by its layer")
             if gradient is None and self._optimizer.inner.weight_decay is not None:
                 raise NotFlatError(f"{variable.path} has no gradient")
+        self._check_all_known(scope, given)
+
+    def _check_all_known(self, scope: keras.StatelessScope, given: Collection[int]) -> None:
+        """Raise NotFlatError where a layer changes what is not the model's, such as Keras's own random numbers."""
+        if scope.state_mapping.keys() - given - {id(variable) for variable in self._others}:
+            raise NotFlatError("a layer changes a variable that is not the model's")
 
     def _update_averages(self, statistics: BatchStatistics, biases: tf.Tensor) -> None:
         if self._averages is None:

@@ -163,8 +163,10 @@ class Trainer:
 
     def use_kerass_step(self) -> None:
         """Train by the model's own training step."""
+        self.give_back()
         self._flat_step = None
         self._train_block = self._function(self._train_steps)
+        self._evaluate_block = self._function(self._evaluate_steps)
         self._programs = CachedPrograms(None, self._config.jit)
 
     def _function(self, method: Callable[..., None]) -> Callable[..., None]:
@@ -178,6 +180,7 @@ class Trainer:
         Args:
             rehearsals: how often; `REHEARSALS` on a GPU unless given, never on a CPU, where there is nothing to gain.
         """
+        self.give_back()
         drawn_from = _values(self._augmentation_variables())
         number = tf.constant(int(self._loops))
         training = (*next(self._pipeline.training(self._train_ids)), number)
@@ -208,15 +211,19 @@ class Trainer:
                 # While Python traces the other program; not under XLA, which keeps programs by names that go by what
                 # else runs meanwhile.
                 if place == 0 and not self._config.jit:
-                    kept.extend(_values(self._variables_trained_in_place()))
+                    if begun:
+                        # Traced anew, since a program cannot be kept.
+                        begun[-1].result()
+                    else:
+                        kept.extend(_values(self._variables_trained_in_place()))
                     begun.append(others.submit(self._begin_training, program, training))
 
             self._ready_programs(training, evaluation, begin)
             if not kept:
                 kept.extend(_values(self._variables_trained_in_place()))
-            if self._config.jit or self._planner is not None:
-                # Beside the training's. Where convolutions are not planned yet, a first run times them and needs the
-                # GPU to itself.
+            if self._config.jit:
+                # Without XLA, the first run of a program times convolution algorithms and needs the GPU to itself; XLA
+                # compiles both at once.
                 others.submit(self._evaluate_block, *evaluation)
             if not begun:
                 begun.append(others.submit(self._begin_training, self._train_block, training))

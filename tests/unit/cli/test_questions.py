@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ class Person:
             try:
                 os.chdir(folder)
                 os.environ["TERM"] = "xterm"
+                # As in a process of its own: a study that another test ran here has left its handler.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 # The test's own streams are taken by pytest.
                 sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
                 sys.argv = ["greenopt", *arguments]

@@ -60,6 +60,27 @@ def forked(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
     return _ended(inputs, layers.Dropout(0.2)(layers.ReLU()(layers.BatchNormalization()(x)), training=True), classes)
 
 
+class Noisy(Layer):
+    """Drops half of its input, always, by Keras's own random numbers."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.random.dropout(inputs, 0.5)
+
+
+def noisy(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A layer that draws from a generator that is not the model's."""
+    inputs = keras.Input(input_shape)
+    return _ended(inputs, Noisy()(layers.Conv2D(8, 3, strides=2, activation="relu")(inputs)), classes)
+
+
+def without_bounds(input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A BatchNormalization of which a moving variance grows beyond all bounds, and the loss does not."""
+    inputs = keras.Input(input_shape)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, strides=2, activation="relu")(inputs))
+    x = layers.BatchNormalization()(layers.Dense(8)(layers.Rescaling(1e22)(x)))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
 class Called(Model):
     """A model whose layers are not connected beforehand; one of them is used in part, in a branch of its own."""
 

@@ -134,34 +134,33 @@ def test_what_fails_is_left_to_the_first_training_step(monkeypatch: pytest.Monke
     def fail(**_: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
 
-    for name in ("Conv2D", "FusedBatchNormV3"):
-        monkeypatch.setattr(tf.raw_ops, name, fail)
-    planner = ConvolutionPlanner(4, 8, "float32", tf.nn.relu)
-    raised: list[BaseException | None] = []
-    submit = planner._thread.submit
+    one = convolution_plans.Convolution((8, 8, 3), (3, 3, 3, 5), (1, 1), (1, 1), "SAME", "float32")
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.raw_ops, "Conv2D", fail)
+        convolution_plans.train(one, 4, tf.nn.relu, True)
+        convolution_plans.infer(one, 4)
+    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", fail)
+    convolution_plans.train_one_layer("float32")
 
-    def watched(*given: Any) -> Any:
-        future = submit(*given)
-        future.add_done_callback(lambda done: raised.append(done.exception()))
-        return future
 
-    monkeypatch.setattr(planner._thread, "submit", watched)
-    with planner.watching():
-        small_model()
-    planner.finish()
+def test_a_layer_may_be_built_after_the_planner_has_finished(computed: list[tuple[Any, ...]]) -> None:
+    made: list[Any] = []
 
-    assert raised == [None] * 6
+    planned(lambda: made.append(keras.layers.Conv2D(3, 1)))
+    made[0].build((None, 8, 8, 3))
+
+    assert computed == []
 
 
 def test_a_model_that_cannot_be_built_leaves_keras_as_it_was() -> None:
-    build = keras.layers.Conv2D.build
+    before = dict(vars(keras.layers.Conv2D))
 
     def fail() -> None:
         raise ValueError("no such model")
 
     with pytest.raises(ValueError, match="no such model"):
         planned(fail)
-    assert keras.layers.Conv2D.build is build
+    assert dict(vars(keras.layers.Conv2D)) == before
 
 
 def test_libraries_are_loaded_for_the_type_that_is_computed_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from greenopt.trial.model import fused_batchnorm
 from greenopt.trial.model.fused_batchnorm import fuse_batchnorm
 from tests.unit.trial.workbench import outputs_and_gradients, prepared, relative, trial_spec
 
@@ -148,3 +149,20 @@ def test_all_of_resnet50_is_fused_and_its_configuration_and_copies_are_kerass() 
     x = tf.random.stateless_uniform((2, 32, 32, 3), (1, 2))
     copy.set_weights(model.model.get_weights())
     assert relative(model.model(x, training=False).numpy(), copy(x, training=False).numpy()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("policy", "images", "turned"), [("float32", 8, 2), ("float32", 9, 0), ("mixed_float16", 8, 0)]
+)
+def test_on_a_gpu_each_pixel_of_float32_is_an_image_unless_these_are_too_many(
+    policy: str, images: int, turned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_batchnorm, "_MAX_IMAGES", 8 * 4 * 4)
+    layer = keras.layers.BatchNormalization(dtype=policy)
+    layer.build((images, 4, 4, 3))
+    fuse_batchnorm([layer], jit=False, gpu=True)
+
+    step = tf.function(lambda x: layer(x, training=True), autograph=False)
+    types = [node.type for node in step.get_concrete_function(tf.TensorSpec((images, 4, 4, 3))).graph.get_operations()]
+    assert types.count("Reshape") == turned
+    assert types.count("FusedBatchNormV3") == 1

@@ -1,6 +1,7 @@
 """Training on one flat variable, against Keras's own training step on the same images in the same order."""
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -106,6 +107,78 @@ def test_weights_that_were_given_back_may_be_changed() -> None:
         assert np.isnan(trainer.train_epoch(2).loss)
 
     assert same.loss == pytest.approx(np.log(4)), "all classes are as likely"
+
+
+@pytest.mark.parametrize("model", ["nested:build", "uncommon:spectral"])
+def test_a_training_goes_on_by_kerass_step_with_what_was_learned(model: str) -> None:
+    """The model `spectral` is found to be unlike others only when its training step is traced."""
+    first, other = (prepared(trial_spec(training={"model": f"tests.unit.trial.{model}"}))[0].trainer for _ in range(2))
+    other.use_kerass_step()
+    with first.keeping_flat():
+        judged = [first.evaluate(first._train_ids)]
+        first.use_kerass_step()
+        judged += trained_and_judged(first)
+    for a, b in zip(judged, [other.evaluate(other._train_ids), *trained_and_judged(other)], strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+
+
+def test_warming_up_loses_nothing_of_what_was_learned() -> None:
+    trainer = prepared(trial_spec(optimizer="Adam"))[0].trainer
+    with trainer.keeping_flat():
+        trainer.train_epoch(1)
+        learned = trainer.evaluate(trainer._train_ids)
+        trainer.warm_up()
+        assert trainer.evaluate(trainer._train_ids) == learned
+
+
+def test_random_numbers_that_are_not_the_models_are_drawn_anew_each_time() -> None:
+    trainer = prepared(trial_spec(training={"model": "tests.unit.trial.uncommon:noisy"}))[0].trainer
+    with trainer.keeping_flat():
+        trainer.warm_up()
+        assert not trainer.has_flat_step
+        assert len({trainer.evaluate(trainer._train_ids).loss for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_weights_outside_the_flat_variables_are_judged_too(keeps: bool) -> None:
+    training = {"model": "tests.unit.trial.uncommon:without_bounds"}
+    trainer = prepared(trial_spec(optimizer="SGD", lr=1e-30, training=training))[0].trainer
+    with trainer.keeping_flat() if keeps else nullcontext():
+        trainer.warm_up()
+        assert trainer.has_flat_step
+        assert np.isnan(trainer.train_epoch(1).loss)
+        assert np.isfinite(trainer.evaluate(trainer._train_ids).loss)
+
+
+@pytest.mark.parametrize("name", ["_weights", "_averages", "_limits"])
+def test_a_number_that_is_none_is_found_in_each_flat_variable(name: str) -> None:
+    training = {"model": "tests.unit.trial.nested:build"}
+    step = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer._flat_step
+    assert step is not None
+    step.load()
+    assert step.is_finite()
+
+    flat = getattr(step, name).flat
+    flat.assign(tf.tensor_scatter_nd_update(flat, [[0, 1]], [np.nan]))
+
+    assert not step.is_finite()
+
+
+def test_a_program_that_cannot_be_kept_costs_no_variable_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training's program is begun, then the evaluation's turns out not to be what a file can hold."""
+    trainer = prepared(trial_spec(optimizer="Adam"))[0].trainer
+    before = [variable.numpy() for variable in trainer._variables()]
+    calls: list[Any] = []
+
+    def resolve(variables: Any, traces: Any, begin: Any) -> None:
+        calls.append(begin(0, trainer._train_block))
+
+    monkeypatch.setattr(trainer._programs, "resolve", resolve)
+    trainer.warm_up()
+
+    assert len(calls) == 1
+    for old, variable in zip(before, trainer._variables(), strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
 
 
 def test_an_error_is_told_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,38 @@ def test_after_warming_up_nothing_is_traced_any_more() -> None:
     assert [program.experimental_get_tracing_count() for program in programs] == [1, 1, 1, 1]
 
 
+def test_the_first_step_waits_until_all_convolutions_are_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = prepared(trial_spec())[0].trainer
+    steps_before: list[int] = []
+
+    class Planner:
+        def finish(self) -> None:
+            time.sleep(0.3)
+            steps_before.append(int(trainer._model.optimizer.iterations.numpy()))
+
+    monkeypatch.setattr(trainer, "_planner", Planner())
+    trainer.warm_up()
+
+    assert steps_before == [0]
+
+
+@pytest.mark.parametrize(
+    ("internal", "planned"), [("none", True), ("pre_quantization", True), ("jit_compilation", False)]
+)
+def test_convolutions_are_planned_on_a_gpu_without_xla(
+    internal: str, planned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = tf.config.list_logical_devices
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.config, "list_logical_devices", lambda kind=None: original("CPU" if kind == "GPU" else kind))
+        trainer = prepared(trial_spec(internal=internal))[0].trainer
+
+    assert (trainer._planner is not None) == planned
+    if trainer._planner is not None:
+        trainer._planner.finish()
+        assert trainer._planner._known
+
+
 def test_on_a_gpu_the_first_epoch_runs_no_operation_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow compiles an operation's kernel when it first runs on a GPU, half a second for each."""
     prepared_trial, _, split = prepared(trial_spec(lr_schedule="cosine"))
