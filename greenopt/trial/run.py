@@ -38,7 +38,7 @@ def run_trial(spec: TrialSpec, journal: Journal) -> None:
     journal.end_phase(Phase.DATA)
     trial = prepare_trial(spec, images, split)
     journal.end_phase(Phase.BUILD)
-    with trial.trainer.keeping_flat():
+    with trial.trainer.weights.keeping_flat():
         trial.trainer.warm_up()
         if compiler is not None:
             compiler.keep()
@@ -155,7 +155,7 @@ def _validated(trial: PreparedTrial) -> Score:
 def _call(trial: PreparedTrial, hook: str, *arguments: Any) -> None:
     """Call a hook of the callbacks, which may look at the model and change it."""
     if trial.callbacks:
-        trial.trainer.give_back()
+        trial.trainer.weights.give_back()
         trial.callbacks.call(hook, *arguments)
 
 

@@ -4,15 +4,14 @@ An epoch is a permutation of the training ids, cut into blocks of some batches. 
 cast outside XLA, then trained on in one call that runs all its steps. Validation runs in blocks too. The learning rates
 of all steps are a table that the program reads, so that one program, compiled once, serves every schedule and scaling.
 
-Invariants: after `warm_up` every program is compiled and every variable is as it was before; the model's own variables
-have the newest values except within `keeping_flat`.
+Invariant: after `warm_up` every program is compiled and every variable is as it was before.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -30,9 +29,9 @@ from greenopt.trial.compilation.serialized_graph import traced
 from greenopt.trial.data.images import Ids, Images
 from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.failures import WrongSettingError
-from greenopt.trial.model.build import weights_are_finite
 from greenopt.trial.model.optimizer import LearningRateTable
 from greenopt.trial.training.flat_step import FlatStep, NotFlatError
+from greenopt.trial.training.weight_places import WeightPlaces
 
 PROGRESS_PERIOD_S = 1.0
 
@@ -89,7 +88,11 @@ class BlockHooks(Protocol):
 
 
 class Trainer:
-    """Trains and evaluates one compiled model."""
+    """Trains and evaluates one compiled model.
+
+    Attributes:
+        weights: where the newest weights are.
+    """
 
     def __init__(
         self,
@@ -118,8 +121,8 @@ class Trainer:
             WrongSettingError: a batch is larger than the training part.
         """
         self._model, self._config, self._train_ids, self._programs = model, config, train, programs
-        self._flat_step, self._planner = flat_step, planner
-        self._is_flat_newest = self._keeps_flat = False
+        self._planner = planner
+        self.weights = WeightPlaces(model, flat_step)
         self._steps = steps_per_epoch(len(train), config.batch_size)
         self._block_steps = steps_per_block(self._steps, config.batch_size, training)
         self._evaluation = BlockShape(
@@ -154,7 +157,7 @@ class Trainer:
     @property
     def has_flat_step(self) -> bool:
         """Whether steps are trained on one flat variable."""
-        return self._flat_step is not None
+        return self.weights.flat_step is not None
 
     @property
     def pipeline(self) -> InputPipeline:
@@ -163,8 +166,7 @@ class Trainer:
 
     def use_kerass_step(self) -> None:
         """Train by the model's own training step."""
-        self.give_back()
-        self._flat_step = None
+        self.weights.leave_flat()
         self._train_block = self._function(self._train_steps)
         self._evaluate_block = self._function(self._evaluate_steps)
         self._programs = CachedPrograms(None, self._config.jit)
@@ -180,15 +182,16 @@ class Trainer:
         Args:
             rehearsals: how often; `REHEARSALS` on a GPU unless given, never on a CPU, where there is nothing to gain.
         """
-        self.give_back()
+        with self.weights.passing():
+            self._warm_up(rehearsals)
+
+    def _warm_up(self, rehearsals: int | None) -> None:
         drawn_from = _values(self._augmentation_variables())
         number = tf.constant(int(self._loops))
         training = (*next(self._pipeline.training(self._train_ids)), number)
         evaluation = (*next(self._pipeline.evaluation(self._train_ids[:1])), number)
-        # The model's own variables are left alone meanwhile; what the flat ones learn is dropped.
-        keeps, self._keeps_flat = self._keeps_flat, True
         kept = self._run_each(training, evaluation)
-        self._weights_are_finite()
+        self.weights.are_finite()
         _put_back([*kept, *drawn_from])
         # A variable whose value is held here too would be written to a new place at the next step.
         del kept, training, evaluation
@@ -197,9 +200,6 @@ class Trainer:
         for _ in range(rehearsals):
             self._rehearse()
         _put_back(drawn_from)
-        self._is_flat_newest, self._keeps_flat = False, keeps
-        if keeps:
-            self._take_over()
 
     def _run_each(self, training: Sequence[tf.Tensor], evaluation: Sequence[tf.Tensor]) -> Values:
         """Make all programs ready and run each once; return what their variables held before."""
@@ -234,7 +234,7 @@ class Trainer:
     def _begin_training(self, program: Callable[..., None], inputs: Sequence[tf.Tensor]) -> None:
         if self._planner is not None:
             self._planner.finish()
-        with self._on_flat_variables():
+        with self.weights.in_flat():
             program(*inputs)
 
     def _rehearse(self, programs: bool = True, metrics: bool = True) -> None:
@@ -247,7 +247,7 @@ class Trainer:
         if metrics:
             self._model.reset_metrics()
         if programs:
-            with self._on_flat_variables():
+            with self.weights.in_flat():
                 for x, y in self._pipeline.training(self._train_ids[: 2 * self._block_steps * self._config.batch_size]):
                     self._run(self._train_block, 0, x, y)
             for x, y, mask in self._pipeline.evaluation(self._train_ids[:1]):
@@ -275,7 +275,7 @@ class Trainer:
         order = np.random.default_rng((self._config.seed, epoch)).permutation(self._train_ids)
         told_s = time.monotonic()
         # Where callbacks look at the model between blocks, each block finds its weights there and leaves them there.
-        with self._on_flat_variables() if blocks is None else nullcontext():
+        with self.weights.in_flat() if blocks is None else nullcontext():
             for steps_done in self._train_on(order[: self._steps * self._config.batch_size], blocks):
                 if blocks is not None:
                     results = self._model.get_metrics_result()
@@ -294,7 +294,7 @@ class Trainer:
         self._loss.reset_state()
         self._accuracy.reset_state()
         left = len(ids)
-        with self._on_flat_variables(changing=False):
+        with self.weights.in_flat(changing=False):
             for block in self._pipeline.evaluation(ids):
                 steps = min(self._evaluation.steps, math.ceil(left / self._evaluation.batch))
                 self._run(self._evaluate_block, steps, *block)
@@ -314,57 +314,11 @@ class Trainer:
         """Return the learning rate of the next step."""
         return self._config.learning_rates.next_rate()
 
-    @contextmanager
-    def keeping_flat(self) -> Iterator[None]:
-        """Leave weights where steps train them, within a context, until its end or `give_back`.
-
-        To move them takes some hundred operations. The model's own variables are older meanwhile.
-        """
-        self._keeps_flat = True
-        try:
-            yield
-        finally:
-            self._keeps_flat = False
-        self.give_back()
-
-    def give_back(self) -> None:
-        """Give the model's and the optimizer's own variables the newest values; they may be changed then."""
-        if self._flat_step is not None and self._is_flat_newest:
-            self._flat_step.store()
-        self._is_flat_newest = False
-
-    def _take_over(self) -> None:
-        """Give the flat variables the newest values."""
-        # Not in programs: to trace these takes longer than to start their operations one by one.
-        if self._flat_step is not None and not self._is_flat_newest:
-            self._flat_step.load()
-            self._is_flat_newest = True
-
-    @contextmanager
-    def _on_flat_variables(self, changing: bool = True) -> Iterator[None]:
-        """Have weights and the optimizer's slots in flat variables within a context.
-
-        Args:
-            changing: whether they are changed there.
-        """
-        self._take_over()
-        yield
-        if self._keeps_flat:
-            return
-        if changing:
-            self.give_back()
-        self._is_flat_newest = False
-
-    def _weights_are_finite(self) -> bool:
-        if self._flat_step is None or not self._is_flat_newest:
-            return weights_are_finite(self._model)
-        return self._flat_step.is_finite()
-
     def _training_score(self) -> Score:
         """Mean loss and accuracy of the steps since the metrics were reset."""
         results = self._model.get_metrics_result()
         # Fused activations map NaN to 0, so the loss can look finite although weights are NaN.
-        loss = float(results["loss"]) if self._weights_are_finite() else math.nan
+        loss = float(results["loss"]) if self.weights.are_finite() else math.nan
         return Score(loss, float(results["accuracy"]))
 
     def _train_on(self, ids: Ids, blocks: BlockHooks | None = None) -> Iterator[int]:
@@ -374,12 +328,12 @@ class Trainer:
             # The padded steps of the last block are not run.
             steps = min(self._block_steps, total - done)
             if blocks is not None:
-                self.give_back()
+                self.weights.give_back()
                 blocks.begin_block(done)
-            with self._on_flat_variables() if blocks is not None else nullcontext():
+            with self.weights.in_flat() if blocks is not None else nullcontext():
                 self._run(self._train_block, steps, *block)
             if blocks is not None:
-                self.give_back()
+                self.weights.give_back()
             done += steps
             yield done
 
@@ -401,27 +355,27 @@ class Trainer:
         tf.while_loop(lambda done: done < number, body, [tf.constant(0)], parallel_iterations=1)
 
     def _train_steps(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> None:
-        if self._flat_step is not None:
-            self._flat_step.begin(x[0], number)
+        if self.weights.flat_step is not None:
+            self.weights.flat_step.begin(x[0], number)
 
         def step(step_index: tf.Tensor) -> None:
             self._config.learning_rates.set_rate()
             # Not x[step_index]: XLA takes the index for a constant and would recompile for every value.
             batch = tf.gather(x, step_index), tf.gather(y, step_index)
-            if self._flat_step is not None:
-                self._flat_step(*batch)
+            if self.weights.flat_step is not None:
+                self.weights.flat_step(*batch)
             else:
                 self._model.train_step(batch)
 
         self._repeat(step, number)
 
     def _evaluate_steps(self, x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> None:
-        values = self._flat_step.values() if self._flat_step is not None else []
+        values = self.weights.flat_step.values() if self.weights.flat_step is not None else []
 
         def step(step_index: tf.Tensor) -> None:
             images = tf.gather(x, step_index)
-            if self._flat_step is not None:
-                answers = self._flat_step.answers(images, values)
+            if self.weights.flat_step is not None:
+                answers = self.weights.flat_step.answers(images, values)
             else:
                 answers = self._model(images, training=False)
             right, counted = tf.gather(y, step_index), tf.gather(mask, step_index)
@@ -460,7 +414,7 @@ class Trainer:
 
     def _program_variables(self) -> list[tf.Variable]:
         """Return all that the programs read or change, in the same order in every trial with the same programs."""
-        flat = self._flat_step.variables if self._flat_step is not None else []
+        flat = self.weights.flat_step.variables if self.weights.flat_step is not None else []
         return [*(variable.value for variable in self._state()), self._config.learning_rates.table, *flat]
 
     def _state(self) -> list[Any]:
@@ -477,7 +431,7 @@ class Trainer:
 
     def _variables_trained_in_place(self) -> list[Any]:
         """Return the variables that the programs themselves change: all but those in flat variables."""
-        flat = {id(one) for one in self._flat_step.replaced} if self._flat_step is not None else set()
+        flat = {id(one) for one in self.weights.flat_step.replaced} if self.weights.flat_step is not None else set()
         return [one for one in self._state() if id(one) not in flat]
 
     def _variables(self) -> list[Any]:

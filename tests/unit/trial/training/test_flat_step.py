@@ -64,7 +64,7 @@ def test_all_variables_become_what_kerass_step_makes_of_them(setting: dict[str, 
     if model.endswith(LEFT_TO_KERAS):
         flat.warm_up()
     assert flat.has_flat_step == (not model.endswith(LEFT_TO_KERAS))
-    with flat.keeping_flat():
+    with flat.weights.keeping_flat():
         scores = [trained_and_judged(trainer) for trainer in (flat, kerass)]
     half = setting.get("precision") == "global_policy_float16" or model.endswith("several_dtypes")
     tolerance = 2e-2 if half else 2e-4
@@ -83,7 +83,7 @@ def test_weights_that_stay_in_flat_variables_are_judged_there(internal: str) -> 
     spec = trial_spec(internal=internal, optimizer="Adam", training={"model": "tests.unit.trial.nested:build"})
     kept, moved = (prepared(spec)[0].trainer for _ in range(2))
     before = kept._model.get_weights()
-    with kept.keeping_flat():
+    with kept.weights.keeping_flat():
         kept.warm_up()
         scores = trained_and_judged(kept)
         for old, new in zip(before, kept._model.get_weights(), strict=True):
@@ -96,13 +96,13 @@ def test_weights_that_stay_in_flat_variables_are_judged_there(internal: str) -> 
 
 def test_weights_that_were_given_back_may_be_changed() -> None:
     trainer = prepared(trial_spec(optimizer="Adam"))[0].trainer
-    with trainer.keeping_flat():
+    with trainer.weights.keeping_flat():
         trainer.train_epoch(1)
         trainer.evaluate(trainer._train_ids)
-        trainer.give_back()
+        trainer.weights.give_back()
         trainer._model.layers[-1].set_weights([np.full(one.shape, 0.5) for one in trainer._model.layers[-1].weights])
         same = trainer.evaluate(trainer._train_ids)
-        trainer.give_back()
+        trainer.weights.give_back()
         trainer._model.layers[-1].kernel.assign(np.full(trainer._model.layers[-1].kernel.shape, np.nan))
         assert np.isnan(trainer.train_epoch(2).loss)
 
@@ -114,7 +114,7 @@ def test_a_training_goes_on_by_kerass_step_with_what_was_learned(model: str) -> 
     """The model `spectral` is found to be unlike others only when its training step is traced."""
     first, other = (prepared(trial_spec(training={"model": f"tests.unit.trial.{model}"}))[0].trainer for _ in range(2))
     other.use_kerass_step()
-    with first.keeping_flat():
+    with first.weights.keeping_flat():
         judged = [first.evaluate(first._train_ids)]
         first.use_kerass_step()
         judged += trained_and_judged(first)
@@ -124,7 +124,7 @@ def test_a_training_goes_on_by_kerass_step_with_what_was_learned(model: str) -> 
 
 def test_warming_up_loses_nothing_of_what_was_learned() -> None:
     trainer = prepared(trial_spec(optimizer="Adam"))[0].trainer
-    with trainer.keeping_flat():
+    with trainer.weights.keeping_flat():
         trainer.train_epoch(1)
         learned = trainer.evaluate(trainer._train_ids)
         trainer.warm_up()
@@ -133,7 +133,7 @@ def test_warming_up_loses_nothing_of_what_was_learned() -> None:
 
 def test_random_numbers_that_are_not_the_models_are_drawn_anew_each_time() -> None:
     trainer = prepared(trial_spec(training={"model": "tests.unit.trial.uncommon:noisy"}))[0].trainer
-    with trainer.keeping_flat():
+    with trainer.weights.keeping_flat():
         trainer.warm_up()
         assert not trainer.has_flat_step
         assert len({trainer.evaluate(trainer._train_ids).loss for _ in range(3)}) == 3
@@ -143,7 +143,7 @@ def test_random_numbers_that_are_not_the_models_are_drawn_anew_each_time() -> No
 def test_weights_outside_the_flat_variables_are_judged_too(keeps: bool) -> None:
     training = {"model": "tests.unit.trial.uncommon:without_bounds"}
     trainer = prepared(trial_spec(optimizer="SGD", lr=1e-30, training=training))[0].trainer
-    with trainer.keeping_flat() if keeps else nullcontext():
+    with trainer.weights.keeping_flat() if keeps else nullcontext():
         trainer.warm_up()
         assert trainer.has_flat_step
         assert np.isnan(trainer.train_epoch(1).loss)
@@ -153,7 +153,7 @@ def test_weights_outside_the_flat_variables_are_judged_too(keeps: bool) -> None:
 @pytest.mark.parametrize("name", ["_weights", "_averages", "_limits"])
 def test_a_number_that_is_none_is_found_in_each_flat_variable(name: str) -> None:
     training = {"model": "tests.unit.trial.nested:build"}
-    step = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer._flat_step
+    step = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer.weights.flat_step
     assert step is not None
     step.load()
     assert step.is_finite()
@@ -183,10 +183,10 @@ def test_a_program_that_cannot_be_kept_costs_no_variable_its_value(monkeypatch: 
 
 def test_an_error_is_told_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = prepared(trial_spec())[0].trainer
-    monkeypatch.setattr(trainer._flat_step, "store", lambda: pytest.fail("weights are of no use after an error"))
+    monkeypatch.setattr(trainer.weights.flat_step, "store", lambda: pytest.fail("weights are of no use after an error"))
 
     def fail() -> None:
-        with trainer.keeping_flat():
+        with trainer.weights.keeping_flat():
             trainer.train_epoch(1)
             raise ValueError("lost")
 
@@ -197,7 +197,7 @@ def test_an_error_is_told_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_input_that_two_layers_share_is_rounded_once() -> None:
     training = {"model": "tests.unit.trial.uncommon:forked"}
     trainer = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer
-    step = trainer._flat_step
+    step = trainer.weights.flat_step
     assert step is not None
     types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
     traced = tf.function(step, autograph=False).get_concrete_function(*types)
@@ -238,7 +238,7 @@ def test_only_biases_that_change_nothing_are_void() -> None:
 def test_a_step_changes_few_variables_one_by_one() -> None:
     """Each assignment is one more operation that a GPU waits for."""
     trainer = prepared(trial_spec(training={"model": "tests.unit.trial.nested:build"}))[0].trainer
-    step = trainer._flat_step
+    step = trainer.weights.flat_step
     assert step is not None
     types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
     traced = tf.function(step, autograph=False).get_concrete_function(*types)

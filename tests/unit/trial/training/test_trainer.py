@@ -105,7 +105,7 @@ def test_on_a_gpu_the_first_epoch_runs_no_operation_for_the_first_time(monkeypat
         patched.setattr(tf.config, "list_logical_devices", lambda kind=None: original("CPU" if kind == "GPU" else kind))
         op_callbacks.add_op_callback(recorded)
         try:
-            with trainer.keeping_flat():
+            with trainer.weights.keeping_flat():
                 trainer.warm_up()
                 before, run[:] = set(run), []
                 trainer.train_epoch(1)
