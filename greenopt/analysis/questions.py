@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from greenopt.analysis.evidence import Effect, Evidence
-from greenopt.analysis.results import ValueAdvice
-from greenopt.analysis.value_advice import ASKED, OPEN, SETTLED_BELOW, SETTLED_FROM, SHOWN_FROM, Values, may_pay
+from greenopt.analysis.results import SETTLED_FROM, SHOWN_FROM, ValueAdvice
+from greenopt.analysis.value_advice import ASKED, OPEN, SETTLED_BELOW, Values, may_pay
 from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect
 from greenopt.spec import Value
 

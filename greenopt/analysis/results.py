@@ -23,6 +23,10 @@ CLEAR_SAVING = math.log(0.8)
 """A saving that is clearly worth having, as a log ratio."""
 CLEAR_GAIN = 0.05
 """A gain of accuracy that is clearly worth having, as a fraction."""
+SETTLED_FROM = 0.98
+"""Probability of being better, from which on a value is settled: if two are, one of 25 studies has a wrong one."""
+SHOWN_FROM = 1 - FOUND
+"""Probability from which on there is little to gain, or no matter."""
 
 
 class Response(StrEnum):

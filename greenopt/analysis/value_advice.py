@@ -16,7 +16,7 @@ from greenopt.analysis.encoder import Matrix
 from greenopt.analysis.evidence import Effect, Evidence
 from greenopt.analysis.expectation import Expectation
 from greenopt.analysis.recommend_text import format_probability
-from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, FOUND, MARGIN, ValueAdvice
+from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, FOUND, MARGIN, SETTLED_FROM, SHOWN_FROM, ValueAdvice
 from greenopt.analysis.value_effects import SLIGHTLY_MORE, ValueEffect, draw_value_effects
 from greenopt.spec import Distribution, Range, StudySpec, Value
 
@@ -29,10 +29,6 @@ HARDLY = math.log(1.1)
 """A change of energy that is not worth a choice, as a log ratio."""
 SETTLED_BELOW = FOUND / 2
 """Adjusted p below which a value is settled: half, since its energy or its accuracy may settle it."""
-SETTLED_FROM = 0.98
-"""Probability of being better, from which on a value is settled: if two are, one of 25 studies has a wrong one."""
-SHOWN_FROM = 1 - FOUND
-"""Probability from which on there is little to gain, or no matter."""
 SAFE_FROM = 0.9
 """Probability of a loss of at most `MARGIN`, from which on the value of least energy is taken: one of ten may lose."""
 NOTICED = 0.005

@@ -4,9 +4,11 @@ Invariant: a term is explained once, directly below the paragraph, list, table o
 sentence it came with; a report without a term does not explain it.
 """
 
+import math
 import re
 from dataclasses import replace
 
+from greenopt.analysis.results import CLEAR_GAIN, CLEAR_SAVING, MARGIN, SETTLED_FROM, SHOWN_FROM
 from greenopt.report.document import Block, Document, Section, terms
 
 TERMS: tuple[tuple[str, str, str], ...] = (
@@ -22,8 +24,8 @@ TERMS: tuple[tuple[str, str, str], ...] = (
     (
         "settled",
         r"\bsettled\b",
-        "a value that saves energy at a loss of at most 0.01 of accuracy, or is more accurate at hardly more energy, "
-        "with a probability of 0.99, and that differs by a test as well",
+        f"a value that saves energy at a loss of at most {MARGIN:g} of accuracy, or is more accurate at hardly more "
+        f"energy, with a probability of {SETTLED_FROM:g}, and that differs by a test as well",
     ),
     (
         "likely",
@@ -34,7 +36,8 @@ TERMS: tuple[tuple[str, str, str], ...] = (
     (
         "little to gain",
         r"little to gain",
-        "surely (0.95) no value saves a fifth of the energy at no loss of accuracy, or gains 0.05 of accuracy",
+        f"surely ({SHOWN_FROM:g}) no value saves {100 * (1 - math.exp(CLEAR_SAVING)):.0f} % of the energy at no loss "
+        f"of accuracy, or gains {CLEAR_GAIN:g} of accuracy",
     ),
     ("open", r"\bopen questions?\b|(?m:^open$)|[Uu]ndecided", "the interval holds both a saving and a loss"),
     ("trade-off", r"trade[-_]off", "more accuracy for more energy"),

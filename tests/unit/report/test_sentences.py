@@ -3,12 +3,14 @@
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import greenopt.docs
 from greenopt.analysis.analyse import analyse
-from greenopt.analysis.results import Coding, Response
+from greenopt.analysis.results import SETTLED_FROM, Coding, Response, ValueAdvice
 from greenopt.exchange.studies import PAPER_SPACE
 from greenopt.formatting import fixed_digits, format_energy_amount, format_percent
 from greenopt.report.compose import compose
@@ -170,6 +172,15 @@ def test_the_words_that_readers_asked_about_are_explained(term: str) -> None:
         :1
     ]
     assert explanation.startswith(f"{term}: ")
+
+
+def test_report_and_documentation_name_the_probability_by_which_a_value_is_settled() -> None:
+    explained = {name: text for name, _, text in TERMS}
+    page = (Path(greenopt.docs.__file__).parent / "analysis.md").read_text(encoding="utf-8")
+
+    assert f"with a probability of {SETTLED_FROM:g}," in explained["settled"]
+    assert f"better with a probability of at least {SETTLED_FROM:g} " in " ".join(page.split())
+    assert f"better with a probability of {SETTLED_FROM:g}," in str(ValueAdvice.__doc__)
 
 
 def test_terms_that_do_not_stand_anywhere_are_not_explained() -> None:
