@@ -124,18 +124,19 @@ def batchnorm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization
 
 def weights_are_finite(model: keras.Model) -> bool:
     """Return whether no weight is infinite or NaN."""
-    return are_finite([weight.value for weight in model.weights if tf.as_dtype(weight.dtype).is_floating])
+    return are_finite([weight.value for weight in model.weights])
 
 
 def are_finite(variables: Sequence[tf.Variable]) -> bool:
-    """Return whether no value of floating-point variables is infinite or NaN."""
+    """Return whether no value of variables is infinite or NaN; integers never are."""
+    floating = [variable for variable in variables if variable.dtype.is_floating]
     by_type: dict[str, list[tf.Tensor]] = {}
-    for variable in variables:
+    for variable in floating:
         by_type.setdefault(variable.dtype.name, []).append(tf.nn.l2_loss(variable))
     # Sums of squares are quick to take, and finite where all values are, unless these are very large.
     if all(math.isfinite(float(tf.add_n(sums))) for sums in by_type.values()):
         return True
-    return all(bool(tf.reduce_all(tf.math.is_finite(variable))) for variable in variables)
+    return all(bool(tf.reduce_all(tf.math.is_finite(variable))) for variable in floating)
 
 
 def _referenced(reference: str, wanted: ModelShape) -> keras.Model:

@@ -178,16 +178,18 @@ def _normalise(
     return outputs
 
 
-def _by_operation(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:
+def _by_operation(
+    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float, order: str = "NHWC"
+) -> tuple[Any, ...]:
     """Output, mean, and variance with a factor that it is to be multiplied by, by TensorFlow's operation."""
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, data_format=order, is_training=True
     )
     # The operation's variance is a sum over count - 1.
     if None not in x.shape:
-        rows = math.prod(x.shape[:-1])
+        rows = math.prod(x.shape) // scale.shape[0]
         return outputs, mean, variance, max(rows - 1, 1) / rows
-    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    count = tf.cast(tf.size(x) // scale.shape[0], tf.float32)
     return outputs, mean, variance * tf.maximum(count - 1, 1) / count, 1.0
 
 
@@ -200,17 +202,9 @@ def _by_rows(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) 
     rows = math.prod(x.shape[:-1])
     if x.dtype != tf.float32 or rows > _MAX_IMAGES:
         return _by_operation(x, scale, offset, epsilon)
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=tf.reshape(x, (rows, x.shape[-1], 1, 1)),
-        scale=scale,
-        offset=offset,
-        mean=[],
-        variance=[],
-        epsilon=epsilon,
-        data_format="NCHW",
-        is_training=True,
-    )
-    return tf.reshape(outputs, x.shape), mean, variance, max(rows - 1, 1) / rows
+    pixels = tf.reshape(x, (rows, x.shape[-1], 1, 1))
+    outputs, *statistics = _by_operation(pixels, scale, offset, epsilon, "NCHW")
+    return tf.reshape(outputs, x.shape), *statistics
 
 
 def _by_sums(sums: Sums, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[Any, ...]:

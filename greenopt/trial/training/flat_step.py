@@ -24,7 +24,8 @@ from greenopt.trial.model.fused_batchnorm import BatchStatistics, MovingAverages
 from greenopt.trial.model.quantization_aware import input_ranges, is_quantized
 from greenopt.trial.model.void_bias import void_biases, without_biases
 
-Values: TypeAlias = Sequence[tuple[keras.Variable, tf.Tensor]]
+Values: TypeAlias = list[tuple[keras.Variable, tf.Tensor]]
+"""Variables, each with a value."""
 
 
 class NotFlatError(Exception):
@@ -83,9 +84,7 @@ class FlatStep:
     @property
     def variables(self) -> list[tf.Variable]:
         """All flat variables."""
-        averages = [self._averages.flat] if self._averages is not None else []
-        limits = [self._limits.flat] if self._limits is not None else []
-        return [self._weights.flat, *self._optimizer.variables, *averages, *limits]
+        return [*(each.flat for each in self._of_model()), *self._optimizer.variables]
 
     @property
     def replaced(self) -> list[keras.Variable]:
@@ -103,20 +102,20 @@ class FlatStep:
             each.store()
 
     def _flattened(self) -> list[FlatVariables | FlatLimits]:
-        some = [each for each in (self._averages, self._limits) if each is not None]
-        return [self._weights, *self._optimizer.slots, *some]
+        return [*self._of_model(), *self._optimizer.slots]
+
+    def _of_model(self) -> list[FlatVariables | FlatLimits]:
+        return [each for each in (self._weights, self._averages, self._limits) if each is not None]
 
     def is_finite(self) -> bool:
         """Return whether no weight of the model, in the flat variables or beside them, is infinite or NaN."""
-        flat = [each.flat for each in (self._weights, self._averages, self._limits) if each is not None]
         replaced = {id(variable) for variable in self.replaced}
-        others = [weight for weight in self._model.weights if id(weight) not in replaced]
-        return are_finite([*flat, *(weight.value for weight in others if tf.as_dtype(weight.dtype).is_floating)])
+        others = [weight.value for weight in self._model.weights if id(weight) not in replaced]
+        return are_finite([*(each.flat for each in self._of_model()), *others])
 
     def values(self) -> Values:
         """Return the model's variables with their values in the flat variables; part of a program."""
-        some = [each for each in (self._averages, self._limits) if each is not None]
-        return [pair for each in (self._weights, *some) for pair in each.values()]
+        return [pair for each in self._of_model() for pair in each.values()]
 
     def answers(self, x: tf.Tensor, values: Values) -> tf.Tensor:
         """(batch, height, width, channels) -> (batch, classes): the model's answers as after training.

@@ -30,16 +30,13 @@ from greenopt.trial.data.images import Ids, Images
 from greenopt.trial.data.pipeline import BlockShape, ImagePreprocessing, InputPipeline
 from greenopt.trial.failures import WrongSettingError
 from greenopt.trial.model.optimizer import LearningRateTable
-from greenopt.trial.training.flat_step import FlatStep, NotFlatError
+from greenopt.trial.training.flat_step import FlatStep, NotFlatError, Values
 from greenopt.trial.training.weight_places import WeightPlaces
 
 PROGRESS_PERIOD_S = 1.0
 
 Confusion: TypeAlias = npt.NDArray[np.int64]
 """(classes, classes): images by class (row) and answer (column)."""
-
-Values: TypeAlias = list[tuple[Any, tf.Tensor]]
-"""Variables of Keras, each with a value."""
 
 MAX_COUNTED_CLASSES = 200
 """Of more classes it is not counted which was taken for which: the table would be larger than what it is made from."""

@@ -51,6 +51,15 @@ BIASES_COUNT = ("biased", "called")
 LEFT_TO_KERAS = ("mixed_norm", "without_gradient", "spectral", "own_step")
 
 
+def kinds_in_step(**setting: Any) -> Counter[str]:
+    """How many operations of each kind the traced step of a setting has."""
+    step = prepared(trial_spec(**setting))[0].trainer.weights.flat_step
+    assert step is not None
+    types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
+    traced = tf.function(step, autograph=False).get_concrete_function(*types)
+    return Counter(node.type for node in traced.graph.get_operations())
+
+
 def trained_and_judged(trainer: Trainer) -> list[Score]:
     """Scores of training and of the training images afterwards, of two epochs."""
     return [score for epoch in (1, 2) for score in (trainer.train_epoch(epoch), trainer.evaluate(trainer._train_ids))]
@@ -195,14 +204,7 @@ def test_an_error_is_told_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_input_that_two_layers_share_is_rounded_once() -> None:
-    training = {"model": "tests.unit.trial.uncommon:forked"}
-    trainer = prepared(trial_spec(internal="pre_quantization", training=training))[0].trainer
-    step = trainer.weights.flat_step
-    assert step is not None
-    types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
-    traced = tf.function(step, autograph=False).get_concrete_function(*types)
-
-    kinds = Counter(node.type for node in traced.graph.get_operations())
+    kinds = kinds_in_step(internal="pre_quantization", training={"model": "tests.unit.trial.uncommon:forked"})
     # Of the images, of both convolutions in the middle, of the last layer.
     assert kinds["FakeQuantWithMinMaxArgs"] == 3
 
@@ -237,11 +239,6 @@ def test_only_biases_that_change_nothing_are_void() -> None:
 
 def test_a_step_changes_few_variables_one_by_one() -> None:
     """Each assignment is one more operation that a GPU waits for."""
-    trainer = prepared(trial_spec(training={"model": "tests.unit.trial.nested:build"}))[0].trainer
-    step = trainer.weights.flat_step
-    assert step is not None
-    types = [tf.TensorSpec((8, 16, 16, 3)), tf.TensorSpec((8, 4))]
-    traced = tf.function(step, autograph=False).get_concrete_function(*types)
-    kinds = Counter(node.type for node in traced.graph.get_operations())
+    kinds = kinds_in_step(training={"model": "tests.unit.trial.nested:build"})
     # Moving averages, iterations, the seed of dropout; loss and accuracy, each of two sums.
     assert kinds["AssignVariableOp"] == 7
